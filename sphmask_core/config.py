@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Typed configuration: the single source of every default (see config/*.yaml for the presets)."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+PRESET_DIR = Path(__file__).resolve().parent.parent / "config"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message is one line that names the key and what would do."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture (MODEL.md's symbols; the defaults are the published ScanNetV2 model)."""
+
+    channels: int = 32
+    """Width C of the U-Net's first level; level l has (l + 1) C channels."""
+    num_blocks: int = 7
+    """Levels of the U-Net, each half as fine as the one before."""
+    dec_dim: int = 128
+    """Width D of the query heads."""
+    mask_dim: int = 32
+    """Width M of the mask features and of each query's own migration network."""
+    num_dyco_layer: int = 2
+    """Layers of each query's migration network."""
+    rays: tuple[int, int] = (5, 5)
+    """Sectors of the sphere: polar R_h, azimuth R_w."""
+    with_coords: bool = True
+    """Feed the mean coordinate of a voxel to the network beside its colour."""
+    use_spp_pool: bool = True
+    """Predict masks over superpoints; off: every voxel is its own superpoint."""
+    n_sample_pa1: int = 2048
+    """Points that the first local aggregator samples."""
+    n_queries: int = 256
+    """Queries that the second local aggregator samples."""
+    neighbor: int = 32
+    """Neighbours that a ball query gathers."""
+    radius_scale: float = 1.0
+    """Factor on the aggregators' radii (0.2 and 0.4 model units)."""
+    voxel_scale: float = 50.0
+    """Voxels per model unit; a unit is `voxel_size * voxel_scale` metres (1 m for 2 cm voxels)."""
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """From network outputs to instances (MODEL.md, sections 4 and 8)."""
+
+    filter_bg_thresh: float = 0.1
+    """A superpoint whose mean softmax of an instance class reaches this is foreground."""
+    npoint_thresh: int = 100
+    """Fewest voxels, and later points, that an instance may have."""
+    max_instances: int = 90
+    """(query, class) pairs kept before NMS."""
+    type_nms: Literal["matrix", "standard"] = "matrix"
+    """Matrix NMS lowers the scores of overlapping masks; standard NMS drops them."""
+    nms_threshold: float = 0.2
+    """IoU above which standard NMS drops a mask."""
+    iterative_sampling: bool = True
+    """Three rounds of queries, each on what the earlier ones left uncovered."""
+    compat: Literal["corrected", "published"] = "corrected"
+    """`published` restores the clamp of predicted centres to >= 0.01 (MODEL.md, section 13)."""
+    sem2ins_classes: tuple[int, ...] = ()
+    """Instance classes whose semantic mask is itself one instance (S3DIS: floor, ceiling)."""
+    min_score: float = 0.0
+    """Instances below this score are not returned."""
+
+
+@dataclass(frozen=True)
+class SuperpointConfig:
+    """Over-segmentation from points alone."""
+
+    threshold: float = 0.05
+    """Felzenszwalb's k, relative to the edge weight in [0, 1]: larger merges more."""
+    min_voxels: int = 20
+    """Smaller segments join the neighbour with the lightest edge."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Recipe (MODEL.md, section 11; the defaults are the published ScanNetV2 run)."""
+
+    dataset: str = "scannetv2"
+    """Name of a module in training/datasets."""
+    root: str = ""
+    """Folder of the data set."""
+    epochs: int = 300
+    batch_size: int = 12
+    repeats: int = 1
+    """Times that an epoch visits every scene."""
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    step_epoch: int = 50
+    """Epoch from which the learning rate follows a cosine down to `min_lr`."""
+    min_lr: float = 1e-6
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from zero."""
+    backbone_epochs: int = 0
+    """First epochs that train backbone and point-wise heads alone."""
+    accumulate: int = 1
+    """Batches whose gradients are added before a step."""
+    clip_grad: float = 0.0
+    """Largest gradient norm; 0: no clipping."""
+    fixed_modules: tuple[str, ...] = ()
+    """Modules that stay as they are, by name; their batch norm stays in eval."""
+    init: str = ""
+    """Weights to start from."""
+    seed: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A preset: classes, scale, architecture, inference and training recipe."""
+
+    name: str = "scannetv2"
+    semantic_classes: tuple[str, ...] = ()
+    """All classes that the semantic head tells apart; those without instances come first."""
+    instance_classes: tuple[str, ...] = ()
+    """The last classes of `semantic_classes`: those that have instances."""
+    voxel_size: float = 0.02
+    """Edge of a voxel, metres."""
+    up: Literal["z", "plane"] = "z"
+    """The clouds' vertical: `z`, or `plane`: the normal of the largest plane, towards the sensor."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    superpoints: SuperpointConfig = field(default_factory=SuperpointConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        tail = self.semantic_classes[self.class_shift :]
+        if self.class_shift < 0 or tail != self.instance_classes:
+            raise ConfigError("instance_classes must be the last entries of semantic_classes")
+        if not self.voxel_size > 0:
+            raise ConfigError(f"voxel_size must be a positive number of metres, not {self.voxel_size}")
+
+    @property
+    def class_shift(self) -> int:
+        """Semantic classes before the first instance class."""
+        return len(self.semantic_classes) - len(self.instance_classes)
+
+    @property
+    def unit(self) -> float:
+        """Metres in one model unit: one voxel is always 1 / voxel_scale units (2 cm at 50)."""
+        return self.voxel_size * self.model.voxel_scale
+
+
+def load_config(source: str | Path) -> Config:
+    """Read a preset by name (`tabletop`) or by path; every key must be known."""
+    path = Path(source)
+    if path.suffix not in (".yaml", ".yml"):
+        path = PRESET_DIR / f"{source}.yaml"
+    if not path.is_file():
+        presets = ", ".join(sorted(p.stem for p in PRESET_DIR.glob("*.yaml")))
+        raise ConfigError(f"{source}: no such configuration; give a .yaml file or one of: {presets}")
+    values = yaml.safe_load(path.read_text()) or {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
+    return from_dict({"name": path.stem, **values})
+
+
+def from_dict(values: dict[str, Any]) -> Config:
+    """Build a Config from nested plain values, as YAML and weight files store it."""
+    return typing.cast(Config, _build(Config, values, ""))
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Nested plain values, the inverse of `from_dict`."""
+    return dataclasses.asdict(config)
+
+
+def _build(cls: type, values: Any, prefix: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{prefix.rstrip('.')}: expected a mapping, got {values!r}")
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"{prefix}{unknown[0]}: unknown key; known: {', '.join(hints)}")
+    return cls(**{key: _coerce(hints[key], value, prefix + key) for key, value in values.items()})
+
+
+def _coerce(hint: Any, value: Any, key: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, key + ".")
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return _one_of(typing.get_args(hint), value, key)
+    if origin is tuple:
+        return _tuple(typing.get_args(hint), value, key)
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{key}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+def _one_of(choices: tuple[Any, ...], value: Any, key: str) -> Any:
+    if value not in choices:
+        raise ConfigError(f"{key}: must be one of {', '.join(map(str, choices))}, not {value!r}")
+    return value
+
+
+def _tuple(hints: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"{key}: expected a list, got {value!r}")
+    if Ellipsis not in hints and len(value) != len(hints):
+        raise ConfigError(f"{key}: expected {len(hints)} values, got {len(value)}")
+    return tuple(_coerce(hints[0], item, f"{key}[{i}]") for i, item in enumerate(value))
