@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame in which the model sees a cloud: z up, for depth cameras found from the largest plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+HYPOTHESES = 128
+SCORED_POINTS = 2048
+FITTED_POINTS = 16384
+FIT_ROUNDS = 4
+INLIER_BAND = 0.01
+"""Half width of a plane, relative to the cloud's median radius (1 cm for a cloud 2 m across)."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Points p with normal . p + offset = 0; the normal faces the sensor, whose height is `offset` >= 0."""
+
+    normal: Tensor
+    """(3,) float32, unit length."""
+    offset: float
+
+    def heights(self, xyz: Tensor) -> Tensor:
+        """(N,) signed distances of (N, 3) points, positive on the sensor's side."""
+        return xyz @ self.normal.to(xyz) + self.offset
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A turn and a shift: p_model = (p - origin) @ rotation.T."""
+
+    rotation: Tensor
+    """(3, 3) float32; its rows are the frame's axes in the input frame."""
+    origin: Tensor
+    """(3,) float32, input frame."""
+
+    def apply(self, xyz: Tensor) -> Tensor:
+        """(N, 3) points of the input frame in this frame."""
+        return (xyz - self.origin.to(xyz)) @ self.rotation.to(xyz).T
+
+    def invert(self, xyz: Tensor) -> Tensor:
+        """(N, 3) points of this frame in the input frame."""
+        return xyz @ self.rotation.to(xyz) + self.origin.to(xyz)
+
+
+def dominant_plane(xyz: Tensor) -> Plane:
+    """The plane with most of the (N, 3) finite points: seeded RANSAC, then least squares on its inliers."""
+    points = _subset(xyz, FITTED_POINTS)
+    if len(points) < 3:
+        return _facing_plane(points)
+    band = INLIER_BAND * float((points - points.median(0).values).norm(dim=1).median())
+    normal, offset = _best_hypothesis(_subset(points, SCORED_POINTS), band)
+    for _ in range(FIT_ROUNDS):
+        inliers = points[(points @ normal + offset).abs() <= band]
+        if len(inliers) < 3:
+            break
+        normal, offset = _least_squares(inliers)
+    return _towards_sensor(normal, offset)
+
+
+def upright(xyz: Tensor, up: Literal["z", "plane"]) -> Frame:
+    """The model frame of a cloud.
+
+    `z`: the input's axes about the mean. `plane`: z along the dominant plane's normal, zero on it; x as
+    near to the input's x as can be; x and y from the mean.
+    """
+    mean = xyz.double().mean(0).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
+    if up == "z":
+        return Frame(torch.eye(3), mean.float())
+    plane = dominant_plane(xyz)
+    z = plane.normal.double()
+    origin = mean - (mean @ z + plane.offset) * z
+    return Frame(_axes(z).float(), origin.float())
+
+
+def _axes(z: Tensor) -> Tensor:
+    """(3, 3) right-handed axes with the given last one."""
+    x = torch.tensor([1.0, 0.0, 0.0], dtype=z.dtype)
+    if abs(float(z[0])) > 0.9:
+        x = torch.tensor([0.0, 1.0, 0.0], dtype=z.dtype)
+    x = torch.nn.functional.normalize(x - (x @ z) * z, dim=0)
+    return torch.stack([x, torch.linalg.cross(z, x), z])
+
+
+def _subset(xyz: Tensor, n: int) -> Tensor:
+    """At most n of the points, drawn with a fixed seed, float64 on the CPU."""
+    if len(xyz) > n:
+        generator = torch.Generator().manual_seed(0)
+        xyz = xyz[torch.randint(len(xyz), (n,), generator=generator).to(xyz.device)]
+    return xyz.double().cpu()
+
+
+def _best_hypothesis(points: Tensor, band: float) -> tuple[Tensor, Tensor]:
+    """Of many planes through three points the one with most points within the band."""
+    generator = torch.Generator().manual_seed(0)
+    a, b, c = points[torch.randint(len(points), (3, HYPOTHESES), generator=generator)]
+    normals = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
+    offsets = -(normals * a).sum(1)
+    inliers = ((points @ normals.T + offsets).abs() <= band).sum(0)
+    inliers[normals.norm(dim=1) < 0.5] = -1  # three points on one line
+    best = int(inliers.argmax())
+    return normals[best], offsets[best]
+
+
+def _least_squares(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Normal and offset of the plane with least squared distances."""
+    mean = points.mean(0)
+    centred = points - mean
+    normal = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, 0]
+    return normal, -(normal @ mean)
+
+
+def _towards_sensor(normal: Tensor, offset: Tensor) -> Plane:
+    sign = -1.0 if offset < 0 else 1.0
+    return Plane((sign * normal).float(), float(sign * offset))
+
+
+def _facing_plane(points: Tensor) -> Plane:
+    """For fewer than three points: the plane through their mean that faces the sensor."""
+    mean = points.mean(0) if len(points) else torch.zeros(3, dtype=torch.float64)
+    distance = float(mean.norm())
+    if distance == 0:
+        return Plane(torch.tensor([0.0, 0.0, 1.0]), 0.0)
+    return Plane((-mean / distance).float(), distance)
