@@ -27,7 +27,7 @@ def _open() -> ctypes.CDLL:
         path = folder / f"_native{suffix}"
         if path.exists():
             return ctypes.CDLL(str(path))
-    raise ImportError(f"{folder}: the C++ extension is not built; run `pip install -e .` in the project's folder")
+    raise ImportError(f"{folder}: the C++ extension is not built; run `pip install -e .`")
 
 
 _library = _open()
@@ -45,7 +45,7 @@ def pointer(array: torch.Tensor | np.ndarray, dtype: torch.dtype | type) -> int:
     """Address of a contiguous CPU array, its type checked."""
     if isinstance(array, np.ndarray):
         if array.dtype != dtype or not array.flags.c_contiguous:
-            raise TypeError(f"expected a contiguous array of {dtype}, got {array.dtype}, strides {array.strides}")
+            raise TypeError(f"expected a contiguous array of {dtype}, got {array.dtype}")
         return array.ctypes.data
     if array.device.type != "cpu" or array.dtype != dtype or not array.is_contiguous():
         raise TypeError(f"expected a contiguous CPU tensor of {dtype}, got {array.dtype} on {array.device}")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which voxel reads which: the index maps of all levels of a sparse U-Net, made once per forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sphmask_core import native
+
+BITS = 18
+"""Bits of one packed axis; coordinates run from 0 to MAX_COORDINATE."""
+MAX_COORDINATE = 2**BITS - 3
+MAX_BATCH = 2**9 - 1
+
+_number_keys = native.function(
+    "sphmask_number_keys", native.PTR, native.INT, native.PTR, native.PTR, restype=native.INT
+)
+_neighbours = native.function("sphmask_neighbours", native.PTR, native.INT, native.PTR, native.INT)
+
+
+@dataclass
+class Level:
+    """One level of the U-Net: V voxels and the maps of its convolutions (int32 rows, -1 = none)."""
+
+    coords: Tensor
+    """(V, 4) int32: scene in the batch, x, y, z."""
+    neighbours: Tensor
+    """(V, 27): the voxel at each offset of the 3^3 window, row-major over x, y, z."""
+    children: Tensor | None = None
+    """(V', 8): voxels of this level under each voxel of the next, by coordinate mod 2."""
+    parents: Tensor | None = None
+    """(V, 8): the voxel of the next level, in the column of this voxel's coordinate mod 2."""
+
+
+def pack(coords: Tensor) -> Tensor:
+    """One int64 key per voxel; keys of neighbours differ by constants. coords (V, 4) -> (V,)."""
+    batch, x, y, z = (coords.long() + coords.new_tensor([0, 1, 1, 1])).unbind(1)
+    return (((batch << BITS | x) << BITS) | y) << BITS | z
+
+
+def number_by_first_appearance(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Number equal keys 0, 1, ... as they first appear. keys (N,) -> numbers (N,), first rows (V,)."""
+    if keys.device.type != "cpu":
+        return _number_reference(keys)
+    inverse, first = torch.empty_like(keys), torch.empty_like(keys)
+    count = _number_keys(native.pointer(keys, torch.int64), len(keys), inverse.data_ptr(), first.data_ptr())
+    return inverse, first[:count].clone()
+
+
+def _number_reference(keys: Tensor) -> tuple[Tensor, Tensor]:
+    unique, inverse = torch.unique(keys, return_inverse=True)
+    rows = torch.arange(len(keys), device=keys.device)
+    first = torch.full_like(unique, len(keys)).scatter_reduce_(0, inverse, rows, "amin")
+    first, order = first.sort()
+    return order.argsort()[inverse], first
+
+
+def build_levels(coords: Tensor, num_levels: int) -> list[Level]:
+    """Maps of `num_levels` levels, each half as fine as the one before. coords (V, 4) int32."""
+    levels = [Level(coords, find_neighbours(coords))]
+    for _ in range(num_levels - 1):
+        fine = levels[-1]
+        fine.children, fine.parents, coarse = _halve(fine.coords)
+        levels.append(Level(coarse, find_neighbours(coarse)))
+    return levels
+
+
+def find_neighbours(coords: Tensor) -> Tensor:
+    """(V, 4) int32 distinct coordinates -> (V, 27) int32 rows."""
+    keys = pack(coords)
+    if keys.device.type != "cpu":
+        return _neighbours_reference(keys)
+    found = torch.empty(len(keys), 27, dtype=torch.int32)
+    _neighbours(keys.data_ptr(), len(keys), found.data_ptr(), native.threads())
+    return found
+
+
+def _neighbours_reference(keys: Tensor) -> Tensor:
+    steps = torch.tensor([-1, 0, 1], device=keys.device)
+    x, y, z = torch.meshgrid(steps, steps, steps, indexing="ij")
+    offsets = ((x << 2 * BITS) + (y << BITS) + z).flatten()
+    sorted_keys, order = keys.sort()
+    wanted = keys[:, None] + offsets
+    place = torch.searchsorted(sorted_keys, wanted).clamp_(max=max(len(keys) - 1, 0))
+    return torch.where(sorted_keys[place] == wanted, order[place], -1).int()
+
+
+def _halve(coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """children (V', 8), parents (V, 8), coarse coords (V', 4), numbered by first appearance."""
+    coarse = torch.cat([coords[:, :1], coords[:, 1:] >> 1], dim=1)
+    parent, first = number_by_first_appearance(pack(coarse))
+    corner = (coords[:, 1:] & 1).long() @ torch.tensor([4, 2, 1], device=coords.device)
+    rows = torch.arange(len(coords), device=coords.device)
+    children = torch.full((len(first), 8), -1, dtype=torch.int32, device=coords.device)
+    children[parent, corner] = rows.int()
+    parents = torch.full((len(coords), 8), -1, dtype=torch.int32, device=coords.device)
+    parents[rows, corner] = parent.int()
+    return children, parents, coarse[first]
