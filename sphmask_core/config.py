@@ -80,8 +80,42 @@ class SuperpointConfig:
 
     threshold: float = 0.05
     """Felzenszwalb's k, relative to the edge weight in [0, 1]: larger merges more."""
+    convex: float = 0.3
+    """Weight of a convex edge relative to a concave one of the same angle."""
+    neighbors: int = 8
+    """Nearest voxels that each voxel has an edge to."""
     min_voxels: int = 20
     """Smaller segments join the neighbour with the lightest edge."""
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of training scenes (MODEL.md, section 11); standard deviations unless said otherwise."""
+
+    axis_jitter: float = 0.1
+    """Of each entry of a 3x3 map added to the identity."""
+    flip: bool = True
+    """Mirror x and y, each with chance 1/2."""
+    rotate: bool = True
+    """Turn about z by any angle."""
+    tilt: float = 0.0
+    """Of the turns about x and y, degrees."""
+    scale: float = 0.0
+    """Largest relative change of size, uniform."""
+    z_shift: float = 0.0
+    """Of a shift along z, model units."""
+    elastic: tuple[tuple[float, float], ...] = ((10.0, 60.0), (30.0, 180.0))
+    """(granularity, magnitude) of smooth distortions, voxels."""
+    elastic_chance: float = 1.0
+    """Chance of each distortion."""
+    colour_jitter: float = 0.1
+    """Of gain and shift of each channel, a scene at a time; colours are in [-1, 1]."""
+    colour_noise: float = 0.0
+    """Of the noise of each point's colour."""
+    colour_drop: float = 0.0
+    """Chance that a scene loses its colours."""
+    point_drop: float = 0.0
+    """Largest share of points left out, uniform."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +131,7 @@ class TrainConfig:
     repeats: int = 1
     """Times that an epoch visits every scene."""
     lr: float = 1e-3
+    """Highest learning rate, for this batch size."""
     weight_decay: float = 1e-4
     step_epoch: int = 50
     """Epoch from which the learning rate follows a cosine down to `min_lr`."""
@@ -113,8 +148,17 @@ class TrainConfig:
     """Modules that stay as they are, by name; their batch norm stays in eval."""
     init: str = ""
     """Weights to start from."""
+    class_weights: tuple[float, ...] = ()
+    """Weights of the semantic classes in the point-wise cross-entropy; none: all 1."""
+    ema: float = 0.0
+    """Decay of the averaged weights that validation and the result use; 0: the last weights."""
+    validate_every: int = 10
+    """Epochs between validations."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = 0
+    """Of the initial weights, the order of scenes and their augmentation."""
     workers: int = 0
+    """Processes that load scenes; 0: the training process does."""
 
 
 @dataclass(frozen=True)

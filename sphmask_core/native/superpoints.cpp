@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+// Over-segmentation of one cloud's voxels: nearest neighbours, normals, Felzenszwalb merging.
+// Everything runs over the voxels sorted by coordinate, so the result depends neither on their order
+// nor on the number of threads.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+namespace {
+
+constexpr int kReach = 2;                       // neighbours are sought in (2 kReach + 1)^3 voxels
+constexpr int kSide = 2 * kReach + 1;
+constexpr int kNearest = 20;                    // voxels of a normal, beside the voxel itself
+constexpr int kBins = 1 << 16;                  // edge weights are sorted in steps of 1 / kBins
+
+struct Vec {
+    float x, y, z;
+};
+
+Vec operator-(Vec a, Vec b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
+float dot(Vec a, Vec b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+
+struct Settings {
+    float threshold;        // Felzenszwalb's k
+    float convex;           // factor on the weight of convex edges
+    int64_t min_voxels;     // smaller segments are joined to a neighbour
+    int64_t edges;          // nearest neighbours that an edge leads to
+};
+
+struct Neighbours {
+    std::array<int32_t, kNearest> index;        // nearest first
+    int32_t count;
+};
+
+struct Edge {
+    int32_t a, b;
+    float weight;
+};
+
+struct Grid {
+    std::vector<int64_t> keys;                  // sorted, packed x, y, z
+    std::vector<int32_t> order;                 // input index of each sorted voxel
+    std::vector<Vec> points;
+    int64_t stride_x, stride_y;                 // key of a step along x and y
+};
+
+Grid make_grid(const int32_t* coords, const float* xyz, int64_t count) {
+    int64_t low[3], high[3];
+    for (int axis = 0; axis < 3; ++axis) {
+        low[axis] = high[axis] = coords[axis];
+        for (int64_t i = 1; i < count; ++i) {
+            low[axis] = std::min<int64_t>(low[axis], coords[3 * i + axis]);
+            high[axis] = std::max<int64_t>(high[axis], coords[3 * i + axis]);
+        }
+    }
+    Grid grid;
+    grid.stride_y = high[2] - low[2] + 1 + kSide;  // a margin, so that windows never wrap
+    grid.stride_x = grid.stride_y * (high[1] - low[1] + 1 + kSide);
+    std::vector<std::pair<int64_t, int32_t>> items(count);
+    for (int64_t i = 0; i < count; ++i) {
+        const int32_t* c = coords + 3 * i;
+        items[i] = {(c[0] - low[0]) * grid.stride_x + (c[1] - low[1]) * grid.stride_y + (c[2] - low[2]),
+                    static_cast<int32_t>(i)};
+    }
+    std::sort(items.begin(), items.end());
+    grid.keys.resize(count), grid.order.resize(count), grid.points.resize(count);
+    for (int64_t i = 0; i < count; ++i) {
+        const float* p = xyz + 3 * static_cast<int64_t>(items[i].second);
+        grid.keys[i] = items[i].first, grid.order[i] = items[i].second, grid.points[i] = {p[0], p[1], p[2]};
+    }
+    return grid;
+}
+
+// Sorted list of the nearest points seen so far; equal distances keep the lower index first.
+struct Nearest {
+    std::array<float, kNearest> distance;
+    Neighbours found;
+
+    void add(int32_t index, float d) {
+        if (found.count == kNearest && d >= distance[kNearest - 1]) return;
+        int at = found.count < kNearest ? found.count++ : kNearest - 1;
+        for (; at > 0 && distance[at - 1] > d; --at) {
+            distance[at] = distance[at - 1];
+            found.index[at] = found.index[at - 1];
+        }
+        distance[at] = d;
+        found.index[at] = index;
+    }
+};
+
+// Sorted keys make every column of a voxel's window one contiguous run; its start only moves forward.
+std::vector<Neighbours> find_neighbours(const Grid& grid, int threads) {
+    const int64_t count = static_cast<int64_t>(grid.keys.size());
+    std::vector<Neighbours> all(count);
+#pragma omp parallel num_threads(threads)
+    {
+        std::array<int64_t, kSide * kSide> start;
+        start.fill(-1);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < count; ++i) {
+            Nearest nearest;
+            nearest.found.count = 0;
+            for (int column = 0; column < kSide * kSide; ++column) {
+                const int64_t middle = grid.keys[i] + (column / kSide - kReach) * grid.stride_x +
+                                       (column % kSide - kReach) * grid.stride_y;
+                int64_t& j = start[column];
+                if (j < 0) j = std::lower_bound(grid.keys.begin(), grid.keys.end(), middle - kReach) - grid.keys.begin();
+                while (j < count && grid.keys[j] < middle - kReach) ++j;
+                for (int64_t n = j; n < count && grid.keys[n] <= middle + kReach; ++n) {
+                    const Vec d = grid.points[n] - grid.points[i];
+                    if (n != i) nearest.add(static_cast<int32_t>(n), dot(d, d));
+                }
+            }
+            all[i] = nearest.found;
+        }
+    }
+    return all;
+}
+
+// Unit eigenvector of the smallest eigenvalue of the symmetric matrix [a b c; b d e; c e f]; 0 if there is none.
+Vec smallest_eigenvector(double a, double b, double c, double d, double e, double f) {
+    const double mean = (a + d + f) / 3;
+    const double off = b * b + c * c + e * e;
+    const double spread = std::sqrt(((a - mean) * (a - mean) + (d - mean) * (d - mean) + (f - mean) * (f - mean) + 2 * off) / 6);
+    if (!(spread > 0)) return {0, 0, 0};
+    const double p = (a - mean) / spread, q = (d - mean) / spread, r = (f - mean) / spread;
+    const double u = b / spread, v = c / spread, w = e / spread;
+    const double half = (p * (q * r - w * w) - u * (u * r - w * v) + v * (u * w - q * v)) / 2;
+    const double angle = std::acos(std::clamp(half, -1.0, 1.0)) / 3;
+    const double low = 2 * std::cos(angle + 2.0943951023931953);
+    const double rows[3][3] = {{p - low, u, v}, {u, q - low, w}, {v, w, r - low}};
+    double best[3] = {0, 0, 0}, longest = 1e-12;
+    for (int i = 0; i < 3; ++i) {
+        const double* s = rows[i];
+        const double* t = rows[(i + 1) % 3];
+        const double n[3] = {s[1] * t[2] - s[2] * t[1], s[2] * t[0] - s[0] * t[2], s[0] * t[1] - s[1] * t[0]};
+        const double squared = n[0] * n[0] + n[1] * n[1] + n[2] * n[2];
+        if (squared > longest) longest = squared, std::copy(n, n + 3, best);
+    }
+    const double scale = longest > 1e-12 ? 1 / std::sqrt(longest) : 0;
+    return {static_cast<float>(best[0] * scale), static_cast<float>(best[1] * scale), static_cast<float>(best[2] * scale)};
+}
+
+Vec fit_normal(const Grid& grid, const Neighbours& near, int64_t i) {
+    double n = 1, x = 0, y = 0, z = 0, xx = 0, xy = 0, xz = 0, yy = 0, yz = 0, zz = 0;
+    for (int k = 0; k < near.count; ++k, ++n) {
+        const Vec d = grid.points[near.index[k]] - grid.points[i];
+        x += d.x, y += d.y, z += d.z;
+        xx += d.x * d.x, xy += d.x * d.y, xz += d.x * d.z, yy += d.y * d.y, yz += d.y * d.z, zz += d.z * d.z;
+    }
+    return smallest_eigenvector(xx - x * x / n, xy - x * y / n, xz - x * z / n, yy - y * y / n, yz - y * z / n,
+                                zz - z * z / n);
+}
+
+std::vector<Vec> find_normals(const Grid& grid, const std::vector<Neighbours>& near, int threads) {
+    std::vector<Vec> normals(near.size());
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i) normals[i] = fit_normal(grid, near[i], i);
+    return normals;
+}
+
+struct Segments {
+    std::vector<int32_t> parent, size;
+    std::vector<float> limit;                   // heaviest inner edge + threshold / size
+
+    Segments(int64_t count, float threshold) : parent(count), size(count, 1), limit(count, threshold) {
+        std::iota(parent.begin(), parent.end(), 0);
+    }
+    int32_t find(int32_t i) {
+        while (parent[i] != i) i = parent[i] = parent[parent[i]];
+        return i;
+    }
+    int32_t join(int32_t a, int32_t b) {
+        if (size[a] < size[b] || (size[a] == size[b] && b < a)) std::swap(a, b);
+        parent[b] = a;
+        size[a] += size[b];
+        return a;
+    }
+};
+
+std::vector<Edge> find_edges(const std::vector<Neighbours>& near, int64_t reach) {
+    std::vector<Edge> edges;
+    edges.reserve(near.size() * reach);
+    auto holds = [&](int32_t a, int32_t b) {
+        const Neighbours& n = near[a];
+        const auto end = n.index.begin() + std::min<int64_t>(reach, n.count);
+        return std::find(n.index.begin(), end, b) != end;
+    };
+    for (int32_t i = 0; i < static_cast<int32_t>(near.size()); ++i)
+        for (int k = 0; k < std::min<int64_t>(reach, near[i].count); ++k) {
+            const int32_t j = near[i].index[k];
+            if (i < j || !holds(j, i)) edges.push_back({std::min(i, j), std::max(i, j), 0});
+        }
+    return edges;
+}
+
+std::vector<Edge> sort_edges(const std::vector<Edge>& edges) {
+    std::vector<int32_t> start(kBins + 1, 0);
+    auto bin = [](float w) { return static_cast<int>(std::clamp(w, 0.0f, 1.0f) * (kBins - 1)); };
+    for (const Edge& e : edges) ++start[bin(e.weight) + 1];
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    std::vector<Edge> sorted(edges.size());
+    for (const Edge& e : edges) sorted[start[bin(e.weight)]++] = e;
+    return sorted;
+}
+
+// Turns normals to one side along the smoothest paths between neighbours, each connected part with its mean
+// normal up, as floors, tables and fields are.
+void orient(const std::vector<Edge>& edges, std::vector<Vec>& normals) {
+    std::vector<Edge> smooth(edges);
+    for (Edge& e : smooth) e.weight = 1 - std::abs(dot(normals[e.a], normals[e.b]));
+    Segments parts(normals.size(), 0);
+    std::vector<std::vector<std::pair<int32_t, bool>>> tree(normals.size());
+    for (const Edge& e : sort_edges(smooth)) {
+        const int32_t a = parts.find(e.a), b = parts.find(e.b);
+        if (a == b) continue;
+        parts.join(a, b);
+        const bool flip = dot(normals[e.a], normals[e.b]) < 0;
+        tree[e.a].push_back({e.b, flip}), tree[e.b].push_back({e.a, flip});
+    }
+    std::vector<int8_t> sign(normals.size(), 0);
+    std::vector<int32_t> part;
+    for (int32_t root = 0; root < static_cast<int32_t>(normals.size()); ++root) {
+        if (sign[root]) continue;
+        part.assign(1, root);
+        sign[root] = 1;
+        double up = 0;
+        for (size_t at = 0; at < part.size(); ++at) {
+            const int32_t i = part[at];
+            up += sign[i] * normals[i].z;
+            for (auto [j, flip] : tree[i])
+                if (!sign[j]) sign[j] = flip ? -sign[i] : sign[i], part.push_back(j);
+        }
+        for (int32_t i : part)
+            if (sign[i] * (up < 0 ? -1 : 1) < 0) normals[i] = {-normals[i].x, -normals[i].y, -normals[i].z};
+    }
+}
+
+void weigh(const Grid& grid, const std::vector<Vec>& normals, const Settings& settings, std::vector<Edge>& edges,
+           int threads) {
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t k = 0; k < static_cast<int64_t>(edges.size()); ++k) {
+        Edge& e = edges[k];
+        const Vec na = normals[e.a], nb = normals[e.b];
+        const float bend = std::clamp(1 - dot(na, nb), 0.0f, 1.0f);
+        const bool convex = dot(na - nb, grid.points[e.a] - grid.points[e.b]) >= 0;
+        e.weight = convex ? settings.convex * bend : bend;
+    }
+}
+
+void merge(const std::vector<Edge>& edges, const Settings& settings, Segments& segments) {
+    for (const Edge& e : edges) {
+        int32_t a = segments.find(e.a), b = segments.find(e.b);
+        if (a == b || e.weight > segments.limit[a] || e.weight > segments.limit[b]) continue;
+        a = segments.join(a, b);
+        segments.limit[a] = e.weight + settings.threshold / segments.size[a];
+    }
+    for (const Edge& e : edges) {
+        const int32_t a = segments.find(e.a), b = segments.find(e.b);
+        if (a != b && std::min(segments.size[a], segments.size[b]) < settings.min_voxels) segments.join(a, b);
+    }
+}
+
+// Labels 0, 1, ... by first appearance in the input; returns their number.
+int64_t number_segments(const Grid& grid, Segments& segments, int64_t* labels) {
+    const int64_t count = static_cast<int64_t>(grid.order.size());
+    for (int64_t i = 0; i < count; ++i) labels[grid.order[i]] = segments.find(static_cast<int32_t>(i));
+    std::vector<int64_t> number(count, -1);
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; ++i) {
+        int64_t& n = number[labels[i]];
+        if (n < 0) n = found++;
+        labels[i] = n;
+    }
+    return found;
+}
+
+}  // namespace
+
+// coords (count, 3), xyz (count, 3), labels (count) out; returns the number of segments.
+extern "C" int64_t compute_superpoints(const int32_t* coords, const float* xyz, int64_t count, float threshold,
+                                       float convex, int64_t min_voxels, int64_t edges_each, int64_t* labels,
+                                       int64_t threads) {
+    if (count == 0) return 0;
+    const Settings settings{threshold, convex, min_voxels, std::min<int64_t>(edges_each, kNearest)};
+    const Grid grid = make_grid(coords, xyz, count);
+    const std::vector<Neighbours> near = find_neighbours(grid, static_cast<int>(threads));
+    std::vector<Vec> normals = find_normals(grid, near, static_cast<int>(threads));
+    std::vector<Edge> edges = find_edges(near, settings.edges);
+    orient(edges, normals);
+    weigh(grid, normals, settings, edges, static_cast<int>(threads));
+    Segments segments(count, settings.threshold);
+    merge(sort_edges(edges), settings, segments);
+    return number_segments(grid, segments, labels);
+}
