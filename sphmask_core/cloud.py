@@ -21,6 +21,7 @@ COLOUR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diff
 LABEL_NAMES = ("label", "labels", "scalar_label", "instance", "instance_id")
 XYZ_KEYS = ("xyz", "points", "coords")
 RGB_KEYS = ("rgb", "colors", "colours")
+PLY_TYPES = {"i8": "i4", "u8": "u4", "b1": "u1", "f2": "f4"}
 LARGEST_LABEL = float(2**53)
 
 
@@ -60,7 +61,10 @@ def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) 
     columns: dict[str, np.ndarray] = dict(zip("xyz", cloud.xyz.T, strict=True))
     if cloud.rgb is not None:
         columns |= dict(zip(COLOUR_NAMES[0], cloud.rgb.T, strict=True))
-    columns |= fields
+    columns |= {
+        name: column.astype(PLY_TYPES.get(column.dtype.str[1:], column.dtype))
+        for name, column in fields.items()
+    }
     dtype = [(name, column.dtype.newbyteorder("<")) for name, column in columns.items()]
     vertices = np.empty(len(cloud.xyz), dtype)
     for name, column in columns.items():
