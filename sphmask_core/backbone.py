@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse U-Net of pre-activation residual blocks (MODEL.md, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from sphmask_core.sparse.maps import Level, build_levels
+from sphmask_core.sparse.modules import DownConv, PointwiseConv, SubmanifoldConv, UpConv
+
+backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
+
+
+class ResidualBlock(nn.Module):
+    """BN, ReLU, 3^3, BN, ReLU, 3^3, plus the input (through a 1^3 where the widths differ)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.shortcut = (
+            PointwiseConv(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
+        )
+        self.norm1, self.conv1 = backbone_norm(in_channels), SubmanifoldConv(in_channels, out_channels)
+        self.norm2, self.conv2 = backbone_norm(out_channels), SubmanifoldConv(out_channels, out_channels)
+
+    def forward(self, x: Tensor, level: Level) -> Tensor:
+        y = self.conv1(self.norm1(x).relu(), level)
+        y = self.conv2(self.norm2(y).relu(), level)
+        return y + self.shortcut(x)
+
+
+class UNetLevel(nn.Module):
+    """Two blocks; below the last level also: down, the next level, up, concatenate, two blocks."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        width = widths[0]
+        self.head = nn.ModuleList([ResidualBlock(width, width), ResidualBlock(width, width)])
+        self.inner: UNetLevel | None = None
+        if len(widths) > 1:
+            self.down_norm, self.down = backbone_norm(width), DownConv(width, widths[1])
+            self.inner = UNetLevel(widths[1:])
+            self.up_norm, self.up = backbone_norm(widths[1]), UpConv(widths[1], width)
+            self.tail = nn.ModuleList([ResidualBlock(2 * width, width), ResidualBlock(width, width)])
+
+    def forward(self, x: Tensor, levels: Sequence[Level]) -> Tensor:
+        level = levels[0]
+        for block in self.head:
+            x = block(x, level)
+        if self.inner is None:
+            return x
+        coarse = self.down(self.down_norm(x).relu(), level)
+        coarse = self.inner(coarse, levels[1:])
+        x = torch.cat([x, self.up(self.up_norm(coarse).relu(), level)], dim=1)
+        for block in self.tail:
+            x = block(x, level)
+        return x
+
+
+class SparseUNet(nn.Module):
+    """Voxel features (V, in) -> (V, C), with levels of widths C, 2C, 3C, ..."""
+
+    def __init__(self, in_channels: int, channels: int, num_blocks: int) -> None:
+        super().__init__()
+        self.num_blocks = num_blocks
+        self.input = SubmanifoldConv(in_channels, channels)
+        self.unet = UNetLevel([channels * (i + 1) for i in range(num_blocks)])
+        self.output_norm = backbone_norm(channels)
+
+    def forward(self, features: Tensor, coords: Tensor) -> Tensor:
+        levels = build_levels(coords, self.num_blocks)
+        x = self.unet(self.input(features, levels[0]), levels)
+        return self.output_norm(x).relu()

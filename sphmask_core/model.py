@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SphericalMask, the paper's figure 2 as a list of calls: voxels in, predictions of each query out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sphmask_core.backbone import SparseUNet
+from sphmask_core.config import Config
+from sphmask_core.heads import (
+    PointwiseHeads,
+    PointwisePredictions,
+    QueryHeads,
+    QueryPredictions,
+    mask_tower,
+    migrate,
+)
+from sphmask_core.sampler import LocalAggregator, PointSet, first_rows, sample_rows
+from sphmask_core.voxels import VoxelBatch, segment_mean
+
+
+@dataclass
+class SuperpointTable:
+    """Means over the voxels of each superpoint, and the mask features made from them."""
+
+    xyz: Tensor
+    """(S, 3), model units."""
+    boxes: Tensor
+    """(S, 6): minimum, maximum."""
+    features: Tensor
+    """(S, C)"""
+    mask_features: Tensor
+    """(S, M)"""
+    offsets: Tensor
+    """(B + 1,) int64: superpoints of scene b are offsets[b] .. offsets[b + 1] - 1."""
+
+    def scene(self, b: int) -> slice:
+        """Rows of one scene."""
+        return slice(int(self.offsets[b]), int(self.offsets[b + 1]))
+
+
+@dataclass
+class Predictions:
+    """Everything the network says of a batch."""
+
+    pointwise: PointwisePredictions
+    superpoints: SuperpointTable
+    foreground: Tensor
+    """(V,) bool: voxels of foreground superpoints."""
+    queries: QueryPredictions | None
+    """None where no scene has foreground, or where only the point-wise heads were asked for."""
+
+
+class SphericalMask(nn.Module):
+    """Coarse-to-fine instance segmentation (Shin et al., CVPR 2024). All lengths are model units."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        model = config.model
+        c, num_rays = model.channels, model.rays[0] * model.rays[1]
+        self.config = config
+        self.backbone = SparseUNet(6 if model.with_coords else 3, c, model.num_blocks)
+        self.pointwise = PointwiseHeads(c, len(config.semantic_classes))
+        self.aggregator1 = LocalAggregator(c, 0.2 * model.radius_scale, model.neighbor, 2 * model.neighbor)
+        self.aggregator2 = LocalAggregator(2 * c, 0.4 * model.radius_scale, model.neighbor, model.neighbor)
+        self.query_heads = QueryHeads(
+            4 * c, model.dec_dim, len(config.instance_classes), num_rays, model.mask_dim
+        )
+        self.mask_tower = mask_tower(c, model.mask_dim)
+
+    def forward(self, voxels: VoxelBatch, pointwise_only: bool = False) -> Predictions:
+        """One round of queries for every scene of the batch."""
+        features = self.backbone(voxels.features, voxels.coords)
+        pointwise = self.pointwise(features)
+        superpoints = self.pool_superpoints(voxels, features, pointwise)
+        foreground = self.find_foreground(voxels, pointwise)
+        if pointwise_only or not foreground.any():
+            return Predictions(pointwise, superpoints, foreground, None)
+        seeds, active = self.sample_seeds(voxels, features, pointwise, foreground)
+        n = min(self.config.model.n_queries, self.config.model.n_sample_pa1)
+        rows = first_rows(seeds, n) if self.training else sample_rows(seeds, n, pass_origin=True)
+        queries = self.predict_queries(seeds, rows, superpoints, active)
+        return Predictions(pointwise, superpoints, foreground, queries)
+
+    def pool_superpoints(
+        self, voxels: VoxelBatch, features: Tensor, pointwise: PointwisePredictions
+    ) -> SuperpointTable:
+        """Mean coordinate, box and feature of each superpoint, and its mask feature."""
+        boxes = pointwise.corner_offsets + voxels.xyz.repeat(1, 2)
+        table = torch.cat([voxels.xyz, boxes, features], dim=1)
+        table = segment_mean(table, voxels.superpoints, int(voxels.superpoint_offsets[-1]))
+        xyz, boxes, features = table.split([3, 6, features.shape[1]], dim=1)
+        return SuperpointTable(xyz, boxes, features, self.mask_tower(features), voxels.superpoint_offsets)
+
+    def find_foreground(self, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Tensor:
+        """Voxels (V,) whose superpoint has a mean softmax >= filter_bg_thresh in any instance class."""
+        scores = pointwise.semantic_logits.detach().softmax(1)[:, self.config.class_shift :]
+        mean = segment_mean(scores, voxels.superpoints, int(voxels.superpoint_offsets[-1]))
+        return (mean >= self.config.inference.filter_bg_thresh).any(1)[voxels.superpoints]
+
+    def sample_seeds(
+        self, voxels: VoxelBatch, features: Tensor, pointwise: PointwisePredictions, foreground: Tensor
+    ) -> tuple[PointSet, Tensor]:
+        """First aggregator: `n_sample_pa1` seeds in each scene that has foreground; (B,) bool says which."""
+        scene = voxels.coords[foreground, 0].long()
+        counts = torch.bincount(scene, minlength=voxels.batch_size)
+        boxes = pointwise.corner_offsets + voxels.xyz.repeat(1, 2)
+        points = PointSet(
+            voxels.xyz[foreground],
+            boxes[foreground],
+            features[foreground],
+            voxels.superpoints[foreground],
+            [int(count) for count in counts if count > 0],
+        )
+        rows = sample_rows(points, self.config.model.n_sample_pa1)
+        return self.aggregator1(points, rows), counts > 0
+
+    def predict_queries(
+        self, seeds: PointSet, rows: Tensor, superpoints: SuperpointTable, active: Tensor
+    ) -> QueryPredictions:
+        """Second aggregator and both branches; rows (B', n) of `seeds`, one row an active scene."""
+        queries = self.aggregator2(seeds, rows)
+        heads = self.query_heads
+        x = heads.shared(queries.features)
+        boxes = heads.box(x) + queries.xyz.repeat(1, 2)
+        parameters = heads.controller(x)
+        outputs = [
+            queries.xyz,
+            heads.classes(x),
+            heads.confidence(x),
+            boxes,
+            heads.rays(x),
+            heads.center(x) + queries.xyz,
+        ]
+        by_scene = [_by_scene(output, active) for output in outputs]
+        migration = [
+            migrate(
+                scene_parameters,
+                by_scene[0][b],
+                by_scene[3][b],
+                superpoints.xyz[superpoints.scene(b)],
+                superpoints.boxes[superpoints.scene(b)],
+                superpoints.mask_features[superpoints.scene(b)],
+            )
+            for b, scene_parameters in enumerate(_by_scene(parameters, active))
+        ]
+        xyz, class_logits, confidence, boxes, rays, centers = by_scene
+        return QueryPredictions(
+            xyz, class_logits, confidence.squeeze(2), boxes, rays, centers, migration, active
+        )
+
+
+def _by_scene(rows: Tensor, active: Tensor) -> Tensor:
+    """Rows of the active scenes (B' * n, F) -> (B, n, F), zeros for the others."""
+    rows = rows.view(int(active.sum()), -1, rows.shape[1])
+    if bool(active.all()):
+        return rows
+    return rows.new_zeros(len(active), *rows.shape[1:]).index_put((active.nonzero().squeeze(1),), rows)
