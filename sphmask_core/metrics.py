@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of instance segmentation.
+
+`average_precision`: the ScanNet benchmark's AP, AP50, AP25 and recalls. `overlap`: precision, recall and F of
+the unseen-object literature. `coverage`: S3DIS' mCov, mWCov, mPrec, mRec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+UNLABELLED = -100
+AP_IOUS = np.arange(0.5, 0.95, 0.05)  # the benchmark's own nine: 0.95 is not among them
+IOUS = np.append(AP_IOUS, 0.25)
+GOOD_F = 0.75
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Predictions on one scan and its ground truth."""
+
+    masks: np.ndarray
+    """(I, N) bool"""
+    scores: np.ndarray
+    """(I,)"""
+    class_ids: np.ndarray
+    """(I,) instance class, from 0"""
+    semantic: np.ndarray
+    """(N,) semantic label, -100 unlabelled"""
+    instance: np.ndarray
+    """(N,) instance number, negative: none"""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of one class, or means over classes; NaN where there is no ground truth."""
+
+    ap: float
+    ap50: float
+    ap25: float
+    recall: float
+    recall50: float
+    recall25: float
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Average precision: means over classes and each class."""
+
+    mean: ClassScores
+    classes: tuple[ClassScores, ...]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Agreement of disjoint segments, each predicted one matched to at most one object."""
+
+    precision: float
+    recall: float
+    f: float
+    objects: int
+    good: int
+    """Objects whose match has F >= 0.75."""
+
+    @property
+    def good_share(self) -> float:
+        return self.good / self.objects if self.objects else float("nan")
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Intersections of the predictions and the objects of one scan."""
+
+    common: np.ndarray
+    """(I, G) points in both"""
+    void: np.ndarray
+    """(I,) points of the prediction that belong to no object"""
+    sizes: np.ndarray
+    """(I,) points of the prediction"""
+    object_sizes: np.ndarray
+    """(G,)"""
+    object_classes: np.ndarray
+    """(G,)"""
+    class_ids: np.ndarray
+    """(I,)"""
+    scores: np.ndarray
+    """(I,)"""
+
+    @cached_property
+    def iou(self) -> np.ndarray:
+        """(I, G)"""
+        return self.common / (self.sizes[:, None] + self.object_sizes - self.common)
+
+    def of(self, predictions: np.ndarray, objects: np.ndarray) -> _Table:
+        """The part of some predictions (I,) and objects (G,), both bool."""
+        return _Table(
+            self.common[predictions][:, objects],
+            self.void[predictions],
+            self.sizes[predictions],
+            self.object_sizes[objects],
+            self.object_classes[objects],
+            self.class_ids[predictions],
+            self.scores[predictions],
+        )
+
+
+def average_precision(
+    scans: Iterable[ScanResult],
+    classes: int,
+    shift: int,
+    min_region: int = 100,
+    class_agnostic: bool = False,
+) -> Precision:
+    """AP as the ScanNet benchmark has it; objects and predictions under `min_region` points do not count.
+
+    `shift`: semantic classes before the first instance class.
+    """
+    tables = [_table(scan, shift, min_region) for scan in scans]
+    per_class = [tables]
+    if not class_agnostic:
+        per_class = [[t.of(t.class_ids == c, t.object_classes == c) for t in tables] for c in range(classes)]
+    found = tuple(_class_scores(part, min_region) for part in per_class)
+    columns = np.array([list(vars(scores).values()) for scores in found])
+    known = columns[~np.isnan(columns[:, 0])]
+    mean = known.mean(0) if len(known) else np.full(columns.shape[1], np.nan)
+    return Precision(ClassScores(*mean.tolist()), found)
+
+
+def _table(scan: ScanResult, shift: int, min_region: int) -> _Table:
+    class_of_point = np.where(scan.semantic == UNLABELLED, -1, scan.semantic.astype(np.int64) - shift)
+    valid = (class_of_point >= 0) & (scan.instance >= 0)
+    keys = np.stack([class_of_point[valid], scan.instance[valid].astype(np.int64)])
+    objects, numbers = np.unique(keys, axis=1, return_inverse=True)
+    column = np.full(len(valid), objects.shape[1])  # the last column: no object
+    column[valid] = numbers.reshape(-1)
+    common = _joint(scan.masks, column, objects.shape[1] + 1)
+    sizes = common.sum(1)
+    kept = sizes >= min_region
+    return _Table(
+        common[kept, :-1],
+        common[kept, -1],
+        sizes[kept],
+        np.bincount(column, minlength=objects.shape[1] + 1)[:-1],
+        objects[0],
+        np.asarray(scan.class_ids)[kept],
+        np.asarray(scan.scores)[kept],
+    )
+
+
+def _joint(masks: np.ndarray, column: np.ndarray, columns: int) -> np.ndarray:
+    """(I, columns) points of each mask (I, N) that have each value of `column` (N,)."""
+    rows, points = np.nonzero(masks)
+    counts = np.bincount(rows * columns + column[points], minlength=len(masks) * columns)
+    return counts.reshape(len(masks), columns)
+
+
+def _class_scores(tables: Sequence[_Table], min_region: int) -> ClassScores:
+    counted = [table.object_sizes >= min_region for table in tables]
+    if not any(mask.any() for mask in counted):
+        return ClassScores(*[float("nan")] * 6)
+    curves = [
+        _ap_and_recall([_match(t, c, iou) for t, c in zip(tables, counted, strict=True)]) for iou in IOUS
+    ]
+    ap, recall = np.array(curves).T
+    return ClassScores(ap[:-1].mean(), ap[0], ap[-1], recall[:-1].mean(), recall[0], recall[-1])
+
+
+def _match(table: _Table, counted: np.ndarray, min_iou: float) -> tuple[np.ndarray, np.ndarray, int]:
+    """True or false and score of every prediction that counts, and the number of objects missed."""
+    hits = table.iou > min_iou
+    taken = np.zeros(len(hits), bool)
+    true: list[float] = []
+    false: list[float] = []
+    for column in hits.T[counted]:
+        matched = np.flatnonzero(column & ~taken)
+        if len(matched) == 0:
+            continue
+        taken[matched[0]] = True
+        scores = np.sort(table.scores[matched])
+        true.append(scores[-1])
+        false.extend(scores[:-1])
+    ignored = table.void + table.common[:, ~counted].sum(1)
+    wrong = ~hits.any(1) & (ignored / table.sizes <= min_iou)
+    scores = np.concatenate([true, false, table.scores[wrong]])
+    return np.arange(len(scores)) < len(true), scores, int(counted.sum()) - len(true)
+
+
+def _ap_and_recall(matches: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[float, float]:
+    """Area under precision over recall by the benchmark's convolution, and the largest recall."""
+    true = np.concatenate([match[0] for match in matches])
+    scores = np.concatenate([match[1] for match in matches])
+    missed = sum(match[2] for match in matches)
+    if len(scores) == 0:
+        return 0.0, 0.0
+    order = np.argsort(scores)
+    _, first = np.unique(scores[order], return_index=True)  # of each score, lowest score first
+    below = np.append(0, np.cumsum(true[order]))[first]
+    positives = true.sum() - below
+    precision = np.append(positives / (len(scores) - first), 1.0)
+    recall = np.append(positives / (true.sum() + missed), 0.0)
+    steps = np.convolve(np.concatenate([recall[:1], recall, [0.0]]), [-0.5, 0.0, 0.5], "valid")
+    return float(precision @ steps), float(recall[0])
+
+
+def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
+    """Precision, recall and F of a scan's disjoint segments; a point belongs to its best-scored instance.
+
+    Segments and objects are matched by Hungarian on their pairwise F, whatever their class; unlabelled points
+    do not count.
+    """
+    table = _table(_disjoint(scan, min_score), shift, 1)
+    predicted, objects = int(table.sizes.sum()), int(table.object_sizes.sum())
+    if predicted == 0 or objects == 0:
+        precision, recall = float(predicted == 0), float(objects == 0)
+        return Overlap(precision, recall, precision * recall, len(table.object_sizes), 0)
+    f = 2.0 * table.common / (table.sizes[:, None] + table.object_sizes)
+    rows, columns = linear_sum_assignment(f, maximize=True)
+    common = int(table.common[rows, columns].sum())
+    good = int((f[rows, columns] >= GOOD_F).sum())
+    return Overlap(
+        common / predicted, common / objects, 2.0 * common / (predicted + objects), f.shape[1], good
+    )
+
+
+def _disjoint(scan: ScanResult, min_score: float) -> ScanResult:
+    """The labelled points alone, each in at most one mask: that of the best score."""
+    labelled = scan.semantic != UNLABELLED
+    order = np.argsort(-scan.scores, kind="stable")
+    order = order[scan.scores[order] >= min_score]
+    masks = scan.masks[order][:, labelled]
+    masks &= np.cumsum(masks, 0) == 1
+    return ScanResult(
+        masks, scan.scores[order], scan.class_ids[order], scan.semantic[labelled], scan.instance[labelled]
+    )
