@@ -8,7 +8,7 @@ the unseen-object literature. `coverage`: S3DIS' mCov, mWCov, mPrec, mRec.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ UNLABELLED = -100
 AP_IOUS = np.arange(0.5, 0.95, 0.05)  # the benchmark's own nine: 0.95 is not among them
 IOUS = np.append(AP_IOUS, 0.25)
 GOOD_F = 0.75
+HIT_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,18 @@ class Overlap:
     @property
     def good_share(self) -> float:
         return self.good / self.objects if self.objects else float("nan")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """S3DIS' scores: means over the classes that occur."""
+
+    cov: float
+    """Best IoU with an object, mean over objects."""
+    weighted_cov: float
+    """The same, objects weighted by their points."""
+    precision: float
+    recall: float
 
 
 @dataclass(frozen=True)
@@ -213,7 +226,7 @@ def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
     Segments and objects are matched by Hungarian on their pairwise F, whatever their class; unlabelled points
     do not count.
     """
-    table = _table(_disjoint(scan, min_score), shift, 1)
+    table = _table(_disjoint(_labelled(scan), min_score), shift, 1)
     predicted, objects = int(table.sizes.sum()), int(table.object_sizes.sum())
     if predicted == 0 or objects == 0:
         precision, recall = float(predicted == 0), float(objects == 0)
@@ -227,13 +240,50 @@ def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
     )
 
 
+def _labelled(scan: ScanResult) -> ScanResult:
+    """The scan's labelled points alone."""
+    kept = scan.semantic != UNLABELLED
+    return replace(
+        scan, masks=scan.masks[:, kept], semantic=scan.semantic[kept], instance=scan.instance[kept]
+    )
+
+
 def _disjoint(scan: ScanResult, min_score: float) -> ScanResult:
-    """The labelled points alone, each in at most one mask: that of the best score."""
-    labelled = scan.semantic != UNLABELLED
+    """Each point in at most one mask: that of the best score."""
     order = np.argsort(-scan.scores, kind="stable")
     order = order[scan.scores[order] >= min_score]
-    masks = scan.masks[order][:, labelled]
+    masks = scan.masks[order]
     masks &= np.cumsum(masks, 0) == 1
-    return ScanResult(
-        masks, scan.scores[order], scan.class_ids[order], scan.semantic[labelled], scan.instance[labelled]
+    return replace(scan, masks=masks, scores=scan.scores[order], class_ids=scan.class_ids[order])
+
+
+def coverage(scans: Iterable[ScanResult], classes: int, shift: int = 0) -> Coverage:
+    """Coverage, precision and recall as S3DIS is scored; a point belongs to its best-scored instance.
+
+    As in the published evaluation, the points that no instance claims are one more prediction, of class 0.
+    """
+    found = np.full((4, classes), np.nan)
+    tables = [_table(_with_rest(_disjoint(scan, 0.0)), shift, 1) for scan in scans]
+    for c in range(classes):
+        parts = [table.of(table.class_ids == c, table.object_classes == c) for table in tables]
+        hits = sum(int((part.iou >= HIT_IOU).any(1).sum()) for part in parts)
+        predictions, objects = (sum(part.iou.shape[axis] for part in parts) for axis in (0, 1))
+        best = [(part.iou.max(0, initial=0.0), part.object_sizes) for part in parts if part.iou.shape[1]]
+        if best:
+            found[:2, c] = np.mean([(iou.mean(), np.average(iou, weights=size)) for iou, size in best], 0)
+            found[3, c] = hits / objects
+        if predictions:
+            found[2, c] = hits / predictions
+    known = ~np.isnan(found)
+    means = np.where(known, found, 0.0).sum(1) / np.maximum(known.sum(1), 1)
+    return Coverage(*means.tolist())
+
+
+def _with_rest(scan: ScanResult) -> ScanResult:
+    rest = ~scan.masks.any(0, keepdims=True)
+    return replace(
+        scan,
+        masks=np.concatenate([scan.masks, rest]),
+        scores=np.append(scan.scores, 0.0),
+        class_ids=np.append(scan.class_ids, 0),
     )

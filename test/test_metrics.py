@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.metrics import ScanResult, average_precision, overlap
+from sphmask_core.metrics import ScanResult, average_precision, coverage, overlap
 
 NAMES = ("ap", "ap50%", "ap25%", "rc", "rc50%", "rc25%")
 
@@ -35,6 +35,13 @@ def test_scannet_protocol(shared, kind):
         per_class = [expected[kind]["classes"][name][key] for key in NAMES]
         per_class = [np.nan if number is None else number for number in per_class]
         np.testing.assert_allclose(list(vars(scores).values()), per_class, rtol=0, atol=1e-9)
+
+
+def test_s3dis_protocol(shared):
+    expected = json.loads((shared / "golden/evaluation_s3dis.json").read_text())
+    found = coverage(golden_scans(shared, "evaluation_s3dis", 6), 13)
+    numbers = [expected[name] for name in ("mCov", "mWCov", "mPrec", "mRec")]
+    np.testing.assert_allclose(list(vars(found).values()), numbers, rtol=0, atol=1e-9)
 
 
 def scan_of(instance, masks, scores):
