@@ -151,13 +151,13 @@ def _from_columns(columns: Columns, shape: tuple[int, int]) -> Cloud:
     labels = next((columns[name] for name in LABEL_NAMES if name in columns), None)
     return Cloud(
         xyz=_floats(np.stack([columns[axis] for axis in "xyz"], 1)),
-        rgb=_column_colours(columns),
+        rgb=column_colours(columns),
         labels=None if labels is None else _integers(labels),
         shape=shape,
     )
 
 
-def _column_colours(columns: Columns) -> np.ndarray | None:
+def column_colours(columns: Columns) -> np.ndarray | None:
     """(N, 3) uint8 from packed 0xRRGGBB (PCL's `rgb`, `rgba`) or from three fields."""
     for name in ("rgb", "rgba"):
         if name in columns:
