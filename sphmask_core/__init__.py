@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Object instances from point clouds with Spherical Mask: the model, inference, evaluation; no ROS."""
+
+from sphmask_core.segmenter import Instances, Segmenter
+
+__all__ = ["Instances", "Segmenter"]

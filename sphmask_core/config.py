@@ -64,10 +64,13 @@ class InferenceConfig:
     """Matrix NMS lowers the scores of overlapping masks; standard NMS drops them."""
     nms_threshold: float = 0.2
     """IoU above which standard NMS drops a mask."""
+    queries: int = 256
+    """Queries that one-round inference samples, whatever training samples."""
     iterative_sampling: bool = True
     """Three rounds of queries, each on what the earlier ones left uncovered."""
     compat: Literal["corrected", "published"] = "corrected"
-    """`published` restores the clamp of predicted centres to >= 0.01 (MODEL.md, section 13)."""
+    """`published` restores two defects of the published code, for comparison: predicted centres clamped to
+    >= 0.01, and iterative sampling that reads superpoints by the wrong numbers."""
     sem2ins_classes: tuple[int, ...] = ()
     """Instance classes whose semantic mask is itself one instance (S3DIS: floor, ceiling)."""
     min_score: float = 0.0
@@ -78,9 +81,9 @@ class InferenceConfig:
 class SuperpointConfig:
     """Over-segmentation from points alone."""
 
-    threshold: float = 0.05
+    threshold: float = 0.1
     """Felzenszwalb's k, relative to the edge weight in [0, 1]: larger merges more."""
-    convex: float = 0.3
+    convex: float = 0.1
     """Weight of a convex edge relative to a concave one of the same angle."""
     neighbors: int = 8
     """Nearest voxels that each voxel has an edge to."""

@@ -80,8 +80,10 @@ class SphericalMask(nn.Module):
         if pointwise_only or not foreground.any():
             return Predictions(pointwise, superpoints, foreground, None)
         seeds, active = self.sample_seeds(voxels, features, pointwise, foreground)
-        n = min(self.config.model.n_queries, self.config.model.n_sample_pa1)
-        rows = first_rows(seeds, n) if self.training else sample_rows(seeds, n, pass_origin=True)
+        if self.training:
+            rows = first_rows(seeds, self.config.model.n_queries)
+        else:
+            rows = sample_rows(seeds, self.config.inference.queries, pass_origin=True)
         queries = self.predict_queries(seeds, rows, superpoints, active)
         return Predictions(pointwise, superpoints, foreground, queries)
 

@@ -36,6 +36,9 @@ class PointSet:
         fields = (field[flat] for field in (self.xyz, self.boxes, self.features, self.superpoints))
         return PointSet(*fields, counts=[rows.shape[1]] * len(rows))
 
+    def __len__(self) -> int:
+        return len(self.xyz)
+
     def keep(self, mask: Tensor) -> PointSet:
         """The points of a single scene that `mask` (N,) selects."""
         fields = (field[mask] for field in (self.xyz, self.boxes, self.features, self.superpoints))
@@ -47,7 +50,11 @@ class PointSet:
 
 
 def sample_rows(points: PointSet, n: int, pass_origin: bool = False) -> Tensor:
-    """Farthest point sampling in each scene: (B, n) rows of `points`."""
+    """Farthest point sampling in each scene: (B, n) rows of `points`.
+
+    n shrinks to the largest scene; a smaller scene repeats its first point.
+    """
+    n = min(n, max(points.counts))
     scenes = points.xyz.split(points.counts)
     rows = []
     for start, xyz in zip(points.starts(), scenes, strict=True):
@@ -57,7 +64,8 @@ def sample_rows(points: PointSet, n: int, pass_origin: bool = False) -> Tensor:
 
 
 def first_rows(points: PointSet, n: int) -> Tensor:
-    """The first n points of each scene: (B, n) rows."""
+    """The first n points of each scene, all of the same size: (B, n) rows, fewer where there are fewer."""
+    n = min(n, points.counts[0])
     return torch.stack([torch.arange(n, device=points.xyz.device) + start for start in points.starts()])
 
 

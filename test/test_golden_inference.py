@@ -7,7 +7,11 @@ import torch
 
 from sphmask_core.checkpoint import load_state, read_published
 from sphmask_core.config import from_dict
+from sphmask_core.inference import find_instances, published_numbers, query_rounds
+from sphmask_core.instances import assemble_masks, masks_on_points
 from sphmask_core.model import SphericalMask
+from sphmask_core.sampler import sample_rows
+from sphmask_core.timing import Timer
 from sphmask_core.voxels import Points, voxelize
 
 CLASSES = [f"class{i}" for i in range(20)]
@@ -58,41 +62,105 @@ def close(ours, published):
     np.testing.assert_allclose(ours.detach().numpy(), published, rtol=1e-4, atol=1e-4)
 
 
+RUNS = {
+    "inference_single": {"iterative_sampling": False, "compat": "published"},
+    "inference_iterative": {"iterative_sampling": True, "compat": "published"},
+    "inference_single_fixed_center": {"iterative_sampling": False},
+}
+
+
+def open_run(golden, name):
+    arrays = np.load(golden / f"{name}.npz")
+    model = golden_model(golden, **RUNS[name])
+    return arrays, model, voxelize([golden_points(arrays)], model.config.model.voxel_scale)
+
+
 @pytest.mark.usefixtures("threads")
-def test_stages_of_one_round(golden):
-    arrays = np.load(golden / "inference_single.npz")
-    model = golden_model(golden)
-    voxels = voxelize([golden_points(arrays)], model.config.model.voxel_scale)
+@pytest.mark.parametrize("name", RUNS)
+@torch.inference_mode()
+def test_stages_before_queries(golden, name):
+    arrays, model, voxels = open_run(golden, name)
     assert np.array_equal(voxels.coords, arrays["voxel_coords"])
     assert np.array_equal(voxels.point_to_voxel, arrays["point_to_voxel"])
-    with torch.no_grad():
-        features = model.backbone(voxels.features, voxels.coords)
-        pointwise = model.pointwise(features)
-        close(features, arrays["voxel_feats"])
-        close(pointwise.semantic_logits, arrays["voxel_semantic_logits"])
-        close(pointwise.center_offsets, arrays["voxel_center_offset"])
-        close(pointwise.corner_offsets, arrays["voxel_box_offset"])
-        close(pointwise.box_confidence, arrays["voxel_box_conf"])
-        superpoints = model.pool_superpoints(voxels, features, pointwise)
-        close(superpoints.xyz, arrays["sp_coords"])
-        close(superpoints.features, arrays["sp_feats"])
-        close(superpoints.boxes, arrays["sp_boxes"])
-        close(superpoints.mask_features, arrays["mask_tower_out"][0].T)
-        foreground = model.find_foreground(voxels, pointwise)
-        seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
-        close(seeds.xyz, arrays["agg1_coords"][0])
-        close(seeds.features, arrays["agg1_feats"][0].T)
-        close(seeds.boxes, arrays["agg1_boxes"][0])
-        from sphmask_core.sampler import sample_rows
+    assert np.array_equal(torch.bincount(voxels.point_to_voxel), arrays["voxel_count"])
+    features = model.backbone(voxels.features, voxels.coords)
+    pointwise = model.pointwise(features)
+    superpoints = model.pool_superpoints(voxels, features, pointwise)
+    foreground = model.find_foreground(voxels, pointwise)
+    seeds, _ = model.sample_seeds(voxels, features, pointwise, foreground)
+    close(features, arrays["voxel_feats"])
+    close(pointwise.semantic_logits, arrays["voxel_semantic_logits"])
+    close(pointwise.center_offsets, arrays["voxel_center_offset"])
+    close(pointwise.corner_offsets, arrays["voxel_box_offset"])
+    close(pointwise.box_confidence, arrays["voxel_box_conf"])
+    close(superpoints.xyz, arrays["sp_coords"])
+    close(superpoints.features, arrays["sp_feats"])
+    close(superpoints.boxes, arrays["sp_boxes"])
+    close(superpoints.mask_features, arrays["mask_tower_out"][0].T)
+    close(seeds.xyz, arrays["agg1_coords"][0])
+    close(seeds.features, arrays["agg1_feats"][0].T)
+    close(seeds.boxes, arrays["agg1_boxes"][0])
 
-        rows = sample_rows(seeds, 256, pass_origin=True)
-        assert np.array_equal(rows, arrays["query_indices"])
-        queries = model.aggregator2(seeds, rows)
-        close(queries.xyz, arrays["query_coords"][0])
-        close(queries.features, arrays["query_feats"][0].T)
-        out = model.predict_queries(seeds, rows, superpoints, active)
-        close(out.class_logits[0], arrays["class_logits"])
-        close(out.confidence[0], arrays["confidence"])
-        close(out.boxes[0], arrays["head_boxes"])
-        close(torch.cat([out.rays, out.centers], 2)[0], arrays["rays_and_center"])
-        close(out.migration[0], arrays["migration"])
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("name", RUNS)
+@torch.inference_mode()
+def test_queries_of_every_round(golden, name):
+    arrays, model, voxels = open_run(golden, name)
+    features = model.backbone(voxels.features, voxels.coords)
+    pointwise = model.pointwise(features)
+    superpoints = model.pool_superpoints(voxels, features, pointwise)
+    foreground = model.find_foreground(voxels, pointwise)
+    seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
+    if model.config.inference.compat == "published":
+        seeds.superpoints = published_numbers(seeds, voxels, foreground)
+    rounds = list(query_rounds(model, seeds, active, superpoints, int(foreground.sum())))
+    suffixes = [f".{i}" for i in range(3)] if name == "inference_iterative" else [""]
+    assert len(rounds) == len(suffixes)
+    for queries, suffix in zip(rounds, suffixes, strict=True):
+        close(queries.xyz[0], arrays["query_coords" + suffix][0])
+        close(queries.class_logits[0], arrays["class_logits" + suffix])
+        close(queries.confidence[0], arrays["confidence" + suffix])
+        close(queries.boxes[0], arrays["head_boxes" + suffix])
+        centers = queries.centers[0]
+        close(torch.cat([queries.rays[0], centers], 1), arrays["rays_and_center" + suffix])
+        close(queries.migration[0], arrays["migration" + suffix])
+        masks = assemble_masks(queries, superpoints, 0, model.config)
+        assert np.array_equal(masks, arrays["sp_masks" + suffix].astype(bool))
+
+
+@torch.inference_mode()
+def test_second_aggregator(golden):
+    arrays, model, voxels = open_run(golden, "inference_single")
+    features = model.backbone(voxels.features, voxels.coords)
+    pointwise = model.pointwise(features)
+    foreground = model.find_foreground(voxels, pointwise)
+    seeds, _ = model.sample_seeds(voxels, features, pointwise, foreground)
+    rows = sample_rows(seeds, 256, pass_origin=True)
+    assert np.array_equal(rows, arrays["query_indices"])
+    queries = model.aggregator2(seeds, rows)
+    close(queries.features, arrays["query_feats"][0].T)
+    close(queries.boxes, arrays["query_boxes"][0])
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("name", RUNS)
+def test_points_to_instances(golden, name):
+    arrays, model, voxels = open_run(golden, name)
+    found = find_instances(model, voxels, Timer(torch.device("cpu")))
+    points = voxels.superpoints[voxels.point_to_voxel]
+    masks = masks_on_points(found.masks, points, vote=torch.from_numpy(arrays["superpoint"]))
+    large = masks.sum(1) >= model.config.inference.npoint_thresh
+    ours = in_order(found.class_ids[large] + 1, found.scores[large], masks[large])
+    published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
+    published = in_order(arrays["inst_label"], arrays["inst_score"], published)
+    assert np.array_equal(ours[0], published[0])
+    np.testing.assert_allclose(ours[1], published[1], rtol=1e-4, atol=1e-4)
+    assert np.array_equal(ours[2], published[2])
+
+
+def in_order(labels, scores, masks):
+    """By class, mask and score: the published order is that of an unsorted top k."""
+    masks = np.asarray(masks)
+    order = np.lexsort([scores, masks @ np.arange(masks.shape[1]), labels])
+    return np.asarray(labels)[order], np.asarray(scores)[order], masks[order]

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds of queries over one cloud's voxels (MODEL.md, section 8)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sphmask_core.heads import QueryPredictions
+from sphmask_core.instances import Candidates, assemble_masks, has_instance, score_queries, select
+from sphmask_core.model import SphericalMask, SuperpointTable
+from sphmask_core.sampler import PointSet, sample_rows
+from sphmask_core.timing import Timer
+from sphmask_core.voxels import VoxelBatch
+
+UNCOVERED = (0.1, 0.2, 0.4)
+"""Share of the seeds that each round of iterative sampling expects to leave out."""
+
+
+@torch.inference_mode()
+def find_instances(model: SphericalMask, voxels: VoxelBatch, timer: Timer) -> Candidates | None:
+    """Instances of a batch of one cloud, as masks over its superpoints; None where there are none."""
+    timer.start("backbone")
+    features = model.backbone(voxels.features, voxels.coords)
+    timer.start("pointwise")
+    pointwise = model.pointwise(features)
+    superpoints = model.pool_superpoints(voxels, features, pointwise)
+    foreground = model.find_foreground(voxels, pointwise)
+    if not foreground.any():
+        return None
+    timer.start("seeds")
+    seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
+    timer.start("queries")
+    if model.config.inference.compat == "published":
+        seeds.superpoints = published_numbers(seeds, voxels, foreground)
+    rounds = query_rounds(model, seeds, active, superpoints, int(foreground.sum()))
+    found = [score_queries(q, assemble_masks(q, superpoints, 0, model.config), 0) for q in rounds]
+    timer.start("nms")
+    if not found:
+        return None
+    counts = torch.bincount(voxels.superpoints, minlength=len(superpoints.xyz))
+    return select(Candidates.concatenate(found), counts, model.config.inference)
+
+
+def query_rounds(
+    model: SphericalMask, seeds: PointSet, active: Tensor, superpoints: SuperpointTable, foreground: int
+) -> Iterator[QueryPredictions]:
+    """Predictions round by round, each on the seeds that the earlier ones left uncovered."""
+    for n in queries_per_round(model, foreground):
+        if not len(seeds):
+            return
+        rows = sample_rows(seeds, n, pass_origin=True)
+        queries = model.predict_queries(seeds, rows, superpoints, active)
+        if not has_instance(queries, 0):
+            return
+        yield queries
+        covered = (queries.migration[0] > 0).any(0)
+        seeds = seeds.keep(~covered[seeds.superpoints])
+
+
+def published_numbers(seeds: PointSet, voxels: VoxelBatch, foreground: Tensor) -> Tensor:
+    """Superpoints of the seeds (n,) as the published code numbers them: among foreground ones only.
+
+    It then reads migrations of all superpoints by these numbers, and so drops other seeds than it means to.
+    """
+    return torch.searchsorted(torch.unique(voxels.superpoints[foreground]), seeds.superpoints)
+
+
+def queries_per_round(model: SphericalMask, foreground: int) -> list[int]:
+    """Queries of each round, from the number of foreground voxels."""
+    inference = model.config.inference
+    if not inference.iterative_sampling:
+        return [inference.queries]
+    n = min(max(foreground / 300, 150), 500)
+    return [int(-n / 2 * math.log(share)) for share in UNCOVERED]

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From query predictions to instances: mask assembly, scores, NMS, points (MODEL.md, sections 7 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sphmask_core.config import Config, InferenceConfig
+from sphmask_core.heads import QueryPredictions
+from sphmask_core.model import SuperpointTable
+from sphmask_core.spherical import MIN_RAY, inside_polygons
+from sphmask_core.voxels import segment_mean
+
+NMS_SIGMA = 2.0
+
+
+@dataclass
+class Candidates:
+    """Masks of one scene with a score each, model units."""
+
+    masks: Tensor
+    """(I, S) bool, over superpoints."""
+    scores: Tensor
+    """(I,) float32"""
+    class_ids: Tensor
+    """(I,) int64 in 0 .. K_inst-1."""
+    centers: Tensor
+    """(I, 3)"""
+    rays: Tensor
+    """(I, R), lengths."""
+
+    def __getitem__(self, rows: Tensor) -> Candidates:
+        fields = (self.masks, self.scores, self.class_ids, self.centers, self.rays)
+        return Candidates(*(field[rows] for field in fields))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Candidates]) -> Candidates:
+        """All candidates of several rounds."""
+        names = ("masks", "scores", "class_ids", "centers", "rays")
+        return Candidates(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+def assemble_masks(
+    queries: QueryPredictions, superpoints: SuperpointTable, scene: int, config: Config
+) -> Tensor:
+    """Superpoints that, once migrated, lie inside each query's polygon: (Q, S_b) bool."""
+    centers = queries.centers[scene]
+    if config.inference.compat == "published":
+        centers = centers.clamp(min=MIN_RAY)
+    points = superpoints.xyz[superpoints.scene(scene)]
+    return inside_polygons(points, queries.migration[scene], centers, queries.rays[scene], config.model.rays)
+
+
+def score_queries(queries: QueryPredictions, masks: Tensor, scene: int) -> Candidates:
+    """Every (query, class) pair: sqrt(softmax(class) * confidence)."""
+    classes = queries.class_logits[scene].softmax(1)[:, :-1]
+    confidence = queries.confidence[scene].clamp(0, 1)
+    scores = (classes * confidence[:, None]).sqrt()
+    num_queries, num_classes = scores.shape
+    query = torch.arange(num_queries, device=scores.device).repeat_interleave(num_classes)
+    class_ids = torch.arange(num_classes, device=scores.device).repeat(num_queries)
+    rays = queries.rays[scene].clamp(min=MIN_RAY)
+    return Candidates(masks[query], scores.flatten(), class_ids, queries.centers[scene][query], rays[query])
+
+
+def has_instance(queries: QueryPredictions, scene: int) -> bool:
+    """Whether the best class of any query is an instance class."""
+    logits = queries.class_logits[scene]
+    return bool((logits.argmax(1) < logits.shape[1] - 1).any())
+
+
+def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig) -> Candidates:
+    """The best candidates after the size threshold and NMS; voxel_counts (S,)."""
+    top = min(config.max_instances, len(candidates))
+    candidates = candidates[candidates.scores.topk(top).indices]
+    size = candidates.masks.float() @ voxel_counts.float()
+    candidates = candidates[size >= config.npoint_thresh]
+    if config.type_nms == "matrix":
+        candidates.scores = matrix_nms(candidates, voxel_counts)
+        return candidates
+    return candidates[standard_nms(candidates, voxel_counts, config.nms_threshold)]
+
+
+def same_class_iou(candidates: Candidates, voxel_counts: Tensor) -> Tensor:
+    """IoU in voxels of candidates of one class, 0 between classes; by falling score: (I, I)."""
+    masks = candidates.masks.float()
+    shared = (masks * voxel_counts) @ masks.T
+    size = shared.diagonal()
+    iou = shared / (size[:, None] + size - shared).clamp(min=1)
+    return iou * (candidates.class_ids[:, None] == candidates.class_ids)
+
+
+def matrix_nms(candidates: Candidates, voxel_counts: Tensor) -> Tensor:
+    """Scores (I,) with Gaussian decay; candidates come by falling score."""
+    iou = same_class_iou(candidates, voxel_counts).triu(1)
+    if not len(iou):
+        return candidates.scores
+    covered = iou.max(0).values
+    decay = torch.exp(-NMS_SIGMA * (iou**2 - covered[:, None] ** 2)).min(0).values
+    return candidates.scores * decay
+
+
+def standard_nms(candidates: Candidates, voxel_counts: Tensor, threshold: float) -> Tensor:
+    """Rows (K,) to keep: a mask goes when a better one of its class overlaps it more than `threshold`."""
+    overlaps = (same_class_iou(candidates, voxel_counts) > threshold).cpu()
+    keep: list[int] = []
+    for row in range(len(overlaps)):
+        if not overlaps[row, keep].any():
+            keep.append(row)
+    return torch.tensor(keep, dtype=torch.int64, device=candidates.scores.device)
+
+
+def masks_on_points(masks: Tensor, point_superpoints: Tensor, vote: Tensor | None = None) -> Tensor:
+    """(I, S) over superpoints -> (I, N) over points.
+
+    point_superpoints (N,): the superpoint of each point's voxel. `vote` (N,), where the points bring their
+    own superpoints: a point is in when at least half of its superpoint's points are.
+    """
+    on_points = masks[:, point_superpoints]
+    if vote is None:
+        return on_points
+    numbers = torch.unique(vote, return_inverse=True)[1]
+    share = segment_mean(on_points.T.float(), numbers, int(numbers.max()) + 1)
+    return (share >= 0.5).T[:, numbers]
