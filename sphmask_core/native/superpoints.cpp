@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct Vec {
     float x, y, z;
 };
 
+Vec operator+(Vec a, Vec b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
 Vec operator-(Vec a, Vec b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
 float dot(Vec a, Vec b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
 
@@ -121,45 +123,82 @@ std::vector<Neighbours> find_neighbours(const Grid& grid, int threads) {
     return all;
 }
 
-// Unit eigenvector of the smallest eigenvalue of the symmetric matrix [a b c; b d e; c e f]; 0 if there is none.
-Vec smallest_eigenvector(double a, double b, double c, double d, double e, double f) {
-    const double mean = (a + d + f) / 3;
-    const double off = b * b + c * c + e * e;
-    const double spread = std::sqrt(((a - mean) * (a - mean) + (d - mean) * (d - mean) + (f - mean) * (f - mean) + 2 * off) / 6);
-    if (!(spread > 0)) return {0, 0, 0};
-    const double p = (a - mean) / spread, q = (d - mean) / spread, r = (f - mean) / spread;
-    const double u = b / spread, v = c / spread, w = e / spread;
+// Plane through a voxel's neighbourhood.
+struct Plane {
+    Vec normal{0, 0, 0};                        // 0 where the neighbourhood is no surface
+    Vec center{0, 0, 0};
+    float residual = std::numeric_limits<float>::infinity();  // root mean square distance
+
+    float misfit(Vec p) const { return residual + std::abs(dot(normal, p - center)); }
+};
+
+struct Covariance {
+    double xx = 0, xy = 0, xz = 0, yy = 0, yz = 0, zz = 0;
+};
+
+// Smallest eigenvalue and its unit eigenvector by the trigonometric formula; the vector is 0 for a multiple of 1.
+std::pair<double, Vec> smallest_eigenvector(const Covariance& m) {
+    const double mean = (m.xx + m.yy + m.zz) / 3, x = m.xx - mean, y = m.yy - mean, z = m.zz - mean;
+    const double off = m.xy * m.xy + m.xz * m.xz + m.yz * m.yz;
+    const double spread = std::sqrt((x * x + y * y + z * z + 2 * off) / 6);
+    if (!(spread > 0)) return {mean, {0, 0, 0}};
+    const double p = x / spread, q = y / spread, r = z / spread;
+    const double u = m.xy / spread, v = m.xz / spread, w = m.yz / spread;
     const double half = (p * (q * r - w * w) - u * (u * r - w * v) + v * (u * w - q * v)) / 2;
-    const double angle = std::acos(std::clamp(half, -1.0, 1.0)) / 3;
-    const double low = 2 * std::cos(angle + 2.0943951023931953);
+    const double low = 2 * std::cos(std::acos(std::clamp(half, -1.0, 1.0)) / 3 + 2.0943951023931953);
     const double rows[3][3] = {{p - low, u, v}, {u, q - low, w}, {v, w, r - low}};
     double best[3] = {0, 0, 0}, longest = 1e-12;
     for (int i = 0; i < 3; ++i) {
-        const double* s = rows[i];
-        const double* t = rows[(i + 1) % 3];
+        const double *s = rows[i], *t = rows[(i + 1) % 3];
         const double n[3] = {s[1] * t[2] - s[2] * t[1], s[2] * t[0] - s[0] * t[2], s[0] * t[1] - s[1] * t[0]};
         const double squared = n[0] * n[0] + n[1] * n[1] + n[2] * n[2];
         if (squared > longest) longest = squared, std::copy(n, n + 3, best);
     }
     const double scale = longest > 1e-12 ? 1 / std::sqrt(longest) : 0;
-    return {static_cast<float>(best[0] * scale), static_cast<float>(best[1] * scale), static_cast<float>(best[2] * scale)};
+    return {mean + spread * low,
+            {static_cast<float>(best[0] * scale), static_cast<float>(best[1] * scale), static_cast<float>(best[2] * scale)}};
 }
 
-Vec fit_normal(const Grid& grid, const Neighbours& near, int64_t i) {
-    double n = 1, x = 0, y = 0, z = 0, xx = 0, xy = 0, xz = 0, yy = 0, yz = 0, zz = 0;
+Plane fit_plane(const Grid& grid, const Neighbours& near, int64_t i) {
+    if (near.count < 2) return {};
+    double n = 1, x = 0, y = 0, z = 0;
+    Covariance m;
     for (int k = 0; k < near.count; ++k, ++n) {
         const Vec d = grid.points[near.index[k]] - grid.points[i];
         x += d.x, y += d.y, z += d.z;
-        xx += d.x * d.x, xy += d.x * d.y, xz += d.x * d.z, yy += d.y * d.y, yz += d.y * d.z, zz += d.z * d.z;
+        m.xx += d.x * d.x, m.xy += d.x * d.y, m.xz += d.x * d.z;
+        m.yy += d.y * d.y, m.yz += d.y * d.z, m.zz += d.z * d.z;
     }
-    return smallest_eigenvector(xx - x * x / n, xy - x * y / n, xz - x * z / n, yy - y * y / n, yz - y * z / n,
-                                zz - z * z / n);
+    m.xx -= x * x / n, m.xy -= x * y / n, m.xz -= x * z / n;
+    m.yy -= y * y / n, m.yz -= y * z / n, m.zz -= z * z / n;
+    const auto [value, normal] = smallest_eigenvector(m);
+    const Vec mean{static_cast<float>(x / n), static_cast<float>(y / n), static_cast<float>(z / n)};
+    return {normal, grid.points[i] + mean, static_cast<float>(std::sqrt(std::max(value / n, 0.0)))};
 }
 
-std::vector<Vec> find_normals(const Grid& grid, const std::vector<Neighbours>& near, int threads) {
+std::vector<Plane> fit_planes(const Grid& grid, const std::vector<Neighbours>& near, int threads) {
+    std::vector<Plane> planes(near.size());
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i) planes[i] = fit_plane(grid, near[i], i);
+    return planes;
+}
+
+// A neighbourhood across an edge of a surface fits neither side: of the planes around, each voxel takes the
+// normal of the one that fits best, its own points and the voxel.
+std::vector<Vec> sharpen(const Grid& grid, const std::vector<Neighbours>& near, const std::vector<Plane>& planes,
+                         int threads) {
     std::vector<Vec> normals(near.size());
 #pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i) normals[i] = fit_normal(grid, near[i], i);
+    for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i) {
+        const Plane* best = &planes[i];
+        float least = best->misfit(grid.points[i]);
+        for (int k = 0; k < near[i].count; ++k) {
+            const Plane* other = &planes[near[i].index[k]];
+            const float misfit = other->misfit(grid.points[i]);
+            if (misfit < least) least = misfit, best = other;
+        }
+        normals[i] = best->normal;
+    }
     return normals;
 }
 
@@ -210,33 +249,33 @@ std::vector<Edge> sort_edges(const std::vector<Edge>& edges) {
 
 // Turns normals to one side along the smoothest paths between neighbours, each connected part with its mean
 // normal up, as floors, tables and fields are.
-void orient(const std::vector<Edge>& edges, std::vector<Vec>& normals) {
+void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
     std::vector<Edge> smooth(edges);
-    for (Edge& e : smooth) e.weight = 1 - std::abs(dot(normals[e.a], normals[e.b]));
-    Segments parts(normals.size(), 0);
-    std::vector<std::vector<std::pair<int32_t, bool>>> tree(normals.size());
+    for (Edge& e : smooth) e.weight = 1 - std::abs(dot(planes[e.a].normal, planes[e.b].normal));
+    Segments parts(planes.size(), 0);
+    std::vector<std::vector<std::pair<int32_t, bool>>> tree(planes.size());
     for (const Edge& e : sort_edges(smooth)) {
         const int32_t a = parts.find(e.a), b = parts.find(e.b);
         if (a == b) continue;
         parts.join(a, b);
-        const bool flip = dot(normals[e.a], normals[e.b]) < 0;
+        const bool flip = dot(planes[e.a].normal, planes[e.b].normal) < 0;
         tree[e.a].push_back({e.b, flip}), tree[e.b].push_back({e.a, flip});
     }
-    std::vector<int8_t> sign(normals.size(), 0);
+    std::vector<int8_t> sign(planes.size(), 0);
     std::vector<int32_t> part;
-    for (int32_t root = 0; root < static_cast<int32_t>(normals.size()); ++root) {
+    for (int32_t root = 0; root < static_cast<int32_t>(planes.size()); ++root) {
         if (sign[root]) continue;
         part.assign(1, root);
         sign[root] = 1;
         double up = 0;
         for (size_t at = 0; at < part.size(); ++at) {
             const int32_t i = part[at];
-            up += sign[i] * normals[i].z;
+            up += sign[i] * planes[i].normal.z;
             for (auto [j, flip] : tree[i])
                 if (!sign[j]) sign[j] = flip ? -sign[i] : sign[i], part.push_back(j);
         }
         for (int32_t i : part)
-            if (sign[i] * (up < 0 ? -1 : 1) < 0) normals[i] = {-normals[i].x, -normals[i].y, -normals[i].z};
+            if (sign[i] * (up < 0 ? -1 : 1) < 0) planes[i].normal = Vec{0, 0, 0} - planes[i].normal;
     }
 }
 
@@ -289,10 +328,10 @@ extern "C" int64_t compute_superpoints(const int32_t* coords, const float* xyz, 
     const Settings settings{threshold, convex, min_voxels, std::min<int64_t>(edges_each, kNearest)};
     const Grid grid = make_grid(coords, xyz, count);
     const std::vector<Neighbours> near = find_neighbours(grid, static_cast<int>(threads));
-    std::vector<Vec> normals = find_normals(grid, near, static_cast<int>(threads));
+    std::vector<Plane> planes = fit_planes(grid, near, static_cast<int>(threads));
     std::vector<Edge> edges = find_edges(near, settings.edges);
-    orient(edges, normals);
-    weigh(grid, normals, settings, edges, static_cast<int>(threads));
+    orient(edges, planes);
+    weigh(grid, sharpen(grid, near, planes, static_cast<int>(threads)), settings, edges, static_cast<int>(threads));
     Segments segments(count, settings.threshold);
     merge(sort_edges(edges), settings, segments);
     return number_segments(grid, segments, labels);
