@@ -111,9 +111,7 @@ class Segmenter:
     def _add_superpoints(self, voxels: VoxelBatch) -> None:
         if not self.config.model.use_spp_pool:
             return
-        numbers = compute_superpoints(
-            voxels.coords[:, 1:], voxels.xyz, voxels.features[:, :3], self.config.superpoints
-        )
+        numbers = compute_superpoints(voxels.coords[:, 1:], voxels.xyz, self.config.superpoints)
         voxels.superpoints = numbers.to(self.device)
         voxels.superpoint_offsets = torch.tensor([0, int(numbers.max()) + 1], device=self.device)
 

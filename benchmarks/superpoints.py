@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well superpoints can describe objects: best union of superpoints against each labelled object."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sphmask_core.config import Config, load_config
+from sphmask_core.frames import upright
+from sphmask_core.scenes import Scene, read_scene, scene_files
+from sphmask_core.superpoints import compute_superpoints
+from sphmask_core.voxels import Points, voxelize
+
+WORST = 5
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Superpoints of one scene against its objects."""
+
+    name: str
+    ious: dict[int, float]
+    """IoU of each object with its best union of superpoints."""
+    voxels: int
+    superpoints: int
+    milliseconds: float
+
+
+def best_unions(superpoints: np.ndarray, instance: np.ndarray) -> dict[int, float]:
+    """IoU of each object (>= 0) with the union of the superpoints that are mostly its own; both (N,)."""
+    count, objects = superpoints.max() + 1, instance.max() + 1
+    own = instance >= 0
+    cells = superpoints[own] * objects + instance[own]
+    inside = np.bincount(cells, minlength=count * objects).reshape(count, objects)
+    size = np.bincount(superpoints, minlength=count)
+    ious = {}
+    for number in np.unique(instance[own]).tolist():
+        picked = inside[:, number] >= 0.5 * size
+        hit, truth = inside[picked, number].sum(), inside[:, number].sum()
+        ious[number] = float(hit / (truth + size[picked].sum() - hit))
+    return ious
+
+
+def measure(scene: Scene, config: Config) -> Measurement:
+    """Superpoints of a scene as the segmenter makes them, and their time."""
+    finite = np.isfinite(scene.cloud.xyz).all(axis=1)
+    xyz = torch.from_numpy(scene.cloud.xyz[finite])
+    points = Points(upright(xyz, config.up).apply(xyz) / config.unit, torch.zeros_like(xyz))
+    voxels = voxelize([points], config.model.voxel_scale)
+    start = time.perf_counter()
+    superpoints = compute_superpoints(voxels.coords[:, 1:], voxels.xyz, config.superpoints)
+    elapsed = 1e3 * (time.perf_counter() - start)
+    ious = best_unions(superpoints[voxels.point_to_voxel].numpy(), scene.instance[finite])
+    return Measurement(scene.name, ious, len(superpoints), int(superpoints.max()) + 1, elapsed)
+
+
+def report(found: list[Measurement]) -> None:
+    """Print mean IoU, the worst objects, superpoints a scene and time."""
+    ious = sorted((iou, f"{m.name} object {number}") for m in found for number, iou in m.ious.items())
+    print(f"mean IoU {np.mean([iou for iou, _ in ious]):.4f} of {len(ious)} objects in {len(found)} scenes")
+    print("worst    " + ", ".join(f"{iou:.3f} ({name})" for iou, name in ious[:WORST]))
+    counts = [m.superpoints for m in found]
+    print(f"superpoints a scene: mean {np.mean(counts):.1f}, most {max(counts)}")
+    times, voxels = [m.milliseconds for m in found], [m.voxels for m in found]
+    print(
+        f"time     median {np.median(times):.1f} ms, most {max(times):.1f} ms {np.median(voxels):.0f} voxels"
+    )
+
+
+def main() -> None:
+    """Measure every scene of a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="folder of labelled scenes (mOSD)")
+    parser.add_argument("--model", default="tabletop", help="preset or configuration file")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    config = load_config(arguments.model)
+    report([measure(read_scene(path), config) for path in scene_files(arguments.root)])
+
+
+if __name__ == "__main__":
+    main()
