@@ -247,20 +247,30 @@ std::vector<Edge> sort_edges(const std::vector<Edge>& edges) {
     return sorted;
 }
 
-// Turns normals to one side along the smoothest paths between neighbours, each connected part with its mean
-// normal up, as floors, tables and fields are.
-void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
-    std::vector<Edge> smooth(edges);
-    for (Edge& e : smooth) e.weight = 1 - std::abs(dot(planes[e.a].normal, planes[e.b].normal));
+struct Link {
+    int32_t to;
+    bool flip;                                  // the two normals point to different sides
+};
+
+// For each voxel its links in the minimum spanning forest of the angle between planes.
+std::vector<std::vector<Link>> smoothest_paths(std::vector<Edge> edges, const std::vector<Plane>& planes) {
+    for (Edge& e : edges) e.weight = 1 - std::abs(dot(planes[e.a].normal, planes[e.b].normal));
     Segments parts(planes.size(), 0);
-    std::vector<std::vector<std::pair<int32_t, bool>>> tree(planes.size());
-    for (const Edge& e : sort_edges(smooth)) {
+    std::vector<std::vector<Link>> links(planes.size());
+    for (const Edge& e : sort_edges(edges)) {
         const int32_t a = parts.find(e.a), b = parts.find(e.b);
         if (a == b) continue;
         parts.join(a, b);
         const bool flip = dot(planes[e.a].normal, planes[e.b].normal) < 0;
-        tree[e.a].push_back({e.b, flip}), tree[e.b].push_back({e.a, flip});
+        links[e.a].push_back({e.b, flip}), links[e.b].push_back({e.a, flip});
     }
+    return links;
+}
+
+// Turns normals to one side along the smoothest paths between neighbours, each connected part with its mean
+// normal up, as floors, tables and fields are.
+void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
+    const std::vector<std::vector<Link>> links = smoothest_paths(edges, planes);
     std::vector<int8_t> sign(planes.size(), 0);
     std::vector<int32_t> part;
     for (int32_t root = 0; root < static_cast<int32_t>(planes.size()); ++root) {
@@ -271,11 +281,11 @@ void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
         for (size_t at = 0; at < part.size(); ++at) {
             const int32_t i = part[at];
             up += sign[i] * planes[i].normal.z;
-            for (auto [j, flip] : tree[i])
-                if (!sign[j]) sign[j] = flip ? -sign[i] : sign[i], part.push_back(j);
+            for (const Link& link : links[i])
+                if (!sign[link.to]) sign[link.to] = link.flip ? -sign[i] : sign[i], part.push_back(link.to);
         }
         for (int32_t i : part)
-            if (sign[i] * (up < 0 ? -1 : 1) < 0) planes[i].normal = Vec{0, 0, 0} - planes[i].normal;
+            if ((sign[i] > 0) == (up < 0)) planes[i].normal = Vec{0, 0, 0} - planes[i].normal;
     }
 }
 
