@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets by name: a module each.
+
+`load_scenes(config, split) -> list[Scene]` gives what training sees, `load_raw(config, split)` the clouds
+and labels as they stand in their files, on which validation runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from sphmask_core.config import Config, ConfigError
+
+
+def dataset(config: Config) -> ModuleType:
+    """The module of the configuration's data set."""
+    name = config.train.dataset
+    known = [module.name for module in pkgutil.iter_modules(__path__)]
+    if name not in known:
+        raise ConfigError(f"train.dataset: no data set {name!r}; there are: {', '.join(known)}")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random changes of a scene that leave its labels right (section 11)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates, uniform_filter
+from scipy.spatial.transform import Rotation
+
+from sphmask_core.config import AugmentConfig
+from training.scene import Scene
+
+Array = NDArray[np.float32]
+
+
+def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
+    """A random variant of a scene.
+
+    unit_voxel: edge of a voxel in model units.
+    """
+    scene = drop_points(scene, config.point_drop, rng)
+    xyz = scene.xyz @ random_axes(config, rng).T
+    for granularity, magnitude in config.elastic:
+        if rng.random() < config.elastic_chance:
+            xyz = elastic(xyz, granularity * unit_voxel, magnitude * unit_voxel, rng)
+    xyz = xyz + np.array([0, 0, rng.normal(0, config.z_shift)])
+    return replace(scene, xyz=xyz.astype(np.float32), rgb=augment_colour(scene.rgb, config, rng))
+
+
+def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:
+    """(3, 3) linear map: jitter of the axes, flips, scale, rotation about z, tilt."""
+    axes = np.eye(3) + rng.normal(0, config.axis_jitter, (3, 3))
+    if config.flip:
+        axes = np.diag([*rng.choice([-1.0, 1.0], 2), 1.0]) @ axes
+    axes = axes * rng.uniform(1 - config.scale, 1 + config.scale)
+    turn = rng.uniform(0, 2 * np.pi) if config.rotate else 0.0
+    tilt = np.deg2rad(rng.normal(0, config.tilt, 2))
+    return Rotation.from_euler("xy", tilt).as_matrix() @ Rotation.from_euler("z", turn).as_matrix() @ axes
+
+
+def elastic(xyz: Array, granularity: float, magnitude: float, rng: Generator) -> Array:
+    """Move points (N, 3) by smooth noise drawn on a grid of that spacing; all in one unit."""
+    low = xyz.min(0) - granularity
+    shape = np.ceil((xyz.max(0) - low) / granularity).astype(int) + 2
+    position = ((xyz - low) / granularity).T
+    moved = [
+        map_coordinates(smooth_noise(shape, rng), position, order=1, mode="nearest") * magnitude
+        for _ in range(3)
+    ]
+    return (xyz + np.stack(moved, axis=1)).astype(np.float32)
+
+
+def smooth_noise(shape: NDArray, rng: Generator) -> Array:
+    """Gaussian noise on a grid, twice through a box filter of three cells."""
+    noise = rng.normal(size=shape).astype(np.float32)
+    return uniform_filter(uniform_filter(noise, 3, mode="constant"), 3, mode="constant")
+
+
+def augment_colour(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
+    """Shift, stretch or drop the colours (N, 3) of a scene, all points alike; stays in [-1, 1]."""
+    if rng.random() < config.colour_drop:
+        return np.zeros_like(rgb)
+    gain = 1 + rng.normal(0, config.colour_jitter, 3)
+    shift = rng.normal(0, config.colour_jitter, 3)
+    noise = rng.normal(0, config.colour_noise, rgb.shape)
+    return np.clip(rgb * gain + shift + noise, -1, 1).astype(np.float32)
+
+
+def drop_points(scene: Scene, most: float, rng: Generator) -> Scene:
+    """Leave out a random share, up to `most`, of the points, never all."""
+    kept = rng.random(len(scene)) >= rng.uniform(0, most)
+    return scene.take(kept) if kept.any() else scene

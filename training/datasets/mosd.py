@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinect frames of tables from the (modified) Object Segmentation Database."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from sphmask_core import scenes
+from sphmask_core.config import Config
+from sphmask_core.frames import upright
+from sphmask_core.superpoints import compute_superpoints
+from sphmask_core.voxels import Points, voxelize
+from training.scene import Scene, thin
+
+POINTS_PER_EDGE = 2
+"""Points that scenes keep along the edge of a voxel."""
+
+
+def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+    """The clouds of a split as they stand in their files, with their labels."""
+    return [scenes.read_scene(path) for path in scenes.scene_files(config.train.root, split)]
+
+
+def load_scenes(config: Config, split: str) -> list[Scene]:
+    """Scenes of a split, thinned; superpoints are those that inference would find."""
+    cell = 1 / (POINTS_PER_EDGE * config.model.voxel_scale)
+    files = scenes.scene_files(config.train.root, split)
+    return [
+        thin(prepare(scenes.read_scene(path), config), cell) for path in tqdm(files, desc=f"{split} scenes")
+    ]
+
+
+def prepare(raw: scenes.Scene, config: Config) -> Scene:
+    """One frame as the model sees it, every finite point."""
+    finite = np.isfinite(raw.cloud.xyz).all(1)
+    xyz = torch.from_numpy(raw.cloud.xyz[finite])
+    xyz = upright(xyz, config.up).apply(xyz) / config.unit
+    rgb = (
+        torch.zeros_like(xyz)
+        if raw.cloud.rgb is None
+        else torch.from_numpy(raw.cloud.rgb[finite]) / 127.5 - 1
+    )
+    voxels = voxelize([Points(xyz, rgb)], config.model.voxel_scale)
+    superpoints = compute_superpoints(voxels.coords[:, 1:], voxels.xyz, config.superpoints)
+    return Scene(
+        xyz=xyz.numpy(),
+        rgb=rgb.numpy(),
+        superpoints=superpoints[voxels.point_to_voxel].numpy(),
+        semantic=raw.semantic[finite],
+        instance=raw.instance[finite],
+    )

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A labelled scene as training sees it, and scenes put together as a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sphmask_core.config import ModelConfig
+from sphmask_core.voxels import Points, VoxelBatch, voxelize
+
+
+@dataclass(frozen=True)
+class Scene:
+    """N labelled points, upright, in model units."""
+
+    xyz: NDArray[np.float32]
+    """(N, 3) model units."""
+    rgb: NDArray[np.float32]
+    """(N, 3) in [-1, 1]."""
+    superpoints: NDArray[np.int64]
+    """(N,) superpoint of each point."""
+    semantic: NDArray[np.int64]
+    """(N,) semantic class, -100 unlabelled."""
+    instance: NDArray[np.int64]
+    """(N,) instance id, -100 for points of no instance."""
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+    def take(self, index: NDArray) -> Scene:
+        """The points that an index array or a mask picks."""
+        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Voxels of several scenes and the labels (N,) int64 of their points."""
+
+    voxels: VoxelBatch
+    semantic: Tensor
+    instance: Tensor
+
+
+def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:
+    """Voxelize scenes into one batch."""
+    points = [
+        Points(torch.from_numpy(s.xyz), torch.from_numpy(s.rgb), torch.from_numpy(s.superpoints))
+        for s in scenes
+    ]
+    semantic, instance = (
+        torch.from_numpy(np.concatenate([getattr(s, name) for s in scenes]))
+        for name in ("semantic", "instance")
+    )
+    return Batch(voxelize(points, model.voxel_scale, model.with_coords), semantic, instance)
+
+
+def thin(scene: Scene, cell: float) -> Scene:
+    """One point per cubic cell (model units): mean position and colour, labels of the cell's first point."""
+    index = np.floor((scene.xyz - scene.xyz.min(0)) / cell).astype(np.int64)
+    key = np.ravel_multi_index(tuple(index.T), tuple(index.max(0) + 1))
+    _, first, cell_of, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    mean = [
+        np.stack([np.bincount(cell_of, column) / count for column in values.T], axis=1).astype(np.float32)
+        for values in (scene.xyz, scene.rgb)
+    ]
+    return replace(scene.take(first), xyz=mean[0], rgb=mean[1])

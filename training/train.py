@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train a preset: python training/train.py config/tabletop.yaml [--resume] [-o DIR] [--set KEY=VALUE ...]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+import yaml
+
+from sphmask_core.config import Config, ConfigError, from_dict, load_config, to_dict
+from training.runner import Runner
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        config = override(load_config(options.config), options.set)
+        runner = Runner(config, options.output or Path("runs") / config.name, torch.device(options.device))
+        runner.start(options.resume)
+        runner.run()
+    except (ConfigError, OSError, FloatingPointError) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; go on with --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def override(config: Config, settings: Sequence[str]) -> Config:
+    """The configuration with `section.key=value` settings (YAML values) applied."""
+    values = to_dict(config)
+    for setting in settings:
+        path, separator, value = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {setting}: expected key=value, as in train.lr=0.001")
+        section = values
+        *parents, key = path.split(".")
+        for parent in parents:
+            section = section.get(parent, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"--set {setting}: {parent} is no section")
+        section[key] = yaml.safe_load(value)
+    return from_dict(values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Train a preset.")
+    parser.add_argument("config", help="a preset's name or a .yaml file")
+    parser.add_argument("-o", "--output", type=Path, help="folder of the run (default: runs/<preset>)")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. train.lr=0.002")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
