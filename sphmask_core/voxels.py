@@ -88,6 +88,8 @@ def _number_superpoints(scenes: Sequence[Points], scene: Tensor, first: Tensor) 
         counts = torch.bincount(scene, minlength=len(scenes))
     else:
         given = torch.cat([p.superpoints for p in scenes])[first]  # type: ignore[misc]
-        unique, numbers = torch.unique(torch.stack([scene, given]), dim=1, return_inverse=True)
-        counts = torch.bincount(unique[0], minlength=len(scenes))
+        given = given - given.min()
+        span = given.max() + 1
+        unique, numbers = torch.unique(scene * span + given, return_inverse=True)
+        counts = torch.bincount(unique // span, minlength=len(scenes))
     return numbers, torch.nn.functional.pad(counts.cumsum(0), (1, 0))
