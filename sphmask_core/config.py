@@ -119,6 +119,10 @@ class AugmentConfig:
     """Chance that a scene loses its colours."""
     point_drop: float = 0.0
     """Largest share of points left out, uniform."""
+    crop_chance: float = 0.0
+    """Chance that a scene is cropped to its instances and a random margin."""
+    crop_margin: float = 1.0
+    """Largest margin of the crop on each side in x and y, model units."""
 
 
 @dataclass(frozen=True)

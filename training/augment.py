@@ -22,13 +22,15 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
 
     unit_voxel: edge of a voxel in model units.
     """
+    if rng.random() < config.crop_chance:
+        scene = crop(scene, config.crop_margin, rng)
     scene = drop_points(scene, config.point_drop, rng)
-    xyz = scene.xyz @ random_axes(config, rng).T
+    xyz = scene.xyz @ random_axes(config, rng).T.astype(np.float32)
     for granularity, magnitude in config.elastic:
         if rng.random() < config.elastic_chance:
             xyz = elastic(xyz, granularity * unit_voxel, magnitude * unit_voxel, rng)
-    xyz = xyz + np.array([0, 0, rng.normal(0, config.z_shift)])
-    return replace(scene, xyz=xyz.astype(np.float32), rgb=augment_colour(scene.rgb, config, rng))
+    xyz[:, 2] += rng.normal(0, config.z_shift)
+    return replace(scene, xyz=xyz, rgb=augment_colour(scene.rgb, config, rng))
 
 
 def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:
@@ -56,7 +58,7 @@ def elastic(xyz: Array, granularity: float, magnitude: float, rng: Generator) ->
 
 def smooth_noise(shape: NDArray, rng: Generator) -> Array:
     """Gaussian noise on a grid, twice through a box filter of three cells."""
-    noise = rng.normal(size=shape).astype(np.float32)
+    noise = rng.standard_normal(shape, np.float32)
     return uniform_filter(uniform_filter(noise, 3, mode="constant"), 3, mode="constant")
 
 
@@ -64,13 +66,22 @@ def augment_colour(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
     """Shift, stretch or drop the colours (N, 3) of a scene, all points alike; stays in [-1, 1]."""
     if rng.random() < config.colour_drop:
         return np.zeros_like(rgb)
-    gain = 1 + rng.normal(0, config.colour_jitter, 3)
-    shift = rng.normal(0, config.colour_jitter, 3)
-    noise = rng.normal(0, config.colour_noise, rgb.shape)
-    return np.clip(rgb * gain + shift + noise, -1, 1).astype(np.float32)
+    gain, shift = rng.normal([[1], [0]], config.colour_jitter, (2, 3)).astype(np.float32)
+    noise = config.colour_noise * rng.standard_normal(rgb.shape, np.float32)
+    return np.clip(rgb * gain + shift + noise, -1, 1)
 
 
 def drop_points(scene: Scene, most: float, rng: Generator) -> Scene:
     """Leave out a random share, up to `most`, of the points, never all."""
     kept = rng.random(len(scene)) >= rng.uniform(0, most)
     return scene.take(kept) if kept.any() else scene
+
+
+def crop(scene: Scene, margin: float, rng: Generator) -> Scene:
+    """The instances and what lies within a random margin, up to `margin` (model units) a side, in x and y."""
+    objects = scene.xyz[scene.instance >= 0, :2]
+    if not len(objects):
+        return scene
+    low = objects.min(0) - rng.uniform(0, margin, 2)
+    high = objects.max(0) + rng.uniform(0, margin, 2)
+    return scene.take(((scene.xyz[:, :2] >= low) & (scene.xyz[:, :2] <= high)).all(1))

@@ -76,7 +76,7 @@ def scenes(golden):
 
 
 def backward(scenes, weights, noise_seed):
-    """Terms, and the norm of every gradient; seed 0: no noise, others: noise of one rounding on the features."""
+    """Terms, and the norm of every gradient; seed 0: no noise, others: one rounding's noise on features."""
     model = SphericalMask(CONFIG)
     load_state(model, weights, "reference")
     model.train()
