@@ -44,7 +44,7 @@ int64_t sphmask_number_keys(const int64_t* keys, int64_t n, int64_t* inverse, in
   return count;
 }
 
-// neighbours[v, k] = voxel at offset k - 13 of the 3^3 window (row-major over x, y, z), or -1. `keys` are distinct.
+// neighbours[k, v] = voxel at offset k - 13 of the 3^3 window (row-major over x, y, z), or -1. `keys` are distinct.
 // One sort, then nine merges of the sorted keys with themselves shifted by (dx, dy), each finding three dz.
 void sphmask_neighbours(const int64_t* keys, int64_t n, int32_t* neighbours, int64_t threads) {
   std::vector<int32_t> order(n);
@@ -59,9 +59,9 @@ void sphmask_neighbours(const int64_t* keys, int64_t n, int32_t* neighbours, int
     for (int64_t i = 0; i < n; ++i) {
       const int64_t target = sorted[i] + shift;
       while (j < n && sorted[j] < target - 1) ++j;
-      int32_t* row = neighbours + static_cast<int64_t>(order[i]) * 27 + column * kWindow;
-      row[0] = row[1] = row[2] = -1;
-      for (int64_t s = j; s < n && sorted[s] <= target + 1; ++s) row[sorted[s] - target + 1] = order[s];
+      int32_t* found = neighbours + column * kWindow * n + order[i];
+      found[0] = found[n] = found[2 * n] = -1;
+      for (int64_t s = j; s < n && sorted[s] <= target + 1; ++s) found[(sorted[s] - target + 1) * n] = order[s];
     }
   }
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sparse convolution with gradients: out[v] = sum_k x[index[v, k]] W[k].
+"""Sparse convolution with gradients: out[v] = sum_k x[index[k, v]] W[k].
 
 On the CPU the C++ kernels compute it; on any device plain torch operations do (`gather_convolve_reference`),
 which are also the reference that the kernels are tested against.
@@ -26,10 +26,10 @@ _weight_gradient = {
 
 
 def gather_convolve(x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor | None = None) -> Tensor:
-    """Convolve. x (U, in), weight (K, in, out), index (V, K) rows of x or -1 -> (V, out).
+    """Convolve. x (U, in), weight (K, in, out), index (K, V) rows of x or -1 -> (V, out).
 
-    `transposed` (U, K) is the same map seen from the input: row v stands in transposed[u, k] when u stands
-    in index[v, k]. The gradient with respect to x is a convolution over it. None says that `index` is a
+    `transposed` (K, U) is the same map seen from the input: row v stands in transposed[k, u] when u stands
+    in index[k, v]. The gradient with respect to x is a convolution over it. None says that `index` is a
     window on one set of voxels: v reads u at offset k exactly when u reads v at offset K - 1 - k.
     """
     if x.device.type == "cpu":
@@ -39,10 +39,10 @@ def gather_convolve(x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor
 
 def gather_convolve_reference(x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
     """The same by plain torch operations, one kernel offset after the other, on any device."""
-    out = x.new_zeros(len(index), weight.shape[2])
+    out = x.new_zeros(index.shape[1], weight.shape[2])
     for k in range(weight.shape[0]):
-        rows = (index[:, k] >= 0).nonzero().squeeze(1)
-        out = out.index_add(0, rows, x[index[rows, k].long()] @ weight[k])
+        rows = (index[k] >= 0).nonzero().squeeze(1)
+        out = out.index_add(0, rows, x[index[k, rows].long()] @ weight[k])
     return out
 
 
@@ -50,7 +50,7 @@ class _GatherConvolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight, index, transposed)
-        return _run(_convolve, x, index, weight, (len(index), weight.shape[2]), weight.shape)
+        return _run(_convolve, x, index, weight, (index.shape[1], weight.shape[2]), weight.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
@@ -83,7 +83,7 @@ def _run(
         native.pointer(index, torch.int32),
         native.pointer(other, x.dtype),
         native.pointer(out, x.dtype),
-        len(index),
+        index.shape[1],
         *weight_shape,
         native.threads(),
     )

@@ -28,11 +28,11 @@ class Level:
     coords: Tensor
     """(V, 4) int32: scene in the batch, x, y, z."""
     neighbours: Tensor
-    """(V, 27): the voxel at each offset of the 3^3 window, row-major over x, y, z."""
+    """(27, V): the voxel at each offset of the 3^3 window, row-major over x, y, z."""
     children: Tensor | None = None
-    """(V', 8): voxels of this level under each voxel of the next, by coordinate mod 2."""
+    """(8, V'): voxels of this level under each voxel of the next, by coordinate mod 2."""
     parents: Tensor | None = None
-    """(V, 8): the voxel of the next level, in the column of this voxel's coordinate mod 2."""
+    """(8, V): the voxel of the next level, in the row of this voxel's coordinate mod 2."""
 
 
 def pack(coords: Tensor) -> Tensor:
@@ -69,11 +69,11 @@ def build_levels(coords: Tensor, num_levels: int) -> list[Level]:
 
 
 def find_neighbours(coords: Tensor) -> Tensor:
-    """(V, 4) int32 distinct coordinates -> (V, 27) int32 rows."""
+    """(V, 4) int32 distinct coordinates -> (27, V) int32 rows."""
     keys = pack(coords)
     if keys.device.type != "cpu":
         return _neighbours_reference(keys)
-    found = torch.empty(len(keys), 27, dtype=torch.int32)
+    found = torch.empty(27, len(keys), dtype=torch.int32)
     _neighbours(keys.data_ptr(), len(keys), found.data_ptr(), native.threads())
     return found
 
@@ -83,19 +83,19 @@ def _neighbours_reference(keys: Tensor) -> Tensor:
     x, y, z = torch.meshgrid(steps, steps, steps, indexing="ij")
     offsets = ((x << 2 * BITS) + (y << BITS) + z).flatten()
     sorted_keys, order = keys.sort()
-    wanted = keys[:, None] + offsets
+    wanted = keys + offsets[:, None]
     place = torch.searchsorted(sorted_keys, wanted).clamp_(max=max(len(keys) - 1, 0))
     return torch.where(sorted_keys[place] == wanted, order[place], -1).int()
 
 
 def _halve(coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """children (V', 8), parents (V, 8), coarse coords (V', 4), numbered by first appearance."""
+    """children (8, V'), parents (8, V), coarse coords (V', 4), numbered by first appearance."""
     coarse = torch.cat([coords[:, :1], coords[:, 1:] >> 1], dim=1)
     parent, first = number_by_first_appearance(pack(coarse))
     corner = (coords[:, 1:] & 1).long() @ torch.tensor([4, 2, 1], device=coords.device)
     rows = torch.arange(len(coords), device=coords.device)
-    children = torch.full((len(first), 8), -1, dtype=torch.int32, device=coords.device)
-    children[parent, corner] = rows.int()
-    parents = torch.full((len(coords), 8), -1, dtype=torch.int32, device=coords.device)
-    parents[rows, corner] = parent.int()
+    children = torch.full((8, len(first)), -1, dtype=torch.int32, device=coords.device)
+    children[corner, parent] = rows.int()
+    parents = torch.full((8, len(coords)), -1, dtype=torch.int32, device=coords.device)
+    parents[corner, rows] = parent.int()
     return children, parents, coarse[first]
