@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays clouds over DDS to a node in a process of its own and shows what it finds (make demo)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from ament_index_python.packages import get_package_prefix
+from std_msgs.msg import Header
+
+from sphmask_core import Instances
+from sphmask_core.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.draw import draw_result
+from sphmask_core.simulate import simulate_cloud
+from sphmask_ros.conversions import cloud_points, read_labels, write_points
+from sphmask_ros.instance_messages import read_instances
+from sphmask_ros.player import Answer, Player
+
+SIMULATED = 5
+"""Scenes that are simulated when no clouds are given."""
+START_TIMEOUT, FRAME_TIMEOUT, STOP_TIMEOUT = 120.0, 60.0, 30.0
+"""Seconds for loading the model, for one frame, and for ending after the frame at hand."""
+SUFFIXES = (".pcd", ".ply", ".npz", ".npy")
+
+
+def main() -> int:
+    """0 when every frame was answered and the node ended as it should."""
+    arguments = _arguments()
+    arguments.picture.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    executable = Path(get_package_prefix("sphmask_ros"), "lib", "sphmask_ros", "segment_node")
+    node = subprocess.Popen([executable, "--ros-args", "-p", f"model:={arguments.model}"])
+    rclpy.init()
+    try:
+        _play(arguments.clouds, arguments.picture, node)
+    except (CloudError, TimeoutError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        code = _stop(node)
+        rclpy.try_shutdown()
+    return int(code != 0)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clouds", nargs="*", type=Path, help="files or folders; none: simulated tables")
+    parser.add_argument("--model", default="tabletop", help="preset's name, or path to weights")
+    parser.add_argument("--picture", type=Path, required=True, help="PNG of the frame with most instances")
+    return parser.parse_args()
+
+
+def _frames(inputs: list[Path]) -> Iterator[tuple[str, Cloud]]:
+    """Names and clouds, read or simulated as they are asked for."""
+    for seed in range(0 if inputs else SIMULATED):
+        yield f"simulated table {seed}", simulate_cloud(seed, 640, 480)
+    for path in inputs:
+        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if path.is_dir() else [path]
+        if not files:
+            raise CloudError(f"{path}: holds no clouds; give a folder of {', '.join(SUFFIXES)} files")
+        for file in files:
+            yield file.name, read_cloud(file)
+
+
+def _play(inputs: list[Path], picture: Path, node: subprocess.Popen) -> None:
+    player = Player()
+    player.wait_until_heard(START_TIMEOUT, running=lambda: node.poll() is None)
+    latencies: list[float] = []
+    most = -1
+    for name, cloud in _frames(inputs):
+        header = Header(frame_id="camera_color_optical_frame", stamp=player.get_clock().now().to_msg())
+        answer = player.ask(write_points(header, cloud_points(cloud)), FRAME_TIMEOUT)
+        _check(answer, header)
+        found = read_instances(answer.instances, read_labels(answer.points))
+        _print_answer(name, cloud, found, answer.latency)
+        latencies.append(answer.latency * 1e3)
+        if len(found) > most:
+            most = len(found)
+            draw_result(picture, cloud, found, f"{name}: {most} instances")
+    print(f"all {len(latencies)} frames answered; latency median {np.median(latencies):.0f} ms, ", end="")
+    print(f"longest {max(latencies):.0f} ms, from publishing a cloud to its labelled points; {picture}")
+
+
+def _check(answer: Answer, header: Header) -> None:
+    """TimeoutError when an output is not the one of the cloud under `header`."""
+    headers = [
+        answer.points.header,
+        answer.instances.header,
+        *(marker.header for marker in answer.markers.markers),
+    ]
+    if any(other != header for other in headers):
+        raise TimeoutError("an output does not carry its cloud's stamp and frame")
+
+
+def _print_answer(name: str, cloud: Cloud, found: Instances, latency: float) -> None:
+    height, width = cloud.shape
+    print(f"{name}: {width} x {height} points, {len(found)} instances, {latency * 1e3:.0f} ms")
+    for i in range(len(found)):
+        centre = ", ".join(f"{value:.2f}" for value in found.centers[i])
+        size = " x ".join(f"{100 * side:.0f}" for side in found.boxes[i, 3:] - found.boxes[i, :3])
+        text = f"{found.class_names[i]} {i + 1}: score {found.scores[i]:.2f}, centre ({centre}) m"
+        print(f"  {text}, box {size} cm, {found.masks[i].sum()} points")
+
+
+def _stop(node: subprocess.Popen) -> int:
+    """End the node as Ctrl-C does; its exit code."""
+    node.send_signal(signal.SIGINT)
+    try:
+        return node.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        node.kill()
+        return node.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

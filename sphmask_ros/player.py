@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other side of the node: publishes clouds and waits for what comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from sphmask_ros.msg import InstanceArray
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the node published for one cloud."""
+
+    points: PointCloud2
+    markers: MarkerArray
+    instances: InstanceArray
+    latency: float
+    """Seconds from publishing the cloud to the arrival of its labelled points."""
+
+
+class Player(Node):
+    """Publishes `points` and hears the outputs of a node `segment`, one cloud at a time."""
+
+    def __init__(self, qos: QoSProfile | int = 1) -> None:
+        super().__init__("player")
+        self._publisher = self.create_publisher(PointCloud2, "points", qos)
+        self._arrived: dict[str, tuple[Any, float]] = {}
+        outputs = {"labelled_points": PointCloud2, "markers": MarkerArray, "instances": InstanceArray}
+        self._outputs = [
+            self.create_subscription(kind, f"segment/{name}", self._keeper(name), 1)
+            for name, kind in outputs.items()
+        ]
+
+    def wait_until_heard(self, timeout: float, running: Callable[[], bool] = lambda: True) -> None:
+        """Wait until the node listens and is heard; TimeoutError when that takes too long or it has ended."""
+        limit = time.monotonic() + timeout
+        while not self._connected():
+            if not running():
+                raise TimeoutError("the node ended before it listened; its last lines say why")
+            if time.monotonic() > limit:
+                raise TimeoutError(f"no node listened to the clouds within {timeout:.0f} s")
+            rclpy.spin_once(self, timeout_sec=0.1)
+        time.sleep(0.5)  # a match that one side knows of may take the other side a moment more
+
+    def publish(self, cloud: PointCloud2) -> None:
+        """Publish and forget."""
+        self._publisher.publish(cloud)
+
+    def ask(self, cloud: PointCloud2, timeout: float) -> Answer:
+        """Publish a cloud and wait for its three answers; TimeoutError when they do not come."""
+        self._arrived.clear()
+        published = time.perf_counter()
+        self.publish(cloud)
+        limit = time.monotonic() + timeout
+        while len(self._arrived) < len(self._outputs):
+            if time.monotonic() > limit:
+                came = ", ".join(self._arrived) or "nothing"
+                raise TimeoutError(f"a cloud was not answered within {timeout:.0f} s; {came} came")
+            rclpy.spin_once(self, timeout_sec=0.1)
+        points, arrival = self._arrived["labelled_points"]
+        return Answer(points, self._arrived["markers"][0], self._arrived["instances"][0], arrival - published)
+
+    def _keeper(self, name: str) -> Callable[[Any], None]:
+        def keep(msg: Any) -> None:
+            self._arrived[name] = (msg, time.perf_counter())
+
+        return keep
+
+    def _connected(self) -> bool:
+        heard = all(self.count_publishers(output.topic_name) for output in self._outputs)
+        return heard and self._publisher.get_subscription_count() > 0
