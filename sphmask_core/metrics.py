@@ -86,7 +86,7 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class _Table:
+class Intersections:
     """Intersections of the predictions and the objects of one scan."""
 
     common: np.ndarray
@@ -109,9 +109,9 @@ class _Table:
         """(I, G)"""
         return self.common / (self.sizes[:, None] + self.object_sizes - self.common)
 
-    def of(self, predictions: np.ndarray, objects: np.ndarray) -> _Table:
+    def of(self, predictions: np.ndarray, objects: np.ndarray) -> Intersections:
         """The part of some predictions (I,) and objects (G,), both bool."""
-        return _Table(
+        return Intersections(
             self.common[predictions][:, objects],
             self.void[predictions],
             self.sizes[predictions],
@@ -133,8 +133,15 @@ def average_precision(
 
     `shift`: semantic classes before the first instance class.
     """
-    tables = [_table(scan, shift, min_region) for scan in scans]
-    per_class = [tables]
+    tables = [intersect(scan, shift, min_region) for scan in scans]
+    return precision_of(tables, classes, min_region, class_agnostic)
+
+
+def precision_of(
+    tables: Sequence[Intersections], classes: int, min_region: int = 100, class_agnostic: bool = False
+) -> Precision:
+    """`average_precision` of scans that `intersect` has seen with the same `min_region`."""
+    per_class: list[Sequence[Intersections]] = [tables]
     if not class_agnostic:
         per_class = [[t.of(t.class_ids == c, t.object_classes == c) for t in tables] for c in range(classes)]
     found = tuple(_class_scores(part, min_region) for part in per_class)
@@ -144,7 +151,8 @@ def average_precision(
     return Precision(ClassScores(*mean.tolist()), found)
 
 
-def _table(scan: ScanResult, shift: int, min_region: int) -> _Table:
+def intersect(scan: ScanResult, shift: int, min_region: int) -> Intersections:
+    """Intersections of a scan's predictions with at least `min_region` points and its objects."""
     class_of_point = np.where(scan.semantic == UNLABELLED, -1, scan.semantic.astype(np.int64) - shift)
     valid = (class_of_point >= 0) & (scan.instance >= 0)
     keys = np.stack([class_of_point[valid], scan.instance[valid].astype(np.int64)])
@@ -154,7 +162,7 @@ def _table(scan: ScanResult, shift: int, min_region: int) -> _Table:
     common = _joint(scan.masks, column, objects.shape[1] + 1)
     sizes = common.sum(1)
     kept = sizes >= min_region
-    return _Table(
+    return Intersections(
         common[kept, :-1],
         common[kept, -1],
         sizes[kept],
@@ -172,7 +180,7 @@ def _joint(masks: np.ndarray, column: np.ndarray, columns: int) -> np.ndarray:
     return counts.reshape(len(masks), columns)
 
 
-def _class_scores(tables: Sequence[_Table], min_region: int) -> ClassScores:
+def _class_scores(tables: Sequence[Intersections], min_region: int) -> ClassScores:
     counted = [table.object_sizes >= min_region for table in tables]
     if not any(mask.any() for mask in counted):
         return ClassScores(*[float("nan")] * 6)
@@ -183,7 +191,7 @@ def _class_scores(tables: Sequence[_Table], min_region: int) -> ClassScores:
     return ClassScores(ap[:-1].mean(), ap[0], ap[-1], recall[:-1].mean(), recall[0], recall[-1])
 
 
-def _match(table: _Table, counted: np.ndarray, min_iou: float) -> tuple[np.ndarray, np.ndarray, int]:
+def _match(table: Intersections, counted: np.ndarray, min_iou: float) -> tuple[np.ndarray, np.ndarray, int]:
     """True or false and score of every prediction that counts, and the number of objects missed."""
     hits = table.iou > min_iou
     taken = np.zeros(len(hits), bool)
@@ -226,7 +234,7 @@ def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
     Segments and objects are matched by Hungarian on their pairwise F, whatever their class; unlabelled points
     do not count.
     """
-    table = _table(_disjoint(_labelled(scan), min_score), shift, 1)
+    table = intersect(_disjoint(_labelled(scan), min_score), shift, 1)
     predicted, objects = int(table.sizes.sum()), int(table.object_sizes.sum())
     if predicted == 0 or objects == 0:
         precision, recall = float(predicted == 0), float(objects == 0)
@@ -263,7 +271,7 @@ def coverage(scans: Iterable[ScanResult], classes: int, shift: int = 0) -> Cover
     As in the published evaluation, the points that no instance claims are one more prediction, of class 0.
     """
     found = np.full((4, classes), np.nan)
-    tables = [_table(_with_rest(_disjoint(scan, 0.0)), shift, 1) for scan in scans]
+    tables = [intersect(_with_rest(_disjoint(scan, 0.0)), shift, 1) for scan in scans]
     for c in range(classes):
         parts = [table.of(table.class_ids == c, table.object_classes == c) for table in tables]
         hits = sum(int((part.iou >= HIT_IOU).any(1).sum()) for part in parts)

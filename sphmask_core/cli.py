@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: sphmask segment | eval | info."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sphmask_core.cloud import CloudError, read_cloud
+from sphmask_core.config import Config
+from sphmask_core.draw import draw_scenes
+from sphmask_core.evaluation import as_json, evaluate, pool, report
+from sphmask_core.files import replacing
+from sphmask_core.results import summary, table, write_results
+from sphmask_core.scenes import DATASETS, SPLITS, scene_files
+from sphmask_core.segmenter import Segmenter
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+PICTURED_SCENES = 6
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; bad input gives one line on stderr and exit code 2."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (ValueError, OSError, MemoryError, ModuleNotFoundError) as error:
+        _complain(error)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sphmask", description="Object instances from point clouds.")
+    commands = parser.add_subparsers(required=True, metavar="segment | eval | info")
+    segment = commands.add_parser("segment", help="find the instances of point clouds")
+    segment.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=".pcd, .ply, .npz or .npy")
+    segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where results go")
+    segment.add_argument("--png", action="store_true", help="write a picture of each result, too")
+    _add_model(segment)
+    segment.set_defaults(run=_segment)
+    evaluate = commands.add_parser("eval", help="score a model on labelled scenes")
+    evaluate.add_argument("--dataset", choices=DATASETS, default=DATASETS[0])
+    evaluate.add_argument("--root", required=True, metavar="DIR", help="folder of the data set")
+    evaluate.add_argument("--split", choices=SPLITS, default="val")
+    evaluate.add_argument("-o", "--output", type=Path, metavar="DIR", help="save metrics.json and scenes.png")
+    evaluate.add_argument("--picture", type=Path, metavar="FILE", help="draw six scenes beside their labels")
+    _add_model(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+    info = commands.add_parser("info", help="say what a model is")
+    info.add_argument("model", metavar="MODEL", help="a preset's name, or a path to weights")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="tabletop", help="a preset's name, or a path to weights")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--min-score", type=float, metavar="S", help="drop instances below (default: the model's)"
+    )
+
+
+def _segment(options: argparse.Namespace) -> int:
+    """Segment every cloud; a bad one is reported and the others still done."""
+    _check_outputs(options.clouds)
+    _check_pictures(options.png)
+    segmenter, min_score = _load(options)
+    _set_min_score(segmenter, min_score)
+    options.output.mkdir(parents=True, exist_ok=True)
+    status = 0
+    for path in _progress(options.clouds):
+        try:
+            cloud = read_cloud(path)
+            found = segmenter(cloud.xyz, cloud.rgb)
+            write_results(options.output, path, cloud, found, options.png)
+        except (CloudError, OSError) as error:
+            _complain(error)
+            status = BAD_INPUT
+            continue
+        print(f"{path.name}: {len(cloud.xyz)} points, {summary(found)}{table(found)}", flush=True)
+    return status
+
+
+def _check_outputs(clouds: Sequence[Path]) -> None:
+    stems = [path.stem for path in clouds]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise CloudError(
+            f"{twice}: two clouds have this name and would write the same files; do one at a time"
+        )
+
+
+def _check_pictures(wanted: bool) -> None:
+    if wanted and find_spec("PIL") is None:
+        raise ModuleNotFoundError("pictures need pillow: pip install 'sphmask[view]'")
+
+
+def _load(options: argparse.Namespace) -> tuple[Segmenter, float]:
+    """The model, and the score threshold: the one given, or its own."""
+    segmenter = Segmenter.load(options.model, options.device)
+    min_score = options.min_score
+    if min_score is None:
+        min_score = segmenter.config.inference.min_score
+    if not 0 <= min_score <= 1:
+        raise ValueError(f"--min-score {min_score}: must be from 0 to 1")
+    return segmenter, min_score
+
+
+def _set_min_score(segmenter: Segmenter, min_score: float) -> None:
+    config = segmenter.config
+    segmenter.model.config = replace(config, inference=replace(config.inference, min_score=min_score))
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    """Score a split; AP takes every instance, overlap and picture those from the score threshold on."""
+    drawing = options.picture or (options.output and options.output / "scenes.png")
+    _check_pictures(drawing is not None)
+    files = scene_files(options.root, options.split)
+    segmenter, min_score = _load(options)
+    _set_min_score(segmenter, 0.0)
+    scores, pictures = evaluate(
+        segmenter, _progress(files), min_score, _pictured(len(files)) if drawing else ()
+    )
+    pooled = pool(scores)
+    print(f"{options.model} on {options.dataset} {options.split}: {len(files)} scenes")
+    print(f"AP: all instances; overlap: those with a score of at least {min_score:g}")
+    print(report(scores, pooled))
+    if options.output:
+        _save_json(options.output / "metrics.json", as_json(scores, pooled))
+    if drawing:
+        drawing.parent.mkdir(parents=True, exist_ok=True)
+        draw_scenes(drawing, pictures)
+    return 0
+
+
+def _pictured(count: int) -> Sequence[int]:
+    """Scenes spread over the split."""
+    return np.linspace(0, count - 1, min(PICTURED_SCENES, count)).round().astype(int).tolist()
+
+
+def _save_json(path: Path, values: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def _info(options: argparse.Namespace) -> int:
+    segmenter = Segmenter.load(options.model, "cpu")
+    parameters = sum(value.numel() for value in segmenter.model.parameters())
+    print(_description(segmenter.config, parameters))
+    return 0
+
+
+def _description(config: Config, parameters: int) -> str:
+    model, inference = config.model, config.inference
+    size = f"{parameters / 1e6:.2f} M parameters, {model.num_blocks} levels, {model.channels} channels"
+    facts = {
+        "name": config.name,
+        "instances of": ", ".join(config.instance_classes),
+        "other classes": ", ".join(config.semantic_classes[: config.class_shift]) or "none",
+        "voxels": f"{config.voxel_size * 1e3:g} mm",
+        "vertical": "z" if config.up == "z" else "normal of the largest plane",
+        "network": f"{size}, {model.rays[0]} x {model.rays[1]} rays",
+        "points": f"at least {inference.npoint_thresh} an instance",
+        "score": f"at least {inference.min_score:g}, {inference.type_nms} NMS",
+    }
+    return "\n".join(f"{name + ':':<15}{value}" for name, value in facts.items())
+
+
+def _progress(paths: Sequence[Path]) -> Iterator[Path]:
+    """The paths, with a bar on a terminal's stderr when there are several."""
+    shown = len(paths) > 1 and sys.stderr.isatty()
+    for i, path in enumerate(paths):
+        if shown:
+            done = "#" * (30 * i // len(paths))
+            print(f"\r[{done:<30}] {i}/{len(paths)} {path.name:<30.30}", end="", file=sys.stderr, flush=True)
+        yield path
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _complain(error: BaseException) -> None:
+    text = " ".join(str(error).split()) or "out of memory"
+    print(f"sphmask: {text}", file=sys.stderr)
