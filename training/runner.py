@@ -20,7 +20,7 @@ from sphmask_core.voxels import VoxelBatch
 from training.datasets import dataset
 from training.initialise import initialise
 from training.loader import batches_per_epoch, load_batches
-from training.losses import Criterion, Terms
+from training.losses import Criterion
 from training.scene import Batch
 from training.schedule import learning_rate
 from training.state import TrainState
@@ -77,8 +77,8 @@ class Runner:
         for batch in load_batches(self.scenes, self.config, number, start):
             terms = self.batch(batch, pointwise_only=number < self.config.train.backbone_epochs)
             for name, term in terms.items():
-                sums[name] += float(term.detach()) / (self.epoch_batches - start)
-            bar.set_postfix(epoch=number, loss=f"{float(sum(terms.values())):.3f}", lr=f"{self.rate():.1e}")
+                sums[name] += term / (self.epoch_batches - start)
+            bar.set_postfix(epoch=number, loss=f"{sum(terms.values()):.3f}", lr=f"{self.rate():.1e}")
             bar.update()
             if (
                 time.monotonic() - saved > SAVE_SECONDS
@@ -89,8 +89,8 @@ class Runner:
         record = {"epoch": number, "seconds": round(time.monotonic() - began, 1), "lr": self.rate(), **sums}
         self.finish_epoch(number + 1, record)
 
-    def batch(self, batch: Batch, pointwise_only: bool) -> Terms:
-        """Forward, backward, and an optimizer step when enough batches have been gathered."""
+    def batch(self, batch: Batch, pointwise_only: bool) -> dict[str, float]:
+        """Forward, backward, and an optimizer step when enough are gathered; the loss by terms."""
         train, state = self.config.train, self.state
         state.train_mode()
         voxels = _to(batch.voxels, self.device)
@@ -111,7 +111,7 @@ class Runner:
         if state.batches % train.accumulate == 0:
             state.set_learning_rate(self.rate())
             state.step(train.clip_grad)
-        return terms
+        return {name: float(term.detach()) for name, term in terms.items()}
 
     def rate(self) -> float:
         """Learning rate of the present step."""

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Augmentation changes what a scene looks like, never what its points are."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+
+from sphmask_core.config import AugmentConfig
+from training.augment import augment, crop, elastic
+from training.scene import Scene, thin
+
+STILL = AugmentConfig(
+    axis_jitter=0, flip=False, rotate=False, elastic=(), colour_jitter=0, colour_noise=0, colour_drop=0
+)
+VOXEL = 0.02
+
+
+def scene(seed, n=200):
+    """Random points whose superpoint is their own number."""
+    rng = np.random.default_rng(seed)
+    semantic = rng.integers(0, 2, n)
+    return Scene(
+        xyz=rng.uniform(-1, 1, (n, 3)).astype(np.float32),
+        rgb=rng.uniform(-1, 1, (n, 3)).astype(np.float32),
+        superpoints=np.arange(n),
+        semantic=semantic,
+        instance=np.where(semantic == 1, rng.integers(0, 4, n), -100),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 200),
+    config=st.builds(
+        AugmentConfig,
+        tilt=st.floats(0, 10),
+        scale=st.floats(0, 0.5),
+        z_shift=st.floats(0, 0.1),
+        elastic_chance=st.floats(0, 1),
+        colour_noise=st.floats(0, 0.5),
+        colour_drop=st.floats(0, 1),
+        point_drop=st.floats(0, 1),
+        crop_chance=st.floats(0, 1),
+        crop_margin=st.floats(0, 1),
+    ),
+)
+def test_labels_stay_with_their_points(seed, n, config):
+    before = scene(seed, n)
+    after = augment(before, config, VOXEL, np.random.default_rng(seed))
+    assert 0 < len(after) <= n
+    assert (after.semantic == before.semantic[after.superpoints]).all()
+    assert (after.instance == before.instance[after.superpoints]).all()
+    assert after.xyz.dtype == after.rgb.dtype == np.float32
+    assert np.isfinite(after.xyz).all() and np.abs(after.rgb).max() <= 1
+    again = augment(before, config, VOXEL, np.random.default_rng(seed))
+    assert (again.xyz == after.xyz).all() and (again.rgb == after.rgb).all()
+
+
+def test_nothing_asked_for_changes_nothing():
+    before = scene(0)
+    after = augment(before, STILL, VOXEL, np.random.default_rng(0))
+    assert np.allclose(after.xyz, before.xyz) and np.allclose(after.rgb, before.rgb)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20, deadline=None)
+def test_turns_and_flips_keep_distances_and_heights(seed):
+    before = scene(seed, 30)
+    turned = dataclasses.replace(STILL, rotate=True, flip=True)
+    after = augment(before, turned, VOXEL, np.random.default_rng(seed))
+    assert np.allclose(pdist(after.xyz), pdist(before.xyz), atol=1e-5)
+    assert np.allclose(after.xyz[:, 2], before.xyz[:, 2], atol=1e-6)
+    tilted = augment(before, dataclasses.replace(turned, tilt=5.0), VOXEL, np.random.default_rng(seed))
+    assert np.allclose(pdist(tilted.xyz), pdist(before.xyz), atol=1e-5)
+
+
+def test_crop_keeps_every_instance():
+    before = scene(3)
+    after = crop(before, 0.2, np.random.default_rng(0))
+    assert set(before.superpoints[before.instance >= 0]) <= set(after.superpoints)
+    nothing = dataclasses.replace(before, instance=np.full(len(before), -100))
+    assert len(crop(nothing, 0.2, np.random.default_rng(0))) == len(before)
+
+
+def test_elastic_distortion_is_smooth_and_grows_with_magnitude():
+    xyz = np.random.default_rng(0).uniform(-1, 1, (3000, 3)).astype(np.float32)
+    near = xyz + np.float32(1e-3)
+    small, large = (elastic(xyz, 0.2, m, np.random.default_rng(1)) - xyz for m in (0.3, 0.6))
+    assert np.allclose(2 * small, large, atol=1e-5)
+    assert 0.01 < small.std() < 0.1
+    moved = elastic(np.concatenate([xyz, near]), 0.2, 0.3, np.random.default_rng(1))
+    change = moved[len(xyz) :] - moved[: len(xyz)] - (near - xyz)
+    assert np.abs(change).max() < 5e-3
+
+
+def test_thinned_scene_has_one_point_a_cell():
+    before = scene(5, 2000)
+    after = thin(before, 0.5)
+    cells = np.unique(np.floor((before.xyz - before.xyz.min(0)) / 0.5), axis=0)
+    assert len(after) == len(cells)
+    assert (after.semantic == before.semantic[after.superpoints]).all()
+    assert after.xyz.mean(0) == pytest.approx(before.xyz.mean(0), abs=0.05)

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run that was stopped and resumed ends exactly like one that was not; bad input gives one line."""
+
+import itertools
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from sphmask_core import scenes as raw
+from sphmask_core.checkpoint import load_model
+from sphmask_core.cloud import Cloud
+from sphmask_core.config import Config, ConfigError, InferenceConfig, ModelConfig, TrainConfig, load_config
+from training import runner
+from training.datasets import dataset
+from training.scene import Scene
+from training.schedule import learning_rate
+from training.train import main, override
+
+CONFIG = Config(
+    name="tiny",
+    semantic_classes=("table", "object"),
+    instance_classes=("object",),
+    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, n_sample_pa1=16, n_queries=8, neighbor=4),
+    inference=InferenceConfig(npoint_thresh=1, iterative_sampling=False, queries=8),
+    train=TrainConfig(
+        epochs=3, batch_size=2, repeats=2, backbone_epochs=1, ema=0.9, clip_grad=1.0, validate_every=3
+    ),
+)
+
+
+def tiny_scene(seed):
+    rng = np.random.default_rng(seed)
+    semantic = rng.integers(0, 2, 400)
+    return Scene(
+        xyz=rng.random((400, 3), np.float32),
+        rgb=rng.random((400, 3), np.float32),
+        superpoints=rng.integers(0, 12, 400),
+        semantic=semantic,
+        instance=np.where(semantic == 1, rng.integers(0, 3, 400), -100),
+    )
+
+
+def tiny_cloud(seed):
+    scene = tiny_scene(seed)
+    cloud = Cloud(scene.xyz, None, None, (1, 400))
+    return raw.Scene("tiny", cloud, scene.semantic, scene.instance)
+
+
+@pytest.fixture(autouse=True)
+def data(monkeypatch):
+    module = SimpleNamespace(
+        load_scenes=lambda config, split: [tiny_scene(i) for i in range(3)],
+        load_raw=lambda config, split: [tiny_cloud(7)],
+    )
+    monkeypatch.setattr(runner, "dataset", lambda config: module)
+
+
+def train(folder, resume=False):
+    run = runner.Runner(CONFIG, folder, torch.device("cpu"))
+    run.start(resume)
+    run.run()
+    return run
+
+
+def stopped_after(folder, batches, monkeypatch, resume):
+    """A run that is interrupted after some batches, with a checkpoint after every one."""
+    whole = runner.Runner.batch
+
+    def batch(self, *arguments, **options):
+        if self.state.batches == batches:
+            raise KeyboardInterrupt
+        return whole(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "SAVE_SECONDS", -1.0)
+        patch.setattr(runner.Runner, "batch", batch)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, resume)
+
+
+def test_resuming_is_exact(tmp_path, monkeypatch):
+    """Stopped within an epoch, and again at the end of one."""
+    whole = train(tmp_path / "whole").state
+    stopped_after(tmp_path / "stopped", 5, monkeypatch, resume=False)
+    stopped_after(tmp_path / "stopped", 6, monkeypatch, resume=True)
+    resumed = train(tmp_path / "stopped", resume=True).state
+    assert resumed.batches == whole.batches == 9
+    assert resumed.best == whole.best
+    for a, b in ((whole.model, resumed.model), (whole.average, resumed.average)):
+        for key, value in a.state_dict().items():
+            assert torch.equal(value, b.state_dict()[key]), key
+
+
+def test_a_run_leaves_log_and_weights(tmp_path):
+    run = train(tmp_path)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in log] == [0, 1, 2]
+    assert "dice" not in log[0] and log[1]["dice"] > 0 and "AP50" in log[2]
+    loaded = load_model(tmp_path / "last.safetensors").state_dict()
+    assert torch.equal(loaded["mask_tower.0.weight"], run.state.result.state_dict()["mask_tower.0.weight"])
+    assert not torch.equal(loaded["mask_tower.0.weight"], run.state.model.state_dict()["mask_tower.0.weight"])
+    with pytest.raises(ConfigError, match="--resume"):
+        train(tmp_path)
+
+
+def test_fixed_modules_stay(tmp_path, monkeypatch):
+    config = override(CONFIG, ["train.fixed_modules=[backbone]"])
+    run = runner.Runner(config, tmp_path, torch.device("cpu"))
+    before = {key: value.clone() for key, value in run.state.model.state_dict().items()}
+    run.start(False)
+    run.run()
+    for key, value in run.state.model.state_dict().items():
+        if key.startswith("backbone."):
+            assert torch.equal(value, before[key]), key
+    assert not torch.equal(run.state.model.state_dict()["mask_tower.0.weight"], before["mask_tower.0.weight"])
+
+
+def test_learning_rate_warms_up_stays_and_falls():
+    config = TrainConfig(epochs=10, step_epoch=4, warmup_steps=8, lr=1.0, min_lr=0.1)
+    rates = [learning_rate(step, 10, config) for step in range(101)]
+    assert rates[:9] == pytest.approx([(i + 1) / 8 for i in range(8)] + [1.0])
+    assert all(rate == 1 for rate in rates[8:41])
+    assert all(a > b for a, b in itertools.pairwise(rates[41:]))
+    assert rates[70] == pytest.approx(0.55) and rates[100] == pytest.approx(0.1)
+
+
+def test_settings_override_the_configuration():
+    config = override(load_config("tabletop"), ["train.lr=0.5", "model.rays=[4, 6]", "train.augment.tilt=1"])
+    assert config.train.lr == 0.5 and config.model.rays == (4, 6) and config.train.augment.tilt == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "no such configuration"),
+        (["tabletop", "--set", "train.rate=1"], "unknown key"),
+        (["tabletop", "--set", "train.lr"], "expected key=value"),
+        (["tabletop", "--set", "name.lr=1"], "no section"),
+        (["tabletop", "--resume"], "start without --resume"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
+    assert main([*arguments, "-o", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_unknown_data_set_names_the_known_ones():
+    with pytest.raises(ConfigError, match="there are: mosd"):
+        dataset(override(CONFIG, ["train.dataset=nothing"]))
