@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from sphmask_core.cloud import CloudError, read_cloud
 from sphmask_core.config import Config
@@ -25,6 +27,7 @@ from sphmask_core.segmenter import Segmenter
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 PICTURED_SCENES = 6
 
 
@@ -33,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
+    except BrokenPipeError:  # whoever read our output has gone: `sphmask ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (ValueError, OSError, MemoryError, ModuleNotFoundError) as error:
         _complain(error)
         return BAD_INPUT
@@ -81,15 +87,24 @@ def _segment(options: argparse.Namespace) -> int:
     status = 0
     for path in _progress(options.clouds):
         try:
-            cloud = read_cloud(path)
-            found = segmenter(cloud.xyz, cloud.rgb)
-            write_results(options.output, path, cloud, found, options.png)
+            line = _segment_one(segmenter, path, options)
         except (CloudError, OSError) as error:
             _complain(error)
             status = BAD_INPUT
             continue
-        print(f"{path.name}: {len(cloud.xyz)} points, {summary(found)}{table(found)}", flush=True)
+        print(line, flush=True)
     return status
+
+
+def _segment_one(segmenter: Segmenter, path: Path, options: argparse.Namespace) -> str:
+    """Write the results of one cloud; what there is to print about them."""
+    cloud = read_cloud(path)
+    try:
+        found = segmenter(cloud.xyz, cloud.rgb)
+    except (ValueError, MemoryError, torch.OutOfMemoryError) as error:
+        raise CloudError(f"{path}: {_one_line(error)}") from error
+    write_results(options.output, path, cloud, found, options.png)
+    return f"{path.name}: {len(cloud.xyz)} points, {summary(found)}{table(found)}"
 
 
 def _check_outputs(clouds: Sequence[Path]) -> None:
@@ -191,5 +206,8 @@ def _progress(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _complain(error: BaseException) -> None:
-    text = " ".join(str(error).split()) or "out of memory"
-    print(f"sphmask: {text}", file=sys.stderr)
+    print(f"sphmask: {_one_line(error)}", file=sys.stderr)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or "out of memory"

@@ -28,6 +28,7 @@ CAPTION = 26
 RESULT_SIZE = (480, 640)  # height, width of a panel
 SCENE_SIZE = (240, 320)
 TINT = 0.68  # share of the instance's colour over the scene's own brightness
+SMALLEST_NUMBERED = 12  # pixels of an instance that is given its number
 SAME_OBJECT = 0.3  # IoU from which a predicted instance is drawn in its object's colour
 
 
@@ -138,7 +139,7 @@ def _write_numbers(picture: Image, labels: np.ndarray, texts: Sequence[str]) -> 
     font = ImageFont.load_default(13)
     for i, text in enumerate(texts, 1):
         shown = np.argwhere(labels == i)
-        if len(shown) == 0:
+        if len(shown) < SMALLEST_NUMBERED:
             continue
         row, column = shown[np.abs(shown - np.median(shown, 0)).sum(1).argmin()].tolist()
         left, top, right, bottom = pen.textbbox((column, row), text, font, "mm")

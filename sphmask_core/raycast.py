@@ -117,7 +117,7 @@ class Solid:
     """(3, 3), columns: the shape's axes"""
     position: np.ndarray
     """(3,) the shape's origin"""
-    colours: np.ndarray
+    colors: np.ndarray
     """(2, 3) in [0, 1], alternating as stripes"""
     stripes: np.ndarray = field(default_factory=lambda: np.zeros(3))
     """(3,) direction across the stripes in the shape's frame, times stripes a metre; zero: plain"""
@@ -133,4 +133,4 @@ class Solid:
         local = directions @ self.rotation
         t = self.shape.hit(local_origin, local)
         points = local_origin + np.where(np.isfinite(t), t, 0.0)[:, None] * local
-        return t, self.colours[np.floor(points @ self.stripes).astype(np.int64) & 1]
+        return t, self.colors[np.floor(points @ self.stripes).astype(np.int64) & 1]

@@ -95,7 +95,7 @@ def simulate_cloud(seed: int, width: int = 320, height: int = 240) -> Cloud:
 def table_scene(rng: np.random.Generator) -> list[Solid]:
     """A table top, its surface at z = 0, and objects on it or on each other, none inside another."""
     top = Box(rng.uniform(0.5, 1.2), rng.uniform(0.5, 0.9), 0.03)
-    table = Solid(top, np.eye(3), np.array([0, 0, -0.03]), _colours(rng), _stripes(rng))
+    table = Solid(top, np.eye(3), np.array([0, 0, -0.03]), _colors(rng), _stripes(rng))
     solids = [table]
     for _ in range(rng.integers(*OBJECTS, endpoint=True)):
         for _ in range(ATTEMPTS):
@@ -117,7 +117,7 @@ def _dropped(rng: np.random.Generator, solids: list[Solid]) -> Solid:
     free = np.clip(area[:2] - np.linalg.norm(hull[:, :2], axis=1).max(), 0.0, SPREAD)
     offset = support.rotation @ np.append(rng.uniform(-free, free), area[2])
     lift = np.array([0.0, 0.0, -hull[:, 2].min()])
-    return Solid(shape, rotation, support.position + offset + lift, _colours(rng), _stripes(rng))
+    return Solid(shape, rotation, support.position + offset + lift, _colors(rng), _stripes(rng))
 
 
 def _random_shape(rng: np.random.Generator) -> Shape:
@@ -158,7 +158,7 @@ def _apart(hull: np.ndarray, other: np.ndarray) -> bool:
     return bool(gaps.max() >= -1e-9)
 
 
-def _colours(rng: np.random.Generator) -> np.ndarray:
+def _colors(rng: np.random.Generator) -> np.ndarray:
     """(2, 3): one colour, and a second that is near to it more often than not."""
     first = rng.uniform(0.05, 0.95, 3)
     second = rng.uniform(0.05, 0.95, 3)
@@ -188,11 +188,11 @@ def render(solids: list[Solid], camera: Camera) -> Image:
     rays = camera.directions() @ camera.rotation.T
     for i, solid in enumerate(solids):
         window = camera.window(solid.hull)
-        t, colours = solid.hit(camera.position, rays[window].reshape(-1, 3))
+        t, colors = solid.hit(camera.position, rays[window].reshape(-1, 3))
         t = t.reshape(depth[window].shape)
         nearer = t < depth[window]
         depth[window][nearer] = t[nearer]
-        rgb[window][nearer] = colours[nearer.reshape(-1)]
+        rgb[window][nearer] = colors[nearer.reshape(-1)]
         labels[window][nearer] = FIRST_OBJECT + 10 * (i - 1) if i else TABLE_LABEL
     return Image(depth, rgb, labels)
 

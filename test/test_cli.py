@@ -86,6 +86,15 @@ def test_results_that_cannot_all_be_written_leave_nothing(tmp_path, capsys, weig
     assert capsys.readouterr().err == "sphmask: No space left on device\n"
 
 
+def test_a_cloud_that_is_too_large_is_named(tmp_path, capsys, weights, room):
+    far = tmp_path / "far.npy"
+    np.save(far, np.array([[0, 0, 0], [1e30, 0, 0]]))
+    out = tmp_path / "out"
+    assert cli.main(["segment", str(far), str(room), "-o", str(out), "--model", str(weights)]) == 2
+    assert capsys.readouterr().err.startswith(f"sphmask: {far}: ")
+    assert sorted(path.stem for path in out.iterdir()) == ["room"] * 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
