@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from pathlib import Path
 
 import torch
@@ -15,88 +14,13 @@ from torch import Tensor
 
 from sphmask_core.config import Config, from_dict, load_config, to_dict
 from sphmask_core.model import SphericalMask
+from sphmask_core.published import import_published
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
-
-DEAD = re.compile(r"(criterion|inst_mask_head_angular|inst_inside_mask|inside_mask_head|norm)\.")
-"""Published keys that nothing in the output depends on."""
-
-_BLOCK = [
-    (r"\.blocks\.block(\d)\.", r".head.\1."),
-    (r"\.blocks_tail\.block(\d)\.", r".tail.\1."),
-    (r"\.conv_branch\.0\.", ".norm1."),
-    (r"\.conv_branch\.2\.", ".conv1."),
-    (r"\.conv_branch\.3\.", ".norm2."),
-    (r"\.conv_branch\.5\.", ".conv2."),
-    (r"\.i_branch\.0\.", ".shortcut."),
-]
-_UNET = [
-    (r"^unet\.", "backbone.unet."),
-    (r"(?<=\.)u\.", "inner."),
-    (r"\.conv\.0\.", ".down_norm."),
-    (r"\.conv\.2\.", ".down."),
-    (r"\.deconv\.0\.", ".up_norm."),
-    (r"\.deconv\.2\.", ".up."),
-    (r"^input_conv\.0\.", "backbone.input."),
-    (r"^output_layer\.0\.", "backbone.output_norm."),
-]
-_POINTWISE = [
-    (r"^semantic_linear\.", "pointwise.semantic."),
-    (r"^offset_linear\.", "pointwise.center."),
-    (r"^offset_vertices_linear\.", "pointwise.corners."),
-    (r"^box_conf_linear\.", "pointwise.box_confidence."),
-]
-_AGGREGATOR = [
-    (r"^point_aggregator(\d)\.", r"aggregator\1."),
-    (r"\.mlp_module1\.layer0\.conv\.", ".local.0."),
-    (r"\.mlp_module1\.layer0\.bn\.bn\.", ".local.1."),
-    (r"\.mlp_module1\.layer1\.conv\.", ".local.3."),
-    (r"\.mlp_module1\.layer1\.bn\.bn\.", ".local.4."),
-    (r"\.mlp_module2\.layer0\.conv\.", ".around.0."),
-    (r"\.mlp_module2\.layer0\.bn\.bn\.", ".around.1."),
-    (r"\.mlp_module3\.0\.conv\.", ".expand.0."),
-    (r"\.mlp_module3\.0\.bn\.bn\.", ".expand.1."),
-    (r"\.mlp_module3\.1\.conv\.", ".expand.3."),
-    (r"\.mlp_module3\.1\.bn\.bn\.", ".expand.4."),
-]
-_QUERY = [
-    (r"^inst_shared_mlp\.layers\.", "query_heads.shared."),
-    (r"^inst_sem_head\.layers\.", "query_heads.classes."),
-    (r"^inst_conf_head\.layers\.", "query_heads.confidence."),
-    (r"^inst_box_head\.layers\.", "query_heads.box."),
-    (r"^rid_module\.layers\.", "query_heads.rays."),
-    (r"^inst_center_head\.layers\.", "query_heads.center."),
-    (r"^inst_mask_head\.([01])\.0\.", lambda m: f"query_heads.controller.{3 * int(m[1])}."),
-    (r"^inst_mask_head\.([01])\.1\.", lambda m: f"query_heads.controller.{3 * int(m[1]) + 1}."),
-    (r"^inst_mask_head\.2\.", "query_heads.controller.6."),
-    (r"^mask_tower\.3\.", "mask_tower.9."),
-    (r"^mask_tower\.([0-2])\.0\.", lambda m: f"mask_tower.{3 * int(m[1])}."),
-    (r"^mask_tower\.([0-2])\.1\.", lambda m: f"mask_tower.{3 * int(m[1]) + 1}."),
-]
 
 
 class CheckpointError(ValueError):
     """Weights that cannot be used; the message is one line that names the file, the key and what would do."""
-
-
-def our_name(published: str) -> str | None:
-    """Our name of a published parameter; None for dead weights."""
-    if DEAD.match(published):
-        return None
-    for pattern, name in [*_UNET, *_BLOCK, *_POINTWISE, *_AGGREGATOR, *_QUERY]:
-        published = re.sub(pattern, name, published)
-    return published
-
-
-def import_published(net: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a published state dict; 1x1 convolutions of rows become matrices."""
-    renamed = {our_name(key): value for key, value in net.items()}
-    return {key: _as_matrix(key, value) for key, value in renamed.items() if key is not None}
-
-
-def _as_matrix(key: str, value: Tensor) -> Tensor:
-    """Weights (out, in, 1[, 1]) of a 1x1 convolution -> (out, in)."""
-    return value if key.startswith("backbone.") or value.dim() < 3 else value.flatten(1)
 
 
 def read_published(path: str | Path) -> dict[str, Tensor]:

@@ -32,17 +32,19 @@ class PointSet:
 
     def __getitem__(self, rows: Tensor) -> PointSet:
         """The given rows, as many of each scene; rows (B, n)."""
-        flat = rows.flatten()
-        fields = (field[flat] for field in (self.xyz, self.boxes, self.features, self.superpoints))
-        return PointSet(*fields, counts=[rows.shape[1]] * len(rows))
+        return self._pick(rows.flatten(), [rows.shape[1]] * len(rows))
 
     def __len__(self) -> int:
         return len(self.xyz)
 
     def keep(self, mask: Tensor) -> PointSet:
         """The points of a single scene that `mask` (N,) selects."""
-        fields = (field[mask] for field in (self.xyz, self.boxes, self.features, self.superpoints))
-        return PointSet(*fields, counts=[int(mask.sum())])
+        return self._pick(mask, [int(mask.sum())])
+
+    def _pick(self, index: Tensor, counts: list[int]) -> PointSet:
+        fields = (self.xyz, self.boxes, self.features, self.superpoints)
+        xyz, boxes, features, superpoints = (field[index] for field in fields)
+        return PointSet(xyz, boxes, features, superpoints, counts)
 
     def starts(self) -> list[int]:
         """First row of each scene."""
