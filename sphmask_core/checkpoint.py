@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
+import pickle
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sphmask_core.config import Config, from_dict, load_config, to_dict
+from sphmask_core.files import replacing
 from sphmask_core.model import SphericalMask
 from sphmask_core.published import import_published
 
@@ -25,7 +26,11 @@ class CheckpointError(ValueError):
 
 def read_published(path: str | Path) -> dict[str, Tensor]:
     """State dict of a published checkpoint {"net": ..., "epoch": ...}, under our names."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise CheckpointError(f"{path}: not a torch file of plain tensors ({reason})") from None
     if not isinstance(content, dict) or not isinstance(content.get("net"), dict):
         raise CheckpointError(f'{path}: not a published checkpoint: it has no state dict under "net"')
     return import_published(content["net"])
@@ -50,14 +55,18 @@ def load_state(model: SphericalMask, state: dict[str, Tensor], source: str | Pat
     model.load_state_dict(state, strict=False)
 
 
-def save_weights(path: str | Path, model: SphericalMask, config: Config) -> None:
-    """Write weights and configuration as safetensors; the file appears whole or not at all."""
-    path = Path(path)
-    state = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
-    state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-    partial = path.with_suffix(".partial")
-    save_file(state, partial, metadata={"config": json.dumps(to_dict(config))})
-    os.replace(partial, path)
+def save_weights(path: str | Path, model: SphericalMask, config: Config, half: bool = False) -> None:
+    """Write weights and configuration as safetensors; the file appears whole or not at all.
+
+    `half` stores matrices and kernels as float16, half the size; norms and biases stay float32.
+    """
+    state = {
+        key: (value.half() if half and value.dim() > 1 else value).contiguous().cpu()
+        for key, value in model.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    with replacing(Path(path)) as partial:
+        save_file(state, partial, metadata={"config": json.dumps(to_dict(config))})
 
 
 def load_model(source: str | Path, config: str | Path | None = None) -> SphericalMask:
@@ -80,7 +89,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Config]:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from None
     if "config" not in metadata:
