@@ -30,7 +30,7 @@ class Parameters:
         live=True,
     )
     min_score: float = _parameter(
-        0.5, "Instances below this score are not published.", range=(0.0, 1.0), live=True
+        0.0, "Instances below this score, or the model's own, are not published.", range=(0.0, 1.0), live=True
     )
     autostart: bool = _parameter(True, "Configure and activate at start; off: wait for a lifecycle manager.")
 

@@ -12,6 +12,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from sphmask_ros.msg import InstanceArray
@@ -31,9 +32,10 @@ class Answer:
 class Player(Node):
     """Publishes `points` and hears the outputs of a node `segment`, one cloud at a time."""
 
-    def __init__(self, qos: QoSProfile | int = 1) -> None:
-        super().__init__("player")
+    def __init__(self, qos: QoSProfile | int = 1, namespace: str = "") -> None:
+        super().__init__("player", namespace=namespace)
         self._publisher = self.create_publisher(PointCloud2, "points", qos)
+        self._asked = Header()
         self._arrived: dict[str, tuple[Any, float]] = {}
         outputs = {"labelled_points": PointCloud2, "markers": MarkerArray, "instances": InstanceArray}
         self._outputs = [
@@ -57,8 +59,9 @@ class Player(Node):
         self._publisher.publish(cloud)
 
     def ask(self, cloud: PointCloud2, timeout: float) -> Answer:
-        """Publish a cloud and wait for its three answers; TimeoutError when they do not come."""
+        """Publish a cloud and wait for the outputs under its header; TimeoutError when they do not come."""
         self._arrived.clear()
+        self._asked = cloud.header
         published = time.perf_counter()
         self.publish(cloud)
         limit = time.monotonic() + timeout
@@ -72,7 +75,9 @@ class Player(Node):
 
     def _keeper(self, name: str) -> Callable[[Any], None]:
         def keep(msg: Any) -> None:
-            self._arrived[name] = (msg, time.perf_counter())
+            headers = [part.header for part in getattr(msg, "markers", [msg])]
+            if all(header == self._asked for header in headers):  # else the answer to an earlier cloud
+                self._arrived[name] = (msg, time.perf_counter())
 
         return keep
 

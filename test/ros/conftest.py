@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node in a process of its own, with a small model whose instances are balls around its queries."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from sphmask_core.checkpoint import save_weights
+from sphmask_core.config import Config, InferenceConfig, ModelConfig
+from sphmask_core.model import SphericalMask
+
+ROOT = Path(__file__).parents[2]
+DOMAIN = 1 + os.getpid() % 100
+CONFIG = Config(
+    name="balls",
+    semantic_classes=("table", "object"),
+    instance_classes=("object",),
+    voxel_size=0.0075,
+    up="plane",
+    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, mask_dim=4, n_sample_pa1=256),
+    inference=InferenceConfig(npoint_thresh=20, queries=16, iterative_sampling=False),
+)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """Weights by hand: everything is foreground, every query an object of radius 0.4 model units, 15 cm."""
+    model = SphericalMask(CONFIG)
+    heads = model.query_heads
+    biases = {
+        model.pointwise.semantic: [0.0, 5.0],
+        heads.classes: [5.0, 0.0],
+        heads.confidence: [0.9],
+        heads.center: [0.0] * 3,
+        heads.rays: [0.4] * 25,
+        heads.controller: [0.0] * len(heads.controller[-1].bias),
+    }
+    with torch.no_grad():
+        for head, bias in biases.items():
+            head[-1].weight.zero_()
+            head[-1].bias.copy_(torch.tensor(bias))
+    path = tmp_path_factory.mktemp("weights") / "balls.safetensors"
+    save_weights(path, model, CONFIG)
+    return path
+
+
+class NodeProcess:
+    """The node `segment` in a process of its own."""
+
+    def __init__(self, log, namespace, **parameters):
+        command = [sys.executable, "-m", "sphmask_ros.segment_node", "--ros-args", "-r", f"__ns:={namespace}"]
+        for name, value in parameters.items():
+            command += ["-p", f"{name}:={value}"]
+        environment = os.environ | {
+            "ROS_DOMAIN_ID": str(DOMAIN),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "OMP_NUM_THREADS": "2",
+        }
+        self.log = log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def running(self):
+        return self.process.poll() is None
+
+    def text(self):
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text())
+
+    def wait_for_log(self, text, timeout=60):
+        limit = time.monotonic() + timeout
+        while text not in self.text():
+            assert self.running() and time.monotonic() < limit, self.text()
+            time.sleep(0.1)
+
+    def end(self, number=signal.SIGINT):
+        """Exit code after a signal."""
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+
+@pytest.fixture(scope="session")
+def start_node(tmp_path_factory, weights):
+    """Start a node; parameters by keyword, the model that finds balls unless another is named."""
+    started = []
+
+    def start(namespace="/", **parameters):
+        log = tmp_path_factory.mktemp("node") / "log"
+        started.append(NodeProcess(log, namespace, **{"model": weights, "min_score": 0.0} | parameters))
+        return started[-1]
+
+    yield start
+    for node in started:
+        if node.running():
+            node.process.kill()
+
+
+@pytest.fixture(scope="session")
+def node(start_node):
+    """One node that most tests share; it must end as it should after all that they sent to it."""
+    node = start_node()
+    yield node
+    assert node.end() == 0, node.text()
+    assert "Traceback" not in node.text()
+
+
+@pytest.fixture(scope="session")
+def ros():
+    """ROS 2 in this process, on the tests' own domain."""
+    import rclpy
+
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    rclpy.init(domain_id=DOMAIN)
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture(scope="session")
+def player(ros, node):
+    """Publishes clouds to the shared node and hears its answers."""
+    from sphmask_ros.player import Player
+
+    player = Player()
+    player.wait_until_heard(60, node.running)
+    yield player
+    player.destroy_node()

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+import struct
+import time
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make build")
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+
+from sphmask_core.cloud import Cloud, CloudError
+from sphmask_ros.conversions import (
+    DATATYPES,
+    cloud_points,
+    labelled_points,
+    read_cloud_message,
+    read_labels,
+    read_points,
+    write_points,
+)
+
+CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 8: "d"}
+HEADER = Header(frame_id="camera")
+
+
+@st.composite
+def layouts(draw):
+    """Messages without data: fields in any order with gaps, padded points and rows, either byte order."""
+    names = draw(st.permutations(["x", "y", "z", *draw(st.sets(st.sampled_from(["i", "ring", "t"])))]))
+    fields, offset = [], 0
+    for name in names:
+        offset += draw(st.integers(0, 5))
+        datatype = draw(st.sampled_from([7, 8] if name in "xyz" else sorted(DATATYPES)))
+        count = 1 if name in "xyz" else draw(st.integers(1, 3))
+        fields.append(PointField(name=name, offset=offset, datatype=datatype, count=count))
+        offset += count * struct.calcsize(CODES[datatype])
+    height, width = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    point_step = offset + draw(st.integers(0, 7))
+    row_step = width * point_step + draw(st.integers(0, 9))
+    big = draw(st.booleans())
+    return PointCloud2(
+        height=height, width=width, fields=fields, point_step=point_step, row_step=row_step, is_bigendian=big
+    )
+
+
+@given(layouts(), st.integers(0, 2**32 - 1))
+def test_reads_any_layout(msg, seed):
+    rng = np.random.default_rng(seed)
+    data = bytearray(rng.bytes(msg.row_step * msg.height))
+    order = ">" if msg.is_bigendian else "<"
+    values = {}
+    for field in msg.fields:
+        code = CODES[field.datatype]
+        numbers = rng.integers(0, 100, (msg.height, msg.width, field.count)).tolist()
+        values[field.name] = np.array(numbers)
+        for v in range(msg.height):
+            for u in range(msg.width):
+                at = v * msg.row_step + u * msg.point_step + field.offset
+                struct.pack_into(f"{order}{field.count}{code}", data, at, *numbers[v][u])
+    msg.data = bytes(data)
+    points = read_points(msg, [field.name for field in msg.fields])
+    for name, expected in values.items():
+        np.testing.assert_array_equal(points[name].reshape(expected.shape), expected)
+    cloud = read_cloud_message(msg)
+    assert cloud.shape == (msg.height, msg.width)
+    np.testing.assert_array_equal(cloud.xyz, np.concatenate([values[a] for a in "xyz"], 2).reshape(-1, 3))
+
+
+def test_reads_without_a_copy():
+    msg = write_points(HEADER, cloud_points(Cloud(np.ones((6, 3), np.float32), None, None, (2, 3))))
+    points = read_points(msg, "xyz")
+    msg.data[0:4] = type(msg.data)("B", struct.pack("<f", 5.0))
+    assert points["x"][0, 0] == 5.0
+
+
+@st.composite
+def broken_messages(draw):
+    """Messages whose parts need not fit each other."""
+    small = st.integers(0, 40)
+    field = st.builds(
+        PointField,
+        name=st.sampled_from(["x", "y", "z", "rgb", "r", "g", "b", "", "label"]),
+        offset=small,
+        datatype=st.integers(0, 9),
+        count=st.integers(0, 3),
+    )
+    usual = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate("xyz")]
+    msg = PointCloud2(
+        height=draw(st.integers(0, 4)),
+        width=draw(st.integers(0, 4)),
+        fields=draw(st.sampled_from([[], usual])) + draw(st.lists(field, max_size=4)),
+        is_bigendian=draw(st.booleans()),
+        point_step=draw(small),
+        row_step=draw(st.integers(0, 200)),
+    )
+    msg.data = draw(st.binary(max_size=300))
+    return msg
+
+
+@settings(max_examples=200)
+@given(broken_messages())
+def test_broken_messages_are_clouds_or_one_clear_line(msg):
+    try:
+        cloud = read_cloud_message(msg)
+    except CloudError as error:
+        assert 0 < len(str(error)) < 300
+        assert "\n" not in str(error)
+        return
+    assert len(cloud.xyz) == msg.height * msg.width > 0
+    assert np.isfinite(cloud.xyz).all(1).any()
+    assert cloud.rgb is None or cloud.rgb.shape == cloud.xyz.shape
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1), st.booleans())
+def test_clouds_come_back_as_they_were(height, width, seed, coloured):
+    rng = np.random.default_rng(seed)
+    xyz = rng.normal(size=(height * width, 3)).astype(np.float32)
+    xyz[rng.random(len(xyz)) < 0.3] = np.nan
+    assume(np.isfinite(xyz).any())
+    rgb = rng.integers(0, 256, xyz.shape, dtype=np.uint8) if coloured else None
+    msg = write_points(HEADER, cloud_points(Cloud(xyz, rgb, None, (height, width))))
+    back = read_cloud_message(msg)
+    np.testing.assert_array_equal(back.xyz, xyz)
+    assert back.shape == (height, width)
+    assert msg.is_dense == np.isfinite(xyz).all()
+    assert (back.rgb is None) == (rgb is None)
+    if rgb is not None:
+        np.testing.assert_array_equal(back.rgb, rgb)
+
+
+@pytest.mark.parametrize("datatype", [PointField.FLOAT32, PointField.UINT32, PointField.INT32])
+@pytest.mark.parametrize("order", "<>")
+def test_reads_packed_colours(datatype, order):
+    fields = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate("xyz")]
+    fields.append(PointField(name="rgb", offset=12, datatype=datatype, count=1))
+    msg = PointCloud2(height=1, width=1, fields=fields, point_step=16, is_bigendian=order == ">")
+    msg.data = struct.pack(f"{order}3fI", 1, 2, 3, 0xFF102030)
+    assert read_cloud_message(msg).rgb.tolist() == [[0x10, 0x20, 0x30]]
+
+
+def test_points_without_a_finite_position_are_nan():
+    xyz = np.array([[1, 2, np.inf], [1, np.nan, 2], [1, 2, 3]], np.float32)
+    back = read_cloud_message(write_points(HEADER, cloud_points(Cloud(xyz, None, None, (1, 3)))))
+    np.testing.assert_array_equal(np.isnan(back.xyz).all(1), [True, True, False])
+
+
+def test_labelled_points_keep_unlabelled_colours_and_name_every_instance():
+    xyz, rgb = np.zeros((3, 3), np.float32), np.array([[1, 2, 3]] * 3, np.uint8)
+    msg = labelled_points(HEADER, Cloud(xyz, rgb, None, (3, 1)), np.array([0, 2, 1], np.int32))
+    assert [field.name for field in msg.fields] == ["x", "y", "z", "rgb", "label"]
+    assert read_labels(msg).tolist() == [0, 2, 1]
+    colours = read_cloud_message(msg).rgb
+    assert colours[0].tolist() == [1, 2, 3]
+    assert len(np.unique(colours, axis=0)) == 3
+    assert msg.header == HEADER
+    assert (msg.height, msg.width) == (3, 1)
+
+
+def test_large_clouds_convert_at_the_speed_of_memory():
+    points = np.zeros((1, 2_500_000), [("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
+    start = time.perf_counter()
+    msg = write_points(HEADER, points)
+    assert read_points(msg, "xyz").shape == points.shape
+    assert time.perf_counter() - start < 1.0  # byte by byte it takes several

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node over real DDS: it runs in a process of its own, the test is the sensor and the subscriber."""
+
+import signal
+import struct
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make build")
+pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
+import rclpy
+from builtin_interfaces.msg import Time
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker
+
+from sphmask_core.cloud import CloudError
+from sphmask_core.simulate import simulate_cloud
+from sphmask_ros.conversions import cloud_points, read_cloud_message, read_labels, write_points
+from sphmask_ros.instance_messages import read_instances
+from sphmask_ros.player import Player
+
+TIMEOUT = 30
+SCENE = simulate_cloud(1, 160, 120)
+XYZ = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate("xyz")]
+INTEGERS = [PointField(name=name, offset=4 * i, datatype=5, count=1) for i, name in enumerate("xyz")]
+
+
+def header(second):
+    return Header(frame_id="tilted_camera", stamp=Time(sec=second, nanosec=123_456_789))
+
+
+def scene_message(second=1):
+    return write_points(header(second), cloud_points(SCENE))
+
+
+def call(player, future):
+    rclpy.spin_until_future_complete(player, future, timeout_sec=TIMEOUT)
+    assert future.done()
+    return future.result()
+
+
+def test_answers_a_cloud_under_its_header(player):
+    answer = player.ask(scene_message(7), TIMEOUT)
+    assert answer.points.header == answer.instances.header == header(7)
+    assert {marker.header.frame_id for marker in answer.markers.markers} == {"tilted_camera"}
+    assert {marker.header.stamp.sec for marker in answer.markers.markers} == {7}
+    cloud = read_cloud_message(answer.points)
+    assert cloud.shape == SCENE.shape
+    np.testing.assert_array_equal(cloud.xyz, SCENE.xyz)
+
+
+def test_outputs_agree_with_each_other(player):
+    answer = player.ask(scene_message(), TIMEOUT)
+    found = read_instances(answer.instances, read_labels(answer.points))
+    assert len(found) > 1
+    assert (np.diff(found.scores) <= 0).all()
+    assert {m.id for m in answer.markers.markers if m.action == Marker.ADD} == set(range(1, len(found) + 1))
+    first = found.masks.argmax(0) + 1
+    np.testing.assert_array_equal(found.labels, np.where(found.masks.any(0), first, 0))
+    for mask, box, center, rays in zip(found.masks, found.boxes, found.centers, found.rays, strict=True):
+        np.testing.assert_allclose([SCENE.xyz[mask].min(0), SCENE.xyz[mask].max(0)], box.reshape(2, 3))
+        np.testing.assert_allclose(rays, 0.4 * 0.0075 * 50, rtol=1e-5)
+        assert np.linalg.norm(center - SCENE.xyz[mask].mean(0)) < 0.3
+
+
+BAD = {
+    "no points": (PointCloud2(), "no field x, y, z"),
+    "no positions": (PointCloud2(height=1, width=2, point_step=4, data=bytes(8)), "no field x, y, z"),
+    "no point": (PointCloud2(height=1, width=0, fields=XYZ, point_step=12), "none of its 0 points"),
+    "integers": (PointCloud2(height=1, width=1, fields=INTEGERS, point_step=12, data=bytes(12)), "int32"),
+    "short": (
+        PointCloud2(height=2, width=2, fields=XYZ, point_step=12, row_step=24, data=bytes(47)),
+        "47 bytes",
+    ),
+    "rows overlap": (
+        PointCloud2(height=2, width=2, fields=XYZ, point_step=12, row_step=12, data=bytes(48)),
+        "row_step",
+    ),
+    "field outside": (PointCloud2(height=1, width=1, fields=XYZ, point_step=8, data=bytes(8)), "point_step"),
+    "all NaN": (
+        PointCloud2(height=1, width=2, fields=XYZ, point_step=12, data=struct.pack("<6f", *[np.nan] * 6)),
+        "finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_clouds_get_an_empty_answer(player, node, name):
+    cloud, text = BAD[name]
+    with pytest.raises(CloudError, match=text):
+        read_cloud_message(cloud)
+    cloud.header = header(3)
+    player.ask(scene_message(), TIMEOUT)
+    answer = player.ask(cloud, TIMEOUT)
+    assert answer.points.header == answer.instances.header == header(3)
+    assert answer.points.width * answer.points.height == 0
+    assert len(answer.instances.instances) == 0
+    assert answer.markers.markers
+    assert {marker.action for marker in answer.markers.markers} == {Marker.DELETE}
+    assert node.running()
+
+
+def test_bad_clouds_make_few_lines_of_log(player, node):
+    for _ in range(20):
+        player.ask(PointCloud2(header=header(1)), TIMEOUT)
+    before = node.text().count("no field x, y, z")
+    assert 1 <= before <= 10
+
+
+@pytest.mark.parametrize("points", [[0.1, 0.2, 0.9], [0.0, 0.0, 0.0, 3e38, 3e38, 3e38]])
+def test_odd_clouds_are_answered(player, points):
+    msg = PointCloud2(header=header(2), height=1, width=len(points) // 3, fields=XYZ, point_step=12)
+    msg.data = struct.pack(f"<{len(points)}f", *points)
+    answer = player.ask(msg, TIMEOUT)
+    assert answer.instances.header == header(2)
+    assert len(answer.instances.instances) == 0
+
+
+def test_padded_big_endian_rows_read_as_the_same_scene(player):
+    height, width = SCENE.shape
+    rows = np.zeros((height, width * 12 + 40), np.uint8)
+    rows[:, : width * 12] = SCENE.xyz.astype(">f4").reshape(height, -1).view(np.uint8)
+    msg = PointCloud2(height=height, width=width, fields=XYZ, point_step=12, row_step=rows.shape[1])
+    msg.is_bigendian, msg.data, msg.header = True, rows.tobytes(), header(5)
+    plain = write_points(header(5), cloud_points(SCENE)[list("xyz")])
+    answers = [player.ask(cloud, TIMEOUT) for cloud in (msg, plain)]
+    assert answers[0].instances == answers[1].instances
+    assert len(answers[0].instances.instances) > 0
+
+
+def test_a_burst_is_answered_by_its_newest_frame(player):
+    heard = []
+    subscription = player.create_subscription(PointCloud2, "segment/labelled_points", heard.append, 20)
+    for second in range(100, 120):
+        player.publish(scene_message(second))
+    limit = time.monotonic() + TIMEOUT
+    while 119 not in (stamps := [msg.header.stamp.sec for msg in heard]):
+        assert time.monotonic() < limit, stamps
+        rclpy.spin_once(player, timeout_sec=0.1)
+    player.destroy_subscription(subscription)
+    assert len(stamps) < 20
+    assert stamps == sorted(stamps)
+
+
+def test_parameters_change_while_running_and_refuse_nonsense(player):
+    client = AsyncParameterClient(player, "segment")
+    assert client.wait_for_services(TIMEOUT)
+
+    def change(name, value):
+        return call(player, client.set_parameters([Parameter(name, value=value)])).results[0]
+
+    assert change("min_score", 1.0).successful
+    assert len(player.ask(scene_message(), TIMEOUT).instances.instances) == 0
+    for name, value in [
+        ("min_score", float("nan")),
+        ("min_score", 2.0),
+        ("min_score", "high"),
+        ("model", "other"),
+    ]:
+        refused = change(name, value)
+        assert not refused.successful
+        assert refused.reason
+    assert change("min_score", 0.0).successful
+    assert len(player.ask(scene_message(), TIMEOUT).instances.instances) > 0
+
+
+def test_deactivates_and_activates(player):
+    client = player.create_client(ChangeState, "segment/change_state")
+    assert client.wait_for_service(TIMEOUT)
+
+    def change(transition):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return call(player, client.call_async(request)).success
+
+    assert change(Transition.TRANSITION_DEACTIVATE)
+    with pytest.raises(TimeoutError):
+        player.ask(scene_message(), 1.0)
+    assert change(Transition.TRANSITION_CLEANUP)
+    assert change(Transition.TRANSITION_CONFIGURE)
+    assert change(Transition.TRANSITION_ACTIVATE)
+    player.wait_until_heard(TIMEOUT)
+    assert player.ask(scene_message(9), TIMEOUT).points.header == header(9)
+
+
+def test_hears_best_effort_publishers_and_ends_on_sigterm(ros, start_node):
+    node = start_node("/other")
+    player = Player(QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), namespace="other")
+    player.wait_until_heard(TIMEOUT, node.running)
+    small = write_points(header(4), cloud_points(SCENE).reshape(1, -1)[:, ::10])
+    assert player.ask(small, TIMEOUT).instances.header == header(4)
+    player.destroy_node()
+    assert node.end(signal.SIGTERM) == 0, node.text()
+
+
+def test_nothing_is_computed_while_nobody_subscribes(ros, start_node):
+    node = start_node("/unheard")
+    sensor = rclpy.create_node("sensor", namespace="unheard")
+    publisher = sensor.create_publisher(PointCloud2, "points", 1)
+    node.wait_for_log("segmenting")
+    while not publisher.get_subscription_count():
+        time.sleep(0.1)
+    for _ in range(5):
+        publisher.publish(PointCloud2(header=header(1)))  # would be reported if it were looked at
+        time.sleep(0.1)
+    assert "no instances" not in node.text()
+    sensor.destroy_node()
+    assert node.end(signal.SIGTERM) == 0, node.text()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [({"model": "no-such-model"}, "no-such-model: no such weights"), ({"min_score": 2.5}, "min_score")],
+)
+def test_says_in_one_line_why_it_cannot_start(start_node, parameters, text):
+    node = start_node(**parameters)
+    assert node.process.wait(60) == 2
+    (line,) = node.text().strip().splitlines()
+    assert text in line
