@@ -56,6 +56,8 @@ class Segmenter:
     def __init__(self, model: SphericalMask, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device).eval()
+        self.min_score = model.config.inference.min_score
+        """Instances below this score are not returned; may be set at any time."""
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> Segmenter:
@@ -126,7 +128,7 @@ class Segmenter:
     ) -> Instances:
         inference = self.config.inference
         found = found[found.scores.argsort(descending=True, stable=True)]
-        found = found[found.scores >= inference.min_score]
+        found = found[found.scores >= self.min_score]
         masks = masks_on_points(found.masks, voxels.superpoints[voxels.point_to_voxel])
         large = masks.sum(1) >= inference.npoint_thresh
         masks, found = masks[large], found[large]
