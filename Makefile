@@ -8,6 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
+MAKEFLAGS += --jobs=2
 .PHONY: build demo test lint clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
