@@ -133,6 +133,10 @@ class TrainConfig:
     """Name of a module in training/datasets."""
     root: str = ""
     """Folder of the data set."""
+    simulated: int = 0
+    """Simulated scenes, in the data sets that have them."""
+    real_repeats: int = 1
+    """Times that an epoch of data set `tabletop` visits a real scene for once a simulated one."""
     epochs: int = 300
     batch_size: int = 12
     repeats: int = 1

@@ -25,11 +25,13 @@ def load_raw(config: Config, split: str) -> list[scenes.Scene]:
 
 def load_scenes(config: Config, split: str) -> list[Scene]:
     """Scenes of a split, thinned; superpoints are those that inference would find."""
-    cell = 1 / (POINTS_PER_EDGE * config.model.voxel_scale)
     files = scenes.scene_files(config.train.root, split)
-    return [
-        thin(prepare(scenes.read_scene(path), config), cell) for path in tqdm(files, desc=f"{split} scenes")
-    ]
+    return [thinned(scenes.read_scene(path), config) for path in tqdm(files, desc=f"{split} scenes")]
+
+
+def thinned(raw: scenes.Scene, config: Config) -> Scene:
+    """One frame as the model sees it, with a few points a voxel: what training keeps in memory."""
+    return thin(prepare(raw, config), 1 / (POINTS_PER_EDGE * config.model.voxel_scale))
 
 
 def prepare(raw: scenes.Scene, config: Config) -> Scene:

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated frames of tables, `train.simulated` of them; validation has seeds of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from tqdm import tqdm
+
+from sphmask_core import scenes
+from sphmask_core.config import Config
+from sphmask_core.simulate import simulate_cloud
+from training.datasets.mosd import thinned
+from training.scene import Scene
+
+FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
+VALIDATION_SCENES = 20
+WIDTH, HEIGHT = 640, 480
+VISIBLE = 200
+"""Fewest points of an object that count; what shows less of itself is left unlabelled."""
+
+
+def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+    """Clouds and labels as the camera gives them."""
+    return [simulate(seed) for seed in _seeds(config, split)]
+
+
+def load_scenes(config: Config, split: str) -> list[Scene]:
+    """Scenes of a split, thinned; superpoints are those that inference would find."""
+    seeds = tqdm(_seeds(config, split), desc=f"simulated {split} scenes")
+    return [thinned(simulate(seed), config) for seed in seeds]
+
+
+def simulate(seed: int) -> scenes.Scene:
+    """One labelled frame."""
+    cloud = simulate_cloud(seed, WIDTH, HEIGHT)
+    assert cloud.labels is not None
+    hidden = np.bincount(cloud.labels)[cloud.labels] < VISIBLE
+    semantic, instance = scenes.ground_truth(np.where(hidden, 0, cloud.labels))
+    return scenes.Scene(f"simulated{seed}", cloud, semantic, instance)
+
+
+def _seeds(config: Config, split: str) -> range:
+    count = config.train.simulated if split == "train" else VALIDATION_SCENES
+    return range(FIRST_SEED[split], FIRST_SEED[split] + count)
