@@ -17,7 +17,7 @@ from sphmask_core.pcd import parse_pcd
 
 Columns = Mapping[str, np.ndarray]
 
-COLOUR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+COLOR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 LABEL_NAMES = ("label", "labels", "scalar_label", "instance", "instance_id")
 XYZ_KEYS = ("xyz", "points", "coords")
 RGB_KEYS = ("rgb", "colors", "colours")
@@ -60,7 +60,7 @@ def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) 
     """Write a binary .ply: x y z, colours and `fields` (name -> (N,)), every point kept, atomically."""
     columns: dict[str, np.ndarray] = dict(zip("xyz", cloud.xyz.T, strict=True))
     if cloud.rgb is not None:
-        columns |= dict(zip(COLOUR_NAMES[0], cloud.rgb.T, strict=True))
+        columns |= dict(zip(COLOR_NAMES[0], cloud.rgb.T, strict=True))
     columns |= {
         name: column.astype(PLY_TYPES.get(column.dtype.str[1:], column.dtype))
         for name, column in fields.items()
@@ -151,18 +151,18 @@ def _from_columns(columns: Columns, shape: tuple[int, int]) -> Cloud:
     labels = next((columns[name] for name in LABEL_NAMES if name in columns), None)
     return Cloud(
         xyz=_floats(np.stack([columns[axis] for axis in "xyz"], 1)),
-        rgb=column_colours(columns),
+        rgb=column_colors(columns),
         labels=None if labels is None else _integers(labels),
         shape=shape,
     )
 
 
-def column_colours(columns: Columns) -> np.ndarray | None:
+def column_colors(columns: Columns) -> np.ndarray | None:
     """(N, 3) uint8 from packed 0xRRGGBB (PCL's `rgb`, `rgba`) or from three fields."""
     for name in ("rgb", "rgba"):
         if name in columns:
             return _unpacked(name, columns[name])
-    for names in COLOUR_NAMES:
+    for names in COLOR_NAMES:
         if all(name in columns for name in names):
             return _bytes(np.stack([columns[name] for name in names], 1))
     return None
@@ -222,13 +222,13 @@ def _floats(values: np.ndarray) -> np.ndarray:
         return np.array(values, np.float32, order="C")
 
 
-def _bytes(colours: np.ndarray) -> np.ndarray:
+def _bytes(colors: np.ndarray) -> np.ndarray:
     """Colours as uint8; floats are in [0, 1] or, when any is larger, [0, 255]; large integers are 16-bit."""
-    if colours.dtype == np.uint8:
-        return np.ascontiguousarray(colours)
-    values = np.nan_to_num(colours.astype(np.float64), nan=0.0)
+    if colors.dtype == np.uint8:
+        return np.ascontiguousarray(colors)
+    values = np.nan_to_num(colors.astype(np.float64), nan=0.0)
     largest = values.max(initial=0.0)
-    if colours.dtype.kind == "f":
+    if colors.dtype.kind == "f":
         values = values * (255.0 if largest <= 1.0 else 1.0)
     elif largest > 255.0:
         values = values / 257.0

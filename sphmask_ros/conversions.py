@@ -13,7 +13,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from sphmask_core.cloud import COLOUR_NAMES, Cloud, CloudError, column_colours
+from sphmask_core.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
 from sphmask_core.draw import instance_colors
 
 DATATYPES = {
@@ -26,7 +26,7 @@ DATATYPES = {
     PointField.FLOAT32: "f4",
     PointField.FLOAT64: "f8",
 }
-COLOUR_FIELDS = {"rgb", "rgba"}.union(*COLOUR_NAMES)
+COLOR_FIELDS = {"rgb", "rgba"}.union(*COLOR_NAMES)
 
 
 def read_points(msg: PointCloud2, names: Container[str]) -> np.ndarray:
@@ -47,7 +47,7 @@ def read_points(msg: PointCloud2, names: Container[str]) -> np.ndarray:
 
 def read_cloud_message(msg: PointCloud2) -> Cloud:
     """Position and colour of every point of a message; points without a finite position are NaN."""
-    points = read_points(msg, COLOUR_FIELDS | set("xyz")).reshape(-1)
+    points = read_points(msg, COLOR_FIELDS | set("xyz")).reshape(-1)
     missing = [axis for axis in "xyz" if axis not in points.dtype.names]
     if missing:
         names = ", ".join(field.name for field in msg.fields) or "none"
@@ -63,7 +63,7 @@ def read_cloud_message(msg: PointCloud2) -> Cloud:
     if invalid.all():
         raise CloudError(f"none of its {len(points)} points has a finite position")
     xyz[invalid] = np.nan
-    return Cloud(xyz, _colours(points), None, (msg.height, msg.width))
+    return Cloud(xyz, _colors(points), None, (msg.height, msg.width))
 
 
 def write_points(header: Header, points: np.ndarray) -> PointCloud2:
@@ -93,7 +93,7 @@ def cloud_points(cloud: Cloud, labels: np.ndarray | None = None) -> np.ndarray:
     for axis, column in zip("xyz", cloud.xyz.T, strict=True):
         points[axis] = column
     if cloud.rgb is not None:
-        points["rgb"] = pack_colours(cloud.rgb)
+        points["rgb"] = pack_colors(cloud.rgb)
     if labels is not None:
         points["label"] = labels
     return points.reshape(cloud.shape)
@@ -112,7 +112,7 @@ def read_labels(msg: PointCloud2) -> np.ndarray:
     return read_points(msg, {"label"})["label"].reshape(-1)
 
 
-def pack_colours(rgb: np.ndarray) -> np.ndarray:
+def pack_colors(rgb: np.ndarray) -> np.ndarray:
     """(N, 3) uint8 to (N,) float32 whose bits are 0x00RRGGBB."""
     red, green, blue = rgb.T.astype("<u4")
     return (red << 16 | green << 8 | blue).view("<f4")
@@ -140,11 +140,11 @@ def _format(field: PointField, order: str) -> np.dtype:
     return scalar if field.count <= 1 else np.dtype((scalar, (field.count,)))
 
 
-def _colours(points: np.ndarray) -> np.ndarray | None:
-    columns = {name: points[name] for name in points.dtype.names or () if name in COLOUR_FIELDS}
+def _colors(points: np.ndarray) -> np.ndarray | None:
+    columns = {name: points[name] for name in points.dtype.names or () if name in COLOR_FIELDS}
     native = {name: column.astype(column.dtype.newbyteorder("=")) for name, column in columns.items()}
     try:
-        return column_colours(native)
+        return column_colors(native)
     except ValueError as error:
         raise CloudError(str(error)) from None
 

@@ -42,7 +42,7 @@ def literal_lzf(raw: bytes) -> bytes:
     return b"".join(bytes([len(chunk) - 1]) + chunk for chunk in chunks)
 
 
-def pcd_bytes(cloud: Cloud, data="binary", colour="rgb", kind="F") -> bytes:
+def pcd_bytes(cloud: Cloud, data="binary", color="rgb", kind="F") -> bytes:
     r, g, b = cloud.rgb.astype(np.uint32).T
     packed = r << 16 | g << 8 | b
     columns = [*cloud.xyz.T, packed, cloud.labels.astype(np.uint32)]
@@ -51,7 +51,7 @@ def pcd_bytes(cloud: Cloud, data="binary", colour="rgb", kind="F") -> bytes:
         columns[3] = packed.view(np.float32)
     height, width = cloud.shape
     head = HEADER.format(
-        rgb=colour, kind=kind, width=width, height=height, points=height * width, data=data
+        rgb=color, kind=kind, width=width, height=height, points=height * width, data=data
     ).encode()
     if data == "ascii":
         lines = [" ".join(f"{value:.9g}" for value in row) for row in zip(*columns, strict=True)]
@@ -74,10 +74,10 @@ def assert_equal(found: Cloud, expected: Cloud):
 
 
 @pytest.mark.parametrize("data", ["ascii", "binary", "binary_compressed"])
-@pytest.mark.parametrize(("colour", "kind"), [("rgb", "F"), ("rgba", "U")])
-def test_pcd(tmp_path, data, colour, kind):
+@pytest.mark.parametrize(("color", "kind"), [("rgb", "F"), ("rgba", "U")])
+def test_pcd(tmp_path, data, color, kind):
     cloud = make_cloud()
-    (tmp_path / "a.pcd").write_bytes(pcd_bytes(cloud, data, colour, kind))
+    (tmp_path / "a.pcd").write_bytes(pcd_bytes(cloud, data, color, kind))
     assert_equal(read_cloud(tmp_path / "a.pcd"), cloud)
 
 
