@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sphmask", description="Object instances from point clouds.")
     commands = parser.add_subparsers(required=True, metavar="segment | eval | info")
     segment = commands.add_parser("segment", help="find the instances of point clouds")
-    segment.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=".pcd, .ply, .npz or .npy")
+    segment.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=".pcd, .ply, .npz, .npy or .bin")
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where results go")
     segment.add_argument("--png", action="store_true", help="write a picture of each result, too")
     _add_model(segment)
@@ -82,7 +81,7 @@ def _segment(options: argparse.Namespace) -> int:
     _check_outputs(options.clouds)
     _check_pictures(options.png)
     segmenter, min_score = _load(options)
-    _set_min_score(segmenter, min_score)
+    segmenter.min_score = min_score
     options.output.mkdir(parents=True, exist_ok=True)
     status = 0
     for path in _progress(options.clouds):
@@ -126,15 +125,10 @@ def _load(options: argparse.Namespace) -> tuple[Segmenter, float]:
     segmenter = Segmenter.load(options.model, options.device)
     min_score = options.min_score
     if min_score is None:
-        min_score = segmenter.config.inference.min_score
+        min_score = segmenter.min_score
     if not 0 <= min_score <= 1:
         raise ValueError(f"--min-score {min_score}: must be from 0 to 1")
     return segmenter, min_score
-
-
-def _set_min_score(segmenter: Segmenter, min_score: float) -> None:
-    config = segmenter.config
-    segmenter.model.config = replace(config, inference=replace(config.inference, min_score=min_score))
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -143,7 +137,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_pictures(drawing is not None)
     files = scene_files(options.root, options.split)
     segmenter, min_score = _load(options)
-    _set_min_score(segmenter, 0.0)
+    segmenter.min_score = 0.0
     scores, pictures = evaluate(
         segmenter, _progress(files), min_score, _pictured(len(files)) if drawing else ()
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Point clouds: reading .pcd, .ply, .npz and .npy, writing .ply; bad files give one clear line."""
+"""Point clouds: reading .pcd, .ply, .npz, .npy and .bin, writing .ply; bad files give one clear line."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ LABEL_NAMES = ("label", "labels", "scalar_label", "instance", "instance_id")
 XYZ_KEYS = ("xyz", "points", "coords")
 RGB_KEYS = ("rgb", "colors", "colours")
 PLY_TYPES = {"i8": "i4", "u8": "u4", "b1": "u1", "f2": "f4"}
+SCAN_COLUMNS = 4
 LARGEST_LABEL = float(2**53)
 
 
@@ -77,7 +78,7 @@ def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) 
 
 
 def _parser(path: Path) -> Callable[[Path], Cloud]:
-    parsers = {".pcd": _pcd, ".ply": _ply, ".npz": _npz, ".npy": _npy}
+    parsers = {".pcd": _pcd, ".ply": _ply, ".npz": _npz, ".npy": _npy, ".bin": _bin}
     if path.suffix.lower() not in parsers:
         raise CloudError(f"{path}: unknown format {path.suffix!r}; give one of {', '.join(parsers)}")
     return parsers[path.suffix.lower()]
@@ -196,6 +197,15 @@ def _npy(path: Path) -> Cloud:
     columns = table.shape[-1]
     rgb = table[..., 3:6] if columns >= 6 else None
     return _from_arrays(table[..., :3], rgb, table[..., 6] if columns >= 7 else None)
+
+
+def _bin(path: Path) -> Cloud:
+    """KITTI's layout: float32 x, y, z, intensity of each point, little-endian; intensity is not read."""
+    size = path.stat().st_size
+    if size % (4 * SCAN_COLUMNS):
+        raise ValueError(f"{size} bytes are no rows of float32 x, y, z, intensity (KITTI's layout)")
+    scan = np.fromfile(path, "<f4").reshape(-1, SCAN_COLUMNS)
+    return _from_arrays(scan[:, :3], None, None)
 
 
 def _from_arrays(xyz: np.ndarray, rgb: np.ndarray | None, labels: np.ndarray | None) -> Cloud:

@@ -135,6 +135,31 @@ def test_arrays(tmp_path):
     assert read_cloud(tmp_path / "b.npy").rgb is None
 
 
+def test_lidar_scans(tmp_path):
+    """KITTI's .bin: four floats a point, the fourth is not read."""
+    cloud = make_cloud()
+    scan = np.concatenate([cloud.xyz, np.full((42, 1), 0.5, np.float32)], 1)
+    scan.astype("<f4").tofile(tmp_path / "a.bin")
+    found = read_cloud(tmp_path / "a.bin")
+    np.testing.assert_array_equal(found.xyz, cloud.xyz)
+    assert (found.rgb, found.labels, found.shape) == (None, None, (1, 42))
+
+
+@FAST
+@given(content=st.binary(max_size=100))
+def test_any_bytes_of_whole_rows_are_a_scan(tmp_path, content):
+    """A .bin file has no header: whole rows are a cloud, unless no position is finite; the rest is refused."""
+    path = tmp_path / "random.bin"
+    path.write_bytes(content)
+    rows = np.frombuffer(content[: len(content) // 16 * 16], "<f4").reshape(-1, 4)
+    valid = np.isfinite(rows[:, :3]).all(1)
+    if len(content) % 16 == 0 and valid.any():
+        np.testing.assert_array_equal(read_cloud(path).xyz[valid], rows[valid, :3])
+    else:
+        with pytest.raises(CloudError):
+            read_cloud(path)
+
+
 def test_a_point_with_one_bad_coordinate_is_no_point(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[0, 0, np.inf], [1, 2, 3]]))
     np.testing.assert_array_equal(read_cloud(tmp_path / "a.npy").xyz, [[np.nan] * 3, [1, 2, 3]])
@@ -143,11 +168,13 @@ def test_a_point_with_one_bad_coordinate_is_no_point(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.xyz", b"1 2 3", "unknown format '.xyz'; give one of .pcd, .ply, .npz, .npy"),
+        ("a.xyz", b"1 2 3", "unknown format '.xyz'; give one of .pcd, .ply, .npz, .npy, .bin"),
         ("a.pcd", b"", "no DATA line"),
         ("a.ply", b"\x00" * 50, "not a PLY file"),
         ("a.npz", b"hello", "not an .npz archive"),
         ("a.npy", b"hello", "not an .npy array"),
+        ("a.bin", b"hello", "5 bytes are no rows of float32 x, y, z, intensity"),
+        ("a.bin", b"", "holds no points"),
         ("a.pcd", b"FIELDS x y\nSIZE 4 4\nTYPE F F\nWIDTH 1\nHEIGHT 1\nDATA ascii\n1 2\n", "has no field z"),
         (
             "a.pcd",
