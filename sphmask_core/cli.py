@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sphmask", description="Object instances from point clouds.")
     commands = parser.add_subparsers(required=True, metavar="segment | eval | info")
     segment = commands.add_parser("segment", help="find the instances of point clouds")
-    segment.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=".pcd, .ply, .npz, .npy or .bin")
+    segment.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=".pcd, .ply, .npz, .npy, .bin")
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where results go")
     segment.add_argument("--png", action="store_true", help="write a picture of each result, too")
     _add_model(segment)
