@@ -21,16 +21,17 @@ UNCOVERED = (0.1, 0.2, 0.4)
 
 
 @torch.inference_mode()
-def find_instances(model: SphericalMask, voxels: VoxelBatch, timer: Timer) -> Candidates | None:
-    """Instances of a batch of one cloud, as masks over its superpoints; None where there are none."""
+def find_instances(model: SphericalMask, voxels: VoxelBatch, timer: Timer) -> Candidates:
+    """Instances of a batch of one cloud, as masks over its superpoints."""
     timer.start("backbone")
     features = model.backbone(voxels.features, voxels.coords)
     timer.start("pointwise")
     pointwise = model.pointwise(features)
     superpoints = model.pool_superpoints(voxels, features, pointwise)
     foreground = model.find_foreground(voxels, pointwise)
+    none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
     if not foreground.any():
-        return None
+        return none
     timer.start("seeds")
     seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
     timer.start("queries")
@@ -39,10 +40,8 @@ def find_instances(model: SphericalMask, voxels: VoxelBatch, timer: Timer) -> Ca
     rounds = query_rounds(model, seeds, active, superpoints, int(foreground.sum()))
     found = [score_queries(q, assemble_masks(q, superpoints, 0, model.config), 0) for q in rounds]
     timer.start("nms")
-    if not found:
-        return None
     counts = torch.bincount(voxels.superpoints, minlength=len(superpoints.xyz))
-    return select(Candidates.concatenate(found), counts, model.config.inference)
+    return select(Candidates.concatenate([none, *found]), counts, model.config.inference)
 
 
 def query_rounds(

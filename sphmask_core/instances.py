@@ -41,6 +41,18 @@ class Candidates:
         return len(self.scores)
 
     @staticmethod
+    def none(num_superpoints: int, rays: tuple[int, int], device: torch.device) -> Candidates:
+        """No instance at all."""
+        empty = torch.zeros(0, device=device)
+        return Candidates(
+            masks=empty.new_zeros((0, num_superpoints), dtype=torch.bool),
+            scores=empty,
+            class_ids=empty.long(),
+            centers=empty.new_zeros((0, 3)),
+            rays=empty.new_zeros((0, rays[0] * rays[1])),
+        )
+
+    @staticmethod
     def concatenate(parts: Sequence[Candidates]) -> Candidates:
         """All candidates of several rounds."""
         names = ("masks", "scores", "class_ids", "centers", "rays")

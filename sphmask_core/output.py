@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user gets: the instances of one cloud on its own points, in its own frame, metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sphmask_core.config import Config
+from sphmask_core.frames import Frame
+from sphmask_core.instances import Candidates
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects of one cloud by falling score, in the cloud's own frame, metres."""
+
+    masks: np.ndarray
+    """(I, N) bool; masks may overlap."""
+    labels: np.ndarray
+    """(N,) int32: 0 = none, i + 1 = instance i; where masks overlap the best score wins."""
+    scores: np.ndarray
+    """(I,) float32 in [0, 1]"""
+    class_ids: np.ndarray
+    """(I,) int32: index into the model's instance classes."""
+    class_names: tuple[str, ...]
+    """Name of each instance's class."""
+    centers: np.ndarray
+    """(I, 3) float32: centre of the spherical polygon."""
+    rays: np.ndarray
+    """(I, R) float32: its ray lengths, one a sector, polar index * R_w + azimuth index."""
+    boxes: np.ndarray
+    """(I, 6) float32: minimum and maximum of the instance's points."""
+    rotation: np.ndarray
+    """(3, 3) float32: rows are the axes about which the rays' sectors are measured."""
+    timings: dict[str, float]
+    """Milliseconds by stage."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def to_instances(
+    found: Candidates,
+    superpoints: Tensor,
+    xyz: Tensor,
+    frame: Frame,
+    config: Config,
+    min_score: float,
+    timings: dict[str, float],
+) -> Instances:
+    """Instances of a cloud from masks (I, S) over its superpoints.
+
+    superpoints (N,) int64: the superpoint of each point, S for points of none; xyz (N, 3), input frame.
+    """
+    found = found[found.scores.argsort(descending=True, stable=True)]
+    found = found[found.scores >= min_score]
+    sizes = torch.bincount(superpoints, minlength=found.masks.shape[1] + 1)[:-1]
+    found = found[found.masks.float() @ sizes.float() >= config.inference.npoint_thresh]
+    masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no superpoint
+    class_ids = found.class_ids.cpu().numpy().astype(np.int32)
+    return Instances(
+        # Gathered as rows of the transpose, thirty times as fast as columns.
+        masks=masks.T.contiguous().index_select(0, superpoints).T.cpu().numpy(),
+        labels=_best_label(masks).index_select(0, superpoints).cpu().numpy(),
+        scores=found.scores.cpu().numpy(),
+        class_ids=class_ids,
+        class_names=tuple(config.instance_classes[i] for i in class_ids),
+        centers=frame.invert(found.centers * config.unit).cpu().numpy(),
+        rays=(found.rays * config.unit).cpu().numpy(),
+        boxes=_boxes(masks, superpoints, xyz).cpu().numpy(),
+        rotation=frame.rotation.cpu().numpy(),
+        timings=timings,
+    )
+
+
+def _best_label(masks: Tensor) -> Tensor:
+    """(I, S) masks by falling score -> (S,) int32: 1 + the first mask that has the superpoint, 0 for none."""
+    number = torch.arange(1, len(masks) + 1, dtype=torch.int32, device=masks.device)
+    none = len(masks) + 1
+    first = torch.where(masks, number[:, None], none)
+    first = torch.cat([first, first.new_full((1, masks.shape[1]), none)]).amin(0)
+    return torch.where(first == none, 0, first)
+
+
+def _boxes(masks: Tensor, superpoints: Tensor, xyz: Tensor) -> Tensor:
+    """Bounds (I, 6) of the points (N, 3) of each mask (I, S)."""
+    index, shape = superpoints[:, None].expand(-1, 3), (masks.shape[1], 3)
+    low = xyz.new_full(shape, torch.inf).scatter_reduce(0, index, xyz, "amin")
+    high = xyz.new_full(shape, -torch.inf).scatter_reduce(0, index, xyz, "amax")
+    inside = masks[:, :, None]
+    corners = torch.where(inside, low, torch.inf).amin(1), torch.where(inside, high, -torch.inf).amax(1)
+    return torch.cat(corners, dim=1)
