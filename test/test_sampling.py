@@ -15,21 +15,38 @@ from sphmask_core.sampling import (
     farthest_points_reference,
 )
 
-GRID = st.integers(-3, 3).map(lambda i: np.float32(0.1 * i))  # many equal distances, many equal points
 FREE = st.floats(-1e3, 1e3, width=32)
+SHAPES = ("free", "clustered", "duplicate", "collinear", "huge", "outlier")
+
+
+def make_cloud(shape, count, seed):
+    """(count, 3) float32 points of a kind that strains rounding, ties or the division of space."""
+    random = np.random.default_rng(seed)
+    if shape == "duplicate":  # many equal points, many equal distances
+        xyz = random.integers(-3, 4, (count, 3)) * 0.1
+    elif shape == "collinear":
+        xyz = random.integers(0, 50, (count, 1)) * random.normal(size=3) * 0.01
+    elif shape == "clustered":
+        xyz = random.normal(size=(5, 3))[random.integers(0, 5, count)] + random.normal(0, 0.01, (count, 3))
+    elif shape == "huge":  # squared distances reach infinity
+        xyz = random.normal(size=(count, 3)) * 10.0 ** random.integers(0, 38, (count, 1))
+    else:
+        xyz = random.normal(size=(count, 3))
+        xyz[: shape == "outlier"] *= 1e9
+    return torch.from_numpy(xyz.astype(np.float32))
 
 
 def clouds(least=1, most=200):
-    shape = st.tuples(st.integers(least, most), st.just(3))
-    return st.one_of(
-        hnp.arrays(np.float32, shape, elements=GRID), hnp.arrays(np.float32, shape, elements=FREE)
-    ).map(torch.from_numpy)
+    free = hnp.arrays(np.float32, st.tuples(st.integers(least, most), st.just(3)), elements=FREE)
+    made = st.builds(make_cloud, st.sampled_from(SHAPES), st.integers(least, most), st.integers(0, 10**6))
+    return st.one_of(free.map(torch.from_numpy), made)
 
 
 def random_cloud(count, seed=0):
     return torch.rand(count, 3, generator=torch.Generator().manual_seed(seed))
 
 
+@settings(deadline=None)
 @given(clouds(), st.data())
 def test_native_farthest_points_are_the_reference(xyz, data):
     n = data.draw(st.integers(0, len(xyz) + 5))
@@ -39,13 +56,26 @@ def test_native_farthest_points_are_the_reference(xyz, data):
     assert torch.equal(found, farthest_points_reference(xyz, n, first, skip))
 
 
+@settings(deadline=None)
 @given(clouds(), clouds(0, 20), st.floats(0.0, 5.0), st.integers(1, 40))
-def test_native_ball_query_is_the_reference(xyz, queries, radius, k):
+def test_native_ball_query_is_the_reference(xyz, others, radius, k):
+    queries = torch.cat([others, xyz[::3]])
     found = ball_query(xyz, queries, radius, k)
     assert torch.equal(found, ball_query_reference(xyz, queries, radius, k))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
+@given(clouds(2), st.data())
+def test_ball_query_is_strict_at_a_distance_that_occurs(xyz, data):
+    a, b = (data.draw(st.integers(0, len(xyz) - 1)) for _ in range(2))
+    radius = float((xyz[a] - xyz[b]).norm())
+    for reach in (radius, np.nextafter(np.float32(radius), np.float32(np.inf)).item()):
+        found = ball_query(xyz, xyz, reach, 8)
+        assert torch.equal(found, ball_query_reference(xyz, xyz, reach, 8))
+
+
+@np.errstate(over="ignore")
+@settings(max_examples=30, deadline=None)
 @given(clouds(1, 40), st.floats(0.0, 1.0), st.integers(1, 8))
 def test_ball_query_is_the_definition(xyz, radius, k):
     squared = np.float32(radius) * np.float32(radius)
@@ -63,16 +93,18 @@ def test_farthest_points_of_a_line():
     assert farthest_points(xyz, 3, skip=torch.ones(5, dtype=torch.bool)).tolist() == [0, 0, 0]
 
 
-def test_large_cloud_any_number_of_threads():
-    xyz = random_cloud(20000)
-    picked = farthest_points(xyz, 300)
-    assert torch.equal(picked, farthest_points_reference(xyz, 300))
-    expected = ball_query_reference(xyz, xyz[picked], 0.1, 32)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_large_cloud_any_number_of_threads(shape):
+    xyz = make_cloud(shape, 20000, seed=0)
+    picked = farthest_points(xyz, 100)
+    assert torch.equal(picked, farthest_points_reference(xyz, 100))
     before = torch.get_num_threads()
     try:
-        for threads in (1, 2, 5):
-            torch.set_num_threads(threads)
-            assert torch.equal(ball_query(xyz, xyz[picked], 0.1, 32), expected)
+        for radius in (0.1, 2.0):
+            expected = ball_query_reference(xyz, xyz[picked], radius, 32)
+            for threads in (1, 2, 5):
+                torch.set_num_threads(threads)
+                assert torch.equal(ball_query(xyz, xyz[picked], radius, 32), expected)
     finally:
         torch.set_num_threads(before)
 
