@@ -3,7 +3,7 @@
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
-from launch.conditions import IfCondition, LaunchConfigurationNotEquals
+from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -34,11 +34,6 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=DEFAULTS.get(name, ""), description=text)
         for name, text in ARGUMENTS.items()
     ]
-    bag = ExecuteProcess(
-        cmd=["ros2", "bag", "play", "--loop", LaunchConfiguration("bag")],
-        condition=LaunchConfigurationNotEquals("bag", ""),
-        output="screen",
-    )
     layout = PathJoinSubstitution([SHARE, "rviz", "segment.rviz"])
     rviz = Node(
         package="rviz2",
@@ -47,7 +42,9 @@ def generate_launch_description() -> LaunchDescription:
         condition=IfCondition(LaunchConfiguration("rviz")),
         output="screen",
     )
-    return LaunchDescription([*arguments, OpaqueFunction(function=_segment), bag, rviz])
+    return LaunchDescription(
+        [*arguments, OpaqueFunction(function=_segment), OpaqueFunction(function=_bag), rviz]
+    )
 
 
 def _segment(context: LaunchContext) -> list[Node]:
@@ -66,3 +63,9 @@ def _segment(context: LaunchContext) -> list[Node]:
             output="screen",
         )
     ]
+
+
+def _bag(context: LaunchContext) -> list[ExecuteProcess]:
+    bag = LaunchConfiguration("bag").perform(context)
+    command = ["ros2", "bag", "play", "--loop", bag]
+    return [ExecuteProcess(cmd=command, output="screen")] if bag else []

@@ -32,8 +32,12 @@ SUFFIXES = (".pcd", ".ply", ".npz", ".npy")
 
 
 def main() -> int:
-    """0 when every frame was answered and the node ended as it should."""
+    """0 when every frame was answered and the node ended as it should; 1 when not; 2 for bad input."""
     arguments = _arguments()
+    try:
+        files = [file for path in arguments.clouds for file in _files(path)]
+    except CloudError as error:
+        return _complain(error, 2)
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
@@ -41,10 +45,11 @@ def main() -> int:
     node = subprocess.Popen([sys.executable, executable, "--ros-args", "-p", f"model:={arguments.model}"])
     rclpy.init()
     try:
-        _play(arguments.clouds, arguments.picture, node)
-    except (CloudError, TimeoutError) as error:
-        print(f"demo: {error}", file=sys.stderr)
-        return 1
+        _play(files, arguments.picture, node)
+    except CloudError as error:
+        return _complain(error, 2)
+    except TimeoutError as error:
+        return _complain(error, 1)
     except KeyboardInterrupt:
         return 130
     finally:
@@ -61,24 +66,33 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _frames(inputs: list[Path]) -> Iterator[tuple[str, Cloud]]:
+def _complain(error: Exception, code: int) -> int:
+    print(f"demo: {error}", file=sys.stderr)
+    return code
+
+
+def _files(path: Path) -> list[Path]:
+    """The cloud files of a folder, or the path itself."""
+    files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if path.is_dir() else [path]
+    if not files or not files[0].exists():
+        raise CloudError(f"{path}: holds no clouds; give {', '.join(SUFFIXES)} files or a folder of them")
+    return files
+
+
+def _frames(files: list[Path]) -> Iterator[tuple[str, Cloud]]:
     """Names and clouds, read or simulated as they are asked for."""
-    for seed in range(0 if inputs else SIMULATED):
+    for seed in range(0 if files else SIMULATED):
         yield f"simulated table {seed}", simulate_cloud(seed, 640, 480)
-    for path in inputs:
-        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if path.is_dir() else [path]
-        if not files:
-            raise CloudError(f"{path}: holds no clouds; give a folder of {', '.join(SUFFIXES)} files")
-        for file in files:
-            yield file.name, read_cloud(file)
+    for file in files:
+        yield file.name, read_cloud(file)
 
 
-def _play(inputs: list[Path], picture: Path, node: subprocess.Popen) -> None:
+def _play(files: list[Path], picture: Path, node: subprocess.Popen) -> None:
     player = Player()
     player.wait_until_heard(START_TIMEOUT, running=lambda: node.poll() is None)
     latencies: list[float] = []
     most = -1
-    for name, cloud in _frames(inputs):
+    for name, cloud in _frames(files):
         header = Header(frame_id="camera_color_optical_frame", stamp=player.get_clock().now().to_msg())
         answer = player.ask(write_points(header, cloud_points(cloud)), FRAME_TIMEOUT)
         found = read_instances(answer.instances, read_labels(answer.points))

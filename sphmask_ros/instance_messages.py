@@ -16,7 +16,7 @@ from sphmask_ros.msg import Instance, InstanceArray
 
 def instance_array(header: Header, found: Instances, rays: tuple[int, int]) -> InstanceArray:
     """The message of one cloud's instances; `rays` are the polar and azimuth sectors of their rays."""
-    points = [np.flatnonzero(mask).astype(np.uint32) for mask in found.masks]
+    points = [found.points(i).astype(np.uint32) for i in range(len(found))]
     starts = np.cumsum([0, *map(len, points)])
     x, y, z, w = Rotation.from_matrix(found.rotation.T).as_quat()
     indices = array.array("I")
@@ -35,13 +35,14 @@ def read_instances(msg: InstanceArray, labels: np.ndarray) -> Instances:
     """The instances of a message; `labels` (N,) are those of the labelled points."""
     found = msg.instances
     indices = np.asarray(msg.point_indices, np.uint32)
-    masks = np.zeros((len(found), len(labels)), bool)
+    masks = np.zeros((len(found), len(labels) + 1), bool)
     for mask, instance in zip(masks, found, strict=True):
         mask[indices[instance.first_point : instance.first_point + instance.point_count]] = True
     turn = msg.orientation
     corners = [[_xyz(instance.box_min), _xyz(instance.box_max)] for instance in found]
     return Instances(
-        masks=masks,
+        segment_masks=masks,
+        segments=np.arange(len(labels)),
         labels=labels.astype(np.int32),
         scores=np.array([instance.score for instance in found], np.float32),
         class_ids=np.array([instance.class_id for instance in found], np.int32),
@@ -52,6 +53,7 @@ def read_instances(msg: InstanceArray, labels: np.ndarray) -> Instances:
         ),
         boxes=np.array(corners, np.float32).reshape(-1, 6),
         rotation=Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix().T.astype(np.float32),
+        timings={},
     )
 
 

@@ -30,7 +30,10 @@ class Parameters:
         live=True,
     )
     min_score: float = _parameter(
-        0.0, "Instances below this score, or the model's own, are not published.", range=(0.0, 1.0), live=True
+        -1.0,
+        "Instances below this score are not published; negative: the model's own threshold.",
+        range=(-1.0, 1.0),
+        live=True,
     )
     autostart: bool = _parameter(True, "Configure and activate at start; off: wait for a lifecycle manager.")
 

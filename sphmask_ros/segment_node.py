@@ -69,6 +69,7 @@ class SegmentNode(LifecycleNode):
         """Load the model and run it once; offer the outputs."""
         self._segmenter = Segmenter.load(self._settings.model, self._settings.device)
         self._segmenter.warm_up()
+        self._own_min_score = self._segmenter.min_score
         self._rays = self._segmenter.config.model.rays
         self._instance_markers = InstanceMarkers(self._rays)
         self._points = self.create_lifecycle_publisher(PointCloud2, "~/labelled_points", 1)
@@ -158,12 +159,14 @@ class SegmentNode(LifecycleNode):
     def _find_instances(self, msg: PointCloud2) -> tuple[Cloud, Instances]:
         try:
             cloud = read_cloud_message(msg)
+            wanted = self._settings.min_score
+            self._segmenter.min_score = wanted if wanted >= 0 else self._own_min_score
             found = self._segmenter(cloud.xyz, cloud.rgb)
         except Exception as error:  # whatever a sensor sends, the node goes on
             text = f"no instances in a cloud of {msg.header.frame_id!r}: {one_line(error)}"
             self.get_logger().warning(text, throttle_duration_sec=LOG_PERIOD)
             return NO_POINTS, self._segmenter(NO_POINTS.xyz)
-        return cloud, above(found, self._settings.min_score)
+        return cloud, found
 
     def _publish(self, header: Header, cloud: Cloud, found: Instances) -> None:
         if self._points.get_subscription_count():
@@ -172,14 +175,6 @@ class SegmentNode(LifecycleNode):
             self._markers.publish(self._instance_markers.update(header, found))
         if self._instances.get_subscription_count():
             self._instances.publish(instance_array(header, found, self._rays))
-
-
-def above(found: Instances, min_score: float) -> Instances:
-    """The instances that score at least `min_score`: the first ones, as they come by falling score."""
-    kept = int((found.scores >= min_score).sum())
-    rows = ("masks", "scores", "class_ids", "class_names", "centers", "rays", "boxes")
-    first = {name: getattr(found, name)[:kept] for name in rows}
-    return dataclasses.replace(found, **first, labels=np.where(found.labels > kept, 0, found.labels))
 
 
 def one_line(error: Exception) -> str:

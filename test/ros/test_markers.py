@@ -11,7 +11,6 @@ from sphmask_core import Instances
 from sphmask_core.spherical import polygon
 from sphmask_ros.instance_messages import instance_array, read_instances
 from sphmask_ros.markers import InstanceMarkers
-from sphmask_ros.segment_node import above
 
 RAYS = (4, 6)
 HEADER = Header(frame_id="camera")
@@ -25,7 +24,8 @@ def instances(count, points=50):
     masks = rng.random((count, points)) < 0.4
     scores = np.sort(rng.random(count).astype(np.float32))[::-1]
     return Instances(
-        masks=masks,
+        segment_masks=np.pad(masks, [(0, 0), (0, 1)]),
+        segments=np.arange(points),
         labels=np.where(masks.any(0), masks.argmax(0) + 1, 0).astype(np.int32)
         if count
         else np.zeros(points, int),
@@ -36,6 +36,7 @@ def instances(count, points=50):
         rays=rng.random((count, RAYS[0] * RAYS[1])).astype(np.float32),
         boxes=np.sort(rng.normal(size=(count, 2, 3)).astype(np.float32), axis=1).reshape(count, 6),
         rotation=rotation.astype(np.float32),
+        timings={},
     )
 
 
@@ -83,10 +84,3 @@ def test_instances_come_back_from_their_message(count):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name), err_msg=name)
     np.testing.assert_allclose(back.rotation, found.rotation, atol=1e-6)
     assert back.class_names == found.class_names
-
-
-def test_only_instances_above_the_score_are_kept():
-    found = instances(5)
-    kept = above(found, float(found.scores[2]))
-    assert len(kept) == len(kept.masks) == len(kept.class_names) == 3
-    np.testing.assert_array_equal(kept.labels, np.where(found.labels > 3, 0, found.labels))

@@ -190,29 +190,33 @@ def test_deactivates_and_activates(player):
     assert player.ask(scene_message(9), TIMEOUT).points.header == header(9)
 
 
-def test_hears_best_effort_publishers_and_ends_on_sigterm(ros, start_node):
-    node = start_node("/other")
-    player = Player(QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), namespace="other")
-    player.wait_until_heard(TIMEOUT, node.running)
-    small = write_points(header(4), cloud_points(SCENE).reshape(1, -1)[:, ::10])
-    assert player.ask(small, TIMEOUT).instances.header == header(4)
-    player.destroy_node()
+@pytest.fixture(scope="module")
+def lonely_node(start_node):
+    """A node that hears nobody but the test that uses it, ended by SIGTERM."""
+    node = start_node("/lonely")
+    yield node
     assert node.end(signal.SIGTERM) == 0, node.text()
 
 
-def test_nothing_is_computed_while_nobody_subscribes(ros, start_node):
-    node = start_node("/unheard")
-    sensor = rclpy.create_node("sensor", namespace="unheard")
+def test_nothing_is_computed_while_nobody_subscribes(ros, lonely_node):
+    sensor = rclpy.create_node("sensor", namespace="lonely")
     publisher = sensor.create_publisher(PointCloud2, "points", 1)
-    node.wait_for_log("segmenting")
+    lonely_node.wait_for_log("segmenting")
     while not publisher.get_subscription_count():
         time.sleep(0.1)
     for _ in range(5):
         publisher.publish(PointCloud2(header=header(1)))  # would be reported if it were looked at
         time.sleep(0.1)
-    assert "no instances" not in node.text()
     sensor.destroy_node()
-    assert node.end(signal.SIGTERM) == 0, node.text()
+    assert "no instances" not in lonely_node.text()
+
+
+def test_hears_best_effort_publishers(ros, lonely_node):
+    player = Player(QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), namespace="lonely")
+    player.wait_until_heard(TIMEOUT, lonely_node.running)
+    small = write_points(header(4), cloud_points(SCENE).reshape(1, -1)[:, ::10])
+    assert player.ask(small, TIMEOUT).instances.header == header(4)
+    player.destroy_node()
 
 
 @pytest.mark.parametrize(
