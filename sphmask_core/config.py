@@ -73,8 +73,13 @@ class InferenceConfig:
     >= 0.01, and iterative sampling that reads superpoints by the wrong numbers."""
     sem2ins_classes: tuple[int, ...] = ()
     """Instance classes whose semantic mask is itself one instance (S3DIS: floor, ceiling)."""
+    parts: int = 1
+    """Interleaved parts of a cloud that the backbone sees one by one, as dense as the clouds it was trained
+    on (S3DIS: 4); training takes each part of a scene as a scene."""
     min_score: float = 0.0
     """Instances below this score are not returned."""
+    block_voxels: int = 500_000
+    """Voxels that the network sees at once; larger clouds are segmented in overlapping blocks and merged."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,22 @@ class AugmentConfig:
     """Chance that a scene is cropped to its instances and a random margin."""
     crop_margin: float = 1.0
     """Largest margin of the crop on each side in x and y, model units."""
+    max_points: int = 250_000
+    """Larger scenes are cropped to this many points: a random window of the ground plan."""
+
+
+@dataclass(frozen=True)
+class FieldsConfig:
+    """Where own clouds have their labels (`python -m training.prepare folder`)."""
+
+    semantic: str = "label"
+    """Field of the class; of a plain .npy table the column's number, from 0."""
+    instance: str = "instance"
+    """Field of the object's number."""
+    label_ids: tuple[int, ...] = ()
+    """Value of each semantic class; other values are unlabelled. None: 0, 1, 2, ..."""
+    no_instance: int = -1
+    """Object's number of points that belong to none; negative numbers always mean that."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +154,8 @@ class TrainConfig:
     """Name of a module in training/datasets."""
     root: str = ""
     """Folder of the data set."""
+    area: int = 5
+    """Area that validation holds out, where a data set comes in areas (S3DIS)."""
     simulated: int = 0
     """Simulated scenes, in the data sets that have them."""
     real_repeats: int = 1
@@ -188,6 +211,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     superpoints: SuperpointConfig = field(default_factory=SuperpointConfig)
+    fields: FieldsConfig = field(default_factory=FieldsConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,8 +19,10 @@ from sphmask_core.instances import Candidates
 class Instances:
     """The objects of one cloud by falling score, in the cloud's own frame, metres."""
 
-    masks: np.ndarray
-    """(I, N) bool; masks may overlap."""
+    segment_masks: np.ndarray
+    """(I, S + 1) bool: the segments of each instance; the last column is false."""
+    segments: np.ndarray
+    """(N,) int64: the segment of each point, S for points that are not finite."""
     labels: np.ndarray
     """(N,) int32: 0 = none, i + 1 = instance i; where masks overlap the best score wins."""
     scores: np.ndarray
@@ -39,46 +42,62 @@ class Instances:
     timings: dict[str, float]
     """Milliseconds by stage."""
 
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """(I, N) bool, made when first asked for, a byte an instance and point; masks may overlap."""
+        # Gathered as rows of the transpose, thirty times as fast as columns.
+        return np.ascontiguousarray(self.segment_masks.T).take(self.segments, axis=0).T
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(I,) int64: points of each instance."""
+        counts = np.bincount(self.segments, minlength=self.segment_masks.shape[1])
+        return np.array([counts[mask].sum() for mask in self.segment_masks], np.int64)
+
+    def points(self, i: int) -> np.ndarray:
+        """(n,) int64: the points of instance i, ascending."""
+        return np.flatnonzero(self.segment_masks[i].take(self.segments))
+
     def __len__(self) -> int:
         return len(self.scores)
 
 
 def to_instances(
     found: Candidates,
-    superpoints: Tensor,
+    segments: Tensor,
     xyz: Tensor,
     frame: Frame,
     config: Config,
     min_score: float,
     timings: dict[str, float],
 ) -> Instances:
-    """Instances of a cloud from masks (I, S) over its superpoints.
+    """Instances of a cloud from masks (I, S) over its segments.
 
-    superpoints (N,) int64: the superpoint of each point, S for points of none; xyz (N, 3), input frame.
+    segments (N,) int64: the segment of each point, S for points of none; xyz (N, 3), input frame.
     """
     found = found[found.scores.argsort(descending=True, stable=True)]
     found = found[found.scores >= min_score]
-    sizes = torch.bincount(superpoints, minlength=found.masks.shape[1] + 1)[:-1]
+    sizes = torch.bincount(segments, minlength=found.masks.shape[1] + 1)[:-1]
     found = found[found.masks.float() @ sizes.float() >= config.inference.npoint_thresh]
-    masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no superpoint
+    masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no segment
     class_ids = found.class_ids.cpu().numpy().astype(np.int32)
     return Instances(
-        # Gathered as rows of the transpose, thirty times as fast as columns.
-        masks=masks.T.contiguous().index_select(0, superpoints).T.cpu().numpy(),
-        labels=_best_label(masks).index_select(0, superpoints).cpu().numpy(),
+        segment_masks=masks.cpu().numpy(),
+        segments=segments.cpu().numpy(),
+        labels=_best_label(masks).index_select(0, segments).cpu().numpy(),
         scores=found.scores.cpu().numpy(),
         class_ids=class_ids,
         class_names=tuple(config.instance_classes[i] for i in class_ids),
         centers=frame.invert(found.centers * config.unit).cpu().numpy(),
         rays=(found.rays * config.unit).cpu().numpy(),
-        boxes=_boxes(masks, superpoints, xyz).cpu().numpy(),
+        boxes=_boxes(masks, segments, xyz).cpu().numpy(),
         rotation=frame.rotation.cpu().numpy(),
         timings=timings,
     )
 
 
 def _best_label(masks: Tensor) -> Tensor:
-    """(I, S) masks by falling score -> (S,) int32: 1 + the first mask that has the superpoint, 0 for none."""
+    """(I, S) masks by falling score -> (S,) int32: 1 + the first mask that has the segment, 0 for none."""
     number = torch.arange(1, len(masks) + 1, dtype=torch.int32, device=masks.device)
     none = len(masks) + 1
     first = torch.where(masks, number[:, None], none)
@@ -86,9 +105,9 @@ def _best_label(masks: Tensor) -> Tensor:
     return torch.where(first == none, 0, first)
 
 
-def _boxes(masks: Tensor, superpoints: Tensor, xyz: Tensor) -> Tensor:
+def _boxes(masks: Tensor, segments: Tensor, xyz: Tensor) -> Tensor:
     """Bounds (I, 6) of the points (N, 3) of each mask (I, S)."""
-    index, shape = superpoints[:, None].expand(-1, 3), (masks.shape[1], 3)
+    index, shape = segments[:, None].expand(-1, 3), (masks.shape[1], 3)
     low = xyz.new_full(shape, torch.inf).scatter_reduce(0, index, xyz, "amin")
     high = xyz.new_full(shape, -torch.inf).scatter_reduce(0, index, xyz, "amax")
     inside = masks[:, :, None]

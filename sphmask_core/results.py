@@ -7,6 +7,7 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def instance_records(found: Instances) -> list[dict[str, Any]]:
             "class": found.class_names[i],
             "class_id": int(found.class_ids[i]),
             "score": round(float(found.scores[i]), 4),
-            "points": int(found.masks[i].sum()),
+            "points": int(found.sizes[i]),
             "center": _rounded(found.centers[i]),
             "box": _rounded(found.boxes[i]),
             "rays": _rounded(found.rays[i]),
@@ -86,27 +87,35 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 
 def _write_arrays(path: Path, found: Instances) -> None:
-    np.savez_compressed(
-        path,
-        labels=found.labels,
-        masks=found.masks,
-        scores=found.scores,
-        class_ids=found.class_ids,
-        class_names=np.array(found.class_names, dtype=np.str_),
-        centers=found.centers,
-        rays=found.rays,
-        boxes=found.boxes,
-        rotation=found.rotation,
-    )
+    """The .npz file; masks are written row by row, for together they may be larger than memory."""
+    arrays = {
+        "labels": found.labels,
+        "scores": found.scores,
+        "class_ids": found.class_ids,
+        "class_names": np.array(found.class_names, dtype=np.str_),
+        "centers": found.centers,
+        "rays": found.rays,
+        "boxes": found.boxes,
+        "rotation": found.rotation,
+    }
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+        with archive.open("masks.npy", "w", force_zip64=True) as file:
+            shape = (len(found), len(found.labels))
+            header = {"descr": "|b1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for mask in found.segment_masks:
+                file.write(mask.take(found.segments).tobytes())
 
 
 def _write_points(path: Path, cloud: Cloud, found: Instances) -> None:
-    """Valid points, coloured by instance, with `label` and `score`."""
-    valid = np.isfinite(cloud.xyz[:, 0])
-    labels = found.labels[valid]
-    plain = np.full((len(labels), 3), PLAIN, np.uint8) if cloud.rgb is None else cloud.rgb[valid]
+    """Every point in its place, coloured by instance, with `label` and `score`."""
+    labels = found.labels
+    plain = np.full((len(labels), 3), PLAIN, np.uint8) if cloud.rgb is None else cloud.rgb
     colors = np.concatenate([np.zeros((1, 3), np.uint8), instance_colors(len(found))])[labels]
     rgb = np.where(labels[:, None] > 0, colors, plain)
     scores = np.concatenate([np.zeros(1, np.float32), found.scores])[labels]
-    points = Cloud(cloud.xyz[valid], rgb, None, (1, len(labels)))
+    points = Cloud(cloud.xyz, rgb, None, cloud.shape)
     write_ply(path, points, {"label": labels.astype(np.uint32), "score": scores})

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sphmask_core.blocks import find_in_cloud
 from sphmask_core.checkpoint import load_model
 from sphmask_core.config import Config
 from sphmask_core.frames import Frame, upright
@@ -58,16 +59,14 @@ class Segmenter:
         colors = torch.zeros_like(points) if rgb is None else torch.from_numpy(rgb).to(self.device)
         frame, found, numbers = self._segment(points[rows], normalize_colors(colors[rows]), timer)
         timer.start("output")
-        superpoints = torch.full((len(points),), found.masks.shape[1], device=self.device)
-        superpoints[rows] = numbers
-        result = to_instances(
-            found, superpoints, points, frame, self.config, self.min_score, timer.milliseconds
-        )
+        segments = torch.full((len(points),), found.masks.shape[1], device=self.device)
+        segments[rows] = numbers
+        result = to_instances(found, segments, points, frame, self.config, self.min_score, timer.milliseconds)
         timer.stop()
         return result
 
     def _segment(self, xyz: Tensor, rgb: Tensor, timer: Timer) -> tuple[Frame, Candidates, Tensor]:
-        """The model frame, the instances over superpoints, and the superpoint (M,) of each finite point."""
+        """The model frame, the instances over segments, and the segment (M,) of each finite point."""
         timer.start("frame")
         frame = upright(xyz, self.config.up)
         if not len(xyz):
@@ -77,8 +76,10 @@ class Segmenter:
         voxels = voxelize([scene], self.config.model.voxel_scale, self.config.model.with_coords)
         timer.start("superpoints")
         self._add_superpoints(voxels)
-        found = find_instances(self.model, voxels, timer)
-        return frame, found, voxels.superpoints[voxels.point_to_voxel]
+        found, segments = find_in_cloud(
+            lambda block: find_instances(self.model, block, timer), voxels, self.config, timer
+        )
+        return frame, found, segments[voxels.point_to_voxel]
 
     def warm_up(self) -> None:
         """Run once on a small cloud, so that the first real one is as fast as the rest."""

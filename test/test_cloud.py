@@ -148,7 +148,7 @@ def test_lidar_scans(tmp_path):
 @FAST
 @given(content=st.binary(max_size=100))
 def test_any_bytes_of_whole_rows_are_a_scan(tmp_path, content):
-    """A .bin file has no header: whole rows are a cloud, unless no position is finite; the rest is refused."""
+    """A .bin file has no header: whole rows with a finite position are a cloud; the rest is refused."""
     path = tmp_path / "random.bin"
     path.write_bytes(content)
     rows = np.frombuffer(content[: len(content) // 16 * 16], "<f4").reshape(-1, 4)

@@ -20,7 +20,8 @@ def instances(labels, up=UP):
     nothing = np.zeros((count, 6), np.float32)
     rotation = np.stack([np.zeros(3), np.zeros(3), up]).astype(np.float32)
     return Instances(
-        masks=masks,
+        segment_masks=np.pad(masks, [(0, 0), (0, 1)]),
+        segments=np.arange(len(labels)),
         labels=labels.astype(np.int32),
         scores=np.linspace(0.9, 0.5, count, dtype=np.float32),
         class_ids=np.zeros(count, np.int32),
@@ -29,6 +30,7 @@ def instances(labels, up=UP):
         rays=nothing,
         boxes=nothing,
         rotation=rotation,
+        timings={},
     )
 
 
