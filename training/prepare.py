@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prepare a data set: python -m training.prepare DATASET --raw DIR --out DIR"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from sphmask_core.config import Config, ConfigError, load_config
+from sphmask_core.prepared import Manifest, write_manifest
+from training.formats import own, published, s3dis, scannet, stpls3d
+from training.formats.job import Job, do, is_done, scenes_of
+from training.formats.source import FormatError, Options, Source, check_counts, check_files
+
+FORMATS = {"scannetv2": scannet, "scannet200": scannet, "s3dis": s3dis, "stpls3d": stpls3d, "folder": own}
+LISTED = 20
+"""Bad files that are listed one by one."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        options = Options(asked.raw, _config(asked), asked.superpoints, asked.partial)
+        failures = prepare(options, asked.out, asked.jobs)
+    except (FormatError, ConfigError, OSError) as error:
+        failures = [str(error)]
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        return 130
+    for line in failures[:LISTED]:
+        print(f"prepare: {line}", file=sys.stderr)
+    if len(failures) > LISTED:
+        print(f"prepare: and {len(failures) - LISTED} more", file=sys.stderr)
+    return 2 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.prepare", description="Prepare a data set.")
+    parser.add_argument("dataset", choices=FORMATS)
+    parser.add_argument("--raw", type=Path, required=True, metavar="DIR", help="the data set as downloaded")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where prepared scenes go")
+    parser.add_argument("--config", help="preset or .yaml (default: the data set's; `folder` needs one)")
+    parser.add_argument(
+        "--superpoints", choices=("published", "ours"), default="published", help="(default: %(default)s)"
+    )
+    parser.add_argument("--partial", action="store_true", help="take fewer scenes than the official splits")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: one a core)")
+    return parser
+
+
+def _config(asked: argparse.Namespace) -> Config:
+    """The configuration, for the data set asked for."""
+    if asked.config is None and asked.dataset == "folder":
+        raise ConfigError(
+            "folder: give --config, a .yaml that names the classes and the fields of your clouds"
+        )
+    config = load_config(asked.config or asked.dataset)
+    return replace(config, train=replace(config.train, dataset=asked.dataset))
+
+
+def prepare(options: Options, out: Path, processes: int) -> list[str]:
+    """Prepare what is not yet; a line for all that is wrong. When nothing is, the manifest is written."""
+    sources = find_sources(options)
+    failures = check_files(sources)
+    if failures:
+        return failures
+    jobs = [Job(source, options, out) for source in sources]
+    waiting = [job for job in jobs if not is_done(job)]
+    with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scan", dynamic_ncols=True) as bar:
+        for failure in _run(waiting, processes):
+            bar.update()
+            failures += [failure] if failure else []
+    if not failures:
+        write_manifest(out, _manifest(jobs, options))
+    return failures
+
+
+def find_sources(options: Options) -> list[Source]:
+    """What is in the raw folder: scenes that others prepared, or the data set as downloaded."""
+    if not options.raw.is_dir():
+        raise FormatError(f"{options.raw}: no such folder")
+    form = FORMATS[options.config.train.dataset]
+    sources, official = published.find(options), form.OFFICIAL
+    if not sources:
+        sources = form.find(options)
+    elif form is stpls3d:  # blocks, whose number depends on who made them
+        official = {}
+    return check_counts(sources, official, options)
+
+
+def _run(jobs: Sequence[Job], processes: int) -> Iterator[str | None]:
+    """Do the jobs; of each, what went wrong."""
+    if processes <= 1 or len(jobs) <= 1:
+        yield from map(do, jobs)
+        return
+    fresh = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads in an unknown state
+    with ProcessPoolExecutor(processes, fresh, _one_thread) as pool:
+        try:
+            for future in as_completed([pool.submit(do, job) for job in jobs]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _manifest(jobs: Sequence[Job], options: Options) -> Manifest:
+    name, classes = options.config.train.dataset, options.config.semantic_classes
+    scenes = sorted(
+        (scene for job in jobs for scene in scenes_of(job)), key=lambda one: (one.split, one.name)
+    )
+    return Manifest(name, classes, FORMATS[name].label_ids(options), tuple(scenes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
