@@ -67,7 +67,7 @@ class Runner:
         with tqdm(total=total, initial=self.state.batches, unit="batch", dynamic_ncols=True) as bar:
             while self.state.batches < total:
                 self.epoch(bar)
-        save_weights(self.folder / "last.safetensors", self.state.result, self.config)
+        save_weights(self.folder / "last.safetensors", self.state.result, self.config, half=True)
 
     def epoch(self, bar: tqdm) -> None:
         """The rest of the epoch that the run is in, its validation and its line in the log."""
@@ -126,7 +126,7 @@ class Runner:
             record |= validate(self.state.result, self.validation, self.device)
             if record["AP50"] > self.state.best:
                 self.state.best = record["AP50"]
-                save_weights(self.folder / "best.safetensors", self.state.result, self.config)
+                save_weights(self.folder / "best.safetensors", self.state.result, self.config, half=True)
         with (self.folder / "log.jsonl").open("a") as log:
             log.write(
                 json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in record.items()}) + "\n"
