@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from sphmask_core.checkpoint import load_state, our_name, read_published
+from sphmask_core.checkpoint import load_state, read_published
 from sphmask_core.config import Config, InferenceConfig, ModelConfig
 from sphmask_core.model import SphericalMask
+from sphmask_core.published import our_name
 from training.losses import Criterion
 from training.scene import Scene, collate
 from training.targets import build_targets
