@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: sphmask segment | eval | info."""
+"""The command line: sphmask segment | eval | convert | bench | info."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import torch
 
 from sphmask_core.cloud import CloudError, read_cloud
 from sphmask_core.config import Config
+from sphmask_core.convert import convert
 from sphmask_core.draw import draw_scenes
 from sphmask_core.evaluation import as_json, evaluate, pool, report
 from sphmask_core.files import replacing
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sphmask", description="Object instances from point clouds.")
-    commands = parser.add_subparsers(required=True, metavar="segment | eval | info")
+    commands = parser.add_subparsers(required=True, metavar="segment | eval | convert | info")
     segment = commands.add_parser("segment", help="find the instances of point clouds")
     segment.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=".pcd, .ply, .npz, .npy, .bin")
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where results go")
@@ -62,6 +63,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--picture", type=Path, metavar="FILE", help="draw six scenes beside their labels")
     _add_model(evaluate)
     evaluate.set_defaults(run=_evaluate)
+    importer = commands.add_parser("convert", help="turn a published checkpoint into weights of our own")
+    importer.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="of Spherical Mask or ISBNet, .pth"
+    )
+    importer.add_argument("--config", required=True, metavar="NAME|FILE", help="preset, or .yaml file")
+    importer.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".safetensors")
+    importer.add_argument("--half", action="store_true", help="store matrices as float16, half the size")
+    importer.set_defaults(run=_convert)
     info = commands.add_parser("info", help="say what a model is")
     info.add_argument("model", metavar="MODEL", help="a preset's name, or a path to weights")
     info.set_defaults(run=_info)
@@ -162,6 +171,11 @@ def _save_json(path: Path, values: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         file.write_text(json.dumps(values, indent=1) + "\n")
+
+
+def _convert(options: argparse.Namespace) -> int:
+    print(convert(options.checkpoint, options.config, options.output, options.half))
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:
