@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sparse convolution with gradients: out[v] = sum_k x[index[k, v]] W[k].
 
-On the CPU the C++ kernels compute it; on any device plain torch operations do (`gather_convolve_reference`),
-which are also the reference that the kernels are tested against.
+On the CPU the C++ kernels compute it, on CUDA Triton's where it is installed; on any device plain torch
+operations do (`gather_convolve_reference`), which are also the reference that the kernels are tested against.
 """
 
 from __future__ import annotations
 
+import functools
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,11 +17,11 @@ from torch import Tensor
 from sphmask_core import native
 
 _SIGNATURE = (*(native.PTR,) * 4, *(native.INT,) * 5)
-_convolve = {
+_native_convolve = {
     torch.float32: native.function("sphmask_convolve_f32", *_SIGNATURE),
     torch.float64: native.function("sphmask_convolve_f64", *_SIGNATURE),
 }
-_weight_gradient = {
+_native_weight_gradient = {
     torch.float32: native.function("sphmask_weight_gradient_f32", *_SIGNATURE),
     torch.float64: native.function("sphmask_weight_gradient_f64", *_SIGNATURE),
 }
@@ -32,7 +34,7 @@ def gather_convolve(x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor
     in index[k, v]. The gradient with respect to x is a convolution over it. None says that `index` is a
     window on one set of voxels: v reads u at offset k exactly when u reads v at offset K - 1 - k.
     """
-    if x.device.type == "cpu":
+    if x.device.type == "cpu" or _triton_takes(x):
         return _GatherConvolve.apply(x, weight, index, transposed)  # type: ignore[no-any-return]
     return gather_convolve_reference(x, weight, index)
 
@@ -46,11 +48,38 @@ def gather_convolve_reference(x: Tensor, weight: Tensor, index: Tensor) -> Tenso
     return out
 
 
+@functools.cache
+def _triton() -> ModuleType | None:
+    """The Triton kernels, where Triton is installed; loaded when first wanted."""
+    try:
+        from sphmask_core.sparse import triton_engine
+    except ImportError:
+        return None
+    return triton_engine
+
+
+def _triton_takes(x: Tensor) -> bool:
+    engine = _triton() if x.device.type == "cuda" else None
+    return engine is not None and x.dtype in engine.TYPES
+
+
+def _convolve(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
+    if x.device.type == "cpu":
+        return _run(_native_convolve, x, index, weight, (index.shape[1], weight.shape[2]), weight.shape)
+    return _triton().convolve(x, index, weight)  # type: ignore[union-attr, no-any-return]
+
+
+def _weight_gradient(x: Tensor, index: Tensor, grad: Tensor, shape: torch.Size) -> Tensor:
+    if x.device.type == "cpu":
+        return _run(_native_weight_gradient, x, index, grad, shape, shape)
+    return _triton().weight_gradient(x, index, grad)  # type: ignore[union-attr, no-any-return]
+
+
 class _GatherConvolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight, index, transposed)
-        return _run(_convolve, x, index, weight, (index.shape[1], weight.shape[2]), weight.shape)
+        return _convolve(x, index, weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
@@ -61,9 +90,9 @@ class _GatherConvolve(torch.autograd.Function):
             adjoint = weight.transpose(1, 2)
             if transposed is None:
                 transposed, adjoint = index, adjoint.flip(0)
-            grad_x = _run(_convolve, grad, transposed, adjoint, tuple(x.shape), adjoint.shape)
+            grad_x = _convolve(grad, transposed, adjoint)
         if ctx.needs_input_grad[1]:
-            grad_weight = _run(_weight_gradient, x, index, grad, weight.shape, weight.shape)
+            grad_weight = _weight_gradient(x, index, grad, weight.shape)
         return grad_x, grad_weight, None, None
 
 

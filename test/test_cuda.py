@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On a GPU: the same numbers as on the CPU, operator by operator and end to end."""
+
+import numpy as np
+import pytest
+import torch
+from test_golden_inference import RUNS, golden_points, in_order, open_run
+
+from sphmask_core.inference import find_instances
+from sphmask_core.instances import masks_on_points
+from sphmask_core.sampling import ball_query, farthest_points
+from sphmask_core.scenes import read_scene, scene_files
+from sphmask_core.segmenter import Segmenter
+from sphmask_core.sparse.functional import _triton, gather_convolve, gather_convolve_reference
+from sphmask_core.sparse.maps import build_levels, find_neighbours
+from sphmask_core.timing import Timer
+from sphmask_core.voxels import voxelize
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+CUDA = torch.device("cuda")
+
+
+def random_coords(size, fill):
+    occupied = torch.rand(2, *size, generator=torch.Generator().manual_seed(0)) < fill
+    return occupied.nonzero().int()
+
+
+def with_gradients(convolution, *arguments, grad):
+    out = convolution(*arguments)
+    return out, *torch.autograd.grad(out, arguments[:2], grad)
+
+
+@pytest.mark.parametrize("channels", [(6, 32), (32, 32), (96, 64), (224, 192)])
+def test_convolution_equals_plain_float64(channels):
+    if _triton() is None:
+        pytest.skip("triton is not installed")
+    index = find_neighbours(random_coords((40, 40, 10), 0.3)).to(CUDA)
+    torch.manual_seed(0)
+    x = torch.randn(index.shape[1], channels[0], device=CUDA, requires_grad=True)
+    weight = torch.randn(27, *channels, device=CUDA, requires_grad=True)
+    grad = torch.randn(index.shape[1], channels[1], device=CUDA)
+    ours = with_gradients(gather_convolve, x, weight, index, grad=grad)
+    again = with_gradients(gather_convolve, x, weight, index, grad=grad)
+    double = x.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
+    exact = with_gradients(gather_convolve_reference, *double, index, grad=grad.double())
+    for mine, repeated, expected in zip(ours, again, exact, strict=True):
+        assert torch.equal(mine, repeated)
+        scale = expected.abs().max().item()
+        torch.testing.assert_close(mine.double(), expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_maps_equal_those_of_the_cpu():
+    coords = random_coords((30, 30, 30), 0.2)
+    for ours, theirs in zip(build_levels(coords.to(CUDA), 4), build_levels(coords, 4), strict=True):
+        for name in ("coords", "neighbours", "children", "parents"):
+            mine, other = getattr(ours, name), getattr(theirs, name)
+            assert (mine is None and other is None) or torch.equal(mine.cpu(), other)
+
+
+def test_samples_equal_those_of_the_cpu():
+    xyz = torch.rand(20000, 3, generator=torch.Generator().manual_seed(0))
+    skip = xyz[:, 0] < 0.2
+    picked = farthest_points(xyz, 300, skip=skip)
+    assert torch.equal(farthest_points(xyz.to(CUDA), 300, skip=skip.to(CUDA)).cpu(), picked)
+    hits = ball_query(xyz, xyz[picked], 0.1, 32)
+    assert torch.equal(ball_query(xyz.to(CUDA), xyz[picked].to(CUDA), 0.1, 32).cpu(), hits)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_golden_points_to_instances(golden, name):
+    arrays, model, _ = open_run(golden, name)
+    points = golden_points(arrays)
+    points.xyz, points.rgb, points.superpoints = (
+        field.to(CUDA) for field in (points.xyz, points.rgb, points.superpoints)
+    )
+    voxels = voxelize([points], model.config.model.voxel_scale)
+    found = find_instances(model.to(CUDA), voxels, Timer(CUDA))
+    masks = masks_on_points(found.masks, voxels.superpoints[voxels.point_to_voxel], vote=points.superpoints)
+    large = masks.sum(1) >= model.config.inference.npoint_thresh
+    ours = (found.class_ids[large] + 1, found.scores[large], masks[large])
+    ours = in_order(*(field.cpu() for field in ours))
+    published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
+    published = in_order(arrays["inst_label"], arrays["inst_score"], published)
+    assert np.array_equal(ours[0], published[0])
+    np.testing.assert_allclose(ours[1], published[1], rtol=1e-4, atol=1e-4)
+    assert np.array_equal(ours[2], published[2])
+
+
+def test_segmenter_equals_that_of_the_cpu(mosd):
+    cloud = read_scene(scene_files(mosd)[0]).cloud
+    mine, theirs = (Segmenter.load("tabletop", device)(cloud.xyz, cloud.rgb) for device in ("cuda", "cpu"))
+    assert mine.masks.shape == theirs.masks.shape
+    np.testing.assert_allclose(mine.scores, theirs.scores, atol=1e-3)
+    assert (mine.labels == theirs.labels).mean() > 0.999
