@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,16 +31,15 @@ PLAIN_SHARE = 32
 
 def farthest_point_calls(xyz: Tensor, n: int) -> dict[str, Callable[[], Any]]:
     """Rivals that sample n of the points (N, 3)."""
-    calls = {
-        "ours": lambda: farthest_points(xyz, n),
-        "plain torch": lambda: farthest_points_reference(xyz, n),
+    calls: dict[str, Callable[[], Any]] = {
+        "ours": partial(farthest_points, xyz, n),
+        "plain torch": partial(farthest_points_reference, xyz, n),
     }
     fpsample, points = peer("fpsample"), xyz.numpy()
     if fpsample is not None:
         for h in FPSAMPLE_HEIGHTS:
-            calls[f"fpsample h={h}"] = lambda h=h: fpsample.bucket_fps_kdline_sampling(
-                points, n, h=h, start_idx=0
-            )
+            sample = fpsample.bucket_fps_kdline_sampling
+            calls[f"fpsample h={h}"] = partial(sample, points, n, h=h, start_idx=0)
     return calls
 
 
@@ -48,9 +48,9 @@ def measure(xyz: Tensor, n: int, k: int, repeats: int) -> None:
     print_ratios(f"{n} farthest of {len(xyz)}", side_by_side(farthest_point_calls(xyz, n), repeats))
     queries = xyz[farthest_points(xyz, n)]
     for radius in (0.04, 0.2, 0.4, 0.8):
-        calls = {
-            "ours": lambda radius=radius: ball_query(xyz, queries, radius, k),
-            "plain torch": lambda radius=radius: ball_query_reference(xyz, queries[::PLAIN_SHARE], radius, k),
+        calls: dict[str, Callable[[], Any]] = {
+            "ours": partial(ball_query, xyz, queries, radius, k),
+            "plain torch": partial(ball_query_reference, xyz, queries[::PLAIN_SHARE], radius, k),
         }
         times = side_by_side(calls, repeats)
         times["plain torch"] *= len(queries) / len(queries[::PLAIN_SHARE])
