@@ -30,8 +30,8 @@ class ModelConfig:
     """Width D of the query heads."""
     mask_dim: int = 32
     """Width M of the mask features and of each query's own migration network."""
-    num_dyco_layer: int = 2
-    """Layers of each query's migration network."""
+    num_dyco_layer: Literal[2, 3] = 2
+    """Layers of each query's migration network; ISBNet has three."""
     rays: tuple[int, int] = (5, 5)
     """Sectors of the sphere: polar R_h, azimuth R_w."""
     with_coords: bool = True
@@ -72,7 +72,7 @@ class InferenceConfig:
     """`published` restores two defects of the published code, for comparison: predicted centres clamped to
     >= 0.01, and iterative sampling that reads superpoints by the wrong numbers."""
     sem2ins_classes: tuple[int, ...] = ()
-    """Instance classes whose semantic mask is itself one instance (S3DIS: floor, ceiling)."""
+    """Semantic classes whose mask is itself one instance (S3DIS: ceiling, floor)."""
     parts: int = 1
     """Interleaved parts of a cloud that the backbone sees one by one, as dense as the clouds it was trained
     on (S3DIS: 4); training takes each part of a scene as a scene."""
@@ -225,6 +225,21 @@ class Config:
     def class_shift(self) -> int:
         """Semantic classes before the first instance class."""
         return len(self.semantic_classes) - len(self.instance_classes)
+
+    @property
+    def found_classes(self) -> tuple[str, ...]:
+        """Names of the classes that instances are of: `instance_classes`, then those of `sem2ins_classes`."""
+        return tuple(self.semantic_classes[i] for i in self.semantic_ids)
+
+    @property
+    def semantic_ids(self) -> tuple[int, ...]:
+        """Semantic class of each of `found_classes`."""
+        return (*range(self.class_shift, len(self.semantic_classes)), *self.inference.sem2ins_classes)
+
+    @property
+    def whole_ids(self) -> range:
+        """The classes among `found_classes` that are one instance each."""
+        return range(len(self.instance_classes), len(self.semantic_ids))
 
     @property
     def unit(self) -> float:

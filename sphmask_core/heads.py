@@ -4,6 +4,7 @@ migration (RPM) (MODEL.md, sections 3 and 6)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,7 +88,9 @@ class QueryPredictions:
 class QueryHeads(nn.Module):
     """Query features (Q, 4C) -> proposals (RID) and each query's migration network (RPM)."""
 
-    def __init__(self, channels: int, dim: int, num_classes: int, num_rays: int, mask_dim: int) -> None:
+    def __init__(
+        self, channels: int, dim: int, num_classes: int, num_rays: int, mask_dim: int, num_layers: int
+    ) -> None:
         super().__init__()
         self.shared = nn.Sequential(
             *linear_bn_relu(channels, channels), *linear_bn_relu(channels, dim, bias=True)
@@ -97,12 +100,29 @@ class QueryHeads(nn.Module):
         self.box = query_head(dim, 6)
         self.rays = query_head(dim, num_rays)
         self.center = query_head(dim, 3)
-        self.controller = query_head(dim, migration_parameters(mask_dim))
+        self.controller = query_head(dim, migration_parameters(mask_dim, num_layers))
 
 
-def migration_parameters(mask_dim: int) -> int:
-    """Length P of a query's network: W1 (M + 6, M), W2 (M, 1), b1 (M), b2 (1)."""
-    return (mask_dim + 6) * mask_dim + mask_dim + mask_dim + 1
+def migration_layers(mask_dim: int, num_layers: int) -> list[tuple[int, int]]:
+    """Shapes (in, out) of the weights of a query's network of two layers, or of ISBNet's three."""
+    if num_layers == 2:
+        return [(mask_dim + 6, mask_dim), (mask_dim, 1)]
+    return [(mask_dim + 6, mask_dim), (mask_dim, mask_dim // 2), (mask_dim // 2, 1)]
+
+
+def migration_parameters(mask_dim: int, num_layers: int = 2) -> int:
+    """Length P of a query's network: the weights of all layers, then the biases of all layers."""
+    return sum((rows + 1) * columns for rows, columns in migration_layers(mask_dim, num_layers))
+
+
+def split_parameters(
+    parameters: Tensor, layers: Sequence[tuple[int, int]]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights (Q, in, out) and biases (Q, out) of every layer from parameters (Q, P)."""
+    sizes = [rows * columns for rows, columns in layers] + [columns for _, columns in layers]
+    parts = parameters.split(sizes, dim=1)
+    weights = [part.view(-1, *shape) for part, shape in zip(parts, layers, strict=False)]
+    return weights, list(parts[len(layers) :])
 
 
 def mask_tower(channels: int, mask_dim: int) -> nn.Sequential:
@@ -118,23 +138,27 @@ def migrate(
     sp_xyz: Tensor,
     sp_boxes: Tensor,
     features: Tensor,
+    num_layers: int = 2,
 ) -> Tensor:
     """Migration of each superpoint for each query: W2^T ReLU(W1^T z + b1), z = [q - p_s, |b_q - b_s|, m_s].
 
     parameters (Q, P); query_xyz (Q, 3); query_boxes (Q, 6); sp_xyz (S, 3); sp_boxes (S, 6);
     features (S, M) -> (Q, S), model units. z is never built: its parts linear in p_s and m_s are one
-    matrix product of [p_s, m_s], only the three box terms are pairwise. b2 is not used, as published.
+    matrix product of [p_s, m_s], only the three box terms are pairwise. With three layers there is one more,
+    with ReLU, in between. The last layer's bias is not used, as published.
     """
     num_queries, mask_dim = len(query_xyz), features.shape[1]
-    w1, w2, b1, _ = parameters.split([(mask_dim + 6) * mask_dim, mask_dim, mask_dim, 1], dim=1)
-    position, box, mask = w1.view(num_queries, mask_dim + 6, mask_dim).split([3, 3, mask_dim], dim=1)
-    bias = b1 + torch.einsum("qi,qim->qm", query_xyz, position)
+    layers, biases = split_parameters(parameters, migration_layers(mask_dim, num_layers))
+    position, box, mask = layers[0].split([3, 3, mask_dim], dim=1)
+    bias = biases[0] + torch.einsum("qi,qim->qm", query_xyz, position)
     table = torch.cat([-sp_xyz, features], dim=1)
     weights = torch.cat([position, mask], dim=1)
     hidden = torch.baddbmm(bias[:, None], table.expand(num_queries, -1, -1), weights)
     size_gap = (box_size(query_boxes)[:, None] - box_size(sp_boxes)).abs()
     hidden = torch.baddbmm(hidden, size_gap, box).relu()
-    return torch.bmm(hidden, w2[:, :, None]).squeeze(2)
+    for layer, bias in zip(layers[1:-1], biases[1:-1], strict=True):
+        hidden = torch.baddbmm(bias[:, None], hidden, layer).relu()
+    return torch.bmm(hidden, layers[-1]).squeeze(2)
 
 
 def box_size(boxes: Tensor) -> Tensor:

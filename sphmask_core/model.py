@@ -67,7 +67,12 @@ class SphericalMask(nn.Module):
         self.aggregator1 = LocalAggregator(c, 0.2 * model.radius_scale, model.neighbor, 2 * model.neighbor)
         self.aggregator2 = LocalAggregator(2 * c, 0.4 * model.radius_scale, model.neighbor, model.neighbor)
         self.query_heads = QueryHeads(
-            4 * c, model.dec_dim, len(config.instance_classes), num_rays, model.mask_dim
+            4 * c,
+            model.dec_dim,
+            len(config.instance_classes),
+            num_rays,
+            model.mask_dim,
+            model.num_dyco_layer,
         )
         self.mask_tower = mask_tower(c, model.mask_dim)
 
@@ -146,6 +151,7 @@ class SphericalMask(nn.Module):
                 superpoints.xyz[superpoints.scene(b)],
                 superpoints.boxes[superpoints.scene(b)],
                 superpoints.mask_features[superpoints.scene(b)],
+                self.config.model.num_dyco_layer,
             )
             for b, scene_parameters in enumerate(_by_scene(parameters, active))
         ]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sphmask_core.checkpoint import load_state, read_weights
 from sphmask_core.config import Config
+from sphmask_core.heads import migration_layers
 from sphmask_core.model import SphericalMask
 
 RADIUS = 0.5
@@ -36,16 +37,23 @@ def initialise(model: SphericalMask, config: Config) -> None:
     assert controller.bias is not None and rays.bias is not None
     with torch.no_grad():
         controller.weight.mul_(CONTROLLER_SCALE)
-        controller.bias.add_(mask_prior(config.model.mask_dim))
+        controller.bias.add_(mask_prior(config.model.mask_dim, config.model.num_dyco_layer))
         rays.bias.fill_(RADIUS)
 
 
-def mask_prior(mask_dim: int) -> Tensor:
-    """(P,) parameters of a migration network: high near the query, where boxes are like its own."""
-    w1, w2, b1 = torch.zeros(mask_dim + 6, mask_dim), torch.zeros(mask_dim), torch.zeros(mask_dim)
+def mask_prior(mask_dim: int, num_layers: int = 2) -> Tensor:
+    """(P,) parameters of a migration network: high near the query, where boxes are like its own.
+
+    The first layer holds the terms, a middle one hands them on, the last adds them up.
+    """
+    layers = [torch.zeros(shape) for shape in migration_layers(mask_dim, num_layers)]
+    biases = [torch.zeros(layer.shape[1]) for layer in layers]
+    w1, b1 = layers[0], biases[0]
     for axis in range(3):
         w1[axis, 2 * axis], w1[axis, 2 * axis + 1] = 1, -1
     w1[3:6, 6] = 0.5
     b1[7] = RADIUS
-    w2[:8] = SLOPE * torch.tensor([-1.0] * 7 + [1.0])
-    return torch.cat([w1.flatten(), w2, b1, torch.zeros(1)])
+    for middle in layers[1:-1]:
+        middle.fill_diagonal_(1)
+    layers[-1][:8, 0] = SLOPE * torch.tensor([-1.0] * 7 + [1.0])
+    return torch.cat([layer.flatten() for layer in (*layers, *biases)])
