@@ -10,6 +10,7 @@ from collections.abc import Container
 from typing import Any
 
 import numpy as np
+from geometry_msgs.msg import Point
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
@@ -110,6 +111,11 @@ def labelled_points(header: Header, cloud: Cloud, labels: np.ndarray) -> PointCl
 def read_labels(msg: PointCloud2) -> np.ndarray:
     """(N,) field `label` of labelled points."""
     return read_points(msg, {"label"})["label"].reshape(-1)
+
+
+def to_point(xyz: np.ndarray) -> Point:
+    """(3,) metres."""
+    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
 
 
 def pack_colors(rgb: np.ndarray) -> np.ndarray:

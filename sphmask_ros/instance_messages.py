@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from sphmask_core import Instances
+from sphmask_ros.conversions import to_point
 from sphmask_ros.msg import Instance, InstanceArray
 
 
@@ -47,7 +48,7 @@ def read_instances(msg: InstanceArray, labels: np.ndarray) -> Instances:
         scores=np.array([instance.score for instance in found], np.float32),
         class_ids=np.array([instance.class_id for instance in found], np.int32),
         class_names=tuple(instance.class_name for instance in found),
-        centers=np.array([_xyz(instance.centre) for instance in found], np.float32).reshape(-1, 3),
+        centers=np.array([_xyz(instance.center) for instance in found], np.float32).reshape(-1, 3),
         rays=np.array([instance.rays for instance in found], np.float32).reshape(
             len(found), msg.polar_sectors * msg.azimuth_sectors
         ),
@@ -63,17 +64,13 @@ def _instance(found: Instances, index: int, first_point: int, point_count: int) 
         class_id=int(found.class_ids[index]),
         class_name=found.class_names[index],
         score=float(found.scores[index]),
-        centre=_point(found.centers[index]),
-        box_min=_point(found.boxes[index, :3]),
-        box_max=_point(found.boxes[index, 3:]),
+        center=to_point(found.centers[index]),
+        box_min=to_point(found.boxes[index, :3]),
+        box_max=to_point(found.boxes[index, 3:]),
         rays=array.array("f", found.rays[index].astype(np.float32).tobytes()),
         first_point=first_point,
         point_count=point_count,
     )
-
-
-def _point(xyz: np.ndarray) -> Point:
-    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
 
 
 def _xyz(point: Point) -> tuple[float, float, float]:

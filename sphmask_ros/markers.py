@@ -13,6 +13,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from sphmask_core import Instances
 from sphmask_core.draw import instance_colors
 from sphmask_core.spherical import polygon
+from sphmask_ros.conversions import to_point
 
 EDGES = [(0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7)]
 """Edges of a box between its corners; bits 2, 1, 0 of a corner's number choose the maximum of x, y, z."""
@@ -45,7 +46,7 @@ def _instance_markers(
     center, box = found.centers[index], found.boxes[index]
     label = _marker(header, "label", index + 1, type=Marker.TEXT_VIEW_FACING, color=_color((1, 1, 1), 1.0))
     label.text = f"{found.class_names[index]} {index + 1}: {found.scores[index]:.2f}"
-    label.pose.position = _point(center)
+    label.pose.position = to_point(center)
     label.scale.z = float(np.clip(np.ptp(box.reshape(2, 3), axis=0).max() / 4, 0.02, 0.2))
     outline = _marker(header, "box", index + 1, type=Marker.LINE_LIST, color=_color(color, 1.0))
     outline.points = _points(_corners(box)[np.ravel(EDGES)])
@@ -68,10 +69,6 @@ def _corners(box: np.ndarray) -> np.ndarray:
     """(6,) minimum, maximum -> (8, 3)."""
     chosen = (np.arange(8)[:, None] >> np.array([2, 1, 0]) & 1).astype(bool)
     return np.where(chosen, box[3:], box[:3])
-
-
-def _point(xyz: np.ndarray) -> Point:
-    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
 
 
 def _points(xyz: np.ndarray) -> list[Point]:

@@ -21,14 +21,14 @@ def instances(count, points=50):
     rng = np.random.default_rng(count)
     rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
     rotation[0] *= np.linalg.det(rotation)
-    masks = rng.random((count, points)) < 0.4
+    segments = rng.integers(0, 10, points)  # 9: of no instance
+    masks = (rng.random((count, 10)) < 0.4) & (np.arange(10) < 9)
+    dense = masks[:, segments]
     scores = np.sort(rng.random(count).astype(np.float32))[::-1]
     return Instances(
-        segment_masks=np.pad(masks, [(0, 0), (0, 1)]),
-        segments=np.arange(points),
-        labels=np.where(masks.any(0), masks.argmax(0) + 1, 0).astype(np.int32)
-        if count
-        else np.zeros(points, int),
+        segment_masks=masks,
+        segments=segments,
+        labels=(np.vstack([dense, np.ones(points, bool)]).argmax(0) + 1) % (count + 1),
         scores=scores,
         class_ids=rng.integers(0, 3, count).astype(np.int32),
         class_names=tuple(f"class {i}" for i in range(count)),
@@ -78,7 +78,7 @@ def test_instances_come_back_from_their_message(count):
     found = instances(count)
     msg = instance_array(HEADER, found, RAYS)
     assert [instance.id for instance in msg.instances] == list(range(1, count + 1))
-    assert [instance.point_count for instance in msg.instances] == found.masks.sum(1).tolist()
+    assert [instance.point_count for instance in msg.instances] == found.sizes.tolist()
     back = read_instances(msg, found.labels)
     for name in ("masks", "labels", "scores", "class_ids", "centers", "rays", "boxes"):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name), err_msg=name)
