@@ -74,7 +74,9 @@ def load_model(source: str | Path, config: str | Path | None = None) -> Spherica
     path = _find(source)
     if path.suffix == ".pth":
         if config is None:
-            raise CheckpointError(f"{path}: a published checkpoint needs the name of its configuration")
+            raise CheckpointError(
+                f"{path}: a published checkpoint; turn it into weights with `sphmask convert`"
+            )
         model = SphericalMask(load_config(config))
         load_state(model, read_published(path), path)
     else:
@@ -94,7 +96,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Config]:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from None
     if "config" not in metadata:
         raise CheckpointError(f"{path}: no configuration inside; convert the weights with `sphmask convert`")
-    return state, from_dict(json.loads(metadata["config"]))
+    try:
+        return state, from_dict(json.loads(metadata["config"]))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: the configuration inside cannot be used ({error})") from None
 
 
 def _find(source: str | Path) -> Path:

@@ -58,9 +58,9 @@ def voxel_indices(xyz: Tensor, voxel_scale: float) -> Tensor:
     scaled = xyz * voxel_scale
     scaled = scaled - scaled.min(0).values
     if scaled.max() > MAX_COORDINATE:
-        size = (scaled.max() / voxel_scale).item()
         raise ValueError(
-            f"the cloud is {size:.3g} units long: more than {MAX_COORDINATE} voxels; crop it first"
+            f"the cloud is {scaled.max().item():.3g} voxels long, more than {MAX_COORDINATE}: crop it first; "
+            "are its coordinates metres?"
         )
     return scaled.int()
 
