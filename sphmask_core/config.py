@@ -174,6 +174,8 @@ class TrainConfig:
     """Steps over which the learning rate rises from zero."""
     backbone_epochs: int = 0
     """First epochs that train backbone and point-wise heads alone."""
+    pointwise_weight: float = 0.25
+    """Weight of the point-wise terms of the loss beside the queries' terms."""
     accumulate: int = 1
     """Batches whose gradients are added before a step."""
     clip_grad: float = 0.0

@@ -16,7 +16,6 @@ from training.boxes import box_iou
 from training.matching import Match, match, matching_cost
 from training.targets import IGNORE, InstanceTargets, Targets
 
-POINTWISE_WEIGHT = 0.25
 QUERY_WEIGHTS = {
     "dice": 1.0,
     "bce": 1.0,
@@ -65,7 +64,7 @@ class Criterion:
         terms["corner_offset"] = corner_error.abs().sum() / count * self.box_weight
         terms["box_giou"] = (1 - giou).sum() / count
         terms["box_confidence"] = (predicted.box_confidence[inside] - iou.detach()).square().sum() / count
-        return {f"point_{name}": POINTWISE_WEIGHT * term for name, term in terms.items()}
+        return {f"point_{name}": self.config.train.pointwise_weight * term for name, term in terms.items()}
 
     def queries(self, predictions: Predictions, queries: QueryPredictions, targets: Targets) -> Terms:
         """Terms of the matched queries, averaged over the scenes of the batch."""
