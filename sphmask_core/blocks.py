@@ -106,7 +106,7 @@ def find_in_cloud(find: Find, voxels: VoxelBatch, config: Config, timer: Timer) 
     owner = np.empty(len(xy), np.int32)
     for number, tile in enumerate(tiles):
         owner[tile.holds(xy)] = number
-    groups = _groups(parts, xy, config.inference.sem2ins_classes)
+    groups = _groups(parts, xy, config.whole_ids)
     joined = [_join(parts, members, owner, voxels.xyz, config.model.rays) for members in groups]
     none = Candidates.none(1, config.model.rays, voxels.xyz.device)
     return _over_segments([one for one in joined if one is not None], none, len(xy))

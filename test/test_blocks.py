@@ -12,6 +12,8 @@ from sphmask_core import blocks
 from sphmask_core.blocks import MARGIN, make_tiles
 from sphmask_core.config import Config, InferenceConfig
 from sphmask_core.instances import Candidates
+from sphmask_core.segmenter import Segmenter
+from sphmask_core.simulate import simulate_cloud
 from sphmask_core.timing import Timer
 from sphmask_core.voxels import VoxelBatch
 
@@ -167,10 +169,27 @@ def test_a_mask_that_the_owner_of_its_voxels_does_not_confirm_is_dropped():
     assert (len(cut), len(whole)) == (0, 1)
 
 
+def test_the_segmenter_answers_a_large_cloud_in_blocks():
+    """A simulated frame: instances that fit together, in the cloud's own frame."""
+    cloud = simulate_cloud(3)
+    segmenter = Segmenter.load("tabletop", "cpu")
+    budget = InferenceConfig(block_voxels=3000, filter_bg_thresh=0.3, npoint_thresh=40)
+    segmenter.model.config = replace(segmenter.config, inference=budget)
+    found = segmenter(cloud.xyz, cloud.rgb)
+    assert "merge" in found.timings and len(found) > 0
+    assert not found.labels[np.isnan(cloud.xyz).any(1)].any()
+    assert np.array_equal(found.labels > 0, found.masks.any(0)) and (np.diff(found.scores) <= 0).all()
+    for i, (box, center) in enumerate(zip(found.boxes, found.centers, strict=True)):
+        xyz = cloud.xyz[found.points(i)]
+        np.testing.assert_allclose(box, [*xyz.min(0), *xyz.max(0)])
+        assert len(xyz) == found.sizes[i] >= 40
+        assert np.linalg.norm(center - xyz.mean(0)) < 0.5
+
+
 def test_a_class_whose_semantic_mask_is_its_instance_stays_one():
     """Two ceilings that no block sees together."""
     voxels = scene([(0, 0, 30, 30), (380, 380, 30, 30)])
-    one_class = lambda block: replace(perfect(block), class_ids=perfect(block).class_ids * 0)  # noqa: E731
+    one_class = lambda block: replace(perfect(block), class_ids=perfect(block).class_ids * 0 + 2)  # noqa: E731
     apart, _ = find_in_cloud(one_class, voxels, config(1000))
     whole, segments = find_in_cloud(one_class, voxels, config(1000, sem2ins_classes=(0,)))
     assert (len(apart), len(whole)) == (2, 1)
