@@ -9,12 +9,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sphmask_core.heads import QueryPredictions
+from sphmask_core.blocks import measure_rays
+from sphmask_core.config import Config
+from sphmask_core.heads import PointwisePredictions, QueryPredictions
 from sphmask_core.instances import Candidates, assemble_masks, has_instance, score_queries, select
 from sphmask_core.model import SphericalMask, SuperpointTable
+from sphmask_core.parts import join_parts
 from sphmask_core.sampler import PointSet, sample_rows
 from sphmask_core.timing import Timer
-from sphmask_core.voxels import VoxelBatch
+from sphmask_core.voxels import VoxelBatch, segment_mean
 
 UNCOVERED = (0.1, 0.2, 0.4)
 """Share of the seeds that each round of iterative sampling expects to leave out."""
@@ -22,16 +25,17 @@ UNCOVERED = (0.1, 0.2, 0.4)
 
 @torch.inference_mode()
 def find_instances(model: SphericalMask, voxels: VoxelBatch, timer: Timer) -> Candidates:
-    """Instances of a batch of one cloud, as masks over its superpoints."""
+    """Instances of a batch of one cloud, whole or in parts, as masks over its superpoints."""
     timer.start("backbone")
     features = model.backbone(voxels.features, voxels.coords)
+    voxels, sampled = join_parts(voxels, model.config.inference.parts)
     timer.start("pointwise")
     pointwise = model.pointwise(features)
     superpoints = model.pool_superpoints(voxels, features, pointwise)
-    foreground = model.find_foreground(voxels, pointwise)
-    none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
+    foreground = model.find_foreground(voxels, pointwise) & sampled
+    whole = whole_classes(model.config, voxels, pointwise)
     if not foreground.any():
-        return none
+        return whole
     timer.start("seeds")
     seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
     timer.start("queries")
@@ -41,7 +45,31 @@ def find_instances(model: SphericalMask, voxels: VoxelBatch, timer: Timer) -> Ca
     found = [score_queries(q, assemble_masks(q, superpoints, 0, model.config), 0) for q in rounds]
     timer.start("nms")
     counts = torch.bincount(voxels.superpoints, minlength=len(superpoints.xyz))
-    return select(Candidates.concatenate([none, *found]), counts, model.config.inference)
+    none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
+    selected = select(Candidates.concatenate([none, *found]), counts, model.config.inference)
+    return Candidates.concatenate([selected, whole])
+
+
+def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Candidates:
+    """One instance for each of `sem2ins_classes`: the superpoints most of whose points are of the class."""
+    count = int(voxels.superpoint_offsets[-1])
+    classes = pointwise.semantic_logits.argmax(1)
+    points = torch.bincount(voxels.point_to_voxel, minlength=len(classes))[:, None].float()
+    found = [Candidates.none(count, config.model.rays, voxels.xyz.device)]
+    for class_id in config.whole_ids:
+        inside = (classes == config.semantic_ids[class_id])[:, None]
+        share = segment_mean(inside * points, voxels.superpoints, count)
+        mask = (2 * share >= segment_mean(points, voxels.superpoints, count)).T & (share > 0).T
+        if mask.any():
+            found.append(_whole(mask, class_id, voxels, config))
+    return Candidates.concatenate(found)
+
+
+def _whole(mask: Tensor, class_id: int, voxels: VoxelBatch, config: Config) -> Candidates:
+    """The instance of a mask (1, S), with score 1, and the polygon that its voxels span."""
+    center, lengths = measure_rays(voxels.xyz[mask[0, voxels.superpoints]], config.model.rays)
+    one = center.new_ones(1)
+    return Candidates(mask, one, class_id * one.long(), center[None], lengths[None])
 
 
 def query_rounds(

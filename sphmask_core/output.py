@@ -28,7 +28,7 @@ class Instances:
     scores: np.ndarray
     """(I,) float32 in [0, 1]"""
     class_ids: np.ndarray
-    """(I,) int32: index into the model's instance classes."""
+    """(I,) int32: index into the model's `found_classes`."""
     class_names: tuple[str, ...]
     """Name of each instance's class."""
     centers: np.ndarray
@@ -87,7 +87,7 @@ def to_instances(
         labels=_best_label(masks).index_select(0, segments).cpu().numpy(),
         scores=found.scores.cpu().numpy(),
         class_ids=class_ids,
-        class_names=tuple(config.instance_classes[i] for i in class_ids),
+        class_names=tuple(config.found_classes[i] for i in class_ids),
         centers=frame.invert(found.centers * config.unit).cpu().numpy(),
         rays=(found.rays * config.unit).cpu().numpy(),
         boxes=_boxes(masks, segments, xyz).cpu().numpy(),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from sphmask_core.inference import find_instances
 from sphmask_core.instances import Candidates
 from sphmask_core.model import SphericalMask
 from sphmask_core.output import Instances, to_instances
+from sphmask_core.parts import vote, voxelize_parts
 from sphmask_core.superpoints import compute_superpoints
 from sphmask_core.timing import Timer
 from sphmask_core.voxels import Points, VoxelBatch, voxelize
@@ -45,11 +47,14 @@ class Segmenter:
         """The model's configuration."""
         return self.model.config
 
-    def __call__(self, xyz: np.ndarray, rgb: np.ndarray | None = None) -> Instances:
+    def __call__(
+        self, xyz: np.ndarray, rgb: np.ndarray | None = None, superpoints: np.ndarray | None = None
+    ) -> Instances:
         """Segment one cloud.
 
         xyz (N, 3) metres, points that are not finite belong to no instance; rgb (N, 3) uint8, or float in
-        [0, 1]; None: mid-grey. Raises ValueError on other shapes and on clouds too large to number.
+        [0, 1]; None: mid-grey; superpoints (N,) integers; None: from the points. Raises ValueError on other
+        shapes and on clouds too large to number.
         """
         timer = Timer(self.device)
         timer.start("input")
@@ -57,7 +62,12 @@ class Segmenter:
         points = torch.from_numpy(xyz).to(self.device)
         rows = torch.isfinite(points.sum(1)).nonzero().squeeze(1)
         colors = torch.zeros_like(points) if rgb is None else torch.from_numpy(rgb).to(self.device)
-        frame, found, numbers = self._segment(points[rows], normalize_colors(colors[rows]), timer)
+        cloud = Points(points[rows], normalize_colors(colors[rows]))
+        if superpoints is not None and self.config.model.use_spp_pool:
+            cloud.superpoints = torch.from_numpy(_validate_superpoints(superpoints, xyz)).to(self.device)[
+                rows
+            ]
+        frame, found, numbers = self._segment(cloud, timer)
         timer.start("output")
         segments = torch.full((len(points),), found.masks.shape[1], device=self.device)
         segments[rows] = numbers
@@ -65,29 +75,46 @@ class Segmenter:
         timer.stop()
         return result
 
-    def _segment(self, xyz: Tensor, rgb: Tensor, timer: Timer) -> tuple[Frame, Candidates, Tensor]:
+    def _segment(self, cloud: Points, timer: Timer) -> tuple[Frame, Candidates, Tensor]:
         """The model frame, the instances over segments, and the segment (M,) of each finite point."""
         timer.start("frame")
-        frame = upright(xyz, self.config.up)
-        if not len(xyz):
-            return frame, Candidates.none(0, self.config.model.rays, self.device), xyz.new_zeros(0).long()
+        frame = upright(cloud.xyz, self.config.up)
+        if not len(cloud.xyz):
+            return (
+                frame,
+                Candidates.none(0, self.config.model.rays, self.device),
+                cloud.xyz.new_zeros(0).long(),
+            )
         timer.start("voxels")
-        scene = Points(frame.apply(xyz) / self.config.unit, rgb)
-        voxels = voxelize([scene], self.config.model.voxel_scale, self.config.model.with_coords)
-        timer.start("superpoints")
-        self._add_superpoints(voxels)
+        cloud = replace(cloud, xyz=frame.apply(cloud.xyz) / self.config.unit)
+        cloud, voxels = self._voxelize(cloud, timer)
         found, segments = find_in_cloud(
             lambda block: find_instances(self.model, block, timer), voxels, self.config, timer
         )
-        return frame, found, segments[voxels.point_to_voxel]
+        segments = segments[voxels.point_to_voxel]
+        if cloud.superpoints is not None:
+            found, segments = vote(found, segments, cloud.superpoints)
+        return frame, found, segments
 
     def warm_up(self) -> None:
         """Run once on a small cloud, so that the first real one is as fast as the rest."""
         self(np.random.default_rng(0).random((2000, 3), dtype=np.float32))
 
+    def _voxelize(self, cloud: Points, timer: Timer) -> tuple[Points, VoxelBatch]:
+        """Voxels with superpoints: the points' own, or ours, which become the points' own in parts."""
+        model, parts = self.config.model, self.config.inference.parts
+        voxels = voxelize([cloud], model.voxel_scale, model.with_coords)
+        timer.start("superpoints")
+        ours = model.use_spp_pool and cloud.superpoints is None
+        if ours:
+            self._add_superpoints(voxels)
+        if parts == 1:
+            return cloud, voxels
+        if ours:
+            cloud = replace(cloud, superpoints=voxels.superpoints[voxels.point_to_voxel])
+        return cloud, voxelize_parts(cloud, parts, model)
+
     def _add_superpoints(self, voxels: VoxelBatch) -> None:
-        if not self.config.model.use_spp_pool:
-            return
         numbers = compute_superpoints(voxels.coords[:, 1:], voxels.xyz, self.config.superpoints)
         voxels.superpoints = numbers.to(self.device)
         voxels.superpoint_offsets = torch.tensor([0, int(numbers.max()) + 1], device=self.device)
@@ -111,3 +138,12 @@ def _validate(xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.n
     if rgb.dtype != np.uint8:
         rgb = np.nan_to_num(rgb.astype(np.float32).clip(0, 1) * 2 - 1)
     return xyz, np.ascontiguousarray(rgb)
+
+
+def _validate_superpoints(superpoints: np.ndarray, xyz: np.ndarray) -> np.ndarray:
+    """int64"""
+    superpoints = np.asarray(superpoints)
+    if superpoints.shape != xyz.shape[:1] or superpoints.dtype.kind not in "iu":
+        what = f"{superpoints.dtype} {superpoints.shape}"
+        raise ValueError(f"superpoints are {what}, xyz {xyz.shape}; expected one integer a point")
+    return superpoints.astype(np.int64)
