@@ -19,11 +19,14 @@ from sphmask_core.cloud import CloudError, read_cloud
 from sphmask_core.config import Config
 from sphmask_core.convert import convert
 from sphmask_core.draw import draw_scenes
-from sphmask_core.evaluation import as_json, evaluate, pool, report
+from sphmask_core.evaluation import Gallery, evaluate, pool, segment_scenes
 from sphmask_core.files import replacing
+from sphmask_core.protocol import protocol_of
+from sphmask_core.report import as_json, class_table, scene_table
 from sphmask_core.results import summary, table, write_results
-from sphmask_core.scenes import DATASETS, SPLITS, scene_files
+from sphmask_core.scenes import DATASETS, open_split
 from sphmask_core.segmenter import Segmenter
+from sphmask_core.submission import Submission
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -58,8 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("eval", help="score a model on labelled scenes")
     evaluate.add_argument("--dataset", choices=DATASETS, default=DATASETS[0])
     evaluate.add_argument("--root", required=True, metavar="DIR", help="folder of the data set")
-    evaluate.add_argument("--split", choices=SPLITS, default="val")
+    evaluate.add_argument("--split", default="val", help="train, val, test, all, or an area of S3DIS")
     evaluate.add_argument("-o", "--output", type=Path, metavar="DIR", help="save metrics.json and scenes.png")
+    evaluate.add_argument(
+        "--submission", type=Path, metavar="DIR", help="write what ScanNet's benchmark server takes"
+    )
     evaluate.add_argument("--picture", type=Path, metavar="FILE", help="draw six scenes beside their labels")
     _add_model(evaluate)
     evaluate.set_defaults(run=_evaluate)
@@ -93,7 +99,8 @@ def _segment(options: argparse.Namespace) -> int:
     segmenter.min_score = min_score
     options.output.mkdir(parents=True, exist_ok=True)
     status = 0
-    for path in _progress(options.clouds):
+    for i in _progress([path.name for path in options.clouds]):
+        path = options.clouds[i]
         try:
             line = _segment_one(segmenter, path, options)
         except (CloudError, OSError) as error:
@@ -144,21 +151,27 @@ def _evaluate(options: argparse.Namespace) -> int:
     """Score a split; AP takes every instance, overlap and picture those from the score threshold on."""
     drawing = options.picture or (options.output and options.output / "scenes.png")
     _check_pictures(drawing is not None)
-    files = scene_files(options.root, options.split)
     segmenter, min_score = _load(options)
     segmenter.min_score = 0.0
-    scores, pictures = evaluate(
-        segmenter, _progress(files), min_score, _pictured(len(files)) if drawing else ()
-    )
-    pooled = pool(scores)
-    print(f"{options.model} on {options.dataset} {options.split}: {len(files)} scenes")
+    split = open_split(options.dataset, options.root, options.split, segmenter.config.train.area)
+    protocol = protocol_of(options.dataset, split.manifest, segmenter.config)
+    found = segment_scenes(segmenter, (split[i] for i in _progress(split.names)), protocol)
+    if options.submission:
+        found = Submission.of(split, segmenter.config, options.submission).write_all(found)
+    print(f"{options.model} on {options.dataset} {options.split}: {len(split)} scenes")
+    if not split.labelled:
+        print(f"no labels: {sum(1 for _ in found)} scenes segmented, none scored")
+        return 0
+    gallery = Gallery(PICTURED_SCENES if drawing else 0, None if split.manifest else _pictured(len(split)))
+    scores = evaluate(found, protocol, min_score, gallery)
+    pooled = pool(scores, protocol)
     print(f"AP: all instances; overlap: those with a score of at least {min_score:g}")
-    print(report(scores, pooled))
+    print(class_table(pooled, protocol) if protocol.classes else scene_table(scores, pooled))
     if options.output:
-        _save_json(options.output / "metrics.json", as_json(scores, pooled))
+        _save_json(options.output / "metrics.json", as_json(scores, pooled, protocol))
     if drawing:
         drawing.parent.mkdir(parents=True, exist_ok=True)
-        draw_scenes(drawing, pictures)
+        draw_scenes(drawing, gallery.scenes)
     return 0
 
 
@@ -201,14 +214,14 @@ def _description(config: Config, parameters: int) -> str:
     return "\n".join(f"{name + ':':<15}{value}" for name, value in facts.items())
 
 
-def _progress(paths: Sequence[Path]) -> Iterator[Path]:
-    """The paths, with a bar on a terminal's stderr when there are several."""
-    shown = len(paths) > 1 and sys.stderr.isatty()
-    for i, path in enumerate(paths):
+def _progress(names: Sequence[str]) -> Iterator[int]:
+    """Numbers of the names, with a bar on a terminal's stderr when there are several."""
+    shown = len(names) > 1 and sys.stderr.isatty()
+    for i, name in enumerate(names):
         if shown:
-            done = "#" * (30 * i // len(paths))
-            print(f"\r[{done:<30}] {i}/{len(paths)} {path.name:<30.30}", end="", file=sys.stderr, flush=True)
-        yield path
+            done = "#" * (30 * i // len(names))
+            print(f"\r[{done:<30}] {i}/{len(names)} {name:<30.30}", end="", file=sys.stderr, flush=True)
+        yield i
         if shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
 

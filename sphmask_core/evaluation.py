@@ -4,27 +4,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from sphmask_core.draw import SceneResult
 from sphmask_core.metrics import (
     ClassScores,
+    Coverage,
     Intersections,
     Overlap,
-    ScanResult,
+    Precision,
+    coverage_of,
     intersect,
+    intersect_rest,
     overlap,
     precision_of,
 )
-from sphmask_core.scenes import OBJECT, Scene, read_scene
-from sphmask_core.segmenter import Instances, Segmenter
+from sphmask_core.output import Instances
+from sphmask_core.protocol import Protocol
+from sphmask_core.scenes import Scene
+from sphmask_core.segmenter import Segmenter
 
-MIN_REGION = 100  # points under which objects and predictions do not count for AP
+SEEN_IOU = 0.5
+"""IoU from which a prediction says what an object is."""
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A scene and what was found in it."""
+
+    scene: Scene
+    found: Instances
+    milliseconds: float
 
 
 @dataclass(frozen=True)
@@ -36,93 +50,125 @@ class SceneScores:
     overlap: Overlap
     precision: ClassScores
     intersections: Intersections
+    rest: Intersections | None
+    """With what no prediction claims, for coverage."""
 
 
 @dataclass(frozen=True)
 class Scores:
     """Scores over scenes: AP over all instances together, overlap as the mean over scenes."""
 
-    precision: ClassScores
+    precision: Precision
+    agnostic: ClassScores
     overlap: dict[str, float]
+    coverage: Coverage | None
+    confusion: np.ndarray
+    """(K, K + 1) objects of each class that a prediction of each class covers; the last column: none does."""
     milliseconds: float
 
 
-def evaluate(
-    segmenter: Segmenter, files: Iterable[Path], min_score: float, pictured: Sequence[int] = ()
-) -> tuple[list[SceneScores], list[SceneResult]]:
-    """Scores of every scene, and what a picture of the `pictured` ones (by number) needs."""
+@dataclass
+class Gallery:
+    """Scenes to draw: those chosen by number, or the worst ones."""
+
+    size: int
+    chosen: Sequence[int] | None = None
+    """None: those of the lowest AP50."""
+    results: list[tuple[float, int, SceneResult]] = field(default_factory=list)
+
+    def offer(self, number: int, score: float, draw: Callable[[], SceneResult]) -> None:
+        """Keep the scene, if it is chosen or among the worst so far."""
+        if self.chosen is not None:
+            if number in self.chosen:
+                self.results.append((number, number, draw()))
+            return
+        worst = np.nan_to_num(score, nan=np.inf)
+        if self.size and (len(self.results) < self.size or worst < self.results[-1][0]):
+            self.results = sorted([*self.results, (worst, number, draw())], key=lambda one: one[:2])[
+                : self.size
+            ]
+
+    @property
+    def scenes(self) -> list[SceneResult]:
+        """Those kept, the worst first."""
+        return [result for *_, result in self.results]
+
+
+def segment_scenes(segmenter: Segmenter, scenes: Iterable[Scene], protocol: Protocol) -> Iterator[Segmented]:
+    """Segment scene after scene, as the protocol says."""
     segmenter.warm_up()
-    scores, pictures = [], []
-    for i, path in enumerate(files):
-        scene = read_scene(path)
-        scored, found = evaluate_scene(segmenter, scene, min_score)
-        scores.append(scored)
-        if i in pictured:
-            pictures.append(picture(scene, scored, found, min_score))
-    return scores, pictures
+    for raw in scenes:
+        scene = protocol.prepare(raw)
+        start = time.perf_counter()
+        found = protocol.segment(segmenter, scene)
+        yield Segmented(scene, found, (time.perf_counter() - start) * 1e3)
 
 
-def evaluate_scene(segmenter: Segmenter, scene: Scene, min_score: float) -> tuple[SceneScores, Instances]:
-    """Segment a scene and score it; AP sees all instances, overlap those with at least `min_score`."""
-    start = time.perf_counter()
-    found = segmenter(scene.cloud.xyz, scene.cloud.rgb)
-    passed = (time.perf_counter() - start) * 1e3
-    scan = ScanResult(found.masks, found.scores, found.class_ids, scene.semantic, scene.instance)
-    intersections = intersect(scan, OBJECT, MIN_REGION)
-    precision = _agnostic([intersections])
-    return SceneScores(scene.name, passed, overlap(scan, OBJECT, min_score), precision, intersections), found
+def evaluate(
+    segmented: Iterable[Segmented], protocol: Protocol, min_score: float, gallery: Gallery
+) -> list[SceneScores]:
+    """Scores of every scene; AP sees all instances, overlap and pictures those with at least `min_score`."""
+    scores = []
+    for number, one in enumerate(segmented):
+        scores.append(score(one, protocol, min_score))
+        draw = partial(picture, one.scene, scores[-1], one.found, min_score)
+        gallery.offer(number, scores[-1].precision.ap50, draw)
+    return scores
 
 
-def _agnostic(tables: Sequence[Intersections]) -> ClassScores:
-    """Any class of prediction may be any object: these scenes name none."""
-    return precision_of(tables, 1, MIN_REGION, class_agnostic=True).mean
+def score(segmented: Segmented, protocol: Protocol, min_score: float) -> SceneScores:
+    """Scores of what was found in a scene."""
+    scan = protocol.scan(segmented.scene, segmented.found)
+    table = intersect(scan, protocol.shift, protocol.min_region)
+    return SceneScores(
+        name=segmented.scene.name,
+        milliseconds=segmented.milliseconds,
+        overlap=overlap(scan, protocol.shift, min_score),
+        precision=_precision([table], protocol).mean,
+        intersections=table,
+        rest=intersect_rest(scan, protocol.shift) if protocol.coverage else None,
+    )
 
 
-def pool(scenes: Sequence[SceneScores]) -> Scores:
+def _precision(tables: Sequence[Intersections], protocol: Protocol, agnostic: bool = False) -> Precision:
+    """AP of each class; where the protocol has no classes, any prediction may be any object."""
+    one_class = agnostic or not protocol.classes
+    return precision_of(tables, len(protocol.classes) or 1, protocol.min_region, one_class)
+
+
+def pool(scenes: Sequence[SceneScores], protocol: Protocol) -> Scores:
     """Scores over all scenes."""
-    overlaps = [scene.overlap for scene in scenes]
+    tables = [scene.intersections for scene in scenes]
+    rest = [scene.rest for scene in scenes if scene.rest is not None]
+    return Scores(
+        precision=_precision(tables, protocol),
+        agnostic=_precision(tables, protocol, agnostic=True).mean,
+        overlap=_mean_overlap([scene.overlap for scene in scenes]),
+        coverage=coverage_of(rest, len(protocol.classes)) if rest else None,
+        confusion=np.sum([_confusion(table, protocol) for table in tables], axis=0),
+        milliseconds=float(np.median([scene.milliseconds for scene in scenes])),
+    )
+
+
+def _mean_overlap(overlaps: Sequence[Overlap]) -> dict[str, float]:
     objects = sum(one.objects for one in overlaps)
     names = ("precision", "recall", "f")
     means = {name: float(np.mean([getattr(one, name) for one in overlaps])) for name in names}
-    means["share"] = sum(one.good for one in overlaps) / objects if objects else float("nan")
-    precision = _agnostic([scene.intersections for scene in scenes])
-    return Scores(precision, means, float(np.median([scene.milliseconds for scene in scenes])))
+    return means | {"share": sum(one.good for one in overlaps) / objects if objects else float("nan")}
 
 
-def report(scenes: Sequence[SceneScores], pooled: Scores) -> str:
-    """A table, one line a scene and one for all."""
-    names = "AP", "AP50", "AP25", "P", "R", "F", "F>=.75", "ms"
-    head = f"{'scene':<12}" + "".join(f"{name:>8}" for name in names)
-    lines = [_line(one.name, one.precision, _shares(one.overlap), one.milliseconds) for one in scenes]
-    last = _line("all", pooled.precision, pooled.overlap, pooled.milliseconds)
-    return "\n".join([head, *lines, "-" * len(head), last])
-
-
-def _line(name: str, precision: ClassScores, segments: dict[str, float], milliseconds: float) -> str:
-    values = precision.ap, precision.ap50, precision.ap25, *segments.values()
-    return f"{name:<12}" + "".join(f"{value:8.3f}" for value in values) + f"{milliseconds:8.0f}"
-
-
-def _shares(found: Overlap) -> dict[str, float]:
-    """Precision, recall, F, and share of objects with F >= 0.75."""
-    return {"precision": found.precision, "recall": found.recall, "f": found.f, "share": found.good_share}
-
-
-def as_json(scenes: Sequence[SceneScores], pooled: Scores) -> dict[str, Any]:
-    """The same as plain values; null where a scene has no objects."""
-    records = [
-        {"scene": one.name, **_record(one.precision, _shares(one.overlap), one.milliseconds)}
-        for one in scenes
-    ]
-    return {"all": _record(pooled.precision, pooled.overlap, pooled.milliseconds), "scenes": records}
-
-
-def _record(precision: ClassScores, segments: dict[str, float], milliseconds: float) -> dict[str, Any]:
-    groups = {"precision": asdict(precision), "overlap": segments, "time": {"milliseconds": milliseconds}}
-    return {
-        name: {key: None if np.isnan(value) else round(value, 6) for key, value in values.items()}
-        for name, values in groups.items()
-    }
+def _confusion(table: Intersections, protocol: Protocol) -> np.ndarray:
+    """(K, K + 1) of one scene: for each object, the class of the best-scored mask that covers it."""
+    classes = len(protocol.classes)
+    counts = np.zeros((classes, classes + 1), int)
+    if not classes:
+        return counts
+    ranks = np.argsort(-table.scores, kind="stable")
+    covers = np.vstack([table.iou[ranks] > SEEN_IOU, np.ones(len(table.object_classes), bool)])
+    said = np.append(table.class_ids[ranks], classes)[covers.argmax(0)]
+    counted = table.object_sizes >= protocol.min_region
+    np.add.at(counts, (table.object_classes[counted], said[counted]), 1)
+    return counts
 
 
 def picture(scene: Scene, scores: SceneScores, found: Instances, min_score: float) -> SceneResult:
@@ -130,5 +176,6 @@ def picture(scene: Scene, scores: SceneScores, found: Instances, min_score: floa
     kept = int((found.scores >= min_score).sum())  # instances come by falling score
     labels = np.where(found.labels <= kept, found.labels, 0)
     caption = f"found: {kept}    F {scores.overlap.f:.2f}    AP50 {scores.precision.ap50:.2f}"
-    truth = np.where(scene.instance >= 0, scene.instance + 1, 0)
+    objects, truth = np.unique(scene.instance, return_inverse=True)
+    truth = np.where(scene.instance >= 0, truth - (objects < 0).sum() + 1, 0)
     return SceneResult(scene.name, scene.cloud, truth, labels, caption, found.rotation[2])

@@ -270,8 +270,17 @@ def coverage(scans: Iterable[ScanResult], classes: int, shift: int = 0) -> Cover
 
     As in the published evaluation, the points that no instance claims are one more prediction, of class 0.
     """
+    return coverage_of([intersect_rest(scan, shift) for scan in scans], classes)
+
+
+def intersect_rest(scan: ScanResult, shift: int = 0) -> Intersections:
+    """Intersections of a scan's disjoint predictions, what none of them claims being one more."""
+    return intersect(_with_rest(_disjoint(scan, 0.0)), shift, 1)
+
+
+def coverage_of(tables: Sequence[Intersections], classes: int) -> Coverage:
+    """`coverage` of scans that `intersect_rest` has seen."""
     found = np.full((4, classes), np.nan)
-    tables = [intersect(_with_rest(_disjoint(scan, 0.0)), shift, 1) for scan in scans]
     for c in range(classes):
         parts = [table.of(table.class_ids == c, table.object_classes == c) for table in tables]
         hits = sum(int((part.iou >= HIT_IOU).any(1).sum()) for part in parts)

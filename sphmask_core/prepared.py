@@ -66,6 +66,8 @@ class Manifest:
 
     dataset: str
     semantic_classes: tuple[str, ...]
+    class_shift: int
+    """Classes before the first that has instances."""
     label_ids: tuple[int, ...]
     """The benchmark's own number of each semantic class."""
     scenes: tuple[SceneRecord, ...]
@@ -132,6 +134,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
     return Manifest(
         dataset=str(values["dataset"]),
         semantic_classes=tuple(values["semantic_classes"]),
+        class_shift=int(values["class_shift"]),
         label_ids=tuple(values["label_ids"]),
         scenes=tuple(SceneRecord(**one) for one in values["scenes"]),
     )

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labelled scenes of the modified Object Segmentation Database (mOSD), for evaluation and training.
+"""Labelled scenes for evaluation and training: prepared data sets, and mOSD from its own files.
 
-Split: validation holds every fifth scene (learn4, learn9, ... learn44: 9 scenes), training the others.
+mOSD (the modified Object Segmentation Database) has no split of its own: validation holds every fifth scene
+(learn4, learn9, ... learn44: 9 scenes), training the others.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
 from sphmask_core.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.prepared import Manifest, SceneRecord, map_table, read_manifest, scene_path, scenes_of
 
-DATASETS = ("mosd",)
+DATASETS = ("mosd", "scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 SPLITS = ("train", "val", "all")
 UNLABELLED = -100
 TABLE, OBJECT = 0, 1
@@ -28,13 +32,85 @@ class Scene:
     name: str
     cloud: Cloud
     semantic: np.ndarray
-    """(N,) int64: 0 table, 1 object, -100 unlabelled"""
+    """(N,) int64: class (of mOSD 0 table, 1 object), -100 unlabelled"""
     instance: np.ndarray
-    """(N,) int64: object number from 0, -100 for everything else"""
+    """(N,) int64: object number from 0, negative for everything else"""
+    superpoints: np.ndarray | None = None
+    """(N,) int64 from 0, where the data set has them"""
+
+
+@dataclass(frozen=True)
+class Split(Sequence[Scene]):
+    """The scenes of a split, each read when it is asked for."""
+
+    names: tuple[str, ...]
+    read: Callable[[int], Scene]
+    manifest: Manifest | None = None
+    """Of a prepared data set."""
+    labelled: bool = True
+    """Whether there is ground truth."""
+
+    @overload
+    def __getitem__(self, index: int) -> Scene: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Scene]: ...
+
+    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
+        if isinstance(index, slice):
+            return [self.read(i) for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.read(index % len(self))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def open_split(dataset: str, root: str | Path, split: str, area: int = 5) -> Split:
+    """A split of a data set; of one in areas, `val` is the area given."""
+    if dataset == "mosd":
+        if split not in SPLITS:
+            raise CloudError(f"mosd: no split {split!r}; there are: {', '.join(SPLITS)}")
+        files = scene_files(root, split)
+        return Split(tuple(path.stem for path in files), lambda i: read_scene(files[i]))
+    manifest = read_manifest(root)
+    if manifest.dataset != dataset:
+        raise CloudError(f"{root}: holds {manifest.dataset}, not {dataset}")
+    records = scenes_of(manifest, split, area)
+    labelled = map_table(_file(root, records[0])).semantic is not None
+    names = tuple(record.name for record in records)
+    return Split(names, lambda i: read_prepared(_file(root, records[i]), names[i]), manifest, labelled)
+
+
+def _file(root: str | Path, record: SceneRecord) -> Path:
+    return scene_path(Path(root), record.split, record.name)
+
+
+def read_prepared(path: Path, name: str) -> Scene:
+    """A prepared scene; without labels all points are unlabelled."""
+    table = map_table(path)
+    none = np.full(len(table), UNLABELLED)
+    semantic, instance = (
+        none if column is None else column.astype(np.int64) for column in (table.semantic, table.instance)
+    )
+    superpoints = None if table.superpoints is None else table.superpoints.astype(np.int64)
+    rgb = None if table.rgb is None else np.ascontiguousarray(table.rgb)
+    cloud = Cloud(np.ascontiguousarray(table.xyz), rgb, None, (1, len(table)))
+    return Scene(name, cloud, semantic, instance, superpoints)
+
+
+def every(scene: Scene, step: int) -> Scene:
+    """One point of each `step`."""
+    cloud = scene.cloud
+    xyz, rgb = cloud.xyz[::step], None if cloud.rgb is None else cloud.rgb[::step]
+    superpoints = None if scene.superpoints is None else scene.superpoints[::step]
+    thinned = Cloud(xyz, rgb, None, (1, len(xyz)))
+    return Scene(scene.name, thinned, scene.semantic[::step], scene.instance[::step], superpoints)
 
 
 def scene_files(root: str | Path, split: str = "all") -> list[Path]:
-    """Files of a split, by index: validation is every fifth."""
+    """mOSD's files of a split, by index: validation is every fifth."""
     numbered = [(re.fullmatch(r"\D*(\d+)", path.stem), path) for path in Path(root).glob("*.pcd")]
     files = sorted((int(match[1]), path) for match, path in numbered if match)
     if not files:
@@ -44,7 +120,7 @@ def scene_files(root: str | Path, split: str = "all") -> list[Path]:
 
 
 def read_scene(path: str | Path) -> Scene:
-    """Read a scene; the parts of one object (20 and 21, say) are one instance."""
+    """Read a scene of mOSD; the parts of one object (20 and 21, say) are one instance."""
     cloud = read_cloud(path)
     if cloud.labels is None:
         raise CloudError(f"{path}: has no field label; ground truth needs one")

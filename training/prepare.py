@@ -118,11 +118,14 @@ def _one_thread() -> None:
 
 
 def _manifest(jobs: Sequence[Job], options: Options) -> Manifest:
-    name, classes = options.config.train.dataset, options.config.semantic_classes
+    config = options.config
     scenes = sorted(
         (scene for job in jobs for scene in scenes_of(job)), key=lambda one: (one.split, one.name)
     )
-    return Manifest(name, classes, FORMATS[name].label_ids(options), tuple(scenes))
+    label_ids = FORMATS[config.train.dataset].label_ids(options)
+    return Manifest(
+        config.train.dataset, config.semantic_classes, config.class_shift, label_ids, tuple(scenes)
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 import miniatures
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.prepared import map_table, read_manifest, scenes_of
@@ -69,6 +69,7 @@ def test_damaged_bytes_are_repaired(raw):
     np.testing.assert_array_equal(np.load(out / "Area_5/Area_5_hallway_6.npy"), whole)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(0, 10**6), min_size=6, max_size=6), st.integers(0, 100))
 def test_any_lost_bit_is_repaired(tmp_path_factory, numbers, place):
     """Any digit or space that lost bit 0x20."""
