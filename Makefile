@@ -47,7 +47,8 @@ $(VENV)/.venv:
 
 # The wheels' .cmake files name the include folders of the machine that built them; here they are the interpreter's own.
 $(VENV)/.packages: requirements.txt requirements-ros.txt requirements-dev.txt $(VENV)/.venv
-	$(PIP) install -r requirements.txt -r requirements-ros.txt -r requirements-dev.txt
+	$(PIP) install --no-compile -r requirements.txt -r requirements-ros.txt -r requirements-dev.txt
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true  # pip would use one core
 	@python_include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["include"])'); \
 	numpy_include=$$($(BIN)/python -c 'import numpy; print(numpy.get_include())'); \
 	grep -rl --include='*.cmake' /opt/python/ $(VENV)/share | xargs -r sed -i -E \
