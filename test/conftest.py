@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import sphmask_core  # noqa: F401  before any test imports torch: idle threads then sleep
+
 
 @pytest.fixture(scope="session")
 def shared():

@@ -10,6 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import sphmask_core  # noqa: F401  before torch: idle threads then sleep
+
+# isort: split
 import torch
 import yaml
 
