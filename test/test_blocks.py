@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core import blocks
-from sphmask_core.blocks import MARGIN, make_tiles
+from sphmask_core.blocks import MARGIN, TRUSTED, make_tiles
 from sphmask_core.config import Config, InferenceConfig
 from sphmask_core.instances import Candidates
 from sphmask_core.segmenter import Segmenter
@@ -160,13 +160,43 @@ def test_a_wrong_answer_near_the_border_of_a_block_does_not_count():
     assert_same_as_one_piece(voxels, found, segments)
 
 
+def test_a_voxel_follows_the_block_in_whose_tile_it_lies():
+    """Outside their own tiles blocks take a small object for a part of the large one beside it."""
+    voxels = scene([(100, 100, 90, 45), (120, 146, 9, 9), (150, 146, 9, 9)])
+    xy = voxels.coords[:, 1:3].numpy()
+    tiles = make_tiles(xy, 3000)
+    wrong = 0
+
+    def wrong_outside(block):
+        nonlocal wrong
+        found = perfect(block)
+        own = block.coords[:, 1:3].numpy()
+        tile = next(t for t in tiles if t.holds(xy, MARGIN).sum() == t.holds(own, MARGIN).sum() == len(own))
+        inside = torch.from_numpy(tile.holds(own))
+        small = torch.zeros(found.masks.shape[1], dtype=torch.bool)
+        small[block.superpoints[numbers_of(block) > 1]] = True
+        small[block.superpoints[inside]] = False
+        if (numbers_of(block) == 1).any():
+            found.masks[0] |= small
+            wrong += int(small.sum())
+        return found
+
+    found, segments = find_in_cloud(wrong_outside, voxels, config(3000))
+    assert wrong > 0
+    assert_same_as_one_piece(voxels, found, segments)
+
+
 def test_a_mask_that_the_owner_of_its_voxels_does_not_confirm_is_dropped():
-    """Only blocks that see an object cut find it; the block in whose tile it lies does not."""
-    voxels = scene([(190, 100, 40, 40)])
-    size = int((numbers_of(voxels) == 1).sum())
-    cut, _ = find_in_cloud(lambda b: perfect(b, lambda i, count: count < size), voxels, config(2500))
-    whole, _ = find_in_cloud(lambda b: perfect(b, lambda i, count: count == size), voxels, config(2500))
-    assert (len(cut), len(whole)) == (0, 1)
+    """One block sees an object cut, none of it in its own tile; the others see it whole."""
+    voxels = scene([(130, 100, 70, 20)])
+    xy, inside = voxels.coords[:, 1:3].numpy(), numbers_of(voxels).numpy() == 1
+    cut = [t for t in make_tiles(xy, 2500) if t.holds(xy[inside], TRUSTED).sum() not in (0, inside.sum())]
+    cut = [tile for tile in cut if not tile.holds(xy[inside], MARGIN).all()]
+    assert len(cut) == 1 and not cut[0].holds(xy[inside]).any()
+    size = int(inside.sum())
+    only_cut, _ = find_in_cloud(lambda b: perfect(b, lambda i, count: count < size), voxels, config(2500))
+    only_whole, _ = find_in_cloud(lambda b: perfect(b, lambda i, count: count == size), voxels, config(2500))
+    assert (len(only_cut), len(only_whole)) == (0, 1)
 
 
 def test_the_segmenter_answers_a_large_cloud_in_blocks():
