@@ -18,10 +18,8 @@ from sphmask_core.metrics import (
     Overlap,
     Precision,
     coverage_of,
-    intersect,
     intersect_rest,
     overlap,
-    precision_of,
 )
 from sphmask_core.output import Instances
 from sphmask_core.protocol import Protocol
@@ -119,21 +117,15 @@ def evaluate(
 def score(segmented: Segmented, protocol: Protocol, min_score: float) -> SceneScores:
     """Scores of what was found in a scene."""
     scan = protocol.scan(segmented.scene, segmented.found)
-    table = intersect(scan, protocol.shift, protocol.min_region)
+    table = protocol.table(scan)
     return SceneScores(
         name=segmented.scene.name,
         milliseconds=segmented.milliseconds,
         overlap=overlap(scan, protocol.shift, min_score),
-        precision=_precision([table], protocol).mean,
+        precision=protocol.precision([table]).mean,
         intersections=table,
         rest=intersect_rest(scan, protocol.shift) if protocol.coverage else None,
     )
-
-
-def _precision(tables: Sequence[Intersections], protocol: Protocol, agnostic: bool = False) -> Precision:
-    """AP of each class; where the protocol has no classes, any prediction may be any object."""
-    one_class = agnostic or not protocol.classes
-    return precision_of(tables, len(protocol.classes) or 1, protocol.min_region, one_class)
 
 
 def pool(scenes: Sequence[SceneScores], protocol: Protocol) -> Scores:
@@ -141,8 +133,8 @@ def pool(scenes: Sequence[SceneScores], protocol: Protocol) -> Scores:
     tables = [scene.intersections for scene in scenes]
     rest = [scene.rest for scene in scenes if scene.rest is not None]
     return Scores(
-        precision=_precision(tables, protocol),
-        agnostic=_precision(tables, protocol, agnostic=True).mean,
+        precision=protocol.precision(tables),
+        agnostic=protocol.precision(tables, agnostic=True).mean,
         overlap=_mean_overlap([scene.overlap for scene in scenes]),
         coverage=coverage_of(rest, len(protocol.classes)) if rest else None,
         confusion=np.sum([_confusion(table, protocol) for table in tables], axis=0),

@@ -97,7 +97,7 @@ def write_table(path: Path, table: Table) -> None:
 def map_table(path: Path) -> Table:
     """The scene, its columns as views of the mapped file: what is not read stays on disk."""
     try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        rows = np.lib.format.open_memmap(path, mode="r")
         names = set(rows.dtype.names or ())
         if "xyz" not in names or names - set(FIELDS):
             raise ValueError("its columns are not those of a scene")

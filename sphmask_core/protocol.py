@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sphmask_core.config import Config
-from sphmask_core.metrics import ScanResult
+from sphmask_core.metrics import Intersections, Precision, ScanResult, intersect, precision_of
 from sphmask_core.output import Instances
 from sphmask_core.prepared import Manifest
 from sphmask_core.scenes import OBJECT, Scene, every
@@ -54,6 +55,15 @@ class Protocol:
         """Predictions and ground truth, both in semantic classes, or in one class."""
         class_ids = np.array(self.semantic_ids, int)[found.class_ids] if self.classes else found.class_ids
         return ScanResult(found.masks, found.scores, class_ids, scene.semantic, scene.instance)
+
+    def table(self, scan: ScanResult) -> Intersections:
+        """What AP needs of a scan."""
+        return intersect(scan, self.shift, self.min_region)
+
+    def precision(self, tables: Sequence[Intersections], agnostic: bool = False) -> Precision:
+        """AP of each class; where the protocol has no classes, any prediction may be any object."""
+        one_class = agnostic or not self.classes
+        return precision_of(tables, len(self.classes) or 1, self.min_region, one_class)
 
 
 def protocol_of(dataset: str, manifest: Manifest | None, config: Config) -> Protocol:

@@ -24,7 +24,7 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
     """
     if rng.random() < config.crop_chance:
         scene = crop(scene, config.crop_margin, rng)
-    scene = drop_points(scene, config.point_drop, rng)
+    scene = limit(drop_points(scene, config.point_drop, rng), config.max_points, rng)
     xyz = scene.xyz @ random_axes(config, rng).T.astype(np.float32)
     for granularity, magnitude in config.elastic:
         if rng.random() < config.elastic_chance:
@@ -85,3 +85,12 @@ def crop(scene: Scene, margin: float, rng: Generator) -> Scene:
     low = objects.min(0) - rng.uniform(0, margin, 2)
     high = objects.max(0) + rng.uniform(0, margin, 2)
     return scene.take(((scene.xyz[:, :2] >= low) & (scene.xyz[:, :2] <= high)).all(1))
+
+
+def limit(scene: Scene, most: int, rng: Generator) -> Scene:
+    """At most that many points: those in a square window in x and y about a random one."""
+    if len(scene) <= most:
+        return scene
+    ground = scene.xyz[:, :2]
+    distance = np.abs(ground - ground[rng.integers(len(ground))]).max(1)
+    return scene.take(np.sort(np.argpartition(distance, most - 1)[:most]))

@@ -50,8 +50,12 @@ class Batch:
 def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:
     """Voxelize scenes into one batch."""
     points = [
-        Points(torch.from_numpy(s.xyz), torch.from_numpy(s.rgb), torch.from_numpy(s.superpoints))
-        for s in scenes
+        Points(
+            torch.from_numpy(scene.xyz),
+            torch.from_numpy(scene.rgb),
+            torch.from_numpy(scene.superpoints) if model.use_spp_pool else None,
+        )
+        for scene in scenes
     ]
     semantic, instance = (
         torch.from_numpy(np.concatenate([getattr(s, name) for s in scenes]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from sphmask_core.config import AugmentConfig
-from training.augment import augment, crop, elastic
+from training.augment import augment, crop, elastic, limit
 from training.scene import Scene, thin
 
 STILL = AugmentConfig(
@@ -105,3 +105,17 @@ def test_thinned_scene_has_one_point_a_cell():
     assert len(after) == len(cells)
     assert (after.semantic == before.semantic[after.superpoints]).all()
     assert after.xyz.mean(0) == pytest.approx(before.xyz.mean(0), abs=0.05)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 200), most=st.integers(1, 250))
+def test_limit_is_a_square_window(seed, n, most):
+    whole = scene(seed, n)
+    kept = limit(whole, most, np.random.default_rng(seed))
+    assert len(kept) == min(n, most) and np.array_equal(kept.superpoints, np.unique(kept.superpoints))
+    np.testing.assert_array_equal(kept.xyz, whole.xyz[kept.superpoints])
+    gone = np.setdiff1d(whole.superpoints, kept.superpoints)
+    if len(gone):
+        index = np.random.default_rng(seed).integers(n)
+        distance = np.abs(whole.xyz[:, :2] - whole.xyz[index, :2]).max(1)
+        assert distance[kept.superpoints].max() <= distance[gone].min()

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets that `python -m training.prepare` has prepared; scenes are read from their files when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import torch
+
+from sphmask_core import scenes
+from sphmask_core.config import Config, ConfigError
+from sphmask_core.frames import upright
+from training.scene import Scene
+
+
+def load_raw(config: Config, split: str) -> scenes.Split:
+    """The clouds of a split with their labels."""
+    found = scenes.open_split(config.train.dataset, config.train.root, split, config.train.area)
+    assert found.manifest is not None
+    if found.manifest.semantic_classes != config.semantic_classes:
+        raise ConfigError(f"{config.train.root}: was prepared for other classes than those of {config.name}")
+    return found
+
+
+def load_scenes(config: Config, split: str) -> Sequence[Scene]:
+    """Scenes of a split; of clouds that the backbone sees in parts each part is one."""
+    return PreparedScenes(load_raw(config, split), config)
+
+
+@dataclass(frozen=True)
+class PreparedScenes(Sequence[Scene]):
+    """Scenes as the model sees them, each read when it is asked for."""
+
+    split: scenes.Split
+    config: Config
+
+    @overload
+    def __getitem__(self, index: int) -> Scene: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Scene]: ...
+
+    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        number, part = divmod(index % len(self), self.config.inference.parts)
+        return prepare(self.split[number], self.config, part)
+
+    def __len__(self) -> int:
+        return len(self.split) * self.config.inference.parts
+
+
+def prepare(raw: scenes.Scene, config: Config, part: int) -> Scene:
+    """One of the interleaved parts of a cloud, in model units."""
+    points = torch.from_numpy(raw.cloud.xyz)
+    xyz = upright(points, config.up).apply(points) / config.unit
+    rows = slice(part, None, config.inference.parts)
+    rgb = np.full_like(raw.cloud.xyz, 127.5) if raw.cloud.rgb is None else raw.cloud.rgb
+    superpoints = np.zeros(len(xyz), np.int64) if raw.superpoints is None else raw.superpoints
+    return Scene(
+        xyz=np.ascontiguousarray(xyz.numpy()[rows]),
+        rgb=(rgb[rows] / 127.5 - 1).astype(np.float32),
+        superpoints=np.ascontiguousarray(superpoints[rows]),
+        semantic=np.ascontiguousarray(raw.semantic[rows]),
+        instance=np.ascontiguousarray(raw.instance[rows]),
+    )
