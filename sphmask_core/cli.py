@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from sphmask_core.bench import cloud_levels, measure, measure_machine, measurements, simulated_clouds
 from sphmask_core.cloud import CloudError, read_cloud
 from sphmask_core.config import Config
 from sphmask_core.convert import convert
 from sphmask_core.draw import draw_scenes
 from sphmask_core.evaluation import Gallery, evaluate, pool, segment_scenes
 from sphmask_core.files import replacing
+from sphmask_core.peers import compare_convolutions
 from sphmask_core.protocol import protocol_of
 from sphmask_core.report import as_json, class_table, scene_table
 from sphmask_core.results import summary, table, write_results
@@ -51,12 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sphmask", description="Object instances from point clouds.")
-    commands = parser.add_subparsers(required=True, metavar="segment | eval | convert | info")
+    commands = parser.add_subparsers(required=True, metavar="segment | eval | convert | bench | info")
     segment = commands.add_parser("segment", help="find the instances of point clouds")
     segment.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=".pcd, .ply, .npz, .npy, .bin")
     segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where results go")
     segment.add_argument("--png", action="store_true", help="write a picture of each result, too")
     _add_model(segment)
+    _add_min_score(segment)
     segment.set_defaults(run=_segment)
     evaluate = commands.add_parser("eval", help="score a model on labelled scenes")
     evaluate.add_argument("--dataset", choices=DATASETS, default=DATASETS[0])
@@ -68,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--picture", type=Path, metavar="FILE", help="draw six scenes beside their labels")
     _add_model(evaluate)
+    _add_min_score(evaluate)
     evaluate.set_defaults(run=_evaluate)
     importer = commands.add_parser("convert", help="turn a published checkpoint into weights of our own")
     importer.add_argument(
@@ -77,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".safetensors")
     importer.add_argument("--half", action="store_true", help="store matrices as float16, half the size")
     importer.set_defaults(run=_convert)
+    bench = commands.add_parser("bench", help="measure time and memory by stage")
+    bench.add_argument("clouds", nargs="*", type=Path, metavar="CLOUD", help="default: simulated frames")
+    bench.add_argument("--repeats", type=int, default=5, help="runs of each cloud (%(default)s)")
+    bench.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: %(default)s")
+    bench.add_argument("--peers", action="store_true", help="compare with plain torch and spconv, too")
+    _add_model(bench)
+    bench.set_defaults(run=_bench)
     info = commands.add_parser("info", help="say what a model is")
     info.add_argument("model", metavar="MODEL", help="a preset's name, or a path to weights")
     info.set_defaults(run=_info)
@@ -86,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="tabletop", help="a preset's name, or a path to weights")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def _add_min_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-score", type=float, metavar="S", help="drop instances below (default: the model's)"
     )
@@ -188,6 +202,21 @@ def _save_json(path: Path, values: dict[str, Any]) -> None:
 
 def _convert(options: argparse.Namespace) -> int:
     print(convert(options.checkpoint, options.config, options.output, options.half))
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    if options.repeats < 1 or options.threads < 1:
+        raise ValueError("--repeats and --threads must be at least 1")
+    torch.set_num_threads(options.threads)
+    clouds = [(path.name, read_cloud(path)) for path in options.clouds] or simulated_clouds()
+    segmenter = Segmenter.load(options.model, options.device)
+    print(f"{options.model} on {segmenter.device}, {options.threads} threads, {options.repeats} runs a cloud")
+    found = [measure(segmenter, name, cloud, options.repeats) for name, cloud in clouds]
+    print(measurements(found, measure_machine(segmenter.device)))
+    if options.peers:
+        levels = cloud_levels(segmenter, clouds[0][1])
+        print("\n".join(["", *compare_convolutions(levels, segmenter.config.model.channels)]))
     return 0
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from sphmask_core.voxels import Points, VoxelBatch, voxelize
 
 class Segmenter:
     """A model with everything around it; calls are independent of each other."""
+
+    timer: Callable[[torch.device], Timer] = Timer
+    """Makes the timer of a call."""
 
     def __init__(self, model: SphericalMask, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
@@ -56,7 +60,7 @@ class Segmenter:
         [0, 1]; None: mid-grey; superpoints (N,) integers; None: from the points. Raises ValueError on other
         shapes and on clouds too large to number.
         """
-        timer = Timer(self.device)
+        timer = self.timer(self.device)
         timer.start("input")
         xyz, rgb = _validate(xyz, rgb)
         points = torch.from_numpy(xyz).to(self.device)
