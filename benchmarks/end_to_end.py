@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From points to instances, by stage: real depth frames with a preset, or a room with the full-size model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.room import room
+from sphmask_core import Segmenter
+from sphmask_core.bench import measure, measure_machine, measurements
+from sphmask_core.cloud import Cloud, read_cloud
+from sphmask_core.config import load_config
+from sphmask_core.model import SphericalMask
+
+ROOM_POINTS = 150_000
+
+
+def frames(root: Path, count: int) -> list[tuple[str, Cloud]]:
+    """`count` of the folder's .pcd files, spread over all of them."""
+    paths = sorted(root.glob("*.pcd"))
+    if not paths:
+        raise SystemExit(f"{root}: holds no .pcd files")
+    chosen = np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)
+    return [(paths[i].name, read_cloud(paths[i])) for i in chosen]
+
+
+def room_cloud() -> Cloud:
+    """Points of the room's surfaces, drawn at random."""
+    xyz = room()
+    chosen = np.random.default_rng(0).choice(len(xyz), ROOM_POINTS, replace=False)
+    return Cloud(xyz[chosen], None, None, (1, ROOM_POINTS))
+
+
+def full_size(device: str) -> Segmenter:
+    """The ScanNetV2 model with random weights; every voxel counts as foreground, the most work there is."""
+    config = load_config("scannetv2")
+    inference = dataclasses.replace(config.inference, filter_bg_thresh=0.0)
+    torch.manual_seed(0)
+    return Segmenter(SphericalMask(dataclasses.replace(config, inference=inference)), device)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, help="folder of .pcd frames; default: the room")
+    parser.add_argument("--frames", type=int, default=9)
+    parser.add_argument("--model", default="tabletop", help="of the frames: a preset's name, or weights")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.root is None:
+        segmenter, clouds = full_size(options.device), [("room", room_cloud())]
+    else:
+        segmenter, clouds = (
+            Segmenter.load(options.model, options.device),
+            frames(options.root, options.frames),
+        )
+    found = [measure(segmenter, name, cloud, options.repeats) for name, cloud in clouds]
+    print(f"{segmenter.config.name} on {segmenter.device}, {options.threads} threads")
+    print(measurements(found, measure_machine(segmenter.device)))
+
+
+if __name__ == "__main__":
+    main()
