@@ -67,6 +67,7 @@ def save_weights(path: str | Path, model: SphericalMask, config: Config, half: b
     }
     with replacing(Path(path)) as partial:
         save_file(state, partial, metadata={"config": json.dumps(to_dict(config))})
+        partial.chmod(0o644)  # save_file lets nobody else read them
 
 
 def load_model(source: str | Path, config: str | Path | None = None) -> SphericalMask:
