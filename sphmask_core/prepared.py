@@ -98,15 +98,15 @@ def map_table(path: Path) -> Table:
     """The scene, its columns as views of the mapped file: what is not read stays on disk."""
     try:
         rows = np.lib.format.open_memmap(path, mode="r")
-        names = set(rows.dtype.names or ())
-        if "xyz" not in names or names - set(FIELDS):
+        names = rows.dtype.names or ()
+        if "xyz" not in names or set(names) - set(FIELDS):
             raise ValueError("its columns are not those of a scene")
     except FileNotFoundError:
         raise PreparedError(f"{path}: no such file; prepare the data set again") from None
     except (ValueError, OSError, EOFError) as error:
         reason = " ".join(str(error).split())[:100]
         raise PreparedError(f"{path}: no prepared scene ({reason}); prepare it again") from None
-    return Table(**{name: rows[name] for name in rows.dtype.names})
+    return Table(**{name: rows[name] for name in names})
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates, uniform_filter
+from scipy.ndimage import uniform_filter
 from scipy.spatial.transform import Rotation
 
 from sphmask_core.config import AugmentConfig
@@ -46,14 +47,16 @@ def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:
 
 def elastic(xyz: Array, granularity: float, magnitude: float, rng: Generator) -> Array:
     """Move points (N, 3) by smooth noise drawn on a grid of that spacing; all in one unit."""
-    low = xyz.min(0) - granularity
-    shape = np.ceil((xyz.max(0) - low) / granularity).astype(int) + 2
-    position = ((xyz - low) / granularity).T
-    moved = [
-        map_coordinates(smooth_noise(shape, rng), position, order=1, mode="nearest") * magnitude
-        for _ in range(3)
-    ]
-    return (xyz + np.stack(moved, axis=1)).astype(np.float32)
+    points = torch.from_numpy(np.ascontiguousarray(xyz, np.float32))
+    low, high = torch.aminmax(points, dim=0)
+    shape = np.ceil((high - low).numpy() / granularity).astype(int) + 3
+    noise = np.stack([smooth_noise(shape, rng) for _ in range(3)])
+    position = (points - low + granularity) / granularity
+    scaled = 2 * position / torch.from_numpy(shape - 1).float() - 1  # grid_sample's: -1 to 1, last axis first
+    moved = torch.nn.functional.grid_sample(
+        torch.from_numpy(noise)[None], scaled.flip(1)[None, None, None], align_corners=True
+    )
+    return (points + magnitude * moved[0, :, 0, 0].T).numpy()
 
 
 def smooth_noise(shape: NDArray, rng: Generator) -> Array:
@@ -67,12 +70,16 @@ def augment_colour(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
     if rng.random() < config.colour_drop:
         return np.zeros_like(rgb)
     gain, shift = rng.normal([[1], [0]], config.colour_jitter, (2, 3)).astype(np.float32)
-    noise = config.colour_noise * rng.standard_normal(rgb.shape, np.float32)
-    return np.clip(rgb * gain + shift + noise, -1, 1)
+    rgb = rgb * gain + shift
+    if config.colour_noise:
+        rgb += config.colour_noise * rng.standard_normal(rgb.shape, np.float32)
+    return np.clip(rgb, -1, 1, out=rgb)
 
 
 def drop_points(scene: Scene, most: float, rng: Generator) -> Scene:
     """Leave out a random share, up to `most`, of the points, never all."""
+    if not most:
+        return scene
     kept = rng.random(len(scene)) >= rng.uniform(0, most)
     return scene.take(kept) if kept.any() else scene
 

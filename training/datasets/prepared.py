@@ -57,14 +57,15 @@ class PreparedScenes(Sequence[Scene]):
 
 def prepare(raw: scenes.Scene, config: Config, part: int) -> Scene:
     """One of the interleaved parts of a cloud, in model units."""
-    points = torch.from_numpy(raw.cloud.xyz)
-    xyz = upright(points, config.up).apply(points) / config.unit
-    rows = slice(part, None, config.inference.parts)
-    rgb = np.full_like(raw.cloud.xyz, 127.5) if raw.cloud.rgb is None else raw.cloud.rgb
+    xyz, rows = raw.cloud.xyz, slice(part, None, config.inference.parts)
+    if config.train.dataset == "folder":  # the others are upright, about their mean
+        points = torch.from_numpy(xyz)
+        xyz = upright(points, config.up).apply(points).numpy()
+    rgb = np.full_like(xyz, 127.5) if raw.cloud.rgb is None else raw.cloud.rgb
     superpoints = np.zeros(len(xyz), np.int64) if raw.superpoints is None else raw.superpoints
     return Scene(
-        xyz=np.ascontiguousarray(xyz.numpy()[rows]),
-        rgb=(rgb[rows] / 127.5 - 1).astype(np.float32),
+        xyz=xyz[rows] / np.float32(config.unit),
+        rgb=rgb[rows] / np.float32(127.5) - 1,
         superpoints=np.ascontiguousarray(superpoints[rows]),
         semantic=np.ascontiguousarray(raw.semantic[rows]),
         instance=np.ascontiguousarray(raw.instance[rows]),
