@@ -7,80 +7,14 @@
 #include <cstring>
 #include <vector>
 
+#include "block.h"
+
 namespace {
 
-constexpr int64_t kTileRows = 128;  // output rows that stay in the cache while all kernel offsets pass
-constexpr int kRows = 6;            // rows of the register block: 6 x 2 vectors of accumulators
+constexpr int64_t kTileRows = 256;   // output rows that stay in the cache while all kernel offsets pass
 constexpr int64_t kBlockRows = 512;  // rows of the weight gradient that stay in the cache for all kernel offsets
+constexpr int64_t kCacheLine = 64;   // bytes
 constexpr int64_t kSlabRows = 8192;  // rows whose weight gradients are summed apart
-
-template <typename T>
-struct Block {
-  typedef T Vector __attribute__((vector_size(32), aligned(alignof(T))));
-  static constexpr int kLane = 32 / sizeof(T);
-  static constexpr int kWidth = 2 * kLane;  // output channels of the register block
-};
-
-template <typename T>
-inline typename Block<T>::Vector& vector_at(T* p) {
-  return *reinterpret_cast<typename Block<T>::Vector*>(p);
-}
-
-template <typename T>
-inline const typename Block<T>::Vector& vector_at(const T* p) {
-  return *reinterpret_cast<const typename Block<T>::Vector*>(p);
-}
-
-// out[m][0:width] += sum_i a[m][i] b[i][0:width] for R rows m; b is one panel.
-template <typename T, int R>
-void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out) {
-  using V = typename Block<T>::Vector;
-  V low[R], high[R];
-  for (int m = 0; m < R; ++m) {
-    low[m] = vector_at(out[m]);
-    high[m] = vector_at(out[m] + Block<T>::kLane);
-  }
-  for (int64_t i = 0; i < depth; ++i) {
-    const T* row = b + i * Block<T>::kWidth;
-    const V b_low = vector_at(row), b_high = vector_at(row + Block<T>::kLane);
-#pragma GCC unroll 6
-    for (int m = 0; m < R; ++m) {
-      low[m] += a[m][i] * b_low;
-      high[m] += a[m][i] * b_high;
-    }
-  }
-  for (int m = 0; m < R; ++m) {
-    vector_at(out[m]) = low[m];
-    vector_at(out[m] + Block<T>::kLane) = high[m];
-  }
-}
-
-template <typename T>
-void multiply_add_rows(int rows, const T* const* a, const T* b, int64_t depth, T* const* out) {
-  switch (rows) {
-    case 1: return multiply_add<T, 1>(a, b, depth, out);
-    case 2: return multiply_add<T, 2>(a, b, depth, out);
-    case 3: return multiply_add<T, 3>(a, b, depth, out);
-    case 4: return multiply_add<T, 4>(a, b, depth, out);
-    case 5: return multiply_add<T, 5>(a, b, depth, out);
-    default: return multiply_add<T, 6>(a, b, depth, out);
-  }
-}
-
-int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
-// (K, in, out) -> (K, panels, in, width): each panel of output channels contiguous, the last padded with zeros.
-template <typename T>
-std::vector<T> pack_panels(const T* weight, int64_t kernel, int64_t in, int64_t out) {
-  constexpr int64_t width = Block<T>::kWidth;
-  const int64_t panels = round_up(out, width) / width;
-  std::vector<T> packed(kernel * panels * in * width, T(0));
-  for (int64_t k = 0; k < kernel; ++k)
-    for (int64_t i = 0; i < in; ++i)
-      for (int64_t o = 0; o < out; ++o)
-        packed[((k * panels + o / width) * in + i) * width + o % width] = weight[(k * in + i) * out + o];
-  return packed;
-}
 
 // Rows of [first, last) that have a voxel at one kernel offset, and the input rows they read.
 struct Pairs {
@@ -107,24 +41,22 @@ void convolve(const T* x, const int32_t* index, const T* weight, T* out, int64_t
   {
     Pairs pairs(kTileRows);
     std::vector<T> tile(kTileRows * padded);
+    const T* source[kTileRows];
+    T* target[kTileRows];
 #pragma omp for schedule(dynamic, 1)
     for (int64_t first = 0; first < rows; first += kTileRows) {
       const int64_t last = std::min(rows, first + kTileRows);
       std::fill(tile.begin(), tile.end(), T(0));
       for (int64_t k = 0; k < kernel; ++k) {
         pairs.collect(index + k * rows, first, last);
+        for (int64_t p = 0; p < pairs.count; ++p) {
+          source[p] = x + pairs.input[p] * in;
+          target[p] = tile.data() + pairs.output[p] * padded;
+          for (int64_t i = 0; i < in; i += kCacheLine / sizeof(T)) __builtin_prefetch(source[p] + i);
+        }
         for (int64_t panel = 0; panel < panels; ++panel) {
           const T* w = packed.data() + (k * panels + panel) * in * width;
-          for (int64_t p = 0; p < pairs.count; p += kRows) {
-            const int group = static_cast<int>(std::min<int64_t>(kRows, pairs.count - p));
-            const T* source[kRows];
-            T* target[kRows];
-            for (int m = 0; m < group; ++m) {
-              source[m] = x + pairs.input[p + m] * in;
-              target[m] = tile.data() + pairs.output[p + m] * padded + panel * width;
-            }
-            multiply_add_rows(group, source, w, in, target);
-          }
+          multiply_add_rows(pairs.count, source, w, in, target, panel * width);
         }
       }
       for (int64_t v = first; v < last; ++v)
