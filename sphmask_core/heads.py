@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sphmask_core.backbone import backbone_norm
+from sphmask_core.migration import migrate_fused
 
 
 @dataclass
@@ -147,6 +148,9 @@ def migrate(
     matrix product of [p_s, m_s], only the three box terms are pairwise. With three layers there is one more,
     with ReLU, in between. The last layer's bias is not used, as published.
     """
+    query_sizes, sp_sizes = box_size(query_boxes), box_size(sp_boxes)
+    if parameters.device.type == "cpu" and not torch.is_grad_enabled():
+        return migrate_fused(parameters, query_xyz, query_sizes, sp_xyz, sp_sizes, features, num_layers)
     num_queries, mask_dim = len(query_xyz), features.shape[1]
     layers, biases = split_parameters(parameters, migration_layers(mask_dim, num_layers))
     position, box, mask = layers[0].split([3, 3, mask_dim], dim=1)
@@ -154,7 +158,7 @@ def migrate(
     table = torch.cat([-sp_xyz, features], dim=1)
     weights = torch.cat([position, mask], dim=1)
     hidden = torch.baddbmm(bias[:, None], table.expand(num_queries, -1, -1), weights)
-    size_gap = (box_size(query_boxes)[:, None] - box_size(sp_boxes)).abs()
+    size_gap = (query_sizes[:, None] - sp_sizes).abs()
     hidden = torch.baddbmm(hidden, size_gap, box).relu()
     for layer, bias in zip(layers[1:-1], biases[1:-1], strict=True):
         hidden = torch.baddbmm(bias[:, None], hidden, layer).relu()
