@@ -7,6 +7,7 @@ import miniatures
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from sphmask_core import cli, submission
 from sphmask_core.checkpoint import load_model, save_weights
@@ -201,3 +202,29 @@ def test_batches_without_superpoints(tmp_path):
     voxels = collate(dataset(config).load_scenes(config, "val")[:1], config.model).voxels
     assert voxels.features.shape[1] == 3
     assert torch.equal(voxels.superpoints, torch.arange(len(voxels.coords)))
+
+
+def test_own_clouds_with_one_yaml(tmp_path, capsys):
+    """A folder of labelled clouds and a configuration: prepared, trained on, evaluated."""
+    (tmp_path / "raw").mkdir()
+    for i in range(5):
+        scene = miniatures.room(i)
+        semantic = np.array([0, 1, 2, 2, 3, 3])[scene.item]
+        instance = np.where(semantic < 2, -1, scene.item)
+        np.savez(
+            tmp_path / f"raw/scan{i}.npz", xyz=scene.xyz, rgb=scene.rgb, label=semantic, instance=instance
+        )
+    preset = tmp_path / "own.yaml"
+    classes = {
+        "semantic_classes": ["floor", "wall", "chair", "thing"],
+        "instance_classes": ["chair", "thing"],
+    }
+    preset.write_text(yaml.safe_dump({**classes, "voxel_size": 0.04, "train": {"dataset": "folder"}}))
+    arguments = ["--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), "--config", str(preset)]
+    assert prepare.main(["folder", *arguments, "--jobs", "1"]) == 0
+    weights, log = trained(tmp_path, preset)
+    assert log["point_semantic"] > 0
+    status, metrics = evaluated(tmp_path, "folder", weights)
+    saved = json.loads(metrics.read_text())
+    assert status == 0 and [scene["scene"] for scene in saved["scenes"]] == ["scan4"]
+    assert sum(saved["confusion"]["chair"].values()) == sum(saved["confusion"]["thing"].values()) == 2
