@@ -12,6 +12,7 @@ SIDEWAYS = 0.5  # of its radius that a cloud lies beside the origin to be seen f
 DISTANCE = 2.5  # of the eye, in radii of the cloud
 FILL = 0.92  # of the picture that the cloud spans
 SMALLEST_IMAGE = 48  # rows from which an organised cloud counts as a camera's image
+MOST_POINTS = 1_000_000  # drawn of an unorganised cloud
 WIDEST_IMAGE = 3  # width over height up to which it does
 
 
@@ -43,8 +44,10 @@ def _sensor_view(cloud: Cloud, size: tuple[int, int]) -> np.ndarray:
 def _oblique(
     xyz: np.ndarray, up: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixel (M, 2: row, column), depth (M,) and point index (M,) of every valid point."""
+    """Pixel (M, 2: row, column), depth (M,) and point index (M,) of the valid points."""
     index = np.flatnonzero(np.isfinite(xyz[:, 2]))
+    if len(index) > MOST_POINTS:
+        index = np.random.default_rng(0).choice(index, MOST_POINTS, replace=False)
     low, high = np.percentile(xyz[index], [1, 99], axis=0)
     points = xyz[index] - (low + high) / 2
     radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
