@@ -78,6 +78,8 @@ class InferenceConfig:
     on (S3DIS: 4); training takes each part of a scene as a scene."""
     min_score: float = 0.0
     """Instances below this score are not returned."""
+    min_own: float = 0.0
+    """An instance with a smaller share of points that no better one has is a repeat and is not returned."""
     block_voxels: int = 500_000
     """Voxels that the network sees at once; larger clouds are segmented in overlapping blocks and merged."""
 

@@ -79,6 +79,7 @@ def to_instances(
     found = found[found.scores >= min_score]
     sizes = torch.bincount(segments, minlength=found.masks.shape[1] + 1)[:-1]
     found = found[found.masks.float() @ sizes.float() >= config.inference.npoint_thresh]
+    found = found[_apart(found.masks, sizes, config.inference.min_own)]
     masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no segment
     class_ids = found.class_ids.cpu().numpy().astype(np.int32)
     return Instances(
@@ -94,6 +95,17 @@ def to_instances(
         rotation=frame.rotation.cpu().numpy(),
         timings=timings,
     )
+
+
+def _apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
+    """Rows of masks (I, S), by falling score, that have a share `min_own` of their points to themselves."""
+    rows: list[int] = []
+    claimed = torch.zeros_like(sizes, dtype=torch.bool)
+    for row, mask in enumerate(masks):
+        if sizes[mask & ~claimed].sum() >= min_own * sizes[mask].sum():
+            rows.append(row)
+            claimed |= mask
+    return torch.tensor(rows, dtype=torch.int64, device=masks.device)
 
 
 def _best_label(masks: Tensor) -> Tensor:

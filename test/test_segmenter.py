@@ -72,6 +72,13 @@ def test_a_cloud_too_large_to_number_is_refused(segmenter):
         segmenter(xyz)
 
 
+def test_repeats_hidden_under_better_instances_are_dropped(segmenter, mosd):
+    cloud = read_cloud(mosd / "learn14.pcd")
+    found = segmenter(cloud.xyz, cloud.rgb)
+    shown = np.bincount(found.labels, minlength=len(found) + 1)[1:]
+    assert len(found) and (shown >= 0.5 * found.masks.sum(1)).all()
+
+
 @pytest.mark.parametrize(
     ("xyz", "rgb", "message"),
     [

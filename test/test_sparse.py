@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sparse convolutions against dense ones, the kernels against plain torch, gradients against finite differences."""
+"""Sparse convolutions against dense ones, kernels against plain torch, gradients by finite differences."""
 
 import pytest
 import torch
@@ -61,7 +61,11 @@ def test_submanifold_equals_dense(size, fill, channels, seed):
 
 
 @settings(max_examples=25, deadline=None)
-@given(size=st.tuples(*[st.integers(1, 7)] * 3), fill=st.sampled_from([0.05, 0.4, 1.0]), seed=st.integers(0, 1000))
+@given(
+    size=st.tuples(*[st.integers(1, 7)] * 3),
+    fill=st.sampled_from([0.05, 0.4, 1.0]),
+    seed=st.integers(0, 1000),
+)
 def test_down_and_up_equal_dense(size, fill, seed):
     coords = random_coords(size, fill, seed=seed)
     even = tuple(n + n % 2 for n in size)
@@ -91,9 +95,8 @@ def test_kernels_equal_plain_torch(channels, threads):
         ours = gather_convolve(x, weight, index)
         plain = gather_convolve_reference(x, weight, index)
         torch.testing.assert_close(ours, plain, atol=2e-4, rtol=1e-4)
-        for mine, reference in zip(
-            torch.autograd.grad(ours, (x, weight), grad), torch.autograd.grad(plain, (x, weight), grad), strict=True
-        ):
+        gradients = (torch.autograd.grad(out, (x, weight), grad) for out in (ours, plain))
+        for mine, reference in zip(*gradients, strict=True):
             torch.testing.assert_close(mine, reference, atol=1e-3, rtol=1e-4)
     finally:
         torch.set_num_threads(before)
