@@ -37,6 +37,7 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, i
     low[m] = vector_at(out[m] + at);
     high[m] = vector_at(out[m] + at + Block<T>::kLane);
   }
+#pragma GCC unroll 4
   for (int64_t i = 0; i < depth; ++i) {
     const T* row = b + i * Block<T>::kWidth;
     const V b_low = vector_at(row), b_high = vector_at(row + Block<T>::kLane);

@@ -11,9 +11,8 @@
 
 namespace {
 
-constexpr int64_t kTileRows = 256;   // output rows that stay in the cache while all kernel offsets pass
+constexpr int64_t kTileRows = 128;   // output rows that stay in the cache while all kernel offsets pass
 constexpr int64_t kBlockRows = 512;  // rows of the weight gradient that stay in the cache for all kernel offsets
-constexpr int64_t kCacheLine = 64;   // bytes
 constexpr int64_t kSlabRows = 8192;  // rows whose weight gradients are summed apart
 
 // Rows of [first, last) that have a voxel at one kernel offset, and the input rows they read.
@@ -52,7 +51,6 @@ void convolve(const T* x, const int32_t* index, const T* weight, T* out, int64_t
         for (int64_t p = 0; p < pairs.count; ++p) {
           source[p] = x + pairs.input[p] * in;
           target[p] = tile.data() + pairs.output[p] * padded;
-          for (int64_t i = 0; i < in; i += kCacheLine / sizeof(T)) __builtin_prefetch(source[p] + i);
         }
         for (int64_t panel = 0; panel < panels; ++panel) {
           const T* w = packed.data() + (k * panels + panel) * in * width;
