@@ -219,7 +219,7 @@ def _join(
     number, i = members[int(np.argmax(sizes))]
     found = parts[number].found[torch.tensor([i], device=xyz.device)]
     scores = [float(parts[number].found.scores[i]) for number, i in members]
-    found.scores = torch.full_like(found.scores, np.average(scores, weights=sizes))
+    found.scores = torch.full_like(found.scores, float(np.average(scores, weights=sizes)))
     if max(sizes) < WHOLE * len(rows):
         center, lengths = measure_rays(xyz[torch.from_numpy(rows).to(xyz.device)], rays)
         found = replace(found, centers=center[None], rays=lengths[None])

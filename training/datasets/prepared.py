@@ -64,8 +64,8 @@ def prepare(raw: scenes.Scene, config: Config, part: int) -> Scene:
     rgb = np.full_like(xyz, 127.5) if raw.cloud.rgb is None else raw.cloud.rgb
     superpoints = np.zeros(len(xyz), np.int64) if raw.superpoints is None else raw.superpoints
     return Scene(
-        xyz=xyz[rows] / np.float32(config.unit),
-        rgb=rgb[rows] / np.float32(127.5) - 1,
+        xyz=(xyz[rows] / config.unit).astype(np.float32),
+        rgb=(rgb[rows] / 127.5 - 1).astype(np.float32),
         superpoints=np.ascontiguousarray(superpoints[rows]),
         semantic=np.ascontiguousarray(raw.semantic[rows]),
         instance=np.ascontiguousarray(raw.instance[rows]),
