@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array, csr_array
 
 UNLABELLED = -100
 AP_IOUS = np.arange(0.5, 0.95, 0.05)  # the benchmark's own nine: 0.95 is not among them
@@ -26,7 +27,7 @@ class ScanResult:
     """Predictions on one scan and its ground truth."""
 
     masks: np.ndarray
-    """(I, N) bool"""
+    """(I, N) bool, or (I, S) over segments."""
     scores: np.ndarray
     """(I,)"""
     class_ids: np.ndarray
@@ -35,6 +36,8 @@ class ScanResult:
     """(N,) semantic label, -100 unlabelled"""
     instance: np.ndarray
     """(N,) instance number, negative: none"""
+    segments: np.ndarray | None = None
+    """(N,) the column of `masks` that each point has; None: each its own."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,16 @@ class Intersections:
         )
 
 
+@dataclass(frozen=True)
+class Matches:
+    """What became of a scan's predictions of one class: numbers in IOUS (n,) and scores (n,)."""
+
+    true: tuple[np.ndarray, np.ndarray]
+    false: tuple[np.ndarray, np.ndarray]
+    objects: int
+    """Objects that count."""
+
+
 def average_precision(
     scans: Iterable[ScanResult],
     classes: int,
@@ -155,67 +168,89 @@ def intersect(scan: ScanResult, shift: int, min_region: int) -> Intersections:
     """Intersections of a scan's predictions with at least `min_region` points and its objects."""
     class_of_point = np.where(scan.semantic == UNLABELLED, -1, scan.semantic.astype(np.int64) - shift)
     valid = (class_of_point >= 0) & (scan.instance >= 0)
-    keys = np.stack([class_of_point[valid], scan.instance[valid].astype(np.int64)])
-    objects, numbers = np.unique(keys, axis=1, return_inverse=True)
-    column = np.full(len(valid), objects.shape[1])  # the last column: no object
-    column[valid] = numbers.reshape(-1)
-    common = _joint(scan.masks, column, objects.shape[1] + 1)
+    span = int(scan.instance.max(initial=0)) + 1
+    keys, numbers = _numbered(class_of_point[valid] * span + scan.instance[valid])
+    column = np.full(len(valid), len(keys))  # the last column: no object
+    column[valid] = numbers
+    common = _joint(scan, column, len(keys) + 1)
     sizes = common.sum(1)
     kept = sizes >= min_region
     return Intersections(
         common[kept, :-1],
         common[kept, -1],
         sizes[kept],
-        np.bincount(column, minlength=objects.shape[1] + 1)[:-1],
-        objects[0],
+        np.bincount(column, minlength=len(keys) + 1)[:-1],
+        keys // span,
         np.asarray(scan.class_ids)[kept],
         np.asarray(scan.scores)[kept],
     )
 
 
-def _joint(masks: np.ndarray, column: np.ndarray, columns: int) -> np.ndarray:
-    """(I, columns) points of each mask (I, N) that have each value of `column` (N,)."""
-    rows, points = np.nonzero(masks)
-    counts = np.bincount(rows * columns + column[points], minlength=len(masks) * columns)
-    return counts.reshape(len(masks), columns)
+def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted unique values >= 0 and the place of each among them; without sorting, if they are small."""
+    if values.max(initial=0) > 4 * len(values):
+        return np.unique(values, return_inverse=True)
+    there = np.zeros(int(values.max(initial=-1)) + 1, bool)
+    there[values] = True
+    return np.flatnonzero(there), np.cumsum(there)[values] - 1
+
+
+def _joint(scan: ScanResult, column: np.ndarray, columns: int) -> np.ndarray:
+    """(I, columns) points of each mask that have each value of `column` (N,)."""
+    if scan.segments is not None:
+        ones, shape = np.ones(len(column), np.int64), (scan.masks.shape[1], columns)
+        table = coo_array((ones, (scan.segments, column)), shape).tocsr()
+        return (csr_array(scan.masks, dtype=np.int64) @ table).toarray()
+    rows, points = np.divmod(np.flatnonzero(scan.masks), max(len(column), 1))
+    counts = np.bincount(rows * columns + column[points], minlength=len(scan.masks) * columns)
+    return counts.reshape(len(scan.masks), columns)
 
 
 def _class_scores(tables: Sequence[Intersections], min_region: int) -> ClassScores:
     counted = [table.object_sizes >= min_region for table in tables]
     if not any(mask.any() for mask in counted):
         return ClassScores(*[float("nan")] * 6)
-    curves = [
-        _ap_and_recall([_match(t, c, iou) for t, c in zip(tables, counted, strict=True)]) for iou in IOUS
-    ]
+    matches = [_match(table, mask) for table, mask in zip(tables, counted, strict=True)]
+    curves = [_ap_and_recall(matches, number) for number in range(len(IOUS))]
     ap, recall = np.array(curves).T
     return ClassScores(ap[:-1].mean(), ap[0], ap[-1], recall[:-1].mean(), recall[0], recall[-1])
 
 
-def _match(table: Intersections, counted: np.ndarray, min_iou: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """True or false and score of every prediction that counts, and the number of objects missed."""
-    hits = table.iou > min_iou
-    taken = np.zeros(len(hits), bool)
-    true: list[float] = []
-    false: list[float] = []
-    for column in hits.T[counted]:
-        matched = np.flatnonzero(column & ~taken)
-        if len(matched) == 0:
+def _match(table: Intersections, counted: np.ndarray) -> Matches:
+    """Match the predictions of a scan to the objects that count, at all of IOUS."""
+    hits = table.iou > IOUS[:, None, None]
+    taken = np.zeros(hits.shape[:2], bool)
+    scores = np.broadcast_to(table.scores, taken.shape)
+    true, false = [], []
+    for column in np.flatnonzero(counted):
+        matched = hits[:, :, column] & ~taken
+        found = np.flatnonzero(matched.any(1))
+        if not len(found):
             continue
-        taken[matched[0]] = True
-        scores = np.sort(table.scores[matched])
-        true.append(scores[-1])
-        false.extend(scores[:-1])
+        taken[found, matched[found].argmax(1)] = True
+        best = np.where(matched[found], scores[found], -np.inf).argmax(1)
+        true.append((found, scores[found, best]))
+        matched[found, best] = False
+        false.append((np.nonzero(matched)[0], scores[matched]))
     ignored = table.void + table.common[:, ~counted].sum(1)
-    wrong = ~hits.any(1) & (ignored / table.sizes <= min_iou)
-    scores = np.concatenate([true, false, table.scores[wrong]])
-    return np.arange(len(scores)) < len(true), scores, int(counted.sum()) - len(true)
+    wrong = ~hits.any(2) & (ignored / table.sizes <= IOUS[:, None])
+    false.append((np.nonzero(wrong)[0], scores[wrong]))
+    return Matches(_gathered(true), _gathered(false), int(counted.sum()))
 
 
-def _ap_and_recall(matches: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> tuple[float, float]:
-    """Area under precision over recall by the benchmark's convolution, and the largest recall."""
-    true = np.concatenate([match[0] for match in matches])
-    scores = np.concatenate([match[1] for match in matches])
-    missed = sum(match[2] for match in matches)
+def _gathered(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers in IOUS and scores of all parts."""
+    thresholds, scores = zip(*parts, strict=True) if parts else ([np.zeros(0, int)], [np.zeros(0)])
+    return np.concatenate(thresholds), np.concatenate(scores)
+
+
+def _ap_and_recall(matches: Sequence[Matches], number: int) -> tuple[float, float]:
+    """Area under precision over recall, by the benchmark's convolution, and the largest recall, at an IoU."""
+    hits = [match.true[1][match.true[0] == number] for match in matches]
+    misses = [match.false[1][match.false[0] == number] for match in matches]
+    scores = np.concatenate([*hits, *misses])
+    true = np.arange(len(scores)) < sum(map(len, hits))
+    missed = sum(match.objects for match in matches) - int(true.sum())
     if len(scores) == 0:
         return 0.0, 0.0
     order = np.argsort(scores)
@@ -251,9 +286,10 @@ def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
 def _labelled(scan: ScanResult) -> ScanResult:
     """The scan's labelled points alone."""
     kept = scan.semantic != UNLABELLED
-    return replace(
-        scan, masks=scan.masks[:, kept], semantic=scan.semantic[kept], instance=scan.instance[kept]
-    )
+    labelled = replace(scan, semantic=scan.semantic[kept], instance=scan.instance[kept])
+    if scan.segments is None:
+        return replace(labelled, masks=scan.masks[:, kept])
+    return replace(labelled, segments=scan.segments[kept])
 
 
 def _disjoint(scan: ScanResult, min_score: float) -> ScanResult:

@@ -54,7 +54,8 @@ class Protocol:
     def scan(self, scene: Scene, found: Instances) -> ScanResult:
         """Predictions and ground truth, both in semantic classes, or in one class."""
         class_ids = np.array(self.semantic_ids, int)[found.class_ids] if self.classes else found.class_ids
-        return ScanResult(found.masks, found.scores, class_ids, scene.semantic, scene.instance)
+        masks, segments = found.segment_masks, found.segments
+        return ScanResult(masks, found.scores, class_ids, scene.semantic, scene.instance, segments)
 
     def table(self, scan: ScanResult) -> Intersections:
         """What AP needs of a scan."""

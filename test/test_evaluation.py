@@ -38,7 +38,8 @@ def found(scene, said):
     masks = [scene.instance == n for n, s in zip(numbers, said, strict=True) if s is not None]
     ids = np.array([s for s in said if s is not None], int)
     return SimpleNamespace(
-        masks=np.array(masks, bool).reshape(len(ids), len(scene.semantic)),
+        segment_masks=np.array(masks, bool).reshape(len(ids), len(scene.semantic)),
+        segments=np.arange(len(scene.semantic)),
         scores=np.linspace(0.9, 0.5, len(ids)),
         class_ids=ids,
         labels=np.zeros(len(scene.semantic), int),

@@ -120,3 +120,21 @@ def test_nothing_found_or_nothing_there(instance, mask, expected):
 def test_no_ground_truth_is_not_a_number():
     found = average_precision([scan_of([-1] * 5, [[1] * 5], [1.0])], 1, 1, min_region=1)
     assert np.isnan(found.mean.ap)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 8), st.integers(0, 5))
+def test_masks_over_segments_score_as_masks_over_points(seed, segments, count):
+    rng = np.random.default_rng(seed)
+    of_point = rng.integers(0, segments, 40)
+    masks = rng.random((count, segments)) < 0.5
+    semantic, instance = rng.integers(-1, 3, 40), rng.integers(-1, 4, 40)
+    semantic[semantic < 0] = -100
+    rest = rng.random(count), rng.integers(0, 2, count), semantic, instance
+    dense, sparse = ScanResult(masks[:, of_point], *rest), ScanResult(masks, *rest, of_point)
+    for score in (
+        lambda scan: average_precision([scan], 2, 1, min_region=2),
+        lambda scan: overlap(scan, 1, 0.3),
+        lambda scan: coverage([scan], 3),
+    ):
+        assert str(score(dense)) == str(score(sparse))
