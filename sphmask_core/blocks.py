@@ -101,7 +101,8 @@ def find_in_cloud(find: Find, voxels: VoxelBatch, config: Config, timer: Timer) 
     timer.start("merge")
     xy = voxels.coords[:, 1:3].cpu().numpy()
     tiles = make_tiles(xy, config.inference.block_voxels)
-    parts = [_segment_block(find, voxels, xy, tile) for tile in tiles]
+    counts = torch.bincount(voxels.point_to_voxel, minlength=len(xy))
+    parts = [_segment_block(find, voxels, counts, xy, tile) for tile in tiles]
     timer.start("merge")
     owner = np.empty(len(xy), np.int32)
     for number, tile in enumerate(tiles):
@@ -131,29 +132,33 @@ def _split(tile: Tile, xy: np.ndarray, budget: int) -> list[Tile]:
     return [part for half in tile.halves(axis, int(middle)) for part in _split(half, xy, budget)]
 
 
-def _segment_block(find: Find, voxels: VoxelBatch, xy: np.ndarray, tile: Tile) -> Part:
+def _segment_block(find: Find, voxels: VoxelBatch, counts: Tensor, xy: np.ndarray, tile: Tile) -> Part:
     """Instances of a tile and its margin, without what lies too near to the block's border."""
     rows = np.flatnonzero(tile.holds(xy, MARGIN))
-    block, shift = _take(voxels, torch.from_numpy(rows).to(voxels.coords.device))
+    block, shift = _take(voxels, counts, torch.from_numpy(rows).to(voxels.coords.device))
     found = find(block)
     found = replace(found, centers=found.centers + shift)
     superpoints = block.superpoints.cpu().numpy()
     ones, columns = np.ones(len(rows), bool), np.arange(len(rows), dtype=np.int32)
     members = csr_array((ones, (superpoints, columns)), shape=(found.masks.shape[1], len(rows)))
-    counts = tile.holds(xy[rows], TRUSTED)
-    return Part(tile, rows[counts], (csr_array(found.masks.cpu().numpy()) @ members)[:, counts], found)
+    trusted = tile.holds(xy[rows], TRUSTED)
+    return Part(tile, rows[trusted], (csr_array(found.masks.cpu().numpy()) @ members)[:, trusted], found)
 
 
-def _take(voxels: VoxelBatch, rows: Tensor) -> tuple[VoxelBatch, Tensor]:
-    """Some voxels as a cloud of their own, and what was subtracted so that x, y are about their mean."""
+def _take(voxels: VoxelBatch, counts: Tensor, rows: Tensor) -> tuple[VoxelBatch, Tensor]:
+    """Some voxels as a cloud of their own, and what was subtracted so that x, y are about its points' mean.
+
+    counts (V,): points of each voxel.
+    """
+    counts = counts[rows]
+    points = torch.repeat_interleave(counts)
     xyz = voxels.xyz[rows]
-    shift = xyz.mean(0) * xyz.new_tensor([1, 1, 0])
+    shift = (xyz * (counts / len(points))[:, None]).sum(0) * xyz.new_tensor([1, 1, 0])
     xyz = xyz - shift
     features = voxels.features[rows]
     if features.shape[1] > 3:
         features = torch.cat([features[:, :3], xyz], dim=1)
     unique, numbers = torch.unique(voxels.superpoints[rows], return_inverse=True)
-    points = torch.arange(len(rows), device=rows.device)
     offsets = torch.tensor([0, len(unique)], device=rows.device)
     return VoxelBatch(voxels.coords[rows], xyz, features, points, numbers, offsets), shift
 

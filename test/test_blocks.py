@@ -4,12 +4,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core import blocks
 from sphmask_core.blocks import MARGIN, TRUSTED, make_tiles
+from sphmask_core.cloud import read_cloud
 from sphmask_core.config import Config, InferenceConfig
 from sphmask_core.instances import Candidates
 from sphmask_core.segmenter import Segmenter
@@ -214,6 +216,21 @@ def test_the_segmenter_answers_a_large_cloud_in_blocks():
         np.testing.assert_allclose(box, [*xyz.min(0), *xyz.max(0)])
         assert len(xyz) == found.sizes[i] >= 40
         assert np.linalg.norm(center - xyz.mean(0)) < 0.5
+
+
+@pytest.mark.parametrize("index", [19, 34])
+def test_a_real_frame_in_blocks_has_the_objects_of_one_piece(mosd, index):
+    cloud = read_cloud(mosd / f"learn{index}.pcd")
+    segmenter = Segmenter.load("tabletop", "cpu")
+    segmenter.min_score = 0.5
+    whole = segmenter(cloud.xyz, cloud.rgb)
+    budget = replace(segmenter.config.inference, block_voxels=10000)
+    segmenter.model.config = replace(segmenter.config, inference=budget)
+    parts = segmenter(cloud.xyz, cloud.rgb)
+    assert "merge" in parts.timings and len(parts) == len(whole) > 1
+    for mask in whole.masks:
+        overlap = (parts.masks & mask).sum(1) / (parts.masks | mask).sum(1)
+        assert overlap.max() > 0.9
 
 
 def test_a_class_whose_semantic_mask_is_its_instance_stays_one():
