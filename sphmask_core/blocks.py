@@ -15,7 +15,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
@@ -69,16 +69,17 @@ class Part:
 
     tile: Tile
     rows: np.ndarray
-    """(n,) voxels where it counts, ascending."""
-    masks: csr_array
-    """(I, n) bool, over those voxels."""
+    """(n,) int32: the cloud's voxels where it counts, ascending."""
+    superpoints: np.ndarray
+    """(n,) superpoint of each of them, as the block numbers them."""
+    masks: np.ndarray
+    """(I, S) bool, over the block's superpoints."""
     found: Candidates
-    """The same instances, over the block's superpoints."""
+    """The same instances."""
 
     def mask(self, i: int) -> np.ndarray:
         """The cloud's voxels in instance i, ascending."""
-        columns = self.masks.indices[self.masks.indptr[i] : self.masks.indptr[i + 1]]
-        return np.sort(self.rows[columns])
+        return self.rows[self.masks[i, self.superpoints]]
 
 
 @dataclass
@@ -86,7 +87,7 @@ class Joined:
     """An instance of the whole cloud."""
 
     rows: np.ndarray
-    """(n,) its voxels, ascending."""
+    """(n,) int32: its voxels, ascending."""
     found: Candidates
     """One row: its score, class, centre and rays."""
 
@@ -138,11 +139,14 @@ def _segment_block(find: Find, voxels: VoxelBatch, counts: Tensor, xy: np.ndarra
     block, shift = _take(voxels, counts, torch.from_numpy(rows).to(voxels.coords.device))
     found = find(block)
     found = replace(found, centers=found.centers + shift)
-    superpoints = block.superpoints.cpu().numpy()
-    ones, columns = np.ones(len(rows), bool), np.arange(len(rows), dtype=np.int32)
-    members = csr_array((ones, (superpoints, columns)), shape=(found.masks.shape[1], len(rows)))
     trusted = tile.holds(xy[rows], TRUSTED)
-    return Part(tile, rows[trusted], (csr_array(found.masks.cpu().numpy()) @ members)[:, trusted], found)
+    return Part(
+        tile,
+        rows[trusted].astype(np.int32),
+        block.superpoints.cpu().numpy()[trusted],
+        found.masks.cpu().numpy(),
+        found,
+    )
 
 
 def _take(voxels: VoxelBatch, counts: Tensor, rows: Tensor) -> tuple[VoxelBatch, Tensor]:
@@ -188,10 +192,12 @@ def _groups(
 
 def _agreements(a: Part, b: Part, xy: np.ndarray) -> list[tuple[int, int]]:
     """Masks of two blocks that say the same where both count; each has one partner at most."""
-    common_a, common_b = b.tile.holds(xy[a.rows], TRUSTED), a.tile.holds(xy[b.rows], TRUSTED)
-    of_a, of_b = (part.masks[:, common].astype(np.float32) for part, common in ((a, common_a), (b, common_b)))
-    shared = (of_a @ of_b.T).toarray()
-    union = of_a.sum(1)[:, None] + of_b.sum(1) - shared
+    of_a = a.superpoints[b.tile.holds(xy[a.rows], TRUSTED)]  # of the voxels where both count
+    of_b = b.superpoints[a.tile.holds(xy[b.rows], TRUSTED)]
+    numbers, first, counts = np.unique(of_a, return_index=True, return_counts=True)
+    masks_a, masks_b = a.masks[:, numbers] * counts.astype(np.float32), b.masks[:, of_b[first]]
+    shared = masks_a @ masks_b.T.astype(np.float32)
+    union = masks_a.sum(1)[:, None] + masks_b @ counts.astype(np.float32) - shared
     same_class = (a.found.class_ids[:, None] == b.found.class_ids).cpu().numpy()
     iou = shared / np.maximum(union, 1) * same_class
     weight = np.where(iou >= AGREEMENT, iou * (a.found.scores[:, None] * b.found.scores).cpu().numpy(), -1)
@@ -220,7 +226,10 @@ def _join(
     rows, source = np.concatenate(masks), np.repeat(numbers, sizes)
     if not len(rows) or (len(members) == 1 and np.bincount(owner[rows]).argmax() != numbers[0]):
         return None
-    rows = np.unique(rows[(owner[rows] == source) | ~np.isin(owner[rows], numbers)])
+    if len(members) > 1:
+        inside = np.zeros(len(owner), bool)
+        inside[rows[(owner[rows] == source) | ~np.isin(owner[rows], numbers)]] = True
+        rows = np.flatnonzero(inside).astype(np.int32)
     number, i = members[int(np.argmax(sizes))]
     found = parts[number].found[torch.tensor([i], device=xyz.device)]
     scores = [float(parts[number].found.scores[i]) for number, i in members]
