@@ -224,12 +224,14 @@ def _join(
     masks = [parts[number].mask(i) for number, i in members]
     sizes = [len(mask) for mask in masks]
     rows, source = np.concatenate(masks), np.repeat(numbers, sizes)
-    if not len(rows) or (len(members) == 1 and np.bincount(owner[rows]).argmax() != numbers[0]):
-        return None
     if len(members) > 1:
         inside = np.zeros(len(owner), bool)
         inside[rows[(owner[rows] == source) | ~np.isin(owner[rows], numbers)]] = True
         rows = np.flatnonzero(inside).astype(np.int32)
+    elif len(rows) and np.bincount(owner[rows]).argmax() != numbers[0]:
+        return None
+    if not len(rows):
+        return None
     number, i = members[int(np.argmax(sizes))]
     found = parts[number].found[torch.tensor([i], device=xyz.device)]
     scores = [float(parts[number].found.scores[i]) for number, i in members]
