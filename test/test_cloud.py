@@ -81,6 +81,14 @@ def test_pcd(tmp_path, data, color, kind):
     assert_equal(read_cloud(tmp_path / "a.pcd"), cloud)
 
 
+def test_pcd_with_a_field_a_colour(tmp_path):
+    fields = "FIELDS x y z r g b\nSIZE 4 4 4 1 1 1\nTYPE F F F U U U\nWIDTH 2\nHEIGHT 1\nDATA ascii\n"
+    (tmp_path / "a.pcd").write_text(fields + "0 1 2 255 0 7\n3 4 nan 1 2 3\n")
+    cloud = read_cloud(tmp_path / "a.pcd")
+    np.testing.assert_array_equal(cloud.rgb, [[255, 0, 7], [1, 2, 3]])
+    np.testing.assert_array_equal(cloud.xyz, [[0, 1, 2], [np.nan] * 3])
+
+
 def test_lzf_repeats(tmp_path):
     """One literal byte repeated: the shortest, the longest and an overlapping reference back."""
     head = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 23\nHEIGHT 1\nDATA binary_compressed\n"
