@@ -49,6 +49,12 @@ class ModelConfig:
     voxel_scale: float = 50.0
     """Voxels per model unit; a unit is `voxel_size * voxel_scale` metres (1 m for 2 cm voxels)."""
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = min(value) if isinstance(value, tuple) else value
+            if not isinstance(value, bool) and not least > 0:
+                raise ConfigError(f"model.{name} must be more than 0, not {value}")
+
 
 @dataclass(frozen=True)
 class InferenceConfig:

@@ -142,6 +142,8 @@ def test_no_weights(tmp_path, capsys, name, content, says):
         (lambda config: config["model"].update(channels=8), "has shape (4, 3, 3, 3, 6)"),
         (lambda config: config["model"].update(num_blocks=3), "no weight backbone.unet.inner.down_norm"),
         (lambda config: config["model"].update(layers=3), "model.layers: unknown key"),
+        (lambda config: config["model"].update(channels=-4), "model.channels must be more than 0, not -4"),
+        (lambda config: config["model"].update(rays=[5, 0]), "model.rays must be more than 0, not (5, 0)"),
         (lambda config: config.update(voxel_size=-1), "voxel_size must be a positive number of metres"),
     ],
 )
