@@ -63,15 +63,17 @@ def dominant_plane(xyz: Tensor) -> Plane:
     return _towards_sensor(normal, offset)
 
 
-def upright(xyz: Tensor, up: Literal["z", "plane"]) -> Frame:
-    """The model frame of a cloud.
+def upright(
+    xyz: Tensor, up: Literal["z", "plane"], vertical: tuple[float, float, float] = (0.0, 0.0, 1.0)
+) -> Frame:
+    """The model frame of a cloud; its x is as near to the input's x as can be.
 
-    `z`: the input's axes about the mean. `plane`: z along the dominant plane's normal, zero on it; x as
-    near to the input's x as can be; x and y from the mean.
+    `z`: z along `vertical`, the input's unit vector up; the mean is its origin. `plane`: z along the dominant
+    plane's normal, zero on it; x and y from the mean.
     """
     mean = xyz.double().mean(0).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
     if up == "z":
-        return Frame(torch.eye(3), mean.float())
+        return Frame(_axes(torch.tensor(vertical, dtype=torch.float64)).float(), mean.float())
     plane = dominant_plane(xyz)
     z = plane.normal.double()
     origin = mean - (mean @ z + plane.offset) * z

@@ -52,13 +52,18 @@ class Segmenter:
         return self.model.config
 
     def __call__(
-        self, xyz: np.ndarray, rgb: np.ndarray | None = None, superpoints: np.ndarray | None = None
+        self,
+        xyz: np.ndarray,
+        rgb: np.ndarray | None = None,
+        superpoints: np.ndarray | None = None,
+        vertical: tuple[float, float, float] = (0.0, 0.0, 1.0),
     ) -> Instances:
         """Segment one cloud.
 
         xyz (N, 3) metres, points that are not finite belong to no instance; rgb (N, 3) uint8, or float in
-        [0, 1]; None: mid-grey; superpoints (N,) integers; None: from the points. Raises ValueError on other
-        shapes and on clouds too large to number.
+        [0, 1]; None: mid-grey; superpoints (N,) integers; None: from the points; vertical: the unit vector
+        up, for models with `up: z` (the others find it). Raises ValueError on other shapes and on clouds too
+        large to number.
         """
         timer = self.timer(self.device)
         timer.start("input")
@@ -71,7 +76,7 @@ class Segmenter:
             cloud.superpoints = torch.from_numpy(_validate_superpoints(superpoints, xyz)).to(self.device)[
                 rows
             ]
-        frame, found, numbers = self._segment(cloud, timer)
+        frame, found, numbers = self._segment(cloud, vertical, timer)
         timer.start("output")
         segments = torch.full((len(points),), found.masks.shape[1], device=self.device)
         segments[rows] = numbers
@@ -79,10 +84,12 @@ class Segmenter:
         timer.stop()
         return result
 
-    def _segment(self, cloud: Points, timer: Timer) -> tuple[Frame, Candidates, Tensor]:
+    def _segment(
+        self, cloud: Points, vertical: tuple[float, float, float], timer: Timer
+    ) -> tuple[Frame, Candidates, Tensor]:
         """The model frame, the instances over segments, and the segment (M,) of each finite point."""
         timer.start("frame")
-        frame = upright(cloud.xyz, self.config.up)
+        frame = upright(cloud.xyz, self.config.up, vertical)
         if not len(cloud.xyz):
             return (
                 frame,

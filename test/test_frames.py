@@ -58,6 +58,12 @@ def test_z_keeps_the_axes_and_centres():
     assert frame.origin.tolist() == [2.0, 2.0, 2.0]
 
 
+def test_the_vertical_of_a_level_camera_becomes_z():
+    frame = upright(torch.zeros(1, 3), "z", vertical=(0.0, -1.0, 0.0))  # x right, y down, z forward
+    axes = frame.apply(torch.eye(3)).tolist()
+    assert axes == [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
+
+
 @pytest.mark.parametrize("name", ["learn0", "learn22", "learn38"])
 def test_real_tables_lie_at_zero_with_the_sensor_above(mosd, name):
     scene = read_scene(mosd / f"{name}.pcd")
