@@ -1,163 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sensor_msgs/PointCloud2 to and from numpy arrays, whatever its layout and byte order."""
+"""Clouds and instances as messages of this ROS 2; what is in them stands in sphmask_core.messages."""
 
 from __future__ import annotations
 
 import array
-import dataclasses
-import math
-from collections.abc import Container
+from functools import partial
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Point
+from geometry_msgs.msg import Point, Quaternion
 from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
+from std_msgs.msg import ColorRGBA
+from visualization_msgs.msg import Marker, MarkerArray
 
-from sphmask_core.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
-from sphmask_core.draw import instance_colors
+from sphmask_core.messages import instances, markers, pointcloud2
+from sphmask_ros.msg import Instance, InstanceArray
 
-DATATYPES = {
-    PointField.INT8: "i1",
-    PointField.UINT8: "u1",
-    PointField.INT16: "i2",
-    PointField.UINT16: "u2",
-    PointField.INT32: "i4",
-    PointField.UINT32: "u4",
-    PointField.FLOAT32: "f4",
-    PointField.FLOAT64: "f8",
+CLASSES = {
+    "geometry_msgs/Point": Point,
+    "geometry_msgs/Quaternion": Quaternion,
+    "sensor_msgs/PointCloud2": PointCloud2,
+    "sensor_msgs/PointField": PointField,
+    "sphmask_ros/Instance": Instance,
+    "sphmask_ros/InstanceArray": InstanceArray,
+    "std_msgs/ColorRGBA": ColorRGBA,
+    "visualization_msgs/Marker": Marker,
+    "visualization_msgs/MarkerArray": MarkerArray,
 }
-COLOR_FIELDS = {"rgb", "rgba"}.union(*COLOR_NAMES)
 
 
-def read_points(msg: PointCloud2, names: Container[str]) -> np.ndarray:
-    """The fields in `names` as a structured array (height, width) over the message's own memory."""
-    dtype = _dtype(msg, names)
-    shape = (msg.height, msg.width)
-    row = msg.width * msg.point_step
-    row_step = msg.row_step if msg.height > 1 else row
-    if row_step < row:
-        raise CloudError(f"row_step {row_step} is less than {msg.width} points of {msg.point_step} bytes")
-    needed = (msg.height - 1) * row_step + row if msg.height else 0
-    if len(msg.data) < needed:
-        raise CloudError(f"{len(msg.data)} bytes of data; {msg.width} x {msg.height} points need {needed}")
-    if needed == 0:
-        return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, memoryview(msg.data), strides=(row_step, msg.point_step))
-
-
-def read_cloud_message(msg: PointCloud2) -> Cloud:
-    """Position and colour of every point of a message; points without a finite position are NaN."""
-    points = read_points(msg, COLOR_FIELDS | set("xyz")).reshape(-1)
-    missing = [axis for axis in "xyz" if axis not in points.dtype.names]
-    if missing:
-        names = ", ".join(field.name for field in msg.fields) or "none"
-        raise CloudError(f"has no field {', '.join(missing)}; its fields: {names}")
-    for axis in "xyz":
-        if points.dtype[axis].kind != "f":
-            raise CloudError(f"field {axis} is {points.dtype[axis].name}, not float32 or float64 metres")
-    xyz = np.empty((len(points), 3), np.float32)
-    with np.errstate(over="ignore"):
-        for column, axis in enumerate("xyz"):
-            xyz[:, column] = points[axis]
-    invalid = ~np.isfinite(xyz).all(1)
-    if invalid.all():
-        raise CloudError(f"none of its {len(points)} points has a finite position")
-    xyz[invalid] = np.nan
-    return Cloud(xyz, _colors(points), None, (msg.height, msg.width))
-
-
-def write_points(header: Header, points: np.ndarray) -> PointCloud2:
-    """A message of a structured array (height, width), packed as the array is."""
-    data = array.array("B")
-    data.frombytes(np.ascontiguousarray(points).reshape(-1).view(np.uint8).data if points.size else b"")
-    height, width = points.shape
-    return PointCloud2(
-        header=header,
-        height=height,
-        width=width,
-        fields=_fields(points.dtype),
-        is_bigendian=False,
-        point_step=points.dtype.itemsize,
-        row_step=points.dtype.itemsize * width,
-        data=data,
-        is_dense=all(np.isfinite(points[axis]).all() for axis in "xyz" if axis in points.dtype.names),
+def make(name: str, /, **fields: Any) -> Any:
+    """A message of that type; rclpy takes lists of numbers as array.array without looking at each."""
+    return CLASSES[name](
+        **{key: _array(value) if isinstance(value, np.ndarray) else value for key, value in fields.items()}
     )
 
 
-def cloud_points(cloud: Cloud, labels: np.ndarray | None = None) -> np.ndarray:
-    """Structured array (height, width): x, y, z, rgb as PCL and RViz read them, and `label` if given."""
-    columns = [(axis, "<f4") for axis in "xyz"]
-    columns += [("rgb", "<f4")] if cloud.rgb is not None else []
-    columns += [("label", "<u4")] if labels is not None else []
-    points = np.empty(len(cloud.xyz), columns)
-    for axis, column in zip("xyz", cloud.xyz.T, strict=True):
-        points[axis] = column
-    if cloud.rgb is not None:
-        points["rgb"] = pack_colors(cloud.rgb)
-    if labels is not None:
-        points["label"] = labels
-    return points.reshape(cloud.shape)
+def _array(values: np.ndarray) -> array.array:
+    numbers: array.array = array.array(values.dtype.char)
+    numbers.frombytes(np.ascontiguousarray(values).view(np.uint8).data)
+    return numbers
 
 
-def labelled_points(header: Header, cloud: Cloud, labels: np.ndarray) -> PointCloud2:
-    """A cloud, instances in their colours, with a field `label`: 0 = none, i + 1 = instance i."""
-    rgb = np.full((len(cloud.xyz), 3), 128, np.uint8) if cloud.rgb is None else cloud.rgb
-    colors = np.concatenate([np.zeros((1, 3), np.uint8), instance_colors(int(labels.max(initial=0)))])
-    painted = np.where(labels[:, None] > 0, colors[labels], rgb)
-    return write_points(header, cloud_points(dataclasses.replace(cloud, rgb=painted), labels))
-
-
-def read_labels(msg: PointCloud2) -> np.ndarray:
-    """(N,) field `label` of labelled points."""
-    return read_points(msg, {"label"})["label"].reshape(-1)
-
-
-def to_point(xyz: np.ndarray) -> Point:
-    """(3,) metres."""
-    return Point(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
-
-
-def pack_colors(rgb: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 to (N,) float32 whose bits are 0x00RRGGBB."""
-    red, green, blue = rgb.T.astype("<u4")
-    return (red << 16 | green << 8 | blue).view("<f4")
-
-
-def _dtype(msg: PointCloud2, wanted: Container[str]) -> np.dtype:
-    fields = [field for field in msg.fields if field.name in wanted]
-    formats = [_format(field, ">" if msg.is_bigendian else "<") for field in fields]
-    for field, column in zip(fields, formats, strict=True):
-        end = field.offset + column.itemsize
-        if end > msg.point_step:
-            raise CloudError(f"field {field.name} ends at byte {end}, beyond point_step {msg.point_step}")
-    names, offsets = [field.name for field in fields], [field.offset for field in fields]
-    try:
-        layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": msg.point_step}
-        return np.dtype(layout)
-    except ValueError as error:
-        raise CloudError(f"its fields make no point: {error}") from None
-
-
-def _format(field: PointField, order: str) -> np.dtype:
-    if field.datatype not in DATATYPES:
-        raise CloudError(f"field {field.name} has unknown datatype {field.datatype}; known: 1 to 8")
-    scalar = np.dtype(order + DATATYPES[field.datatype])
-    return scalar if field.count <= 1 else np.dtype((scalar, (field.count,)))
-
-
-def _colors(points: np.ndarray) -> np.ndarray | None:
-    columns = {name: points[name] for name in points.dtype.names or () if name in COLOR_FIELDS}
-    native = {name: column.astype(column.dtype.newbyteorder("=")) for name, column in columns.items()}
-    try:
-        return column_colors(native)
-    except ValueError as error:
-        raise CloudError(str(error)) from None
-
-
-def _fields(dtype: np.dtype) -> list[PointField]:
-    datatypes = {np.dtype(f"<{name}"): datatype for datatype, name in DATATYPES.items()}
-    return [
-        PointField(name=name, offset=offset, datatype=datatypes[column.base], count=math.prod(column.shape))
-        for name, (column, offset, *_) in (dtype.fields or {}).items()
-    ]
+write_points = partial(pointcloud2.write_points, make)
+labelled_points = partial(pointcloud2.labelled_points, make)
+instance_array = partial(instances.instance_array, make)
+InstanceMarkers = partial(markers.InstanceMarkers, make)

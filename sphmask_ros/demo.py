@@ -18,10 +18,11 @@ from std_msgs.msg import Header
 
 from sphmask_core.cloud import Cloud, CloudError, read_cloud
 from sphmask_core.draw import draw_result
+from sphmask_core.messages.instances import read_instances
+from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
 from sphmask_core.results import table
 from sphmask_core.simulate import simulate_cloud
-from sphmask_ros.conversions import cloud_points, read_labels, write_points
-from sphmask_ros.instance_messages import read_instances
+from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
 
 SIMULATED = 5

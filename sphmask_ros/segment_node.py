@@ -25,9 +25,8 @@ from visualization_msgs.msg import MarkerArray
 
 from sphmask_core import Instances, Segmenter
 from sphmask_core.cloud import Cloud
-from sphmask_ros.conversions import labelled_points, read_cloud_message
-from sphmask_ros.instance_messages import instance_array
-from sphmask_ros.markers import InstanceMarkers
+from sphmask_core.messages.pointcloud2 import read_cloud_message
+from sphmask_ros.conversions import InstanceMarkers, instance_array, labelled_points
 from sphmask_ros.msg import InstanceArray
 from sphmask_ros.parameters import Parameters
 from sphmask_ros.worker import NewestFirst

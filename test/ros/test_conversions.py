@@ -8,19 +8,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
+pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from sphmask_core.cloud import Cloud, CloudError
-from sphmask_ros.conversions import (
+from sphmask_core.messages.pointcloud2 import (
     DATATYPES,
     cloud_points,
-    labelled_points,
     read_cloud_message,
     read_labels,
     read_points,
-    write_points,
 )
+from sphmask_ros.conversions import labelled_points, write_points
 
 CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 8: "d"}
 HEADER = Header(frame_id="camera")

@@ -8,9 +8,9 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from sphmask_core import Instances
+from sphmask_core.messages.instances import read_instances
 from sphmask_core.spherical import polygon
-from sphmask_ros.instance_messages import instance_array, read_instances
-from sphmask_ros.markers import InstanceMarkers
+from sphmask_ros.conversions import InstanceMarkers, instance_array
 
 RAYS = (4, 6)
 HEADER = Header(frame_id="camera")

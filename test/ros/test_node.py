@@ -22,9 +22,10 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from sphmask_core.cloud import CloudError
+from sphmask_core.messages.instances import read_instances
+from sphmask_core.messages.pointcloud2 import cloud_points, read_cloud_message, read_labels
 from sphmask_core.simulate import simulate_cloud
-from sphmask_ros.conversions import cloud_points, read_cloud_message, read_labels, write_points
-from sphmask_ros.instance_messages import read_instances
+from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
 
 TIMEOUT = 30

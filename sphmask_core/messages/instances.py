@@ -3,36 +3,32 @@
 
 from __future__ import annotations
 
-import array
+from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Point, Quaternion
 from scipy.spatial.transform import Rotation
-from std_msgs.msg import Header
 
-from sphmask_core import Instances
-from sphmask_ros.conversions import to_point
-from sphmask_ros.msg import Instance, InstanceArray
+from sphmask_core.messages import Make
+from sphmask_core.output import Instances
 
 
-def instance_array(header: Header, found: Instances, rays: tuple[int, int]) -> InstanceArray:
+def instance_array(make: Make, header: Any, found: Instances, rays: tuple[int, int]) -> Any:
     """The message of one cloud's instances; `rays` are the polar and azimuth sectors of their rays."""
     points = [found.points(i).astype(np.uint32) for i in range(len(found))]
     starts = np.cumsum([0, *map(len, points)])
     x, y, z, w = Rotation.from_matrix(found.rotation.T).as_quat()
-    indices = array.array("I")
-    indices.frombytes(b"".join(part.tobytes() for part in points))
-    return InstanceArray(
+    return make(
+        "sphmask_ros/InstanceArray",
         header=header,
-        orientation=Quaternion(x=x, y=y, z=z, w=w),
+        orientation=make("geometry_msgs/Quaternion", x=float(x), y=float(y), z=float(z), w=float(w)),
         polar_sectors=rays[0],
         azimuth_sectors=rays[1],
-        instances=[_instance(found, i, int(starts[i]), len(part)) for i, part in enumerate(points)],
-        point_indices=indices,
+        instances=[_instance(make, found, i, int(starts[i]), len(part)) for i, part in enumerate(points)],
+        point_indices=np.concatenate([np.empty(0, np.uint32), *points]),
     )
 
 
-def read_instances(msg: InstanceArray, labels: np.ndarray) -> Instances:
+def read_instances(msg: Any, labels: np.ndarray) -> Instances:
     """The instances of a message; `labels` (N,) are those of the labelled points."""
     found = msg.instances
     indices = np.asarray(msg.point_indices, np.uint32)
@@ -58,20 +54,26 @@ def read_instances(msg: InstanceArray, labels: np.ndarray) -> Instances:
     )
 
 
-def _instance(found: Instances, index: int, first_point: int, point_count: int) -> Instance:
-    return Instance(
+def _instance(make: Make, found: Instances, index: int, first_point: int, point_count: int) -> Any:
+    return make(
+        "sphmask_ros/Instance",
         id=index + 1,
         class_id=int(found.class_ids[index]),
         class_name=found.class_names[index],
         score=float(found.scores[index]),
-        center=to_point(found.centers[index]),
-        box_min=to_point(found.boxes[index, :3]),
-        box_max=to_point(found.boxes[index, 3:]),
-        rays=array.array("f", found.rays[index].astype(np.float32).tobytes()),
+        center=_point(make, found.centers[index]),
+        box_min=_point(make, found.boxes[index, :3]),
+        box_max=_point(make, found.boxes[index, 3:]),
+        rays=found.rays[index].astype(np.float32),
         first_point=first_point,
         point_count=point_count,
     )
 
 
-def _xyz(point: Point) -> tuple[float, float, float]:
+def _point(make: Make, xyz: np.ndarray) -> Any:
+    """(3,) metres."""
+    return make("geometry_msgs/Point", x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
+
+
+def _xyz(point: Any) -> tuple[float, float, float]:
     return point.x, point.y, point.z

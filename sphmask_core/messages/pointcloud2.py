@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sensor_msgs/PointCloud2 to and from numpy arrays, whatever its layout and byte order."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Container
+from typing import Any
+
+import numpy as np
+
+from sphmask_core.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
+from sphmask_core.draw import instance_colors
+from sphmask_core.messages import Make
+
+DATATYPES = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
+"""numpy's name of PointField.INT8, UINT8, ..., FLOAT64."""
+COLOR_FIELDS = {"rgb", "rgba"}.union(*COLOR_NAMES)
+
+
+def read_points(msg: Any, names: Container[str]) -> np.ndarray:
+    """The fields in `names` as a structured array (height, width) over the message's own memory."""
+    dtype = _dtype(msg, names)
+    shape = (msg.height, msg.width)
+    row = msg.width * msg.point_step
+    row_step = msg.row_step if msg.height > 1 else row
+    if row_step < row:
+        raise CloudError(f"row_step {row_step} is less than {msg.width} points of {msg.point_step} bytes")
+    needed = (msg.height - 1) * row_step + row if msg.height else 0
+    if len(msg.data) < needed:
+        raise CloudError(f"{len(msg.data)} bytes of data; {msg.width} x {msg.height} points need {needed}")
+    if needed == 0:
+        return np.empty(shape, dtype)
+    return np.ndarray(shape, dtype, memoryview(msg.data), strides=(row_step, msg.point_step))
+
+
+def read_cloud_message(msg: Any) -> Cloud:
+    """Position and colour of every point of a message; points without a finite position are NaN."""
+    points = read_points(msg, COLOR_FIELDS | set("xyz")).reshape(-1)
+    missing = [axis for axis in "xyz" if axis not in points.dtype.names]
+    if missing:
+        names = ", ".join(field.name for field in msg.fields) or "none"
+        raise CloudError(f"has no field {', '.join(missing)}; its fields: {names}")
+    for axis in "xyz":
+        if points.dtype[axis].kind != "f":
+            raise CloudError(f"field {axis} is {points.dtype[axis].name}, not float32 or float64 metres")
+    xyz = np.empty((len(points), 3), np.float32)
+    with np.errstate(over="ignore"):
+        for column, axis in enumerate("xyz"):
+            xyz[:, column] = points[axis]
+    invalid = ~np.isfinite(xyz).all(1)
+    if invalid.all():
+        raise CloudError(f"none of its {len(points)} points has a finite position")
+    xyz[invalid] = np.nan
+    return Cloud(xyz, _colors(points), None, (msg.height, msg.width))
+
+
+def write_points(make: Make, header: Any, points: np.ndarray) -> Any:
+    """A message of a structured array (height, width), packed as the array is."""
+    height, width = points.shape
+    return make(
+        "sensor_msgs/PointCloud2",
+        header=header,
+        height=height,
+        width=width,
+        fields=_fields(make, points.dtype),
+        is_bigendian=False,
+        point_step=points.dtype.itemsize,
+        row_step=points.dtype.itemsize * width,
+        data=np.ascontiguousarray(points).reshape(-1).view(np.uint8),
+        is_dense=all(np.isfinite(points[axis]).all() for axis in "xyz" if axis in points.dtype.names),
+    )
+
+
+def cloud_points(cloud: Cloud, labels: np.ndarray | None = None) -> np.ndarray:
+    """Structured array (height, width): x, y, z, rgb as PCL and RViz read them, and `label` if given."""
+    columns = [(axis, "<f4") for axis in "xyz"]
+    columns += [("rgb", "<f4")] if cloud.rgb is not None else []
+    columns += [("label", "<u4")] if labels is not None else []
+    points = np.empty(len(cloud.xyz), columns)
+    for axis, column in zip("xyz", cloud.xyz.T, strict=True):
+        points[axis] = column
+    if cloud.rgb is not None:
+        points["rgb"] = pack_colors(cloud.rgb)
+    if labels is not None:
+        points["label"] = labels
+    return points.reshape(cloud.shape)
+
+
+def labelled_points(make: Make, header: Any, cloud: Cloud, labels: np.ndarray) -> Any:
+    """A cloud, instances in their colours, with a field `label`: 0 = none, i + 1 = instance i."""
+    rgb = np.full((len(cloud.xyz), 3), 128, np.uint8) if cloud.rgb is None else cloud.rgb
+    colors = np.concatenate([np.zeros((1, 3), np.uint8), instance_colors(int(labels.max(initial=0)))])
+    painted = np.where(labels[:, None] > 0, colors[labels], rgb)
+    return write_points(make, header, cloud_points(dataclasses.replace(cloud, rgb=painted), labels))
+
+
+def read_labels(msg: Any) -> np.ndarray:
+    """(N,) field `label` of labelled points."""
+    return read_points(msg, {"label"})["label"].reshape(-1)
+
+
+def pack_colors(rgb: np.ndarray) -> np.ndarray:
+    """(N, 3) uint8 to (N,) float32 whose bits are 0x00RRGGBB."""
+    red, green, blue = rgb.T.astype("<u4")
+    return (red << 16 | green << 8 | blue).view("<f4")
+
+
+def _dtype(msg: Any, wanted: Container[str]) -> np.dtype:
+    fields = [field for field in msg.fields if field.name in wanted]
+    formats = [_format(field, ">" if msg.is_bigendian else "<") for field in fields]
+    for field, column in zip(fields, formats, strict=True):
+        end = field.offset + column.itemsize
+        if end > msg.point_step:
+            raise CloudError(f"field {field.name} ends at byte {end}, beyond point_step {msg.point_step}")
+    names, offsets = [field.name for field in fields], [field.offset for field in fields]
+    try:
+        layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": msg.point_step}
+        return np.dtype(layout)
+    except ValueError as error:
+        raise CloudError(f"its fields make no point: {error}") from None
+
+
+def _format(field: Any, order: str) -> np.dtype:
+    if field.datatype not in DATATYPES:
+        raise CloudError(f"field {field.name} has unknown datatype {field.datatype}; known: 1 to 8")
+    scalar = np.dtype(order + DATATYPES[field.datatype])
+    return scalar if field.count <= 1 else np.dtype((scalar, (field.count,)))
+
+
+def _colors(points: np.ndarray) -> np.ndarray | None:
+    columns = {name: points[name] for name in points.dtype.names or () if name in COLOR_FIELDS}
+    native = {name: column.astype(column.dtype.newbyteorder("=")) for name, column in columns.items()}
+    try:
+        return column_colors(native)
+    except ValueError as error:
+        raise CloudError(str(error)) from None
+
+
+def _fields(make: Make, dtype: np.dtype) -> list[Any]:
+    datatypes = {np.dtype(f"<{name}"): datatype for datatype, name in DATATYPES.items()}
+    return [
+        make(
+            "sensor_msgs/PointField",
+            name=name,
+            offset=offset,
+            datatype=datatypes[column.base],
+            count=math.prod(column.shape),
+        )
+        for name, (column, offset, *_) in (dtype.fields or {}).items()
+    ]
