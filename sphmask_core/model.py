@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +58,9 @@ class Predictions:
 class SphericalMask(nn.Module):
     """Coarse-to-fine instance segmentation (Shin et al., CVPR 2024). All lengths are model units."""
 
+    has_foreground: Callable[[Tensor], Tensor | bool] = torch.any
+    """Whether the foreground (V,) bool gets queries; training asks all of its processes."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         model = config.model
@@ -82,7 +86,7 @@ class SphericalMask(nn.Module):
         pointwise = self.pointwise(features)
         superpoints = self.pool_superpoints(voxels, features, pointwise)
         foreground = self.find_foreground(voxels, pointwise)
-        if pointwise_only or not foreground.any():
+        if pointwise_only or not self.has_foreground(foreground):
             return Predictions(pointwise, superpoints, foreground, None)
         seeds, active = self.sample_seeds(voxels, features, pointwise, foreground)
         if self.training:
@@ -142,28 +146,29 @@ class SphericalMask(nn.Module):
             heads.rays(x),
             heads.center(x) + queries.xyz,
         ]
-        by_scene = [_by_scene(output, active) for output in outputs]
-        migration = [
-            migrate(
-                scene_parameters,
-                by_scene[0][b],
-                by_scene[3][b],
-                superpoints.xyz[superpoints.scene(b)],
-                superpoints.boxes[superpoints.scene(b)],
-                superpoints.mask_features[superpoints.scene(b)],
-                self.config.model.num_dyco_layer,
-            )
-            for b, scene_parameters in enumerate(_by_scene(parameters, active))
-        ]
+        by_scene = [_by_scene(output, active, rows.shape[1]) for output in outputs]
+        with torch.autocast(x.device.type, enabled=False):  # sums of coordinates need all digits
+            migration = [
+                migrate(
+                    scene_parameters.float(),
+                    by_scene[0][b],
+                    by_scene[3][b],
+                    superpoints.xyz[superpoints.scene(b)],
+                    superpoints.boxes[superpoints.scene(b)],
+                    superpoints.mask_features[superpoints.scene(b)].float(),
+                    self.config.model.num_dyco_layer,
+                )
+                for b, scene_parameters in enumerate(_by_scene(parameters, active, rows.shape[1]))
+            ]
         xyz, class_logits, confidence, boxes, rays, centers = by_scene
         return QueryPredictions(
             xyz, class_logits, confidence.squeeze(2), boxes, rays, centers, migration, active
         )
 
 
-def _by_scene(rows: Tensor, active: Tensor) -> Tensor:
+def _by_scene(rows: Tensor, active: Tensor, n: int) -> Tensor:
     """Rows of the active scenes (B' * n, F) -> (B, n, F), zeros for the others."""
-    rows = rows.view(int(active.sum()), -1, rows.shape[1])
+    rows = rows.view(int(active.sum()), n, rows.shape[1])
     if bool(active.all()):
         return rows
     return rows.new_zeros(len(active), *rows.shape[1:]).index_put((active.nonzero().squeeze(1),), rows)

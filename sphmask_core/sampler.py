@@ -56,19 +56,19 @@ def sample_rows(points: PointSet, n: int, pass_origin: bool = False) -> Tensor:
 
     n shrinks to the largest scene; a smaller scene repeats its first point.
     """
-    n = min(n, max(points.counts))
+    n = min(n, max(points.counts, default=0))
     scenes = points.xyz.split(points.counts)
-    rows = []
-    for start, xyz in zip(points.starts(), scenes, strict=True):
+    rows = points.superpoints.new_zeros(len(scenes), n)
+    for row, start, xyz in zip(rows, points.starts(), scenes, strict=True):
         skip = (xyz * xyz).sum(1) <= NEAR_ORIGIN if pass_origin else None
-        rows.append(farthest_points(xyz, n, skip=skip) + start)
-    return torch.stack(rows)
+        row[:] = farthest_points(xyz, n, skip=skip) + start
+    return rows
 
 
 def first_rows(points: PointSet, n: int) -> Tensor:
     """The first n points of each scene, all of the same size: (B, n) rows, fewer where there are fewer."""
-    n = min(n, points.counts[0])
-    return torch.stack([torch.arange(n, device=points.xyz.device) + start for start in points.starts()])
+    n = min(n, max(points.counts, default=0))
+    return points.superpoints.new_tensor(points.starts())[:, None] + torch.arange(n, device=points.xyz.device)
 
 
 def neighbour_rows(points: PointSet, queries: PointSet, radius: float, k: int) -> Tensor:
@@ -76,7 +76,8 @@ def neighbour_rows(points: PointSet, queries: PointSet, radius: float, k: int) -
     pairs = zip(
         points.starts(), points.xyz.split(points.counts), queries.xyz.split(queries.counts), strict=True
     )
-    return torch.cat([ball_query(xyz, centers, radius, k) + start for start, xyz, centers in pairs])
+    rows = [ball_query(xyz, centers, radius, k) + start for start, xyz, centers in pairs]
+    return torch.cat([points.superpoints.new_zeros(0, k), *rows])
 
 
 class LocalAggregator(nn.Module):

@@ -130,3 +130,13 @@ def test_numbers_follow_first_appearance(values):
 def test_neighbours_equal_plain_torch():
     coords = random_coords((20, 20, 20), 0.2, batch=3)
     assert torch.equal(find_neighbours(coords), _neighbours_reference(pack(coords)))
+
+
+def test_autocast_convolves_in_its_type():
+    level = build_levels(random_coords((5, 5, 5), 0.3), 1)[0]
+    conv, x = SubmanifoldConv(4, 6), torch.randn(len(level.coords), 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x, level)
+    out.float().sum().backward()
+    assert out.dtype == torch.bfloat16 and conv.weight.grad is not None
+    torch.testing.assert_close(out.float(), conv(x, level), rtol=0.05, atol=0.05)

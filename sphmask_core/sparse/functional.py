@@ -34,7 +34,10 @@ def gather_convolve(x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor
     in index[k, v]. The gradient with respect to x is a convolution over it. None says that `index` is a
     window on one set of voxels: v reads u at offset k exactly when u reads v at offset K - 1 - k.
     """
-    if x.device.type == "cpu" or _triton_takes(x):
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight = x.to(dtype), weight.to(dtype)
+    if (x.device.type == "cpu" and x.dtype in _native_convolve) or _triton_takes(x):
         return _GatherConvolve.apply(x, weight, index, transposed)  # type: ignore[no-any-return]
     return gather_convolve_reference(x, weight, index)
 
