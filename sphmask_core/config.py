@@ -166,6 +166,8 @@ class TrainConfig:
     """Area that validation holds out, where a data set comes in areas (S3DIS)."""
     simulated: int = 0
     """Simulated scenes, in the data sets that have them."""
+    mixed: int = 0
+    """Scenes that data set `tabletop` makes of the objects of several real ones."""
     real_repeats: int = 1
     """Times that an epoch of data set `tabletop` visits a real scene for once a simulated one."""
     epochs: int = 300

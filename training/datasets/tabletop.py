@@ -1,19 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real frames of tables beside simulated ones; validation is on real ones."""
+"""Real frames of tables, mixtures of them and simulated ones; validation is on real and mixed ones."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tqdm import tqdm
 
 from sphmask_core import scenes
 from sphmask_core.config import Config
 from training.datasets import mosd, synthetic
+from training.mixing import mixed_scenes
 from training.scene import Scene
+
+SEED = {"train": 1, "val": 2}
+VALIDATION_MIXTURES = 18
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
-    """The real clouds of a split."""
-    return mosd.load_raw(config, split)
+    """The real clouds of a split, and mixtures of them."""
+    return [*mosd.load_raw(config, split), *_mixed(config, split)]
 
 
 def load_scenes(config: Config, split: str) -> list[Scene]:
-    """Real and simulated scenes."""
-    return mosd.load_scenes(config, split) * config.train.real_repeats + synthetic.load_scenes(config, split)
+    """Real, mixed and simulated scenes."""
+    real = mosd.load_scenes(config, split) * config.train.real_repeats
+    mixed = tqdm(_mixed(config, split), desc=f"mixed {split} scenes", total=_mixtures(config, split))
+    return [*real, *(mosd.thinned(scene, config) for scene in mixed), *synthetic.load_scenes(config, split)]
+
+
+def _mixed(config: Config, split: str) -> Iterator[scenes.Scene]:
+    """Mixtures of the real frames of the split, never of the other's."""
+    return mixed_scenes(mosd.load_raw(config, split), _mixtures(config, split), SEED[split])
+
+
+def _mixtures(config: Config, split: str) -> int:
+    return config.train.mixed if split == "train" else VALIDATION_MIXTURES

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clutter made of real frames: objects of other frames put on the table of one, seen by its camera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sphmask_core.cloud import Cloud
+from sphmask_core.frames import upright
+from sphmask_core.scenes import TABLE, UNLABELLED, Scene
+
+Array = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+
+CELL = 0.01
+"""Metres, edge of the cells in which places on a table are counted."""
+CELLS = 256
+FOCAL = 525.0 / 640.0
+"""Of the Kinect, in image widths."""
+ATTEMPTS = 60
+TURN = np.radians(25)
+"""Farthest that objects move around the camera, so that the side they show stays the side it sees."""
+REACH = (-0.1, 0.3)
+"""Metres that objects move away from the camera."""
+NEARER = 0.85
+"""Least new distance from the camera, in old ones: nearer, the points no longer cover what is behind them."""
+SHADOW = 6
+"""Pixels, half the widest gap between an object and one that hides a part of it."""
+ON_TOP = 0.3
+"""Share of groups that are put on top of an object, where one is large enough."""
+CLOSE = 0.7
+"""Share of groups that are put as near to the others as they fit."""
+FLAT = 0.012
+"""Metres below its highest point that belong to an object's top."""
+HOLE_NEIGHBOURS = 5
+FRAMES = (2, 7)
+"""Fewest and most frames that make a mixed one."""
+
+
+@dataclass
+class View:
+    """A frame on its table: the camera stands above the origin, z is up from the table's surface."""
+
+    scene: Scene
+    xyz: Array
+    """(N, 3) metres, NaN where the camera saw nothing"""
+    rotation: Array
+    """(3, 3) p_camera = (p - camera) @ rotation"""
+    camera: Array
+    """(3,)"""
+
+    @classmethod
+    def of(cls, scene: Scene) -> View:
+        """The view of an organised frame."""
+        xyz = torch.from_numpy(scene.cloud.xyz)
+        frame = upright(xyz[xyz.isfinite().all(1)], "plane")
+        camera = frame.apply(torch.zeros(1, 3))[0].numpy()
+        foot = np.array([camera[0], camera[1], 0], np.float32)
+        return cls(scene, frame.apply(xyz).numpy() - foot, frame.rotation.numpy(), camera - foot)
+
+    def groups(self) -> list[NDArray[np.int64]]:
+        """Points of each group of objects that touch in the image: one may hide a part of another."""
+        seen = (self.scene.instance >= 0).reshape(self.scene.cloud.shape)
+        parts, _ = ndimage.label(ndimage.binary_dilation(seen, iterations=SHADOW))
+        points = np.flatnonzero(seen)
+        part_of = _joined(parts.reshape(-1)[points], self.scene.instance[points])
+        return [points[part_of == part] for part in np.unique(part_of)]
+
+
+def mixed_scenes(scenes: Sequence[Scene], count: int, seed: int) -> Iterator[Scene]:
+    """That many random mixtures of organised frames, each repeatable by seed and place."""
+    views = [View.of(scene) for scene in scenes]
+    for place in range(count):
+        rng = np.random.default_rng((seed, place))
+        base, *donors = rng.permutation(len(views))[: rng.integers(*FRAMES, endpoint=True)]
+        mixed = mix(views[base], [views[donor] for donor in donors], rng)
+        yield replace(mixed, name=f"mixed{place}")
+
+
+def mix(base: View, donors: Sequence[View], rng: Generator) -> Scene:
+    """The base frame with the objects of the donors among its own, what they hide left out.
+
+    Instances keep their labels; those of the donors follow on the base's.
+    """
+    view = replace(base)
+    for donor in donors:
+        for group in donor.groups():
+            moved = place(view, donor.xyz[group], rng)
+            if moved is not None:
+                insert(view, moved, donor.scene, group)
+    return view.scene
+
+
+def place(view: View, group: Array, rng: Generator) -> Array | None:
+    """The group (M, 3) moved to a free place of the table, or onto an object; None where there is none."""
+    if rng.random() < ON_TOP:
+        lifted = _on_top(view, group, rng)
+        if lifted is not None and _distance(view, lifted) > NEARER * _distance(view, group):
+            return lifted
+    taken = footprint(view.xyz[view.scene.instance >= 0])
+    table = ndimage.binary_closing(footprint(view.xyz[view.scene.semantic == TABLE]) | taken, iterations=8)
+    table = ndimage.binary_fill_holes(table)
+    gap = ndimage.distance_transform_edt(~taken)
+    shape = group[np.unique(cells(group) @ [CELLS, 1], return_index=True)[1]]
+    free = []
+    for _ in range(ATTEMPTS):
+        turn, reach = rng.uniform(-TURN, TURN), rng.uniform(*REACH)
+        cell = tuple(cells(_around(shape, turn, reach)).T)
+        if table[cell].all() and not taken[cell].any():
+            free.append((gap[cell].min(), turn, reach))
+    if not free:
+        return None
+    _, turn, reach = min(free) if rng.random() < CLOSE else free[0]
+    return _around(group, turn, reach)
+
+
+def insert(view: View, moved: Array, donor: Scene, group: NDArray[np.int64]) -> None:
+    """Put points (M, 3) of a donor into a view: the camera keeps the nearest point of each pixel."""
+    scene, (height, width) = view.scene, view.scene.cloud.shape
+    seen = (moved - view.camera) @ view.rotation
+    focal, middle = FOCAL * width, np.array([width, height]) / 2 - 0.5
+    pixels = np.round(seen[:, :2] / seen[:, 2:] * focal + middle).astype(int)
+    inside = ((pixels >= 0) & (pixels < [width, height])).all(1)
+    order = np.flatnonzero(inside)[np.argsort(-seen[inside, 2], kind="stable")]  # the nearest comes last
+    target = pixels[order, 1] * width + pixels[order, 0]
+    before = np.nan_to_num(scene.cloud.xyz[target, 2], nan=np.inf)
+    order, target = order[seen[order, 2] < before], target[seen[order, 2] < before]
+    source = group[order]
+    hidden = _holes(target, (height, width))
+    first = max(int(scene.instance.max()) + 1, 0)
+    view.scene = Scene(
+        scene.name,
+        Cloud(
+            _put(scene.cloud.xyz, target, seen[order], hidden, np.nan),
+            _colours(scene.cloud, donor.cloud, target, source),
+            None,
+            (height, width),
+        ),
+        _put(scene.semantic, target, donor.semantic[source], hidden, UNLABELLED),
+        _put(scene.instance, target, donor.instance[source] + first, hidden, UNLABELLED),
+    )
+    view.xyz = _put(view.xyz, target, moved[order], hidden, np.nan)
+
+
+def cells(xyz: Array) -> NDArray[np.int64]:
+    """(M, 2) cells of a map of the table, the camera in the middle of its side, of points (M, 3)."""
+    index = np.floor(xyz[:, :2] / CELL + np.array([CELLS // 2, 0])).astype(int)
+    return np.clip(index, 0, CELLS - 1)
+
+
+def footprint(xyz: Array) -> Mask:
+    """(CELLS, CELLS) where points (M, 3) are, seen from above."""
+    taken = np.zeros((CELLS, CELLS), bool)
+    taken[tuple(cells(xyz[np.isfinite(xyz).all(1)]).T)] = True
+    return taken
+
+
+def _joined(part_of: NDArray, instance: NDArray) -> NDArray:
+    """Parts (M,) with those that hold points of one instance made one."""
+    for number in np.unique(instance):
+        mine = np.unique(part_of[instance == number])
+        part_of = np.where(np.isin(part_of, mine), mine[0], part_of)
+    return part_of
+
+
+def _around(group: Array, turn: float, reach: float) -> Array:
+    """The group moved around the camera by an angle and away from it by a length."""
+    cos, sin = np.cos(turn), np.sin(turn)
+    turned = group @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], group.dtype)
+    away = turned[:, :2].mean(0)
+    return turned + np.append(away / np.linalg.norm(away) * reach, 0).astype(group.dtype)
+
+
+def _distance(view: View, group: Array) -> float:
+    return float(np.median(np.linalg.norm(group - view.camera, axis=1)))
+
+
+def _on_top(view: View, group: Array, rng: Generator) -> Array | None:
+    """The group lifted onto the flat top of one of the view's objects, None where it is too large for all."""
+    for number in rng.permutation(np.unique(view.scene.instance[view.scene.instance >= 0])):
+        points = view.xyz[view.scene.instance == number]
+        height = np.quantile(points[:, 2], 0.98)
+        surface = points[points[:, 2] > height - FLAT]
+        area = ndimage.binary_closing(footprint(surface))
+        centre = np.median(surface, axis=0)
+        moved = group + np.append(centre[:2] - group[:, :2].mean(0), height).astype(group.dtype)
+        above = footprint(view.xyz[(view.scene.instance >= 0) & (view.xyz[:, 2] > height + FLAT)])
+        cell = tuple(cells(moved).T)
+        if area[cell].mean() > 0.9 and not above[cell].any():
+            return moved
+    return None
+
+
+def _holes(target: NDArray, shape: tuple[int, int]) -> NDArray:
+    """Pixels between those that were just written, which would show what is behind."""
+    written = np.zeros(shape, np.uint8)
+    written.reshape(-1)[target] = 1
+    neighbours = ndimage.convolve(written, np.ones((3, 3), np.uint8), mode="constant")
+    return np.flatnonzero((neighbours >= HOLE_NEIGHBOURS) & (written == 0))
+
+
+def _put(old: NDArray, target: NDArray, new: NDArray, hidden: NDArray, nothing: float) -> NDArray:
+    changed = old.copy()
+    changed[target] = new
+    changed[hidden] = nothing
+    return changed
+
+
+def _colours(base: Cloud, donor: Cloud, target: NDArray, source: NDArray) -> NDArray | None:
+    if base.rgb is None or donor.rgb is None:
+        return None
+    rgb = base.rgb.copy()
+    rgb[target] = donor.rgb[source]
+    return rgb
