@@ -13,6 +13,7 @@ from sphmask_core.model import Predictions
 from sphmask_core.spherical import sectors
 from sphmask_core.voxels import VoxelBatch
 from training.boxes import box_iou
+from training.distributed import total, world_size
 from training.matching import Match, match, matching_cost
 from training.targets import IGNORE, InstanceTargets, Targets
 
@@ -30,7 +31,7 @@ NO_INSTANCE_WEIGHT = 0.1
 AUXILIARY_WEIGHT, AUXILIARY_REPEATS = 2.0, 4
 """The auxiliary matching lets this many queries answer for the same instance."""
 MIN_FOREGROUND = 100
-"""With this many foreground voxels in the batch, or fewer, the queries have no loss."""
+"""With this many foreground voxels in the batch, or fewer, there are no queries."""
 
 Terms = dict[str, Tensor]
 
@@ -54,7 +55,7 @@ class Criterion:
         """Terms of the point-wise heads, over the V voxels at xyz (V, 3)."""
         terms = {"semantic": semantic_loss(predicted.semantic_logits, targets.semantic, self.class_weights)}
         inside = targets.instance != IGNORE
-        count = inside.sum().clamp(min=1)
+        count = total(inside.sum()).clamp(min=1)
         owner, xyz = targets.instance[inside], xyz[inside]
         corners, boxes = predicted.corner_offsets[inside], targets.boxes[owner]
         iou, giou = box_iou(corners + xyz.repeat(1, 2), boxes)
@@ -67,19 +68,22 @@ class Criterion:
         return {f"point_{name}": self.config.train.pointwise_weight * term for name, term in terms.items()}
 
     def queries(self, predictions: Predictions, queries: QueryPredictions, targets: Targets) -> Terms:
-        """Terms of the matched queries, averaged over the scenes of the batch."""
-        zero = queries.class_logits.sum() * 0
+        """Terms of the matched queries, averaged over the scenes of the batch.
+
+        Every output has a gradient, if only zero: going back through batch norm takes all processes.
+        """
+        outputs = [*queries.migration, queries.class_logits, queries.confidence]
+        outputs += [queries.boxes, queries.rays, queries.centers]
+        zero = torch.stack([output.sum() for output in outputs]).sum() * 0
         names = [*QUERY_WEIGHTS, *(f"aux_{name}" for name in QUERY_WEIGHTS)]
         terms = dict.fromkeys(names, zero)
-        if int(predictions.foreground.sum()) <= MIN_FOREGROUND:
-            return terms
         offsets = predictions.superpoints.offsets.tolist()
         for b, scene in enumerate(targets.scenes):
             if not len(scene) or not queries.active[b]:
                 continue
             xyz = predictions.superpoints.xyz[offsets[b] : offsets[b + 1]]
             for name, term in self.scene(queries, b, xyz, scene).items():
-                terms[name] = terms[name] + term / len(targets.scenes)
+                terms[name] = terms[name] + term / (len(targets.scenes) * world_size())
         return terms
 
     def scene(self, queries: QueryPredictions, b: int, xyz: Tensor, scene: InstanceTargets) -> Terms:
@@ -122,11 +126,16 @@ def matched_terms(
     }
 
 
+def enough_foreground(foreground: Tensor) -> bool:
+    """Whether the foreground voxels (V,) bool of the batch, those of all processes, are worth queries."""
+    return int(total(foreground.sum())) > MIN_FOREGROUND
+
+
 def semantic_loss(logits: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
     """Cross-entropy of logits (V, K) against labels (V,), IGNORE left out; 0 when all are."""
     weights = class_weights.to(logits)
-    total = F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
-    return total / weights[labels[labels != IGNORE]].sum().clamp(min=1e-6)
+    loss = F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
+    return loss / total(weights[labels[labels != IGNORE]].sum()).clamp(min=1e-6)
 
 
 def class_loss(logits: Tensor, queries: Tensor, class_ids: Tensor) -> Tensor:
