@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulated camera: rays hit what they should, frames are labelled, organised and repeatable."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.raycast import Box, Revolved
-from sphmask_core.simulate import FOCAL, kinect_depth, random_camera, render, simulate_cloud, table_scene
+from sphmask_core.simulate import NEAREST, labelled, random_camera, simulate_cloud
+from sphmask_core.simulation.camera import FOCAL, kinect_depth, render
+from sphmask_core.simulation.objects import mug, open_box
+from sphmask_core.simulation.piles import STEP, Item, Pile
+from sphmask_core.simulation.shapes import BOTTOM, Box, Revolved, Solid
+from sphmask_core.simulation.tables import table_scene
 
 SHAPES = [
     Box(0.1, 0.2, 0.15),
@@ -18,12 +24,32 @@ SHAPES = [
 
 
 def contains(shape, points):
-    """Whether points (..., 3) are inside a closed shape."""
+    """Whether points (..., 3) are inside a shape; of a hollow one, in its bottom."""
     x, y, z = np.moveaxis(points, -1, 0)
     within = (z > 0) & (z < shape.height)
     if isinstance(shape, Box):
         return within & (abs(x) < shape.width / 2) & (abs(y) < shape.depth / 2)
-    return within & (x**2 + y**2 < shape.squared_radius(z))
+    return within & (x**2 + y**2 < shape.squared_radius(z)) & (~np.array(shape.hollow) | (z < BOTTOM))
+
+
+def scene(seed):
+    """A table and its objects, and the level direction that they are seen along."""
+    rng = np.random.default_rng(seed)
+    away = np.array([np.cos(seed), np.sin(seed)])
+    return rng, table_scene(rng, away), away
+
+
+def inner_points(solid, rng, count=300):
+    """Points (count, 3) in the world within a solid, 1 mm under its surface."""
+    low, high = solid.shape.hull.min(0), solid.shape.hull.max(0)
+    points = rng.uniform(low, high, (count, 3))
+    points = np.concatenate([points, solid.shape.surface])
+    middle = [0, 0, solid.shape.height / 2]
+    deep = points - 0.001 * np.sign(points - middle)
+    return (
+        deep[contains(solid.shape, points) | (np.arange(len(points)) >= count)] @ solid.rotation.T
+        + solid.position
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["box", "cylinder", "cone", "ball"])
@@ -36,7 +62,7 @@ def test_first_hit(shape, seed):
     origin = np.array([0, 0, 0.1]) - direction / np.linalg.norm(direction) * 0.5
     rays = rng.uniform((-0.1, -0.1, -0.02), (0.1, 0.1, 0.18), (40, 3)) - origin
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    t = shape.hit(origin, rays)
+    t = shape.hit(origin, rays.T)
     steps = np.arange(0, 1, 0.001)
     inside = contains(shape, origin + steps[:, None, None] * rays)
     entered = np.where(inside.any(0), steps[inside.argmax(0)], np.inf)
@@ -48,7 +74,7 @@ def test_first_hit(shape, seed):
 
 def test_hollow_shows_its_inside():
     bowl = Revolved.bowl(0.1, 0.06)
-    down = np.array([[0.0, 0.0, -1.0]])
+    down = np.array([[0.0], [0.0], [-1.0]])
     assert bowl.hit(np.array([0, 0, 1.0]), down) == pytest.approx(1 - 0.004)
     wall = bowl.hit(np.array([0.09, 0, 1.0]), down)
     assert bowl.squared_radius(1 - wall[0]) == pytest.approx(0.09**2)
@@ -77,30 +103,120 @@ def test_frame(seed):
     assert 0.1 < z.min() < z.max() < 3
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_objects_do_not_sink_into_the_table(seed):
-    solids = table_scene(np.random.default_rng(seed))
-    assert len(solids) > 1
-    assert all(solid.hull[:, 2].min() > -1e-9 for solid in solids[1:])
+@pytest.mark.parametrize("seed", range(12))
+def test_no_object_in_another(seed):
+    """No point 1 mm under the surface of a solid is in a solid of another object."""
+    rng, items, _ = scene(seed)
+    for i, item in enumerate(items):
+        points = np.concatenate([inner_points(part, rng) for part in item.parts])
+        for other in items[:i] + items[i + 1 :]:
+            for part in other.parts:
+                assert not contains(part.shape, (points - part.position) @ part.rotation).any()
+
+
+def test_objects_rest_on_something():
+    """All stand on the table or on each other, and scenes are from a few objects to very many."""
+    counts = []
+    for seed in range(40):
+        _, items, _ = scene(seed)
+        counts.append(len(items) - 1)
+        lows = np.array([item.extents[0, :, -1].min() for item in items])
+        assert lows[1:].min() > -1e-6
+    assert min(counts) <= 4 and max(counts) >= 15
+
+
+def cube(x, size=0.1):
+    solid = Solid(Box(size, size, size), np.eye(3), np.zeros(3), np.zeros((2, 3)))
+    return Item.of([solid], np.array([0, 0, size / 2]), size**3).moved(x, 0)
+
+
+def ground():
+    return Item.of(
+        [Solid(Box(1, 1, 0.03), np.eye(3), np.array([0, 0, -0.03]), np.zeros((2, 3)))], np.zeros(3), 1
+    )
+
+
+def test_drop_needs_the_centre_of_mass_carried():
+    pile = Pile(ground())
+    assert pile.drop(cube(0.4)) and not pile.drop(cube(0.46)) and not pile.drop(cube(0.51))
+    assert pile.drop(cube(0.38)) and pile.items[-1].centre[2] == pytest.approx(0.15)
+    assert len(pile.items) == 3
+
+
+def test_a_weight_may_not_tip_what_carries_it():
+    pile = Pile(ground())
+    assert pile.drop(cube(0)) and pile.drop(cube(0.03)) and not pile.drop(cube(0.07))
+
+
+def test_bridge():
+    """A plank over a gap, which alone on either side would fall."""
+    pile = Pile(ground())
+    plank = Item.of(
+        [Solid(Box(0.4, 0.05, 0.01), np.eye(3), np.zeros(3), np.zeros((2, 3)))], np.zeros(3), 1e-4
+    )
+    assert pile.drop(cube(-0.15)) and not pile.drop(plank)
+    assert pile.drop(cube(0.15)) and pile.drop(plank)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 7, 40])
+def test_slide_touches(turn):
+    """A box turned by steps is slid until its corner or its face is at the other's face."""
+    pile = Pile(ground())
+    pile.drop(cube(0))
+    angle = turn * STEP
+    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    way = pile.slide(cube(0).turned(rotation), 1, np.array([1.0, 0, 0]))
+    assert way == pytest.approx(0.05 * (1 + abs(np.cos(angle)) + abs(np.sin(angle))))
+
+
+def test_light_passes_a_mugs_handle():
+    """From the axis outwards level rays meet the wall, nothing, the handle, nothing."""
+    forward = np.array([[0.0], [1.0], [0.0]])
+    for seed in range(20):
+        parts = mug(np.random.default_rng(seed)).parts
+        middle = parts[0].surface[:, 2].mean()
+        x = np.linspace(0, 0.12, 200)
+        blocked = [
+            any(np.isfinite(part.hit(np.array([at, -1.0, middle]), forward)) for part in parts) for at in x
+        ]
+        assert "".join(key for key, _ in groupby("".join(str(int(b)) for b in blocked))) == "1010"
+
+
+def test_open_box_holds_things():
+    pile = Pile(ground())
+    assert pile.drop(open_box(np.random.default_rng(0)))
+    assert pile.drop(cube(0, 0.04)) and pile.items[-1].centre[2] < 0.03
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_camera_keeps_its_distance(seed):
+    rng, items, away = scene(seed)
+    camera = random_camera(rng, items, away, 32, 24)
+    depths = [camera.depths(part.surface).min() for item in items[1:] for part in item.parts]
+    assert min(depths) > NEAREST - 1e-6
 
 
 def test_depth_error_grows_with_the_square_of_the_depth():
-    rng = np.random.default_rng(0)
-    camera = random_camera(rng, 64, 48)
-    normals = np.broadcast_to([0.0, 0.0, -1.0], (48, 64, 3))
+    rng, items, away = scene(0)
+    camera = random_camera(rng, items, away, 64, 48)
     errors = []
     for depth in (0.7, 1.4):
-        found = kinect_depth(rng, np.full((48, 64), depth), normals, camera)
+        found = kinect_depth(rng, np.full((48, 64), depth), np.ones((48, 64)), camera)
         errors.append(np.nanstd(found - depth))
     assert errors[0] < 0.002 and 3 < errors[1] / errors[0] < 5.5
 
 
 def test_render_keeps_the_nearest():
     """The depth of every pixel is the smallest over the solids."""
-    rng = np.random.default_rng(1)
-    solids, camera = table_scene(rng), random_camera(rng, 64, 48)
+    rng, items, away = scene(1)
+    solids, camera = labelled(items), random_camera(rng, items, away, 64, 48)
     image = render(solids, camera)
-    rays = (camera.directions() @ camera.rotation.T).reshape(-1, 3)
-    nearest = np.min([solid.hit(camera.position, rays)[0] for solid in solids], axis=0)
-    np.testing.assert_array_equal(image.depth.reshape(-1), nearest)
+    rays = np.tensordot(camera.rotation, camera.directions, 1).reshape(3, -1)
+    each = np.array([solid.hit(camera.position, rays) for _, solid in solids])
+    nearest = each.min(0)
     np.testing.assert_array_equal(image.labels > 0, np.isfinite(image.depth))
+    close = np.isclose(image.depth.reshape(-1), nearest, atol=1e-4)
+    assert close.mean() > 0.999  # but for rays that graze
+    labels = np.array([label for label, _ in solids])[each.argmin(0)]
+    seen = np.isfinite(nearest)
+    assert (labels == image.labels.reshape(-1))[seen & close].mean() > 0.999

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A depth camera: what it sees of solids, and the errors of a Kinect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sphmask_core.simulation.shapes import Solid
+
+FOCAL = 525.0 / 640.0  # of the Kinect, in image widths
+DISPARITY = 43.5  # pixels * metres: the Kinect's 580 pixel infrared focal length times its 7.5 cm baseline
+DISPARITY_STEP = 1 / 8
+DISPARITY_NOISE = 0.06
+EDGE_STEP = 0.02  # metres between neighbours that make an edge of depth
+SPECKLE = 0.003
+GRAZING = 0.12
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera; its optical frame is x right, y down, z forward."""
+
+    width: int
+    height: int
+    rotation: np.ndarray
+    """(3, 3), columns: the optical axes in the world"""
+    position: np.ndarray
+    """(3,) in the world"""
+
+    @property
+    def focal(self) -> float:
+        return FOCAL * self.width
+
+    @cached_property
+    def directions(self) -> np.ndarray:
+        """(3, height, width) float32 rays in the optical frame, z = 1."""
+        u = (np.arange(self.width) + 0.5 - self.width / 2) / self.focal
+        v = (np.arange(self.height) + 0.5 - self.height / 2) / self.focal
+        return np.stack([*np.meshgrid(u, v), np.ones((self.height, self.width))]).astype(np.float32)
+
+    def depths(self, points: np.ndarray) -> np.ndarray:
+        """(K,) metres along the optical axis of points (K, 3) in the world."""
+        return (points - self.position) @ self.rotation[:, 2]
+
+    def window(self, hull: np.ndarray) -> tuple[slice, slice]:
+        """Rows and columns of the image that a convex hull (K, 3) can touch."""
+        points = (hull - self.position) @ self.rotation
+        scaled = points[:, :2] / np.maximum(points[:, 2:], 1e-3) * self.focal
+        centre = np.array([self.width / 2, self.height / 2])
+        low = np.clip(np.floor(scaled.min(0) + centre), 0, centre * 2).astype(int)
+        high = np.clip(np.ceil(scaled.max(0) + centre), 0, centre * 2).astype(int)
+        return slice(low[1], high[1]), slice(low[0], high[0])
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the camera sees before the sensor's noise; label 0 and infinite depth: nothing."""
+
+    depth: np.ndarray
+    """(height, width) float32, metres along the optical axis"""
+    rgb: np.ndarray
+    """(height, width, 3) float32 in [0, 1]"""
+    labels: np.ndarray
+    """(height, width) int64"""
+
+
+def render(solids: Sequence[tuple[int, Solid]], camera: Camera) -> Image:
+    """Cast one ray a pixel at solids, each with its label."""
+    depth = np.full((camera.height, camera.width), np.inf, np.float32)
+    rgb = np.zeros((camera.height, camera.width, 3), np.float32)
+    labels = np.zeros(depth.shape, np.int64)
+    rays = np.tensordot(camera.rotation.astype(np.float32), camera.directions, 1)
+    origin = camera.position.astype(np.float32)
+    for label, solid in solids:
+        window = camera.window(solid.hull)
+        seen = rays[:, window[0], window[1]]
+        t = solid.hit(camera.position, seen.reshape(3, -1)).reshape(seen.shape[1:])
+        nearer = t < depth[window]
+        depth[window][nearer] = t[nearer]
+        rgb[window][nearer] = solid.paint(origin[:, None] + t[nearer] * seen[:, nearer])
+        labels[window][nearer] = label
+    return Image(depth, rgb, labels)
+
+
+def normals(depth: np.ndarray, camera: Camera) -> np.ndarray:
+    """(3, height, width) normals towards the camera in its frame, of any length, from the depth's slopes.
+
+    For the surface z (x, y, 1) with rays (x, y, 1): (f dz/du, f dz/dv, -z - f x dz/du - f y dz/dv).
+    """
+    filled = np.where(np.isfinite(depth), depth, 0)
+    down, across = (camera.focal * slope for slope in np.gradient(filled))
+    x, y, _ = camera.directions
+    return np.stack([across, down, -filled - x * across - y * down]).astype(np.float32)
+
+
+def kinect_depth(
+    rng: np.random.Generator, depth: np.ndarray, facing: np.ndarray, camera: Camera
+) -> np.ndarray:
+    """Depth (height, width) as structured light measures it, NaN where it cannot.
+
+    Disparity is noisy and comes in steps of 1/8 pixel, so that the error grows with the square of the depth.
+    Nothing is seen where the projector's light does not reach, at edges of depth, at grazing angles (small
+    cosines `facing` (height, width) between normal and ray).
+    """
+    disparity = DISPARITY / depth  # zero where there is nothing
+    measured = disparity + DISPARITY_NOISE * rng.standard_normal(depth.shape, np.float32)
+    measured = np.round(measured / DISPARITY_STEP) * DISPARITY_STEP
+    lost = ~np.isfinite(depth) | ~_lit_by_projector(disparity, camera)
+    chance = rng.random(depth.shape, np.float32)
+    lost |= chance < np.where(_edges(depth), 0.5, SPECKLE)
+    lost |= facing < GRAZING
+    with np.errstate(divide="ignore"):
+        return np.where(lost, np.nan, DISPARITY / measured)
+
+
+def _lit_by_projector(disparity: np.ndarray, camera: Camera) -> np.ndarray:
+    """Whether nothing nearer in the same row stands between a pixel and the projector beside the camera."""
+    scale = camera.width / 640
+    column = np.arange(camera.width) + disparity * scale
+    rows = np.arange(camera.height)[:, None] * (4 * camera.width)
+    target = np.rint(column).astype(np.int64) + rows
+    nearest = np.zeros(4 * camera.width * camera.height, disparity.dtype)
+    np.maximum.at(nearest, target.reshape(-1), disparity.reshape(-1))
+    return np.asarray(disparity >= nearest[target] - 1.5 / scale)
+
+
+def _edges(depth: np.ndarray) -> np.ndarray:
+    """Pixels beside a step of depth."""
+    edges = np.zeros(depth.shape, bool)
+    filled = np.minimum(depth, 1e3)
+    across = np.abs(np.diff(filled, axis=1)) > EDGE_STEP
+    down = np.abs(np.diff(filled, axis=0)) > EDGE_STEP
+    edges[:, 1:] |= across
+    edges[:, :-1] |= across
+    edges[1:] |= down
+    edges[:-1] |= down
+    return edges

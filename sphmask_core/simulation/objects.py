@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Things of a household, at random within the sizes they have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sphmask_core.simulation.piles import Item
+from sphmask_core.simulation.shapes import Box, Revolved, Shape, Solid
+
+CARDBOARD = 0.004
+HANDLE = 0.009
+ARCH = 5
+"""Pieces of a mug's handle."""
+LYING = 0.25
+UPSIDE_DOWN = 0.3
+
+Random = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Brand:
+    """A carton of one product: all its boxes have one size and look alike."""
+
+    size: np.ndarray
+    """(3,) metres, ascending"""
+    colors: np.ndarray
+    stripes: np.ndarray
+
+    def box(self, rng: Random) -> Item:
+        """Standing on its smallest side, its middle one, or flat."""
+        up = rng.choice(3, p=[0.4, 0.2, 0.4])
+        width, depth = rng.permutation(np.delete(self.size, up))
+        shape = Box(width, depth, self.size[up])
+        return _item([Solid(shape, np.eye(3), np.zeros(3), self.colors, self.stripes)])
+
+
+def random_brand(rng: Random) -> Brand:
+    """A grocery carton, a cube, a book, or something small."""
+    kind = rng.choice(4, p=[0.5, 0.2, 0.15, 0.15])
+    low, high = [
+        ([0.035, 0.08, 0.13], [0.1, 0.17, 0.28]),
+        ([0.06, 0.07, 0.08], [0.15, 0.18, 0.22]),
+        ([0.008, 0.1, 0.15], [0.035, 0.2, 0.27]),
+        ([0.02, 0.03, 0.05], [0.05, 0.08, 0.12]),
+    ][kind]
+    return Brand(np.sort(rng.uniform(low, high)), random_colors(rng), random_stripes(rng))
+
+
+def random_colors(rng: Random) -> np.ndarray:
+    """(2, 3): one colour, and a second that is near to it more often than not."""
+    first = rng.uniform(0.05, 0.95, 3)
+    second = rng.uniform(0.05, 0.95, 3)
+    return np.stack([first, first + (second - first) * rng.choice([0.0, 0.15, 1.0], p=[0.4, 0.3, 0.3])])
+
+
+def random_stripes(rng: Random) -> np.ndarray:
+    return rng.normal(size=3) * rng.uniform(5, 40)
+
+
+def can(rng: Random) -> Item:
+    """A can, a flat tin, or a tube; also lying on its side."""
+    kind = rng.choice(3, p=[0.45, 0.25, 0.3])
+    low, high = [
+        ([0.028, 0.06], [0.05, 0.16]),
+        ([0.06, 0.035], [0.12, 0.09]),
+        ([0.025, 0.18], [0.042, 0.27]),
+    ][kind]
+    radius, height = rng.uniform(low, high)
+    return _laid(rng, _striped(rng, [Revolved.cone(radius, radius, height)]))
+
+
+def bottle(rng: Random) -> Item:
+    """Body, shoulder and neck; also lying."""
+    radius, neck = rng.uniform(0.025, 0.045), rng.uniform(0.01, 0.016)
+    heights = rng.uniform([0.09, 0.02, 0.03], [0.19, 0.06, 0.07])
+    parts = [
+        Revolved.cone(radius, radius, heights[0]),
+        Revolved.cone(radius, neck, heights[1]),
+        Revolved.cone(neck, neck, heights[2]),
+    ]
+    return _laid(rng, _striped(rng, parts, np.cumsum([0, *heights[:2]])))
+
+
+def cup(rng: Random) -> Item:
+    radius, height = rng.uniform([0.03, 0.06], [0.05, 0.13])
+    return _turned_over(
+        rng, _striped(rng, [Revolved.cone(radius * rng.uniform(0.6, 0.95), radius, height, True)])
+    )
+
+
+def bowl(rng: Random) -> Item:
+    rim = rng.uniform(0.055, 0.13)
+    return _turned_over(rng, _striped(rng, [Revolved.bowl(rim, rim * rng.uniform(0.45, 0.9))]))
+
+
+def mug(rng: Random) -> Item:
+    """A cup with a handle that one can look through."""
+    radius, height = rng.uniform([0.033, 0.075], [0.05, 0.12])
+    body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
+    colors = random_colors(rng)
+    angles = np.linspace(0, np.pi, ARCH + 1)
+    z = height / 2 + height * rng.uniform(0.25, 0.35) * np.cos(angles)
+    x = body.radius(z) + rng.uniform(0.02, 0.035) * np.sin(angles)
+    arch = [_bar(x[k : k + 2], z[k : k + 2], colors) for k in range(ARCH)]
+    return _turned_over(rng, _item([_solid(body, colors), *arch]))
+
+
+def pot(rng: Random) -> Item:
+    """A wide hollow cylinder with a grip on either side."""
+    radius, height = rng.uniform([0.07, 0.06], [0.11, 0.12])
+    body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
+    colors = random_colors(rng)
+    grip = Box(0.025, rng.uniform(0.04, 0.08), 0.012)
+    sides = [np.array([side * (radius + 0.0115), 0, height - 0.025]) for side in (-1, 1)]
+    grips = [replace(_solid(grip, colors), position=position) for position in sides]
+    return _turned_over(rng, _item([_solid(body, colors), *grips]))
+
+
+def ball(rng: Random) -> Item:
+    return _striped(rng, [Revolved.ball(rng.uniform(0.03, 0.07))])
+
+
+def open_box(rng: Random) -> Item:
+    """A box without a lid."""
+    width, depth, height = rng.uniform([0.12, 0.1, 0.04], [0.28, 0.2, 0.15])
+    x, y = (width - CARDBOARD) / 2, (depth - CARDBOARD) / 2
+    bottom = Box(width - 2 * CARDBOARD, depth - 2 * CARDBOARD, CARDBOARD)
+    long, short = Box(width, CARDBOARD, height), Box(CARDBOARD, depth - 2 * CARDBOARD, height)
+    colors = random_colors(rng)
+    places = [(bottom, 0, 0), (long, 0, -y), (long, 0, y), (short, -x, 0), (short, x, 0)]
+    return _item([replace(_solid(shape, colors), position=np.array([a, b, 0])) for shape, a, b in places])
+
+
+ROUND: tuple[tuple[Callable[[Random], Item], float], ...] = (
+    (can, 0.33),
+    (bottle, 0.09),
+    (cup, 0.13),
+    (mug, 0.17),
+    (bowl, 0.18),
+    (pot, 0.05),
+    (ball, 0.05),
+)
+
+
+def round_thing(rng: Random) -> Item:
+    """Anything made of bodies of revolution."""
+    makers, chances = zip(*ROUND, strict=True)
+    return makers[rng.choice(len(makers), p=chances)](rng)
+
+
+def turn(axis: int, angle: float) -> np.ndarray:
+    """(3, 3) rotation about a coordinate axis."""
+    rotation = np.eye(3)
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    rotation[[i, j], [i, j]] = np.cos(angle)
+    rotation[i, j], rotation[j, i] = -np.sin(angle), np.sin(angle)
+    return rotation
+
+
+def _solid(shape: Shape, colors: np.ndarray) -> Solid:
+    return Solid(shape, np.eye(3), np.zeros(3), colors)
+
+
+def _item(parts: list[Solid]) -> Item:
+    """Its centre and mass are those of the box around its first part, which stands over the origin."""
+    spread = np.ptp(parts[0].surface, axis=0)
+    return Item.of(parts, np.array([0, 0, spread[2] / 2]), float(np.prod(np.maximum(spread, 0.02))))
+
+
+def _striped(rng: Random, shapes: list[Revolved], heights: np.ndarray | None = None) -> Item:
+    """Shapes on one axis, the first part's stripes and the others' plain colour."""
+    colors = random_colors(rng)
+    parts = [_solid(shape, colors) for shape in shapes]
+    if heights is not None:
+        parts = [replace(part, position=np.array([0, 0, z])) for part, z in zip(parts, heights, strict=True)]
+    parts[0] = replace(parts[0], stripes=random_stripes(rng))
+    return _item(parts)
+
+
+def _bar(x: np.ndarray, z: np.ndarray, colors: np.ndarray) -> Solid:
+    """A piece of a handle between two points of the x z plane."""
+    along = np.array([x[1] - x[0], 0, z[1] - z[0]])
+    length = float(np.linalg.norm(along))
+    axis = along / length
+    rotation = np.stack([np.cross([0, 1, 0], axis), [0, 1, 0], axis], 1)
+    shape = Box(HANDLE * 0.8, HANDLE * 1.3, length + HANDLE * 0.3)
+    return Solid(shape, rotation, np.array([x[0], 0, z[0]]) - axis * HANDLE * 0.15, colors)
+
+
+def _laid(rng: Random, item: Item) -> Item:
+    """Sometimes on its side."""
+    return item.turned(turn(1, np.pi / 2)) if rng.random() < LYING else item
+
+
+def _turned_over(rng: Random, item: Item) -> Item:
+    """Sometimes upside down."""
+    return item.turned(turn(0, np.pi)) if rng.random() < UPSIDE_DOWN else item

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Solids and where rays meet them, analytically: boxes and bodies of revolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+BOTTOM = 0.004
+RING = np.arange(24) * (2 * np.pi / 24)
+SLICES = 9
+
+
+class Shape(Protocol):
+    """A solid standing on z = 0 about the z axis of its own frame, metres."""
+
+    @property
+    def height(self) -> float: ...
+
+    @property
+    def surface(self) -> np.ndarray:
+        """(K, 3) points of the surface: corners, rings."""
+
+    @property
+    def hull(self) -> np.ndarray:
+        """(K, 3) points whose convex hull holds the solid."""
+
+    def reach(self, directions: np.ndarray) -> np.ndarray:
+        """How far (D,) the solid reaches along each direction (D, 3)."""
+
+    def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """First t > 0 (P,) with origin (3,) + t * directions (3, P) on the surface, inf for none."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of width x depth x height."""
+
+    width: float
+    depth: float
+    height: float
+
+    @property
+    def surface(self) -> np.ndarray:
+        corners = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
+        return corners * (self.width, self.depth, self.height)
+
+    @property
+    def hull(self) -> np.ndarray:
+        return self.surface
+
+    def reach(self, directions: np.ndarray) -> np.ndarray:
+        half = np.array([self.width, self.depth, self.height]) / 2
+        return np.abs(directions) @ half + directions[:, 2] * half[2]
+
+    def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        half = np.array([self.width, self.depth, self.height])[:, None] / 2
+        middle = np.array([0.0, 0.0, self.height / 2])
+        inverse = 1 / (directions + directions.dtype.type(1e-20))  # never of zero
+        centre = inverse * (middle - origin)[:, None].astype(directions.dtype)
+        reach = np.abs(inverse) * half.astype(directions.dtype)
+        near, far = (centre - reach).max(0), (centre + reach).min(0)
+        return np.where((near <= far) & (near > 0), near, np.inf)
+
+
+@dataclass(frozen=True)
+class Revolved:
+    """Cylinder, cone, ball or bowl from z = 0 to `height`, its squared radius a + b z + c z^2."""
+
+    height: float
+    a: float
+    b: float = 0.0
+    c: float = 0.0
+    hollow: bool = False
+    """Open at the top: its inside is seen, down to a bottom 4 mm thick."""
+
+    @classmethod
+    def cone(cls, bottom: float, top: float, height: float, hollow: bool = False) -> Revolved:
+        """Radii `bottom` and `top`; a cylinder when they are equal."""
+        slope = (top - bottom) / height
+        return cls(height, bottom**2, 2 * bottom * slope, slope**2, hollow)
+
+    @classmethod
+    def ball(cls, radius: float) -> Revolved:
+        return cls(2 * radius, 0.0, 2 * radius, -1.0)
+
+    @classmethod
+    def bowl(cls, rim: float, height: float) -> Revolved:
+        """Part of a sphere of radius `rim` whose centre is at the rim; `height` at most `rim`."""
+        return cls(height, rim**2 - height**2, 2 * height, -1.0, hollow=True)
+
+    def squared_radius(self, z: np.ndarray | float) -> np.ndarray | float:
+        return self.a + self.b * z + self.c * z * z
+
+    def radius(self, z: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.maximum(self.squared_radius(z), 0))
+
+    @cached_property
+    def surface(self) -> np.ndarray:
+        heights = np.linspace(0, self.height, SLICES)[:, None]
+        x, y = self.radius(heights) * np.cos(RING), self.radius(heights) * np.sin(RING)
+        return np.stack([x, y, np.broadcast_to(heights, x.shape)], 2).reshape(-1, 3)
+
+    @property
+    def hull(self) -> np.ndarray:
+        return self.surface * (1 / np.cos(RING[1] / 2), 1 / np.cos(RING[1] / 2), 1)
+
+    def reach(self, directions: np.ndarray) -> np.ndarray:
+        heights = np.linspace(0, self.height, 4 * SLICES - 3)
+        outward = np.hypot(directions[:, 0], directions[:, 1])
+        along = outward[:, None] * self.radius(heights) + directions[:, 2:] * heights
+        return np.asarray(along.max(1))
+
+    def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        caps = (0.0, BOTTOM) if self.hollow else (0.0, self.height)
+        flat = [self._cap(origin, directions, z) for z in caps]
+        return np.minimum.reduce([*self._sides(origin, directions), *flat])
+
+    def _sides(self, origin: np.ndarray, directions: np.ndarray) -> list[np.ndarray]:
+        """Both solutions of x^2 + y^2 = a + b z + c z^2 along each ray."""
+        x, y, z = directions
+        square = x * x + y * y - self.c * z * z
+        linear = origin[0] * x + origin[1] * y - (self.c * origin[2] + self.b / 2) * z
+        constant = origin[0] ** 2 + origin[1] ** 2 - self.squared_radius(origin[2])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            root = np.sqrt(linear * linear - square * constant)
+            solutions = [(-linear - root) / square, (root - linear) / square]
+            heights = [origin[2] + t * z for t in solutions]
+        return [
+            np.where((t > 0) & (h >= 0) & (h <= self.height), t, np.inf)
+            for t, h in zip(solutions, heights, strict=True)
+        ]
+
+    def _cap(self, origin: np.ndarray, directions: np.ndarray, z: float) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = (z - origin[2]) / directions[2]
+            x, y = (origin[axis] + t * directions[axis] for axis in (0, 1))
+            return np.where((t > 0) & (x * x + y * y <= self.squared_radius(z)), t, np.inf)
+
+
+@dataclass(frozen=True)
+class Solid:
+    """A shape in its place in the world, and its colours."""
+
+    shape: Shape
+    rotation: np.ndarray
+    """(3, 3), columns: the shape's axes"""
+    position: np.ndarray
+    """(3,) the shape's origin"""
+    colors: np.ndarray
+    """(2, 3) in [0, 1], alternating as stripes"""
+    stripes: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    """(3,) direction across the stripes in the shape's frame, times stripes a metre; zero: plain"""
+
+    @property
+    def hull(self) -> np.ndarray:
+        """(K, 3) in the world."""
+        return self.shape.hull @ self.rotation.T + self.position
+
+    @property
+    def surface(self) -> np.ndarray:
+        """(K, 3) in the world."""
+        return self.shape.surface @ self.rotation.T + self.position
+
+    def reach(self, directions: np.ndarray) -> np.ndarray:
+        """How far (D,) the solid reaches along each direction (D, 3) of the world from its origin."""
+        return self.shape.reach(directions @ self.rotation) + directions @ self.position
+
+    def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """t (P,) of rays (3, P) in the world, inf for none."""
+        local = self.rotation.T.astype(directions.dtype) @ directions
+        return self.shape.hit((origin - self.position) @ self.rotation, local)
+
+    def paint(self, points: np.ndarray) -> np.ndarray:
+        """Colours (P, 3) at points (3, P) of the surface."""
+        across = self.rotation @ self.stripes
+        stripe = np.floor(across.astype(points.dtype) @ points - across @ self.position)
+        return self.colors[stripe.astype(np.int64) & 1]
