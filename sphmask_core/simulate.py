@@ -9,9 +9,9 @@ import numpy as np
 
 from sphmask_core.cloud import Cloud
 from sphmask_core.scenes import FIRST_OBJECT
+from sphmask_core.simulation.bodies import Item
 from sphmask_core.simulation.camera import Camera, kinect_depth, normals, render
 from sphmask_core.simulation.objects import Random, turn
-from sphmask_core.simulation.piles import Item
 from sphmask_core.simulation.shapes import Solid
 from sphmask_core.simulation.tables import table_scene
 

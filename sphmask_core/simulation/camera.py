@@ -71,19 +71,21 @@ class Image:
 def render(solids: Sequence[tuple[int, Solid]], camera: Camera) -> Image:
     """Cast one ray a pixel at solids, each with its label."""
     depth = np.full((camera.height, camera.width), np.inf, np.float32)
-    rgb = np.zeros((camera.height, camera.width, 3), np.float32)
-    labels = np.zeros(depth.shape, np.int64)
+    first = np.full(depth.shape, len(solids), np.int16)
     rays = np.tensordot(camera.rotation.astype(np.float32), camera.directions, 1)
-    origin = camera.position.astype(np.float32)
-    for label, solid in solids:
-        window = camera.window(solid.hull)
-        seen = rays[:, window[0], window[1]]
+    windows = [camera.window(solid.hull) for _, solid in solids]
+    for i, (_, solid) in enumerate(solids):
+        seen = rays[:, windows[i][0], windows[i][1]]
         t = solid.hit(camera.position, seen.reshape(3, -1)).reshape(seen.shape[1:])
-        nearer = t < depth[window]
-        depth[window][nearer] = t[nearer]
-        rgb[window][nearer] = solid.paint(origin[:, None] + t[nearer] * seen[:, nearer])
-        labels[window][nearer] = label
-    return Image(depth, rgb, labels)
+        np.copyto(first[windows[i]], i, where=t < depth[windows[i]])
+        np.minimum(depth[windows[i]], t, out=depth[windows[i]])
+    points = camera.position.astype(np.float32)[:, None, None] + np.where(depth < np.inf, depth, 0) * rays
+    rgb = np.zeros((*depth.shape, 3), np.float32)
+    for i, (_, solid) in enumerate(solids):
+        mine = first[windows[i]] == i
+        rgb[windows[i]][mine] = solid.paint(points[:, windows[i][0], windows[i][1]][:, mine])
+    labels = np.array([*(label for label, _ in solids), 0])
+    return Image(depth, rgb, labels[first])
 
 
 def normals(depth: np.ndarray, camera: Camera) -> np.ndarray:

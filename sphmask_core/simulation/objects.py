@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sphmask_core.simulation.piles import Item
+from sphmask_core.simulation.bodies import Body
 from sphmask_core.simulation.shapes import Box, Revolved, Shape, Solid
 
 CARDBOARD = 0.004
@@ -30,12 +30,12 @@ class Brand:
     colors: np.ndarray
     stripes: np.ndarray
 
-    def box(self, rng: Random) -> Item:
+    def box(self, rng: Random) -> Body:
         """Standing on its smallest side, its middle one, or flat."""
         up = rng.choice(3, p=[0.4, 0.2, 0.4])
         width, depth = rng.permutation(np.delete(self.size, up))
         shape = Box(width, depth, self.size[up])
-        return _item([Solid(shape, np.eye(3), np.zeros(3), self.colors, self.stripes)])
+        return _body([Solid(shape, np.eye(3), np.zeros(3), self.colors, self.stripes)])
 
 
 def random_brand(rng: Random) -> Brand:
@@ -61,7 +61,7 @@ def random_stripes(rng: Random) -> np.ndarray:
     return rng.normal(size=3) * rng.uniform(5, 40)
 
 
-def can(rng: Random) -> Item:
+def can(rng: Random) -> Body:
     """A can, a flat tin, or a tube; also lying on its side."""
     kind = rng.choice(3, p=[0.45, 0.25, 0.3])
     low, high = [
@@ -73,7 +73,7 @@ def can(rng: Random) -> Item:
     return _laid(rng, _striped(rng, [Revolved.cone(radius, radius, height)]))
 
 
-def bottle(rng: Random) -> Item:
+def bottle(rng: Random) -> Body:
     """Body, shoulder and neck; also lying."""
     radius, neck = rng.uniform(0.025, 0.045), rng.uniform(0.01, 0.016)
     heights = rng.uniform([0.09, 0.02, 0.03], [0.19, 0.06, 0.07])
@@ -85,19 +85,19 @@ def bottle(rng: Random) -> Item:
     return _laid(rng, _striped(rng, parts, np.cumsum([0, *heights[:2]])))
 
 
-def cup(rng: Random) -> Item:
+def cup(rng: Random) -> Body:
     radius, height = rng.uniform([0.03, 0.06], [0.05, 0.13])
     return _turned_over(
         rng, _striped(rng, [Revolved.cone(radius * rng.uniform(0.6, 0.95), radius, height, True)])
     )
 
 
-def bowl(rng: Random) -> Item:
+def bowl(rng: Random) -> Body:
     rim = rng.uniform(0.055, 0.13)
     return _turned_over(rng, _striped(rng, [Revolved.bowl(rim, rim * rng.uniform(0.45, 0.9))]))
 
 
-def mug(rng: Random) -> Item:
+def mug(rng: Random) -> Body:
     """A cup with a handle that one can look through."""
     radius, height = rng.uniform([0.033, 0.075], [0.05, 0.12])
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
@@ -106,10 +106,10 @@ def mug(rng: Random) -> Item:
     z = height / 2 + height * rng.uniform(0.25, 0.35) * np.cos(angles)
     x = body.radius(z) + rng.uniform(0.02, 0.035) * np.sin(angles)
     arch = [_bar(x[k : k + 2], z[k : k + 2], colors) for k in range(ARCH)]
-    return _turned_over(rng, _item([_solid(body, colors), *arch]))
+    return _turned_over(rng, _body([_solid(body, colors), *arch]))
 
 
-def pot(rng: Random) -> Item:
+def pot(rng: Random) -> Body:
     """A wide hollow cylinder with a grip on either side."""
     radius, height = rng.uniform([0.07, 0.06], [0.11, 0.12])
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
@@ -117,14 +117,14 @@ def pot(rng: Random) -> Item:
     grip = Box(0.025, rng.uniform(0.04, 0.08), 0.012)
     sides = [np.array([side * (radius + 0.0115), 0, height - 0.025]) for side in (-1, 1)]
     grips = [replace(_solid(grip, colors), position=position) for position in sides]
-    return _turned_over(rng, _item([_solid(body, colors), *grips]))
+    return _turned_over(rng, _body([_solid(body, colors), *grips]))
 
 
-def ball(rng: Random) -> Item:
+def ball(rng: Random) -> Body:
     return _striped(rng, [Revolved.ball(rng.uniform(0.03, 0.07))])
 
 
-def open_box(rng: Random) -> Item:
+def open_box(rng: Random) -> Body:
     """A box without a lid."""
     width, depth, height = rng.uniform([0.12, 0.1, 0.04], [0.28, 0.2, 0.15])
     x, y = (width - CARDBOARD) / 2, (depth - CARDBOARD) / 2
@@ -132,10 +132,10 @@ def open_box(rng: Random) -> Item:
     long, short = Box(width, CARDBOARD, height), Box(CARDBOARD, depth - 2 * CARDBOARD, height)
     colors = random_colors(rng)
     places = [(bottom, 0, 0), (long, 0, -y), (long, 0, y), (short, -x, 0), (short, x, 0)]
-    return _item([replace(_solid(shape, colors), position=np.array([a, b, 0])) for shape, a, b in places])
+    return _body([replace(_solid(shape, colors), position=np.array([a, b, 0])) for shape, a, b in places])
 
 
-ROUND: tuple[tuple[Callable[[Random], Item], float], ...] = (
+ROUND: tuple[tuple[Callable[[Random], Body], float], ...] = (
     (can, 0.33),
     (bottle, 0.09),
     (cup, 0.13),
@@ -146,7 +146,7 @@ ROUND: tuple[tuple[Callable[[Random], Item], float], ...] = (
 )
 
 
-def round_thing(rng: Random) -> Item:
+def round_thing(rng: Random) -> Body:
     """Anything made of bodies of revolution."""
     makers, chances = zip(*ROUND, strict=True)
     return makers[rng.choice(len(makers), p=chances)](rng)
@@ -165,20 +165,20 @@ def _solid(shape: Shape, colors: np.ndarray) -> Solid:
     return Solid(shape, np.eye(3), np.zeros(3), colors)
 
 
-def _item(parts: list[Solid]) -> Item:
+def _body(parts: list[Solid]) -> Body:
     """Its centre and mass are those of the box around its first part, which stands over the origin."""
     spread = np.ptp(parts[0].surface, axis=0)
-    return Item.of(parts, np.array([0, 0, spread[2] / 2]), float(np.prod(np.maximum(spread, 0.02))))
+    return Body(tuple(parts), np.array([0, 0, spread[2] / 2]), float(np.prod(np.maximum(spread, 0.02))))
 
 
-def _striped(rng: Random, shapes: list[Revolved], heights: np.ndarray | None = None) -> Item:
+def _striped(rng: Random, shapes: list[Revolved], heights: np.ndarray | None = None) -> Body:
     """Shapes on one axis, the first part's stripes and the others' plain colour."""
     colors = random_colors(rng)
     parts = [_solid(shape, colors) for shape in shapes]
     if heights is not None:
         parts = [replace(part, position=np.array([0, 0, z])) for part, z in zip(parts, heights, strict=True)]
     parts[0] = replace(parts[0], stripes=random_stripes(rng))
-    return _item(parts)
+    return _body(parts)
 
 
 def _bar(x: np.ndarray, z: np.ndarray, colors: np.ndarray) -> Solid:
@@ -191,11 +191,11 @@ def _bar(x: np.ndarray, z: np.ndarray, colors: np.ndarray) -> Solid:
     return Solid(shape, rotation, np.array([x[0], 0, z[0]]) - axis * HANDLE * 0.15, colors)
 
 
-def _laid(rng: Random, item: Item) -> Item:
+def _laid(rng: Random, body: Body) -> Body:
     """Sometimes on its side."""
-    return item.turned(turn(1, np.pi / 2)) if rng.random() < LYING else item
+    return body.turned(turn(1, np.pi / 2)) if rng.random() < LYING else body
 
 
-def _turned_over(rng: Random, item: Item) -> Item:
+def _turned_over(rng: Random, body: Body) -> Body:
     """Sometimes upside down."""
-    return item.turned(turn(0, np.pi)) if rng.random() < UPSIDE_DOWN else item
+    return body.turned(turn(0, np.pi)) if rng.random() < UPSIDE_DOWN else body

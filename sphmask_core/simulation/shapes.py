@@ -109,7 +109,8 @@ class Revolved:
         return self.surface * (1 / np.cos(RING[1] / 2), 1 / np.cos(RING[1] / 2), 1)
 
     def reach(self, directions: np.ndarray) -> np.ndarray:
-        heights = np.linspace(0, self.height, 4 * SLICES - 3)
+        tapered = self.c >= 0  # its outline is straight
+        heights = np.array([0, self.height]) if tapered else np.linspace(0, self.height, 4 * SLICES - 3)
         outward = np.hypot(directions[:, 0], directions[:, 1])
         along = outward[:, None] * self.radius(heights) + directions[:, 2:] * heights
         return np.asarray(along.max(1))

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from sphmask_core.simulation.bodies import STEP, STEPS, Body, Item
 from sphmask_core.simulation.objects import (
     Brand,
     Random,
@@ -18,7 +19,7 @@ from sphmask_core.simulation.objects import (
     round_thing,
     turn,
 )
-from sphmask_core.simulation.piles import STEP, STEPS, Item, Pile
+from sphmask_core.simulation.piles import Pile
 from sphmask_core.simulation.shapes import Box, Solid
 
 SPARSE = 0.35
@@ -26,7 +27,7 @@ FEW = (2, 8)
 MANY = (5, 18)
 ATTEMPTS = 4
 """Places tried for each object, at most."""
-HIGHEST = 0.5
+HIGHEST = 0.4
 """Metres over the table up to which objects are piled."""
 WAYS = ("apart", "beside", "on", "behind", "within", "leaning", "wall")
 ALONE = np.array([0.75, 0.05, 0.15, 0.05, 0.0, 0.0, 0.0])
@@ -47,23 +48,28 @@ class Theme:
     spread: float
     """Metres from the middle within which objects are put down"""
 
-    def item(self, rng: Random) -> Item:
+    def body(self, rng: Random) -> Body:
         if rng.random() > self.boxes:
-            return _centred(round_thing(rng))
+            return round_thing(rng)
         if rng.random() < 0.05:
             return open_box(rng)
-        return self.brands[rng.integers(len(self.brands))].box(rng)
+        return self.brand(rng).box(rng)
+
+    def brand(self, rng: Random) -> Brand:
+        return self.brands[rng.integers(len(self.brands))]
 
 
 def table_scene(rng: Random, away: np.ndarray) -> list[Item]:
     """A table, its top at z = 0, and objects at rest on it, seen along the level direction `away` (2,)."""
     sparse = rng.random() < SPARSE
     theme = _theme(rng, sparse)
-    pile = Pile(_table(rng))
-    count = rng.integers(*(FEW if sparse else MANY), endpoint=True)
-    for _ in range(ATTEMPTS * count):
-        _place(rng, pile, theme, away)
-        if len(pile.items) > count:
+    pile = Pile(_table(rng, away))
+    for _ in range(rng.integers(*(FEW if sparse else MANY), endpoint=True)):
+        body, before = theme.body(rng), len(pile.items)
+        for _ in range(ATTEMPTS):
+            if len(pile.items) == before:
+                _place(rng, pile, theme, body, away)
+        if len(pile.items) > MANY[1]:
             break
     return pile.items
 
@@ -76,105 +82,106 @@ def _theme(rng: Random, sparse: bool) -> Theme:
     return Theme(rng.dirichlet(CROWDED), boxes, brands, rng.uniform(0.12, 0.3))
 
 
-def _table(rng: Random) -> Item:
-    top = Box(rng.uniform(0.8, 1.6), rng.uniform(0.7, 1.2), 0.03)
-    color = (
-        rng.uniform(0.4, 0.9) + rng.uniform(-0.12, 0.12, 3)
-        if rng.random() < 0.6
-        else rng.uniform(0.05, 0.95, 3)
-    )
-    second = color + rng.normal(scale=0.03, size=3) if rng.random() < 0.7 else random_colors(rng)[0]
-    colors = np.clip(np.stack([color, second]), 0.02, 0.98)
-    rotation = turn(2, rng.integers(2 * STEPS) * STEP)
-    solid = Solid(top, rotation, np.array([0, 0, -0.03]), colors, random_stripes(rng))
-    return Item.of([solid], np.zeros(3), 1.0)
+def _table(rng: Random, away: np.ndarray) -> Item:
+    """A table top, its sides along the view more often than not."""
+    top = Box(rng.uniform(0.8, 1.8), rng.uniform(0.7, 1.4), 0.03)
+    along = np.round(np.arctan2(away[1], away[0]) / STEP) + rng.integers(-4, 5)
+    heading = along if rng.random() < 0.6 else rng.integers(2 * STEPS)
+    solid = Solid(top, turn(2, heading * STEP), np.zeros(3), _table_colors(rng), random_stripes(rng))
+    body = Body((solid,), np.zeros(3), 1.0)
+    x, y = rng.uniform(-0.15, 0.15, 2)
+    return body.at(x, y, -top.height)
 
 
-def _centred(item: Item) -> Item:
-    return item.moved(*-item.centre[:2])
+def _table_colors(rng: Random) -> np.ndarray:
+    """(2, 3) of wood or paint, mostly pale and plain."""
+    if rng.random() < 0.3:
+        return random_colors(rng)
+    color = rng.uniform(0.35, 0.95) + rng.uniform(-0.1, 0.1, 3)
+    return np.clip(np.stack([color, color + rng.normal(scale=0.02, size=3)]), 0.02, 0.98)
 
 
-def _place(rng: Random, pile: Pile, theme: Theme, away: np.ndarray) -> None:
-    """Try an object, or a wall of boxes, at one place."""
-    item = theme.item(rng)
+def _place(rng: Random, pile: Pile, theme: Theme, body: Body, away: np.ndarray) -> None:
+    """Try a body, or a wall of boxes, at one place."""
     way = WAYS[rng.choice(len(WAYS), p=theme.ways)]
     if len(pile.items) == 1 or way == "apart":
-        pile.drop(item.turned(_yaw(rng)).moved(*rng.uniform(-theme.spread, theme.spread, 2)))
+        pile.drop(body.turned(_yaw(rng)).at(*rng.uniform(-theme.spread, theme.spread, 2)))
         return
     anchor = int(rng.integers(1, len(pile.items)))
-    if pile.items[anchor].top > HIGHEST:
-        return
-    turned = item.turned(_aligned_yaw(rng, pile.items[anchor]))
-    if way == "within" and pile.nest(turned, anchor):
+    other = pile.items[anchor]
+    if other.top > HIGHEST:
         return
     if way == "leaning":
-        _lean(rng, pile, theme, anchor)
-    elif way == "wall":
-        _wall(rng, pile, theme, anchor)
-    elif way == "beside":
-        pile.drop(turned.moved(*_beside(rng, pile, turned, anchor)))
+        _lean(rng, pile, theme.brand(rng), anchor)
+        return
+    if way == "wall":
+        _wall(rng, pile, theme.brand(rng).box(rng), anchor)
+        return
+    body = body.turned(_aligned_yaw(rng, other))
+    if way == "within" and pile.nest(body, anchor):
+        return
+    if way == "beside":
+        place = _beside(rng, pile, body, anchor)
     elif way == "behind":
-        pile.drop(turned.moved(*_behind(rng, pile, turned, anchor, away)))
+        place = _behind(rng, pile, body, anchor, away)
     else:
-        pile.drop(turned.moved(*_on(rng, pile.items[anchor])))
+        place = _on(rng, other)
+    pile.drop(body.at(*place))
 
 
-def _beside(rng: Random, pile: Pile, item: Item, anchor: int) -> np.ndarray:
+def _beside(rng: Random, pile: Pile, body: Body, anchor: int) -> np.ndarray:
     """Touching another object, or a little apart from it; along its sides more often than not."""
     other = pile.items[anchor]
     out = _side(rng, other)
-    across = np.array([-out[1], out[0], 0])
-    reach = max(part.reach(across[None])[0] for part in other.parts) - other.centre @ across
-    start = other.centre[:2] + across[:2] * rng.uniform(-1, 1) * reach
+    start = other.centre[:2] + np.array([-out[1], out[0]]) * rng.uniform(-0.8, 0.8) * _reach(other)
     gap = 0.0 if rng.random() < 0.6 else rng.exponential(0.015)
-    way = pile.slide(item.moved(*start), anchor, out)
+    way = pile.slide(body.at(*start), anchor, out)
     return np.asarray(start + (max(way, 0) + gap) * out[:2])
 
 
-def _behind(rng: Random, pile: Pile, item: Item, anchor: int, away: np.ndarray) -> np.ndarray:
+def _behind(rng: Random, pile: Pile, body: Body, anchor: int, away: np.ndarray) -> np.ndarray:
     """Hidden by another object at least in part."""
     other = pile.items[anchor]
-    out = np.append(away, 0)
-    across = np.array([-away[1], away[0]])
-    start = other.centre[:2] + across * rng.normal(scale=0.04)
-    way = pile.slide(item.moved(*start), anchor, out)
+    start = other.centre[:2] + np.array([-away[1], away[0]]) * rng.normal(scale=0.04)
+    way = pile.slide(body.at(*start), anchor, np.append(away, 0))
     return np.asarray(start + (max(way, 0) + rng.uniform(0, 0.08)) * away)
 
 
 def _on(rng: Random, other: Item) -> np.ndarray:
     """On top of another object, not always in its middle."""
-    low, high = other.extents[..., [0, STEPS // 2]]  # along x and y
-    half = np.minimum(high.max(0) - other.centre[:2], other.centre[:2] - low.min(0))
-    return np.asarray(other.centre[:2] + half * rng.uniform(-0.8, 0.8, 2))
+    return np.asarray(other.centre[:2] + _reach(other) * rng.uniform(-0.7, 0.7, 2))
 
 
-def _wall(rng: Random, pile: Pile, theme: Theme, anchor: int) -> None:
+def _reach(item: Item) -> float:
+    """Metres from an object's middle to its sides, at least."""
+    low, high = item.body.extents[..., :-1]
+    return float(np.minimum(high.max(0), -low.min(0)).min())
+
+
+def _wall(rng: Random, pile: Pile, box: Body, anchor: int) -> None:
     """Equal boxes in a row, each touching the last, some with another across the joint."""
-    box = theme.brands[rng.integers(len(theme.brands))].box(rng)
     box = box.turned(_aligned_yaw(rng, pile.items[anchor]))
     at = _beside(rng, pile, box, anchor)
-    out = _side(rng, box)
-    row: list[int] = []
+    out = np.append(box.parts[0].rotation[:2, rng.integers(2)] * rng.choice([-1, 1]), 0)
+    row: list[np.ndarray] = []
     for _ in range(rng.integers(2, 5)):
-        if not pile.drop(box.moved(*at)):
+        if not pile.drop(box.at(*at)):
             break
-        row.append(len(pile.items) - 1)
-        at = at + pile.slide(box.moved(*at), row[-1], out) * out[:2]
+        row.append(at)
+        at = at + pile.slide(box.at(*at), len(pile.items) - 1, out) * out[:2]
     for left, right in pairwise(row):
         if rng.random() < 0.4:
-            middle = (pile.items[left].centre + pile.items[right].centre) / 2
-            pile.drop(box.moved(*middle[:2]))
+            pile.drop(box.at(*(left + right) / 2))
 
 
-def _lean(rng: Random, pile: Pile, theme: Theme, anchor: int) -> None:
-    """Lean a thin box against another object."""
-    size = theme.brands[rng.integers(len(theme.brands))].size
-    brand = theme.brands[rng.integers(len(theme.brands))]
+def _lean(rng: Random, pile: Pile, brand: Brand, anchor: int) -> None:
+    """Lean a box against another object."""
+    thin, width, height = brand.size
     out = _side(rng, pile.items[anchor])
-    slab = Solid(Box(size[1], size[0], size[2]), np.eye(3), np.zeros(3), brand.colors, brand.stripes)
-    item = Item.of([slab], np.array([0, 0, size[2] / 2]), float(np.prod(size)))
-    tilt = turn(2, np.arctan2(out[1], out[0]) - np.pi / 2) @ turn(0, rng.uniform(0.15, 0.6))
-    pile.lean(item.turned(tilt).moved(*pile.items[anchor].centre[:2]), anchor, out)
+    slab = Solid(Box(width, thin, height), np.eye(3), np.zeros(3), brand.colors, brand.stripes)
+    body = Body((slab,), np.array([0, 0, height / 2]), float(np.prod(brand.size)))
+    heading = np.arctan2(out[1], out[0]) - np.pi / 2
+    pile.lean(body.turned(turn(2, heading) @ turn(0, rng.uniform(0.15, 0.6))), anchor, out)
 
 
 def _side(rng: Random, item: Item) -> np.ndarray:
@@ -186,7 +193,7 @@ def _side(rng: Random, item: Item) -> np.ndarray:
 
 def _heading(item: Item) -> float:
     """Radians about the vertical of the level axis that an object's first part has."""
-    axes = item.parts[0].rotation
+    axes = item.body.parts[0].rotation
     level = axes[:, np.argmin(np.abs(axes[2]))]
     return float(np.arctan2(level[1], level[0]))
 
