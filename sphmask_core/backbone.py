@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sphmask_core.sparse.maps import Level, build_levels
-from sphmask_core.sparse.modules import DownConv, PointwiseConv, SubmanifoldConv, UpConv
+from sphmask_core.sparse.modules import DownConv, PointwiseConv, SubmanifoldConv, UpConv, norm_relu
 
 backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
 
@@ -27,9 +27,8 @@ class ResidualBlock(nn.Module):
         self.norm2, self.conv2 = backbone_norm(out_channels), SubmanifoldConv(out_channels, out_channels)
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
-        y = self.conv1(self.norm1(x).relu(), level)
-        y = self.conv2(self.norm2(y).relu(), level)
-        return y + self.shortcut(x)
+        y = self.conv1(norm_relu(x, self.norm1), level, norm=self.norm2)
+        return self.conv2(y, level, start=self.shortcut(x))  # type: ignore[no-any-return]
 
 
 class UNetLevel(nn.Module):
@@ -52,9 +51,9 @@ class UNetLevel(nn.Module):
             x = block(x, level)
         if self.inner is None:
             return x
-        coarse = self.down(self.down_norm(x).relu(), level)
+        coarse = self.down(norm_relu(x, self.down_norm), level)
         coarse = self.inner(coarse, levels[1:])
-        x = torch.cat([x, self.up(self.up_norm(coarse).relu(), level)], dim=1)
+        x = torch.cat([x, self.up(norm_relu(coarse, self.up_norm), level)], dim=1)
         for block in self.tail:
             x = block(x, level)
         return x
@@ -73,4 +72,4 @@ class SparseUNet(nn.Module):
     def forward(self, features: Tensor, coords: Tensor) -> Tensor:
         levels = build_levels(coords, self.num_blocks)
         x = self.unet(self.input(features, levels[0]), levels)
-        return self.output_norm(x).relu()
+        return norm_relu(x, self.output_norm)

@@ -15,7 +15,7 @@ from sphmask_core.sparse.maps import (
     number_by_first_appearance,
     pack,
 )
-from sphmask_core.sparse.modules import DownConv, SubmanifoldConv, UpConv
+from sphmask_core.sparse.modules import DownConv, SubmanifoldConv, UpConv, norm_relu
 
 
 def random_coords(size, fill, batch=2, seed=0):
@@ -100,6 +100,32 @@ def test_kernels_equal_plain_torch(channels, threads):
             torch.testing.assert_close(mine, reference, atol=1e-3, rtol=1e-4)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("channels", [(6, 16), (16, 16), (32, 64), (20, 40)])
+def test_fused_inference_equals_separate_passes(channels):
+    level = build_levels(random_coords((20, 20, 5), 0.3), 1)[0]
+    conv, norm = SubmanifoldConv(*channels), torch.nn.BatchNorm1d(channels[1])
+    for parameter in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        torch.nn.init.uniform_(parameter, 0.5, 2)
+    norm.eval()
+    x, start = (torch.randn(len(level.coords), width) for width in channels)
+    plain = norm(conv(x, level) + start).relu(), norm_relu(start, norm)
+    with torch.no_grad():
+        fused = conv(x, level, norm=norm, start=start), norm_relu(start, norm)
+    for mine, reference in zip(fused, plain, strict=True):
+        torch.testing.assert_close(mine, reference, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_changed_weights_are_packed_anew():
+    level = build_levels(random_coords((5, 5, 5), 0.5), 1)[0]
+    conv, x = SubmanifoldConv(3, 4), torch.randn(len(level.coords), 3)
+    before = conv(x, level)
+    conv.weight *= 2
+    torch.testing.assert_close(conv(x, level), 2 * before)
+    conv.load_state_dict({"weight": conv.weight / 4})
+    torch.testing.assert_close(conv(x, level), before / 2)
 
 
 def test_gradcheck():

@@ -8,14 +8,15 @@
 
 namespace {
 
-constexpr int kRows = 6;  // rows of the register block: 6 x 2 vectors of accumulators
-
 template <typename T>
 struct Block {
   typedef T Vector __attribute__((vector_size(32), aligned(alignof(T))));
   static constexpr int kLane = 32 / sizeof(T);
-  static constexpr int kWidth = 2 * kLane;  // output channels of the register block
+  static constexpr int kWidth = 2 * kLane;  // output channels of a narrow panel; a wide one has twice as many
 };
+
+// Rows of the register block for panels of N vectors: 12 vectors of accumulators.
+constexpr int block_rows(int vectors) { return 12 / vectors; }
 
 template <typename T>
 typename Block<T>::Vector& vector_at(T* p) {
@@ -27,44 +28,49 @@ const typename Block<T>::Vector& vector_at(const T* p) {
   return *reinterpret_cast<const typename Block<T>::Vector*>(p);
 }
 
-// out[m][at:at + width] += sum_i a[m][i] b[i][0:width] for R rows m; b is one panel.
-template <typename T, int R>
+// out[m][at:at + width] += sum_i a[m][i] b[i][0:width] for R rows m; b is one panel, N vectors wide.
+template <typename T, int R, int N>
 void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, int64_t at) {
   using V = typename Block<T>::Vector;
-  V low[R], high[R];
+  constexpr int lane = Block<T>::kLane;
+  V sum[R][N];
 #pragma GCC unroll 6
-  for (int m = 0; m < R; ++m) {
-    low[m] = vector_at(out[m] + at);
-    high[m] = vector_at(out[m] + at + Block<T>::kLane);
-  }
+  for (int m = 0; m < R; ++m)
 #pragma GCC unroll 4
-  for (int64_t i = 0; i < depth; ++i) {
-    const T* row = b + i * Block<T>::kWidth;
-    const V b_low = vector_at(row), b_high = vector_at(row + Block<T>::kLane);
+    for (int n = 0; n < N; ++n) sum[m][n] = vector_at(out[m] + at + n * lane);
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < depth; ++i, b += N * lane) {
+    V factor[R];
 #pragma GCC unroll 6
-    for (int m = 0; m < R; ++m) {
-      low[m] += a[m][i] * b_low;
-      high[m] += a[m][i] * b_high;
+    for (int m = 0; m < R; ++m) factor[m] = a[m][i] - V{};  // minus zero, which costs nothing: a copy in each lane
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) {
+      const V column = vector_at(b + n * lane);
+#pragma GCC unroll 6
+      for (int m = 0; m < R; ++m) sum[m][n] += factor[m] * column;
     }
   }
 #pragma GCC unroll 6
-  for (int m = 0; m < R; ++m) {
-    vector_at(out[m] + at) = low[m];
-    vector_at(out[m] + at + Block<T>::kLane) = high[m];
+  for (int m = 0; m < R; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) vector_at(out[m] + at + n * lane) = sum[m][n];
+}
+
+// The last rows, fewer than a block has.
+template <typename T, int R, int N>
+void multiply_add_rest(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out, int64_t at) {
+  if constexpr (R > 0) {
+    if (rows == R) return multiply_add<T, R, N>(a, b, depth, out, at);
+    multiply_add_rest<T, R - 1, N>(rows, a, b, depth, out, at);
   }
 }
 
 // The same for any number of rows, block by block.
-template <typename T>
+template <typename T, int N = 2>
 void multiply_add_rows(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out, int64_t at) {
-  for (; rows >= kRows; rows -= kRows, a += kRows, out += kRows) multiply_add<T, kRows>(a, b, depth, out, at);
-  switch (rows) {
-    case 1: return multiply_add<T, 1>(a, b, depth, out, at);
-    case 2: return multiply_add<T, 2>(a, b, depth, out, at);
-    case 3: return multiply_add<T, 3>(a, b, depth, out, at);
-    case 4: return multiply_add<T, 4>(a, b, depth, out, at);
-    case 5: return multiply_add<T, 5>(a, b, depth, out, at);
-  }
+  constexpr int R = block_rows(N);
+  for (; rows >= R; rows -= R, a += R, out += R) multiply_add<T, R, N>(a, b, depth, out, at);
+  multiply_add_rest<T, R - 1, N>(rows, a, b, depth, out, at);
 }
 
 int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }

@@ -4,7 +4,6 @@
 // its gradient:  out[v] = sum_k x[index[k, v]] W[k],  index -1 = no voxel there.
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "block.h"
@@ -14,6 +13,122 @@ namespace {
 constexpr int64_t kTileRows = 128;   // output rows that stay in the cache while all kernel offsets pass
 constexpr int64_t kBlockRows = 512;  // rows of the weight gradient that stay in the cache for all kernel offsets
 constexpr int64_t kSlabRows = 8192;  // rows whose weight gradients are summed apart
+constexpr int64_t kGroup = 32;       // entries of a map that are looked at together
+constexpr int64_t kLine = 64;        // bytes of a cache line
+constexpr int kRows = block_rows(2);
+
+// Bit j is set where entries[j] is a row, for kGroup entries.
+uint32_t present(const int32_t* entries) {
+  typedef int32_t Ints __attribute__((vector_size(32), aligned(4)));
+  typedef uint32_t Bits __attribute__((vector_size(32)));
+  const Bits lane = {1, 2, 4, 8, 16, 32, 64, 128};
+  Bits found{};
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const Ints row = *reinterpret_cast<const Ints*>(entries + 8 * j);
+    found |= (reinterpret_cast<Bits>(row >= 0) & lane) << (8 * j);
+  }
+  uint32_t bits = 0;
+  for (int j = 0; j < 8; ++j) bits |= found[j];
+  return bits;
+}
+
+// Calls visit(v, index[v]) for the rows v of [first, last) that have a voxel.
+template <typename Visit>
+void each_pair(const int32_t* index, int64_t first, int64_t last, Visit visit) {
+  for (; first + kGroup <= last; first += kGroup)
+    for (uint32_t bits = present(index + first); bits; bits &= bits - 1) {
+      const int64_t v = first + __builtin_ctz(bits);
+      visit(v, index[v]);
+    }
+  for (; first < last; ++first)
+    if (index[first] >= 0) visit(first, index[first]);
+}
+
+// Sums of kTileRows output rows, and where the pairs of one kernel offset read and add.
+template <typename T>
+class Tile {
+public:
+  explicit Tile(int64_t columns) : columns_(columns), lines_(kTileRows * columns * sizeof(T) / kLine) {}
+
+  T* row(int64_t v) { return reinterpret_cast<T*>(lines_.data()) + v * columns_; }
+
+  void collect(const T* x, int64_t in, const int32_t* index, int64_t first, int64_t last) {
+    pairs_ = 0;
+    each_pair(index, first, last, [&](int64_t v, int64_t input) {
+      source_[pairs_] = x + input * in;
+      for (int64_t i = 0; i < in; i += kLine / sizeof(T)) __builtin_prefetch(source_[pairs_] + i);
+      target_[pairs_++] = row(v - first);
+    });
+  }
+
+  // Adds the products of all pairs with the weights of their offset, panel after panel.
+  template <int N>
+  void multiply(const T* weight, int64_t in) {
+    constexpr int64_t width = N * Block<T>::kLane;
+    for (int64_t at = 0; at < columns_; at += width)
+      multiply_add_rows<T, N>(pairs_, source_, weight + at * in, in, target_, at);
+  }
+
+private:
+  struct alignas(kLine) Line {
+    char bytes[kLine];
+  };
+  int64_t columns_, pairs_ = 0;
+  std::vector<Line> lines_;
+  const T* source_[kTileRows];
+  T* target_[kTileRows];
+};
+
+// One row of the result: relu(scale * sum + shift) where there is a scale, else the sum.
+template <typename T>
+void finish(const T* sum, const T* scale, const T* shift, int64_t channels, T* out) {
+  if (scale == nullptr) {
+    std::copy_n(sum, channels, out);
+    return;
+  }
+  for (int64_t c = 0; c < channels; ++c) out[c] = std::max(sum[c] * scale[c] + shift[c], T(0));
+}
+
+template <typename T>
+struct Convolution {
+  const T* x;
+  const int32_t* index;
+  const T* weight;  // (K, panels, in, width): each panel of output channels contiguous, the last padded with zeros
+  const T* start;   // (V, out): added to the result; null: zero
+  const T *scale, *shift;
+  T* out;
+  int64_t rows, kernel, in, out_channels;
+
+  template <int N>
+  void run(int threads) const {
+    const int64_t columns = round_up(out_channels, N * Block<T>::kLane);
+#pragma omp parallel num_threads(threads)
+    {
+      Tile<T> tile(columns);
+#pragma omp for schedule(dynamic, 1)
+      for (int64_t first = 0; first < rows; first += kTileRows) {
+        const int64_t last = std::min(rows, first + kTileRows);
+        std::fill(tile.row(0), tile.row(kTileRows), T(0));
+        for (int64_t v = first; start != nullptr && v < last; ++v)
+          std::copy_n(start + v * out_channels, out_channels, tile.row(v - first));
+        for (int64_t k = 0; k < kernel; ++k) {
+          tile.collect(x, in, index + k * rows, first, last);
+          tile.template multiply<N>(weight + k * columns * in, in);
+        }
+        for (int64_t v = first; v < last; ++v)
+          finish(tile.row(v - first), scale, shift, out_channels, out + v * out_channels);
+      }
+    }
+  }
+};
+
+// `panel` output channels stand together in the weights: two or four vectors of them.
+template <typename T>
+void convolve(const Convolution<T>& work, int64_t panel, int64_t threads) {
+  if (panel == Block<T>::kWidth) return work.template run<2>(static_cast<int>(threads));
+  work.template run<4>(static_cast<int>(threads));
+}
 
 // Rows of [first, last) that have a voxel at one kernel offset, and the input rows they read.
 struct Pairs {
@@ -22,46 +137,12 @@ struct Pairs {
   explicit Pairs(int64_t capacity) : output(capacity), input(capacity) {}
   void collect(const int32_t* index, int64_t first, int64_t last) {
     count = 0;
-    for (int64_t v = first; v < last; ++v) {  // no branch to mispredict: the next pair overwrites an absent one
+    each_pair(index, first, last, [&](int64_t v, int32_t row) {
       output[count] = static_cast<int32_t>(v - first);
-      input[count] = index[v];
-      count += index[v] >= 0;
-    }
+      input[count++] = row;
+    });
   }
 };
-
-template <typename T>
-void convolve(const T* x, const int32_t* index, const T* weight, T* out, int64_t rows, int64_t kernel, int64_t in,
-              int64_t out_channels, int64_t threads) {
-  constexpr int64_t width = Block<T>::kWidth;
-  const int64_t padded = round_up(out_channels, width), panels = padded / width;
-  const std::vector<T> packed = pack_panels(weight, kernel, in, out_channels);
-#pragma omp parallel num_threads(static_cast<int>(threads))
-  {
-    Pairs pairs(kTileRows);
-    std::vector<T> tile(kTileRows * padded);
-    const T* source[kTileRows];
-    T* target[kTileRows];
-#pragma omp for schedule(dynamic, 1)
-    for (int64_t first = 0; first < rows; first += kTileRows) {
-      const int64_t last = std::min(rows, first + kTileRows);
-      std::fill(tile.begin(), tile.end(), T(0));
-      for (int64_t k = 0; k < kernel; ++k) {
-        pairs.collect(index + k * rows, first, last);
-        for (int64_t p = 0; p < pairs.count; ++p) {
-          source[p] = x + pairs.input[p] * in;
-          target[p] = tile.data() + pairs.output[p] * padded;
-        }
-        for (int64_t panel = 0; panel < panels; ++panel) {
-          const T* w = packed.data() + (k * panels + panel) * in * width;
-          multiply_add_rows(pairs.count, source, w, in, target, panel * width);
-        }
-      }
-      for (int64_t v = first; v < last; ++v)
-        std::copy_n(tile.data() + (v - first) * padded, out_channels, out + v * out_channels);
-    }
-  }
-}
 
 // sum[i][0:width] += x[input[p]][i] g[output[p]][0:width] over all pairs p, for R rows i.
 template <typename T, int R>
@@ -149,14 +230,16 @@ void weight_gradient(const T* x, const int32_t* index, const T* g, T* grad, int6
 
 extern "C" {
 
-void sphmask_convolve_f32(const float* x, const int32_t* index, const float* weight, float* out, int64_t rows,
-                          int64_t kernel, int64_t in, int64_t out_channels, int64_t threads) {
-  convolve(x, index, weight, out, rows, kernel, in, out_channels, threads);
+void sphmask_gather_convolve_f32(const float* x, const int32_t* index, const float* weight, const float* start,
+                                 const float* scale, const float* shift, float* out, int64_t rows, int64_t kernel,
+                                 int64_t in, int64_t out_channels, int64_t panel, int64_t threads) {
+  convolve<float>({x, index, weight, start, scale, shift, out, rows, kernel, in, out_channels}, panel, threads);
 }
 
-void sphmask_convolve_f64(const double* x, const int32_t* index, const double* weight, double* out, int64_t rows,
-                          int64_t kernel, int64_t in, int64_t out_channels, int64_t threads) {
-  convolve(x, index, weight, out, rows, kernel, in, out_channels, threads);
+void sphmask_gather_convolve_f64(const double* x, const int32_t* index, const double* weight, const double* start,
+                                 const double* scale, const double* shift, double* out, int64_t rows, int64_t kernel,
+                                 int64_t in, int64_t out_channels, int64_t panel, int64_t threads) {
+  convolve<double>({x, index, weight, start, scale, shift, out, rows, kernel, in, out_channels}, panel, threads);
 }
 
 void sphmask_weight_gradient_f32(const float* x, const int32_t* index, const float* g, float* grad, int64_t rows,
@@ -167,6 +250,13 @@ void sphmask_weight_gradient_f32(const float* x, const int32_t* index, const flo
 void sphmask_weight_gradient_f64(const double* x, const int32_t* index, const double* g, double* grad, int64_t rows,
                                  int64_t kernel, int64_t in, int64_t out_channels, int64_t threads) {
   weight_gradient(x, index, g, grad, rows, kernel, in, out_channels, threads);
+}
+
+// out[v] = relu(scale * x[v] + shift) for x (rows, channels).
+void sphmask_scale_relu(const float* x, const float* scale, const float* shift, float* out, int64_t rows,
+                        int64_t channels, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+  for (int64_t v = 0; v < rows; ++v) finish(x + v * channels, scale, shift, channels, out + v * channels);
 }
 
 }  // extern "C"

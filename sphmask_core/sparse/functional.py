@@ -14,17 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sphmask_core import native
-
-_SIGNATURE = (*(native.PTR,) * 4, *(native.INT,) * 5)
-_native_convolve = {
-    torch.float32: native.function("sphmask_convolve_f32", *_SIGNATURE),
-    torch.float64: native.function("sphmask_convolve_f64", *_SIGNATURE),
-}
-_native_weight_gradient = {
-    torch.float32: native.function("sphmask_weight_gradient_f32", *_SIGNATURE),
-    torch.float64: native.function("sphmask_weight_gradient_f64", *_SIGNATURE),
-}
+from sphmask_core.sparse import cpu_engine
 
 
 def gather_convolve(x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor | None = None) -> Tensor:
@@ -37,7 +27,7 @@ def gather_convolve(x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(dtype), weight.to(dtype)
-    if (x.device.type == "cpu" and x.dtype in _native_convolve) or _triton_takes(x):
+    if _engine(x) is not None:
         return _GatherConvolve.apply(x, weight, index, transposed)  # type: ignore[no-any-return]
     return gather_convolve_reference(x, weight, index)
 
@@ -61,28 +51,18 @@ def _triton() -> ModuleType | None:
     return triton_engine
 
 
-def _triton_takes(x: Tensor) -> bool:
-    engine = _triton() if x.device.type == "cuda" else None
-    return engine is not None and x.dtype in engine.TYPES
-
-
-def _convolve(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    if x.device.type == "cpu":
-        return _run(_native_convolve, x, index, weight, (index.shape[1], weight.shape[2]), weight.shape)
-    return _triton().convolve(x, index, weight)  # type: ignore[union-attr, no-any-return]
-
-
-def _weight_gradient(x: Tensor, index: Tensor, grad: Tensor, shape: torch.Size) -> Tensor:
-    if x.device.type == "cpu":
-        return _run(_native_weight_gradient, x, index, grad, shape, shape)
-    return _triton().weight_gradient(x, index, grad)  # type: ignore[union-attr, no-any-return]
+def _engine(x: Tensor) -> ModuleType | None:
+    """The kernels that take x, None where there are none."""
+    engine = cpu_engine if x.device.type == "cpu" else _triton() if x.device.type == "cuda" else None
+    return engine if engine is not None and x.dtype in engine.TYPES else None
 
 
 class _GatherConvolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight, index, transposed)
-        return _convolve(x, index, weight)
+        ctx.engine = _engine(x)
+        return ctx.engine.convolve(x, index, weight)  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
@@ -93,30 +73,7 @@ class _GatherConvolve(torch.autograd.Function):
             adjoint = weight.transpose(1, 2)
             if transposed is None:
                 transposed, adjoint = index, adjoint.flip(0)
-            grad_x = _convolve(grad, transposed, adjoint)
+            grad_x = ctx.engine.convolve(grad, transposed, adjoint)
         if ctx.needs_input_grad[1]:
-            grad_weight = _weight_gradient(x, index, grad, weight.shape)
+            grad_weight = ctx.engine.weight_gradient(x, index, grad)
         return grad_x, grad_weight, None, None
-
-
-def _run(
-    kernels: dict[torch.dtype, Any],
-    x: Tensor,
-    index: Tensor,
-    other: Tensor,
-    out_shape: tuple[int, ...],
-    weight_shape: tuple[int, ...],
-) -> Tensor:
-    """Call a C++ kernel of the common signature (x, index, other, out, rows, K, in, out, threads)."""
-    x, index, other = x.contiguous(), index.contiguous(), other.contiguous()
-    out = torch.empty(out_shape, dtype=x.dtype)
-    kernels[x.dtype](
-        native.pointer(x, x.dtype),
-        native.pointer(index, torch.int32),
-        native.pointer(other, x.dtype),
-        native.pointer(out, x.dtype),
-        index.shape[1],
-        *weight_shape,
-        native.threads(),
-    )
-    return out

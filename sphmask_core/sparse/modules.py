@@ -8,8 +8,27 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sphmask_core.sparse import cpu_engine
 from sphmask_core.sparse.functional import gather_convolve
 from sphmask_core.sparse.maps import Level
+
+
+def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
+    """ReLU(norm(x)) of x (V, C)."""
+    return cpu_engine.scale_relu(x, _affine(norm)) if _fuses(x, norm) else norm(x).relu()
+
+
+def _fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
+    """Whether inference on the CPU: a norm is then a scale and a shift, which save passes."""
+    plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return plain and not torch.is_grad_enabled() and (norm is None or not norm.training)
+
+
+def _affine(norm: nn.BatchNorm1d) -> Tensor:
+    """(2, C): scale and shift that a norm with fixed statistics comes to."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return torch.stack([scale, norm.bias - norm.running_mean * scale])
 
 
 class _SparseConv(nn.Module):
@@ -20,10 +39,34 @@ class _SparseConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_channels, size, size, size, in_channels))
         bound = 1 / math.sqrt(in_channels * size**3)
         nn.init.uniform_(self.weight, -bound, bound)
+        self._packed: tuple[tuple[int, int], Tensor] | None = None
 
     def kernel(self) -> Tensor:
         """(K, in, out), K in row-major order of the window."""
         return self.weight.flatten(1, 3).permute(1, 2, 0)
+
+    def packed(self) -> Tensor:
+        """The kernel as the C++ kernel reads it, kept for as long as the weights stay as they are."""
+        weights = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
+        if self._packed is None or self._packed[0] != weights:
+            self._packed = weights, cpu_engine.pack_panels(self.kernel())
+        return self._packed[1]
+
+    def convolve(
+        self,
+        x: Tensor,
+        index: Tensor,
+        transposed: Tensor | None = None,
+        norm: nn.BatchNorm1d | None = None,
+        start: Tensor | None = None,
+    ) -> Tensor:
+        """The convolution by `index`, added to `start` where given; then, where given, norm and ReLU."""
+        if _fuses(x, norm):
+            affine = None if norm is None else _affine(norm)
+            return cpu_engine.convolve_packed(x, index, self.packed(), len(self.weight), start, affine)
+        y = gather_convolve(x, self.kernel(), index, transposed)
+        y = y if start is None else y + start
+        return y if norm is None else norm(y).relu()
 
 
 class SubmanifoldConv(_SparseConv):
@@ -32,8 +75,11 @@ class SubmanifoldConv(_SparseConv):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, size=3)
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
-        return gather_convolve(x, self.kernel(), level.neighbours)
+    def forward(
+        self, x: Tensor, level: Level, norm: nn.BatchNorm1d | None = None, start: Tensor | None = None
+    ) -> Tensor:
+        """The convolution, added to `start` (V, out) where given; then, where given, norm and ReLU."""
+        return self.convolve(x, level.neighbours, norm=norm, start=start)
 
 
 class DownConv(_SparseConv):
@@ -44,7 +90,7 @@ class DownConv(_SparseConv):
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
         assert level.children is not None and level.parents is not None
-        return gather_convolve(x, self.kernel(), level.children, level.parents)
+        return self.convolve(x, level.children, level.parents)
 
 
 class UpConv(_SparseConv):
@@ -55,7 +101,7 @@ class UpConv(_SparseConv):
 
     def forward(self, x: Tensor, level: Level) -> Tensor:
         assert level.children is not None and level.parents is not None
-        return gather_convolve(x, self.kernel(), level.parents, level.children)
+        return self.convolve(x, level.parents, level.children)
 
 
 class PointwiseConv(_SparseConv):
