@@ -27,6 +27,7 @@ GAP = 8
 CAPTION = 26
 RESULT_SIZE = (480, 640)  # height, width of a panel
 SCENE_SIZE = (240, 320)
+CROP_HEIGHT, CROP_WIDTH = 150, 220
 TINT = 0.68  # share of the instance's colour over the scene's own brightness
 SMALLEST_NUMBERED = 12  # pixels of an instance that is given its number
 SAME_OBJECT = 0.3  # IoU from which a predicted instance is drawn in its object's colour
@@ -46,6 +47,10 @@ class SceneResult:
     up: np.ndarray
     """(3,) the scene's vertical, for clouds without a sensor's view"""
 
+    def pixels(self, size: tuple[int, int]) -> np.ndarray:
+        """(height, width) int64: the point that each pixel of a picture shows, -1 none."""
+        return pixel_points(self.cloud, self.up, size)
+
 
 def instance_colors(count: int) -> np.ndarray:
     """Colours (count, 3) uint8 that differ as much as they can from those before."""
@@ -63,18 +68,31 @@ def draw_result(path: str | Path, cloud: Cloud, found: Instances, caption: str) 
     texts = [f"{i}  {score:.2f}" for i, score in enumerate(found.scores, 1)]
     _write_numbers(instances, labels, texts)
     colors = _picture(_cloud_colors(cloud, pixels))
-    _save(path, _grid([[(colors, "cloud"), (instances, caption)]]))
+    save_grid(path, [[(colors, "cloud"), (instances, caption)]])
 
 
 def draw_scenes(path: str | Path, scenes: Sequence[SceneResult], columns: int = 2) -> None:
     """Write a grid of scenes, each with its colours, its labels and what was found, side by side."""
-    panels = [_scene_panels(scene) for scene in scenes]
-    rows = [list(chain(*panels[i : i + columns])) for i in range(0, len(panels), columns)]
-    _save(path, _grid(rows))
+    panels = [_scene_panels(scene, scene.pixels(SCENE_SIZE)) for scene in scenes]
+    save_grid(path, [list(chain(*panels[i : i + columns])) for i in range(0, len(panels), columns)])
 
 
-def _scene_panels(scene: SceneResult) -> list[tuple[Image, str]]:
-    pixels = pixel_points(scene.cloud, scene.up, SCENE_SIZE)
+def cropped_panels(scene: SceneResult, pixels: np.ndarray, caption: str) -> list[tuple[Image, str]]:
+    """Colours, labels and what was found in a part (h, w) of the scene's picture, all of one size."""
+    scale = CROP_HEIGHT / len(pixels)
+    rows, columns = (np.floor(np.arange(round(n * scale)) / scale).astype(int) for n in pixels.shape)
+    panels = _scene_panels(scene, pixels[rows][:, columns[:CROP_WIDTH]])
+    return [(panel, text) for (panel, _), text in zip(panels, (caption, "labels", "found"), strict=True)]
+
+
+def save_grid(path: str | Path, rows: Sequence[Sequence[tuple[Image, str]]]) -> None:
+    """Write rows of panels with their captions as one picture."""
+    picture = _grid(rows)
+    with replacing(path) as temporary:
+        picture.save(temporary, "PNG")
+
+
+def _scene_panels(scene: SceneResult, pixels: np.ndarray) -> list[tuple[Image, str]]:
     objects, instances = int(scene.truth.max(initial=0)), int(scene.found.max(initial=0))
     palette = instance_colors(objects + instances)
     truth = _tinted(scene.cloud, _labels_at(scene.truth, pixels), pixels, palette)
@@ -169,8 +187,3 @@ def _grid(rows: Sequence[Sequence[tuple[Image, str]]]) -> Image:
             pen.text((x + 2, y + CAPTION / 2), caption, INK, font, "lm")
             sheet.paste(panel, (x, y + CAPTION))
     return sheet
-
-
-def _save(path: str | Path, picture: Image) -> None:
-    with replacing(path) as temporary:
-        picture.save(temporary, "PNG")

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from sphmask_core.draw import SceneResult
+from sphmask_core.failures import Failures
 from sphmask_core.metrics import (
     ClassScores,
     Coverage,
@@ -103,7 +104,11 @@ def segment_scenes(segmenter: Segmenter, scenes: Iterable[Scene], protocol: Prot
 
 
 def evaluate(
-    segmented: Iterable[Segmented], protocol: Protocol, min_score: float, gallery: Gallery
+    segmented: Iterable[Segmented],
+    protocol: Protocol,
+    min_score: float,
+    gallery: Gallery,
+    failures: Failures | None = None,
 ) -> list[SceneScores]:
     """Scores of every scene; AP sees all instances, overlap and pictures those with at least `min_score`."""
     scores = []
@@ -111,6 +116,8 @@ def evaluate(
         scores.append(score(one, protocol, min_score))
         draw = partial(picture, one.scene, scores[-1], one.found, min_score)
         gallery.offer(number, scores[-1].precision.ap50, draw)
+        if failures is not None:
+            failures.offer(draw())
     return scores
 
 

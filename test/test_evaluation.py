@@ -5,10 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sphmask_core.cloud import Cloud
 from sphmask_core.config import Config, InferenceConfig, load_config
+from sphmask_core.draw import SceneResult
 from sphmask_core.evaluation import Gallery, Segmented, evaluate, pool, segment_scenes
+from sphmask_core.failures import Failures
 from sphmask_core.prepared import Manifest
 from sphmask_core.protocol import PUBLISHED_TURN, Protocol, protocol_of
 from sphmask_core.report import as_json, class_table
@@ -131,3 +134,19 @@ def test_every_point_or_each_fourth():
     assert Protocol(largest=400).prepare(whole) is whole and Protocol().prepare(whole) is whole
     assert len(Protocol(largest=399).prepare(whole).semantic) == 100
     assert every(whole, 400).instance.tolist() == [0]
+
+
+def test_failures_are_the_worst_objects(tmp_path):
+    """Objects of 0, 100, 400 and 900 missing points, of 1000 each, and one found whole."""
+    truth = np.repeat(np.arange(1, 6), 1000)
+    found = truth.copy()
+    for number, missing in enumerate((0, 100, 400, 900), 1):
+        found[(number - 1) * 1000 : (number - 1) * 1000 + missing] = 0
+    xyz = np.random.default_rng(0).random((5000, 3), np.float32) + truth[:, None] * [2, 0, 0]
+    cloud = Cloud(xyz.astype(np.float32), None, None, (1, 5000))
+    failures = Failures(1)
+    failures.offer(SceneResult("scene", cloud, truth, found, "", np.array([0.0, 0.0, 1.0])))
+    assert (failures.objects, failures.failed) == (5, 2)
+    assert failures.worst[0].iou == pytest.approx(0.1)
+    failures.draw(tmp_path / "failures.png")
+    assert Image.open(tmp_path / "failures.png").width > 200
