@@ -60,7 +60,7 @@ $(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphm
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
+$(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* srv/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
 	@$(ROS) colcon --log-base build/log build --base-paths . --install-base $(VENV) --merge-install \
 		--event-handlers console_direct+ --cmake-args -G Ninja -Wno-unused-cli -DBUILD_TESTING=OFF \
 		-DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_INSTALL_RPATH="$(CURDIR)/$(VENV)/lib" \

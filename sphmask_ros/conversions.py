@@ -8,25 +8,37 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Point, Quaternion
+from geometry_msgs.msg import Point, Quaternion, Vector3
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core.messages import instances, markers, pointcloud2
-from sphmask_ros.msg import Instance, InstanceArray
+from sphmask_ros.msg import Instance, InstanceArray, Timings
+
+try:  # not on every ROS
+    from vision_msgs import msg as vision
+except ImportError:
+    vision = None
 
 CLASSES = {
     "geometry_msgs/Point": Point,
     "geometry_msgs/Quaternion": Quaternion,
+    "geometry_msgs/Vector3": Vector3,
     "sensor_msgs/PointCloud2": PointCloud2,
     "sensor_msgs/PointField": PointField,
     "sphmask_ros/Instance": Instance,
     "sphmask_ros/InstanceArray": InstanceArray,
+    "sphmask_ros/Timings": Timings,
     "std_msgs/ColorRGBA": ColorRGBA,
     "visualization_msgs/Marker": Marker,
     "visualization_msgs/MarkerArray": MarkerArray,
 }
+if vision is not None:
+    CLASSES |= {
+        f"vision_msgs/{kind}": getattr(vision, kind)
+        for kind in ("Detection3D", "Detection3DArray", "ObjectHypothesisWithPose")
+    }
 
 
 def make(name: str, /, **fields: Any) -> Any:

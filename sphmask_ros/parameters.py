@@ -4,70 +4,143 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 
+OUTPUTS = ("labelled_points", "markers", "instances", "detections", "timings")
+AXES = {
+    name: tuple(sign * float(axis == name[-1]) for axis in "xyz")
+    for name, sign in (("x", 1), ("-x", -1), ("y", 1), ("-y", -1), ("z", 1), ("-z", -1))
+}
+"""Unit vectors by name."""
+LIVE, UNCONFIGURED, START = "at any time", "while unconfigured", "at start"
+"""When a parameter may be set."""
 
-def _parameter(default: Any, description: str, **limits: Any) -> Any:
-    """A field and its limits: `choices`, `range` (low, high), `live` (may change while running)."""
-    return dataclasses.field(default=default, metadata={"description": description, **limits})
+
+def _parameter(default: Any, description: str, when: str = LIVE, **limits: Any) -> Any:
+    """A field and its limits: `choices`, `pattern`, or `range` (low, high)."""
+    return dataclasses.field(
+        default=default, metadata={"description": description, "when": when, "limits": limits}
+    )
 
 
 @dataclass(frozen=True)
 class Parameters:
     """Parameters of the node `segment`."""
 
-    model: str = _parameter("tabletop", "Preset's name, or path to weights.")
-    device: str = _parameter("auto", "Where the model runs.", choices=("auto", "cpu", "cuda"))
+    model: str = _parameter(
+        "tabletop", "Preset's name, or path to weights; the service `~/load_model` changes it.", UNCONFIGURED
+    )
+    device: str = _parameter(
+        "auto",
+        "Where the model runs: auto, cpu, cuda, or cuda:N.",
+        UNCONFIGURED,
+        pattern=r"auto|cpu|cuda(:\d+)?",
+    )
+    fixed_frame: str = _parameter(
+        "",
+        "A frame at rest whose z is up, such as odom or map: by TF or `odometry` clouds are turned upright "
+        "and objects followed in it. Empty: the sensor stands still, and `up` is up.",
+        UNCONFIGURED,
+    )
+    up: str = _parameter(
+        "auto",
+        "The clouds' axis that points up, for models that do not find it themselves; auto: -y in a frame "
+        "whose name ends in _optical_frame (a level camera), else z.",
+        choices=("auto", *AXES),
+    )
     reliability: str = _parameter(
         "auto",
         "QoS of the input: auto matches the publishers; a best-effort subscriber loses most big clouds.",
         choices=("auto", "reliable", "best_effort"),
-        live=True,
     )
     min_score: float = _parameter(
         -1.0,
         "Instances below this score are not published; negative: the model's own threshold.",
         range=(-1.0, 1.0),
-        live=True,
     )
-    autostart: bool = _parameter(True, "Configure and activate at start; off: wait for a lifecycle manager.")
+    outputs: tuple[str, ...] = _parameter(
+        OUTPUTS, "Topics that are published, where somebody subscribes to them.", choices=OUTPUTS
+    )
+    track: bool = _parameter(True, "Objects keep their id from frame to frame.")
+    track_overlap: float = _parameter(
+        0.2,
+        "IoU, in coarse voxels, from which an instance is an object of the frame before.",
+        range=(0.0, 1.0),
+    )
+    track_memory: float = _parameter(
+        10.0, "Seconds for which an object that is out of sight keeps its id.", range=(0.0, 3600.0)
+    )
+    stale_after: float = _parameter(
+        5.0, "Seconds without a cloud after which diagnostics say STALE.", range=(0.1, 3600.0)
+    )
+    autostart: bool = _parameter(
+        True, "Configure and activate at start; off: wait for a lifecycle manager.", START
+    )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "outputs", tuple(self.outputs or ()))  # ROS gives lists
         for field in dataclasses.fields(self):
-            _validate(field.name, getattr(self, field.name), field.metadata)
+            value = getattr(self, field.name)
+            if type(value) is not type(field.default):
+                raise ValueError(f"{field.name} must be a {type(field.default).__name__}, not {value!r}")
+            _validate(field.name, value, field.metadata["limits"])
+        if self.fixed_frame and self.up != "auto":
+            raise ValueError(
+                f"up is {self.up}, but z of fixed_frame {self.fixed_frame} is up; give one of them"
+            )
 
     @staticmethod
     def declare(node: Node) -> Parameters:
         """Declare every parameter on the node, with its descriptor, and return the values it starts with."""
-        fields = dataclasses.fields(Parameters)
-        values = {
-            field.name: node.declare_parameter(field.name, field.default, _descriptor(field.metadata)).value
-            for field in fields
-        }
-        return Parameters(**values)
+        return Parameters(
+            **{
+                field.name: node.declare_parameter(field.name, field.default, descriptor(field)).value
+                for field in dataclasses.fields(Parameters)
+            }
+        )
+
+    @staticmethod
+    def names(when: str) -> list[str]:
+        """Parameters that may be set then."""
+        return [field.name for field in dataclasses.fields(Parameters) if field.metadata["when"] == when]
+
+
+def descriptor(field: dataclasses.Field) -> ParameterDescriptor:
+    """What `ros2 param describe` tells of a parameter."""
+    limits = field.metadata["limits"]
+    made = ParameterDescriptor(
+        description=field.metadata["description"],
+        read_only=field.metadata["when"] == START,
+        additional_constraints=_constraints(field),
+    )
+    if "range" in limits:
+        low, high = limits["range"]
+        made.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    return made
+
+
+def _constraints(field: dataclasses.Field) -> str:
+    limits = field.metadata["limits"]
+    parts = [f"set {field.metadata['when']}"] if field.metadata["when"] != LIVE else []
+    if "choices" in limits:
+        parts.append(f"of {', '.join(limits['choices'])}")
+    return "; ".join(parts)
 
 
 def _validate(name: str, value: Any, limits: Any) -> None:
-    if "choices" in limits and value not in limits["choices"]:
-        raise ValueError(f"{name} must be one of {', '.join(limits['choices'])}, not {value!r}")
+    choices: Iterable[str] = limits.get("choices", ())
+    for item in (value if isinstance(value, tuple) else (value,)) if choices else ():
+        if item not in choices:
+            raise ValueError(f"{name} must be of {', '.join(choices)}, not {item!r}")
+    if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
+        raise ValueError(f"{name} must be auto, cpu, cuda or cuda:N, not {value!r}")
     if "range" in limits:
         low, high = limits["range"]
-        if math.isnan(value) or not low <= value <= high:
+        if not low <= value <= high:  # NaN is not
             raise ValueError(f"{name} must be from {low} to {high}, not {value}")
-
-
-def _descriptor(limits: Any) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(
-        description=limits["description"], read_only=not limits.get("live", False)
-    )
-    if "choices" in limits:
-        descriptor.additional_constraints = "one of " + ", ".join(limits["choices"])
-    if "range" in limits:
-        low, high = limits["range"]
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    return descriptor

@@ -1,204 +1,231 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Node `segment`: a cloud in, its object instances out, always of the newest frame."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import sys
-from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import rclpy
+import torch
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import PointCloud2
-from std_msgs.msg import Header
-from visualization_msgs.msg import MarkerArray
+from std_srvs.srv import SetBool
 
-from sphmask_core import Instances, Segmenter
-from sphmask_core.cloud import Cloud
-from sphmask_core.messages.pointcloud2 import read_cloud_message
-from sphmask_ros.conversions import InstanceMarkers, instance_array, labelled_points
-from sphmask_ros.msg import InstanceArray
-from sphmask_ros.parameters import Parameters
+from sphmask_core import Segmenter
+from sphmask_ros.cloud_input import CloudInput
+from sphmask_ros.diagnostics import Health, report
+from sphmask_ros.outputs import Answer, Outputs
+from sphmask_ros.parameters import UNCONFIGURED, Parameters
+from sphmask_ros.perception import Perception
+from sphmask_ros.poses import Poses, listen
+from sphmask_ros.srv import LoadModel
+from sphmask_ros.transitions import one_line, transition
 from sphmask_ros.worker import NewestFirst
 
-NO_POINTS = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
-REMATCH_PERIOD = 1.0
-"""Seconds between looks at the publishers' reliability."""
+DIAGNOSTICS_PERIOD = 1.0
+"""Seconds."""
 LOG_PERIOD = 5.0
 """Seconds in which clouds that cannot be segmented make one line of log."""
 
-Transition = Callable[["SegmentNode", LifecycleState], TransitionCallbackReturn]
-
-
-def reported(transition: Transition) -> Transition:
-    """Log what a transition raises and let it fail; rclpy would swallow it."""
-
-    @functools.wraps(transition)
-    def attempt(node: SegmentNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except Exception as error:
-            node.get_logger().error(f"{transition.__name__[3:]} failed: {one_line(error)}")
-            return TransitionCallbackReturn.FAILURE
-
-    return attempt
-
 
 class SegmentNode(LifecycleNode):
-    """`points` in; `~/labelled_points`, `~/markers`, `~/instances` out, under the cloud's own header."""
+    """`points` in; objects out, under the cloud's own header. The tables of the README say what there is."""
 
     def __init__(self) -> None:
         super().__init__("segment")
         self._settings = Parameters.declare(self)
+        self._in_use: dict[str, Any] = {}
+        self._poses, self._listening = Poses(), False
+        self._input: CloudInput | None = None
+        self.health = Health()
         self.add_on_set_parameters_callback(self._change_settings)
-        self._subscription: Subscription | None = None
+        self.create_service(SetBool, "~/enable", self._enable)
+        self.create_service(LoadModel, "~/load_model", self._load_model)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose)
 
-    @reported
+    @transition("inactive")
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the model and run it once; offer the outputs."""
-        self._segmenter = Segmenter.load(self._settings.model, self._settings.device)
-        self._segmenter.warm_up()
-        self._own_min_score = self._segmenter.min_score
-        self._rays = self._segmenter.config.model.rays
-        self._instance_markers = InstanceMarkers(self._rays)
-        self._points = self.create_lifecycle_publisher(PointCloud2, "~/labelled_points", 1)
-        self._markers = self.create_lifecycle_publisher(MarkerArray, "~/markers", 1)
-        self._instances = self.create_lifecycle_publisher(InstanceArray, "~/instances", 1)
+        """Load the model; offer the outputs."""
+        self._perception = self._perceive(self._settings.model)
+        self._perception.sleep()
+        self._outputs = Outputs(self)
+        self._in_use = {name: getattr(self._settings, name) for name in Parameters.names(UNCONFIGURED)}
+        if self._settings.fixed_frame and not self._listening:
+            listen(self, self._poses)
+            self._listening = True
         return super().on_configure(state)
 
-    @reported
+    @transition("active")
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Listen for clouds."""
+        """Run the model once, then listen for clouds."""
+        self._perception.wake()
         super().on_activate(state)
         self._worker = NewestFirst(self._answer)
-        self._match_reliability()
-        self._rematch = self.create_timer(REMATCH_PERIOD, self._match_reliability)
-        topic = self.resolve_topic_name("points")
-        self.get_logger().info(f"segmenting {topic} with {self._settings.model} on {self._segmenter.device}")
+        self.health.begin()
+        self._input = CloudInput(self, self._receive, lambda: self._settings.reliability)
+        model, device = self._in_use["model"], self._perception.segmenter.device
+        self.get_logger().info(f"segmenting {self._input.topic} with {model} on {device}")
         return TransitionCallbackReturn.SUCCESS
 
-    @reported
+    @transition("inactive")
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening; the frame at hand is still answered."""
+        """Stop listening, finish the frame at hand, free the device's memory."""
         self.stop()
+        self._perception.sleep()
         return super().on_deactivate(state)
 
-    @reported
+    @transition("unconfigured")
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Let go of the model."""
-        for publisher in (self._points, self._markers, self._instances):
-            self.destroy_lifecycle_publisher(publisher)
-        del self._segmenter
+        self._let_go()
         return TransitionCallbackReturn.SUCCESS
 
-    @reported
+    @transition("finalized")
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop, whatever the state."""
         self.stop()
-        return super().on_shutdown(state)
+        self._let_go()
+        return TransitionCallbackReturn.SUCCESS
 
-    def stop(self) -> None:
+    @transition("unconfigured")
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After a transition that raised half-way: begin again."""
+        self.stop()
+        self._let_go()
+        return TransitionCallbackReturn.SUCCESS
+
+    def stop(self, timeout: float | None = None) -> None:
         """Stop listening and working; nothing to do unless active."""
-        if self._subscription is not None:
-            self.destroy_timer(self._rematch)
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
-            self._worker.stop()
+        if self._input is not None:
+            self._input.close()
+            self._input = None
+            self._worker.stop(timeout)
+
+    def _perceive(self, model: str) -> Perception:
+        segmenter = Segmenter.load(model, self._settings.device)
+        return Perception(segmenter, self._poses, self.get_logger().info)
+
+    def _let_go(self) -> None:
+        if self._in_use:
+            self._perception.sleep()
+            self._outputs.destroy()
+            del self._perception, self._outputs
+            self._in_use = {}
 
     def _change_settings(self, changed: list[Parameter]) -> SetParametersResult:
-        known = {field.name for field in dataclasses.fields(Parameters)}
-        values = {parameter.name: parameter.value for parameter in changed if parameter.name in known}
+        values = _known(changed)
+        fixed = [name for name in values if self._in_use.get(name, values[name]) != values[name]]
         try:
+            if fixed:
+                raise ValueError(
+                    f"{fixed[0]} is in use; clean up first, or for another model call ~/load_model"
+                )
             self._settings = dataclasses.replace(self._settings, **values)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _match_reliability(self) -> None:
-        """Subscribe, again when the publishers' reliability asks for another one."""
-        wanted = self._wanted_reliability()
-        if self._subscription is not None:
-            if self._subscription.qos_profile.reliability == wanted:
-                return
-            self.destroy_subscription(self._subscription)
-        qos = QoSProfile(depth=1, reliability=wanted)
-        self._subscription = self.create_subscription(PointCloud2, "points", self._receive, qos)
+    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self.health.enabled = request.data
+        response.success = True
+        return response
 
-    def _wanted_reliability(self) -> ReliabilityPolicy:
-        """Reliable, unless told otherwise or a publisher is only best effort: it would not be heard."""
-        if self._settings.reliability != "auto":
-            return ReliabilityPolicy[self._settings.reliability.upper()]
-        offered = [info.qos_profile.reliability for info in self.get_publishers_info_by_topic("points")]
-        best_effort = ReliabilityPolicy.BEST_EFFORT in offered
-        return ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE
+    def _load_model(self, request: LoadModel.Request, response: LoadModel.Response) -> LoadModel.Response:
+        """Another model beside the one at hand, and in its place once it has run."""
+        try:
+            if not self._in_use:
+                raise ValueError("not configured: set the parameter model, then configure")
+            perception = self._perceive(request.model)
+            if self._input is not None:
+                perception.wake()
+            perception.succeed(self._perception)
+            self._perception, self._in_use["model"] = perception, request.model
+            self.set_parameters([Parameter("model", value=request.model)])
+            response.success = True
+        except Exception as error:
+            response.message = one_line(error)
+            self.get_logger().error(f"model not changed: {response.message}")
+        torch.cuda.empty_cache()
+        return response
 
     def _receive(self, msg: PointCloud2) -> None:
-        outputs = (self._points, self._markers, self._instances)
-        if any(publisher.get_subscription_count() for publisher in outputs):
-            self._worker.offer(msg)
+        self.health.receive()
+        self.health.heard = bool(self._outputs.wanted(self._settings.outputs))
+        if self.health.enabled and self.health.heard:
+            self.health.dropped += self._worker.offer(msg)
 
     def _answer(self, msg: PointCloud2) -> None:
-        cloud, found = self._find_instances(msg)
+        """On the worker's thread, which whatever a sensor sends must not end."""
         try:
-            self._publish(msg.header, cloud, found)
-        except rclpy_implementation.RCLError:
-            if self.context.ok():  # else a signal has ended the context while the model ran
-                raise
+            answer = self._find_objects(msg)
+            self.health.answer(self._outputs.publish(answer, self._settings.outputs))
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            self.health.out_of_memory += 1
+            self._complain(msg, error)
+        except Exception as error:
+            if self.context.ok():  # else the node has been ended while the model ran
+                self._complain(msg, error)
 
-    def _find_instances(self, msg: PointCloud2) -> tuple[Cloud, Instances]:
+    def _find_objects(self, msg: PointCloud2) -> Answer:
+        """Nothing where the cloud is none."""
         try:
-            cloud = read_cloud_message(msg)
-            wanted = self._settings.min_score
-            self._segmenter.min_score = wanted if wanted >= 0 else self._own_min_score
-            found = self._segmenter(cloud.xyz, cloud.rgb)
-        except Exception as error:  # whatever a sensor sends, the node goes on
-            text = f"no instances in a cloud of {msg.header.frame_id!r}: {one_line(error)}"
-            self.get_logger().warning(text, throttle_duration_sec=LOG_PERIOD)
-            return NO_POINTS, self._segmenter(NO_POINTS.xyz)
-        return cloud, found
+            answer = self._perception(msg, self._settings)
+        except ValueError as error:
+            self.health.unreadable += 1
+            self._complain(msg, error)
+            return self._perception.nothing(msg.header)
+        self.health.failing = False
+        return answer
 
-    def _publish(self, header: Header, cloud: Cloud, found: Instances) -> None:
-        if self._points.get_subscription_count():
-            self._points.publish(labelled_points(header, cloud, found.labels))
-        if self._markers.get_subscription_count():
-            self._markers.publish(self._instance_markers.update(header, found))
-        if self._instances.get_subscription_count():
-            self._instances.publish(instance_array(header, found, self._rays))
+    def _complain(self, msg: PointCloud2, error: Exception) -> None:
+        self.health.fail(one_line(error))
+        text = f"no objects in a cloud of {msg.header.frame_id!r}: {self.health.error}"
+        self.get_logger().warning(text, throttle_duration_sec=LOG_PERIOD)
+
+    def _diagnose(self) -> None:
+        model = self._in_use.get("model", "none")
+        device = str(self._perception.segmenter.device) if self._in_use else "none"
+        about = {"model": model, "device": device, "topic": self.resolve_topic_name("points")}
+        name = self.get_fully_qualified_name().lstrip("/")
+        msg = report(self.health, f"{name}: clouds", about, self._settings.stale_after)
+        msg.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(msg)
 
 
-def one_line(error: Exception) -> str:
-    """What an exception says, in one line, with its type where it is none that we raise for users."""
-    text = " ".join(str(error).split())[:300]
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+def _known(changed: list[Parameter]) -> dict[str, Any]:
+    """Values of the parameters that are ours; ROS has others."""
+    names = {field.name for field in dataclasses.fields(Parameters)}
+    return {parameter.name: parameter.value for parameter in changed if parameter.name in names}
 
 
 def main() -> int:
-    """Run the node until a signal; 2 when it cannot start."""
-    rclpy.init()
+    """Run the node until it is ended; 2 when it cannot start."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = None
     try:
         node = SegmentNode()
         if node.get_parameter("autostart").value and not autostart(node):
-            return 2
-        try:
-            rclpy.spin(node)
-        finally:
-            node.stop()
+            return 2 if rclpy.ok() else 0
+        rclpy.spin(node)
+    except ExternalShutdownException:
+        return 0
     except (InvalidParameterTypeException, InvalidParameterValueException, ValueError) as error:
         print(f"segment: {one_line(error)}", file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
     finally:
+        if node is not None:
+            node.stop(timeout=0.5)
+            node.destroy_node()
         rclpy.try_shutdown()
     return 0
 
@@ -207,7 +234,3 @@ def autostart(node: SegmentNode) -> bool:
     """Configure and activate without waiting for a lifecycle manager; the node logs why it could not."""
     transitions = (node.trigger_configure, node.trigger_activate)
     return all(transition() == TransitionCallbackReturn.SUCCESS for transition in transitions)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

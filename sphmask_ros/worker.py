@@ -14,8 +14,6 @@ class NewestFirst(Generic[Item]):
     """Calls `work` on a thread of its own with the newest item offered; older ones are dropped."""
 
     def __init__(self, work: Callable[[Item], None]) -> None:
-        self.dropped = 0
-        """Items that a newer one replaced before work on them began."""
         self._work = work
         self._item: Item | None = None
         self._stopping = False
@@ -23,19 +21,20 @@ class NewestFirst(Generic[Item]):
         self._thread = threading.Thread(target=self._run, name="newest first", daemon=True)
         self._thread.start()
 
-    def offer(self, item: Item) -> None:
-        """Hand over an item; returns at once."""
+    def offer(self, item: Item) -> bool:
+        """Hand over an item; returns at once, whether it replaced one that waited."""
         with self._changed:
-            self.dropped += self._item is not None
+            dropped = self._item is not None
             self._item = item
             self._changed.notify()
+        return dropped
 
-    def stop(self) -> None:
-        """Finish the item at hand, drop a waiting one, end the thread."""
+    def stop(self, timeout: float | None = None) -> None:
+        """Finish the item at hand, drop a waiting one, end the thread; wait `timeout` seconds at most."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         while (item := self._next()) is not None:

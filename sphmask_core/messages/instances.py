@@ -10,9 +10,10 @@ from scipy.spatial.transform import Rotation
 
 from sphmask_core.messages import Make
 from sphmask_core.output import Instances
+from sphmask_core.tracking import Tracks
 
 
-def instance_array(make: Make, header: Any, found: Instances, rays: tuple[int, int]) -> Any:
+def instance_array(make: Make, header: Any, found: Instances, tracks: Tracks, rays: tuple[int, int]) -> Any:
     """The message of one cloud's instances; `rays` are the polar and azimuth sectors of their rays."""
     points = [found.points(i).astype(np.uint32) for i in range(len(found))]
     starts = np.cumsum([0, *map(len, points)])
@@ -23,7 +24,10 @@ def instance_array(make: Make, header: Any, found: Instances, rays: tuple[int, i
         orientation=make("geometry_msgs/Quaternion", x=float(x), y=float(y), z=float(z), w=float(w)),
         polar_sectors=rays[0],
         azimuth_sectors=rays[1],
-        instances=[_instance(make, found, i, int(starts[i]), len(part)) for i, part in enumerate(points)],
+        instances=[
+            _instance(make, found, tracks, i, int(starts[i]), len(part)) for i, part in enumerate(points)
+        ],
+        lost=tracks.lost,
         point_indices=np.concatenate([np.empty(0, np.uint32), *points]),
     )
 
@@ -40,7 +44,7 @@ def read_instances(msg: Any, labels: np.ndarray) -> Instances:
     return Instances(
         segment_masks=masks,
         segments=np.arange(len(labels)),
-        labels=labels.astype(np.int32),
+        labels=_numbers(labels, read_tracks(msg).ids),
         scores=np.array([instance.score for instance in found], np.float32),
         class_ids=np.array([instance.class_id for instance in found], np.int32),
         class_names=tuple(instance.class_name for instance in found),
@@ -54,10 +58,29 @@ def read_instances(msg: Any, labels: np.ndarray) -> Instances:
     )
 
 
-def _instance(make: Make, found: Instances, index: int, first_point: int, point_count: int) -> Any:
+def read_tracks(msg: Any) -> Tracks:
+    """The ids of a message."""
+    return Tracks(
+        ids=np.array([instance.id for instance in msg.instances], np.uint32),
+        states=np.array([instance.state for instance in msg.instances], np.uint8),
+        lost=np.array(msg.lost, np.uint32),
+    )
+
+
+def _numbers(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(N,) int32: 1 + the place in `ids` of each label, 0 of label 0."""
+    values, inverse = np.unique(labels, return_inverse=True)
+    places = {0: 0} | {number: i for i, number in enumerate(ids.tolist(), 1)}
+    return np.array([places[value] for value in values.tolist()], np.int32)[inverse]
+
+
+def _instance(
+    make: Make, found: Instances, tracks: Tracks, index: int, first_point: int, point_count: int
+) -> Any:
     return make(
         "sphmask_ros/Instance",
-        id=index + 1,
+        id=int(tracks.ids[index]),
+        state=int(tracks.states[index]),
         class_id=int(found.class_ids[index]),
         class_name=found.class_names[index],
         score=float(found.scores[index]),

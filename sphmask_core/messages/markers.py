@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sphmask_core.draw import instance_colors
 from sphmask_core.messages import Make
+from sphmask_core.messages.colors import object_colors
 from sphmask_core.output import Instances
 from sphmask_core.spherical import polygon
+from sphmask_core.tracking import Tracks
 
 DELETE, LINE_LIST, TEXT_VIEW_FACING, TRIANGLE_LIST = 2, 5, 9, 11
 """visualization_msgs/Marker's action and types."""
@@ -23,18 +24,19 @@ EDGES = [(0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4),
 class InstanceMarkers:
     """Makes the marker array of each frame, which also deletes what only the frame before showed."""
 
-    def __init__(self, make: Make, rays: tuple[int, int]) -> None:
+    def __init__(self, make: Make) -> None:
         self._make = make
-        self._rays = rays
         self._shown: set[tuple[str, int]] = set()
 
-    def update(self, header: Any, found: Instances) -> Any:
-        """Markers of namespace label, box and polygon under the instances' ids, and deletions."""
-        colors = instance_colors(len(found)) / 255.0
+    def update(self, header: Any, found: Instances, tracks: Tracks, rays: tuple[int, int]) -> Any:
+        """Markers of namespace label, box and polygon under the objects' ids, and deletions.
+
+        `rays` are the polar and azimuth sectors of the instances' rays.
+        """
         markers = [
             marker
-            for index, color in enumerate(colors)
-            for marker in _instance_markers(self._make, header, found, index, color, self._rays)
+            for index, number in enumerate(tracks.ids.astype(np.int32))
+            for marker in _instance_markers(self._make, header, found, index, int(number), rays)
         ]
         shown = {(marker.ns, marker.id) for marker in markers}
         stale = [_marker(self._make, header, *key, action=DELETE) for key in sorted(self._shown - shown)]
@@ -43,19 +45,18 @@ class InstanceMarkers:
 
 
 def _instance_markers(
-    make: Make, header: Any, found: Instances, index: int, color: np.ndarray, rays: tuple[int, int]
+    make: Make, header: Any, found: Instances, index: int, number: int, rays: tuple[int, int]
 ) -> list[Any]:
     center, box = found.centers[index], found.boxes[index]
-    label = _marker(
-        make, header, "label", index + 1, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0)
-    )
-    label.text = f"{found.class_names[index]} {index + 1}: {found.scores[index]:.2f}"
+    color = object_colors(np.array([number]))[0] / 255.0
+    label = _marker(make, header, "label", number, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0))
+    label.text = f"{found.class_names[index]} {number}: {found.scores[index]:.2f}"
     label.pose.position = _points(make, center[None])[0]
     label.scale.z = float(np.clip(np.ptp(box.reshape(2, 3), axis=0).max() / 4, 0.02, 0.2))
-    outline = _marker(make, header, "box", index + 1, type=LINE_LIST, color=_color(make, color, 1.0))
+    outline = _marker(make, header, "box", number, type=LINE_LIST, color=_color(make, color, 1.0))
     outline.points = _points(make, _corners(box)[np.ravel(EDGES)])
     outline.scale.x = 0.003
-    shape = _marker(make, header, "polygon", index + 1, type=TRIANGLE_LIST, color=_color(make, color, 0.4))
+    shape = _marker(make, header, "polygon", number, type=TRIANGLE_LIST, color=_color(make, color, 0.4))
     vertices, faces = polygon(center, found.rays[index], rays, found.rotation)
     shape.points = _points(make, vertices[faces.ravel()])
     shape.scale.x = shape.scale.y = shape.scale.z = 1.0

@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from sphmask_core import Instances
 from sphmask_core.checkpoint import save_weights
 from sphmask_core.config import Config, InferenceConfig, ModelConfig
 from sphmask_core.model import SphericalMask
@@ -51,11 +53,40 @@ def weights(tmp_path_factory):
     return path
 
 
+def made_instances(count, points=50):
+    """Instances with random members, in a frame that is turned."""
+    rng = np.random.default_rng(count)
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    rotation[0] *= np.linalg.det(rotation)
+    segments = rng.integers(0, 10, points)  # 9: of no instance
+    masks = (rng.random((count, 10)) < 0.4) & (np.arange(10) < 9)
+    dense = masks[:, segments]
+    scores = np.sort(rng.random(count).astype(np.float32))[::-1]
+    return Instances(
+        segment_masks=masks,
+        segments=segments,
+        labels=(np.vstack([dense, np.ones(points, bool)]).argmax(0) + 1) % (count + 1),
+        scores=scores,
+        class_ids=rng.integers(0, 3, count).astype(np.int32),
+        class_names=tuple(f"class {i}" for i in range(count)),
+        centers=rng.normal(size=(count, 3)).astype(np.float32),
+        rays=rng.random((count, 24)).astype(np.float32),
+        boxes=np.sort(rng.normal(size=(count, 2, 3)).astype(np.float32), axis=1).reshape(count, 6),
+        rotation=rotation.astype(np.float32),
+        timings={},
+    )
+
+
+@pytest.fixture(scope="session")
+def make_instances():
+    return made_instances
+
+
 class NodeProcess:
     """The node `segment` in a process of its own."""
 
     def __init__(self, log, namespace, **parameters):
-        command = [sys.executable, "-m", "sphmask_ros.segment_node", "--ros-args", "-r", f"__ns:={namespace}"]
+        command = [sys.executable, "-m", "sphmask_ros", "--ros-args", "-r", f"__ns:={namespace}"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         environment = os.environ | {

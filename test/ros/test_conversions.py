@@ -20,6 +20,7 @@ from sphmask_core.messages.pointcloud2 import (
     read_labels,
     read_points,
 )
+from sphmask_core.tracking import Tracks
 from sphmask_ros.conversions import labelled_points, write_points
 
 CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 8: "d"}
@@ -147,16 +148,25 @@ def test_points_without_a_finite_position_are_nan():
     np.testing.assert_array_equal(np.isnan(back.xyz).all(1), [True, True, False])
 
 
-def test_labelled_points_keep_unlabelled_colours_and_name_every_instance():
-    xyz, rgb = np.zeros((3, 3), np.float32), np.array([[1, 2, 3]] * 3, np.uint8)
-    msg = labelled_points(HEADER, Cloud(xyz, rgb, None, (3, 1)), np.array([0, 2, 1], np.int32))
-    assert [field.name for field in msg.fields] == ["x", "y", "z", "rgb", "label"]
-    assert read_labels(msg).tolist() == [0, 2, 1]
-    colours = read_cloud_message(msg).rgb
-    assert colours[0].tolist() == [1, 2, 3]
-    assert len(np.unique(colours, axis=0)) == 3
+@pytest.mark.parametrize("coloured", [True, False])
+def test_labelled_points_tell_the_best_instance_of_each_point(make_instances, coloured):
+    found = make_instances(3)
+    xyz = np.arange(150, dtype=np.float32).reshape(50, 3)
+    rgb = np.full((50, 3), (1, 2, 3), np.uint8) if coloured else None
+    tracks = Tracks(np.array([4, 300, 1], np.uint32), np.zeros(3, np.uint8), np.empty(0, np.uint32))
+    msg = labelled_points(HEADER, Cloud(xyz, rgb, None, (5, 10)), found, tracks)
     assert msg.header == HEADER
-    assert (msg.height, msg.width) == (3, 1)
+    points = read_points(msg, ["x", "y", "z", "rgb", "label", "score", "class_id"])
+    assert points.shape == (5, 10)
+    assert read_labels(msg).tolist() == [[0, 4, 300, 1][label] for label in found.labels]
+    np.testing.assert_array_equal(np.stack([points[axis].ravel() for axis in "xyz"], 1), xyz)
+    for field, values, none in (("score", found.scores, 0), ("class_id", found.class_ids, -1)):
+        expected = np.array([none, *values.tolist()])[found.labels]
+        np.testing.assert_allclose(points[field].ravel(), expected, rtol=1e-6)
+    colours = read_cloud_message(msg).rgb
+    plain = np.unique(colours[found.labels == 0], axis=0)
+    assert plain.tolist() == [[1, 2, 3] if coloured else [128] * 3]
+    assert len({tuple(colour) for colour in colours}) == 4
 
 
 def test_large_clouds_convert_at_the_speed_of_memory():

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the node is, on /diagnostics: state, rate, latency, losses, the last error."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+WINDOW = 10.0
+"""Seconds over which rate and latency are measured."""
+
+
+@dataclass
+class Health:
+    """What happened to the clouds; one thread receives them, another answers."""
+
+    state: str = "unconfigured"
+    """Of the lifecycle."""
+    enabled: bool = True
+    heard: bool = False
+    """Whether somebody listens to the outputs."""
+    since: float = field(default_factory=time.monotonic)
+    """When the last cloud came, or when the node became active."""
+    received: int = 0
+    answered: int = 0
+    dropped: int = 0
+    """Clouds that a newer one replaced before it was looked at."""
+    unreadable: int = 0
+    out_of_memory: int = 0
+    error: str = ""
+    """The last one; it stays after the next good frame."""
+    failing: bool = False
+    """Whether the last cloud could not be segmented."""
+    _answers: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=1000))
+
+    def begin(self) -> None:
+        """The node is active from now on."""
+        self.since, self.failing = time.monotonic(), False
+
+    def receive(self) -> None:
+        """A cloud has come."""
+        self.received += 1
+        self.since = time.monotonic()
+
+    def answer(self, latency: float) -> None:
+        """The objects of a cloud were published, that many seconds after its stamp."""
+        self.answered += 1
+        self._answers.append((time.monotonic(), latency))
+
+    def fail(self, error: str) -> None:
+        """A cloud could not be segmented."""
+        self.error, self.failing = error, True
+
+    def rate_and_latency(self) -> tuple[float, float, float]:
+        """Answers a second; mean and longest latency, seconds, NaN without an answer in the window."""
+        now = time.monotonic()
+        recent = [(moment, latency) for moment, latency in tuple(self._answers) if now - moment <= WINDOW]
+        if not recent:
+            return 0.0, np.nan, np.nan
+        latencies = [latency for _, latency in recent]
+        span = max(now - recent[0][0], 1.0)
+        return len(recent) / span, float(np.mean(latencies)), max(latencies)
+
+    def verdict(self, stale_after: float) -> tuple[bytes, str]:
+        """Level and one line of a DiagnosticStatus."""
+        silence = time.monotonic() - self.since
+        if self.state != "active":
+            return DiagnosticStatus.OK, self.state
+        if not self.enabled:
+            return DiagnosticStatus.OK, "disabled by ~/enable"
+        if silence > stale_after:
+            return DiagnosticStatus.STALE, f"no cloud for {silence:.0f} s"
+        if self.failing:
+            return DiagnosticStatus.WARN, self.error
+        if not self.heard:
+            return DiagnosticStatus.OK, "nobody listens"
+        return DiagnosticStatus.OK, f"{self.rate_and_latency()[0]:.1f} clouds a second"
+
+
+def report(health: Health, name: str, about: dict[str, str], stale_after: float) -> DiagnosticArray:
+    """The message, without a stamp; `about` tells what the node works with."""
+    rate, mean, longest = health.rate_and_latency()
+    values = {
+        "state": health.state,
+        **about,
+        "rate (1/s)": f"{rate:.2f}",
+        "latency (ms)": f"{mean * 1e3:.1f}",
+        "longest latency (ms)": f"{longest * 1e3:.1f}",
+        "clouds received": str(health.received),
+        "clouds answered": str(health.answered),
+        "clouds dropped": str(health.dropped),
+        "clouds unreadable": str(health.unreadable),
+        "out of memory": str(health.out_of_memory),
+        "last error": health.error or "none",
+    }
+    level, message = health.verdict(stale_after)
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    status = DiagnosticStatus(level=level, name=name, message=message, values=pairs)
+    return DiagnosticArray(status=[status])

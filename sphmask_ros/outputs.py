@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the node publishes for each cloud, and only to those who listen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.time import Time
+from std_msgs.msg import Header
+
+from sphmask_core import Instances
+from sphmask_core.cloud import Cloud
+from sphmask_core.tracking import Tracks
+from sphmask_ros.conversions import CLASSES, InstanceMarkers, instance_array, labelled_points
+from sphmask_ros.detections import detection_array
+from sphmask_ros.msg import Timings
+
+OUTPUTS = {
+    "labelled_points": (
+        "sensor_msgs/PointCloud2",
+        "The input's points, organised as they are; `rgb`: the object's colour, or the input's; "
+        "`label`: the object's id, 0 for none; `score`; `class_id`, -1 for none.",
+    ),
+    "markers": (
+        "visualization_msgs/MarkerArray",
+        "Name and score, box, and the polygon that the rays span, under the objects' ids.",
+    ),
+    "instances": (
+        "sphmask_ros/InstanceArray",
+        "Id, class, score, centre, box, rays and points of each instance; which are new, lost, found again.",
+    ),
+    "detections": (
+        "vision_msgs/Detection3DArray",
+        "Id, class, score and box of each instance; where vision_msgs is installed.",
+    ),
+    "timings": ("sphmask_ros/Timings", "Milliseconds by stage, and latency from the cloud's stamp."),
+}
+"""Type and meaning of each topic, in the order of publishing."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found in one cloud."""
+
+    header: Header
+    """The cloud's."""
+    cloud: Cloud
+    found: Instances
+    tracks: Tracks
+    rays: tuple[int, int]
+    """Polar and azimuth sectors of the rays."""
+    milliseconds: dict[str, float]
+    """Of each stage up to here."""
+
+
+class Outputs:
+    """The node's publishers; markers know what the frame before showed."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._markers = InstanceMarkers()
+        self._publishers = {
+            name: node.create_lifecycle_publisher(CLASSES[kind], f"~/{name}", 1)
+            for name, (kind, _) in OUTPUTS.items()
+            if kind in CLASSES
+        }
+
+    def wanted(self, selected: Iterable[str]) -> list[str]:
+        """Those of the selected outputs that somebody listens to."""
+        return [
+            name
+            for name, publisher in self._publishers.items()
+            if name in selected and publisher.get_subscription_count()
+        ]
+
+    def publish(self, answer: Answer, selected: Iterable[str]) -> float:
+        """Publish the selected outputs; seconds from the cloud's stamp to the last."""
+        begun = time.perf_counter()
+        wanted = self.wanted(selected)
+        for name in wanted:
+            if name != "timings":
+                self._publishers[name].publish(self._message(name, answer))
+        stages = answer.milliseconds | {"write": (time.perf_counter() - begun) * 1e3}
+        latency = (self._node.get_clock().now() - Time.from_msg(answer.header.stamp)).nanoseconds / 1e9
+        if "timings" in wanted:
+            self._publishers["timings"].publish(
+                Timings(
+                    header=answer.header,
+                    stages=list(stages),
+                    milliseconds=list(stages.values()),
+                    latency=latency * 1e3,
+                )
+            )
+        return latency
+
+    def destroy(self) -> None:
+        """Take the topics back."""
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _message(self, name: str, answer: Answer) -> Any:
+        header, found, tracks, rays = answer.header, answer.found, answer.tracks, answer.rays
+        makers: dict[str, Callable[[], Any]] = {
+            "labelled_points": lambda: labelled_points(header, answer.cloud, found, tracks),
+            "markers": lambda: self._markers.update(header, found, tracks, rays),
+            "instances": lambda: instance_array(header, found, tracks, rays),
+            "detections": lambda: detection_array(header, found, tracks),
+        }
+        return makers[name]()

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From one cloud message to its objects: read, turn upright, segment, follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from rclpy.time import Time
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+
+from sphmask_core import Instances, Segmenter
+from sphmask_core.cloud import Cloud, CloudError
+from sphmask_core.messages.pointcloud2 import read_cloud_message
+from sphmask_core.timing import Timer
+from sphmask_core.tracking import Tracker, Tracks
+from sphmask_ros.outputs import Answer
+from sphmask_ros.parameters import AXES, Parameters
+from sphmask_ros.poses import Poses
+
+NO_POINTS = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
+CPU = torch.device("cpu")
+
+
+class Perception:
+    """A model, what it has seen, and where the sensor is."""
+
+    def __init__(self, segmenter: Segmenter, poses: Poses, say: Callable[[str], object]) -> None:
+        self.segmenter = segmenter
+        self._own_min_score = segmenter.min_score
+        self._tracker = Tracker(segmenter.config.voxel_size)
+        self._poses = poses
+        self._say = say
+        self._said: set[str] = set()
+        self._frame_id = ""
+
+    def succeed(self, other: Perception) -> None:
+        """Go on with the ids of another one."""
+        self._tracker.next_id = other._tracker.next_id
+
+    def wake(self) -> None:
+        """Bring the model to its device and run it once."""
+        try:
+            self.segmenter.model.to(self.segmenter.device)
+            self.segmenter.warm_up()
+        except Exception:
+            self.sleep()
+            raise
+
+    def sleep(self) -> None:
+        """Free the device's memory."""
+        self.segmenter.model.to(CPU)
+        torch.cuda.empty_cache()
+
+    def __call__(self, msg: PointCloud2, settings: Parameters) -> Answer:
+        """Find the objects of a cloud. Raises ValueError where there is no answer."""
+        timer = Timer(CPU)
+        timer.start("read")
+        cloud = read_cloud_message(msg)
+        pose = self._pose(msg.header, settings.fixed_frame)
+        vertical = self._vertical(msg.header.frame_id, pose, settings)
+        timer.stop()
+        self.segmenter.min_score = settings.min_score if settings.min_score >= 0 else self._own_min_score
+        found = self.segmenter(cloud.xyz, cloud.rgb, vertical=vertical)
+        timer.start("track")
+        tracks = self._follow(msg.header, cloud, found, pose, settings)
+        timer.stop()
+        read, track = timer.milliseconds["read"], timer.milliseconds["track"]
+        stages = {"read": read, **found.timings, "track": track}
+        return Answer(msg.header, cloud, found, tracks, self.segmenter.config.model.rays, stages)
+
+    def nothing(self, header: Header) -> Answer:
+        """The answer to a cloud that has none."""
+        found = self.segmenter(NO_POINTS.xyz)
+        return Answer(header, NO_POINTS, found, Tracks.none(0), self.segmenter.config.model.rays, {})
+
+    def _follow(
+        self, header: Header, cloud: Cloud, found: Instances, pose: np.ndarray | None, settings: Parameters
+    ) -> Tracks:
+        if not settings.track:
+            return Tracks.none(len(found))
+        if pose is None and header.frame_id != self._frame_id:
+            self._tracker.forget()  # another sensor, somewhere else
+        self._frame_id = header.frame_id
+        self._tracker.overlap, self._tracker.memory = settings.track_overlap, settings.track_memory
+        return self._tracker.update(cloud.xyz, found, _seconds(header), pose)
+
+    def _pose(self, header: Header, fixed_frame: str) -> np.ndarray | None:
+        """(4, 4) from the cloud's frame to the fixed one; None: the sensor stands still."""
+        if not fixed_frame:
+            return None
+        pose = self._poses.find(fixed_frame, header.frame_id, _seconds(header))
+        if pose is None:
+            raise CloudError(f"no transform to fixed_frame {fixed_frame!r} at its time; who publishes it?")
+        return pose
+
+    def _vertical(
+        self, frame_id: str, pose: np.ndarray | None, settings: Parameters
+    ) -> tuple[float, float, float]:
+        """The unit vector up in the cloud's frame; which it is, is said once for each frame."""
+        up, why = settings.up, "parameter up"
+        if up == "auto":
+            optical = frame_id.endswith("_optical_frame")
+            up, why = ("-y", "taken for a level camera") if optical else ("z", "not an optical frame")
+        vertical = np.array(AXES[up]) if pose is None else pose[2, :3]
+        if pose is not None:
+            up, why = "z", f"of {settings.fixed_frame}"
+        if self.segmenter.config.up == "plane":
+            up, why = "the normal of the largest plane", "as the model was trained"
+        self._say_once(f"clouds of {frame_id!r}: up is {up} ({why})")
+        x, y, z = (vertical / np.linalg.norm(vertical)).tolist()
+        return x, y, z
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
+
+
+def _seconds(header: Header) -> float:
+    return Time.from_msg(header.stamp).nanoseconds / 1e9
