@@ -110,10 +110,10 @@ class AugmentConfig:
 
     axis_jitter: float = 0.1
     """Of each entry of a 3x3 map added to the identity."""
-    flip: bool = True
-    """Mirror x and y, each with chance 1/2."""
-    rotate: bool = True
-    """Turn about z by any angle."""
+    flip: str = "xy"
+    """Axes to mirror, each with chance 1/2."""
+    turn: float = 180.0
+    """Largest turn about z, uniform, degrees."""
     tilt: float = 0.0
     """Of the turns about x and y, degrees."""
     scale: float = 0.0
@@ -124,11 +124,11 @@ class AugmentConfig:
     """(granularity, magnitude) of smooth distortions, voxels."""
     elastic_chance: float = 1.0
     """Chance of each distortion."""
-    colour_jitter: float = 0.1
+    color_jitter: float = 0.1
     """Of gain and shift of each channel, a scene at a time; colours are in [-1, 1]."""
-    colour_noise: float = 0.0
+    color_noise: float = 0.0
     """Of the noise of each point's colour."""
-    colour_drop: float = 0.0
+    color_drop: float = 0.0
     """Chance that a scene loses its colours."""
     point_drop: float = 0.0
     """Largest share of points left out, uniform."""
@@ -172,10 +172,11 @@ class TrainConfig:
     """Times that an epoch of data set `tabletop` visits a real scene for once a simulated one."""
     epochs: int = 300
     batch_size: int = 12
+    """Scenes that each process sees at once."""
     repeats: int = 1
     """Times that an epoch visits every scene."""
     lr: float = 1e-3
-    """Highest learning rate, for this batch size."""
+    """Highest learning rate, for the batches of all processes together."""
     weight_decay: float = 1e-4
     step_epoch: int = 50
     """Epoch from which the learning rate follows a cosine down to `min_lr`."""
@@ -187,13 +188,14 @@ class TrainConfig:
     pointwise_weight: float = 0.25
     """Weight of the point-wise terms of the loss beside the queries' terms."""
     accumulate: int = 1
-    """Batches whose gradients are added before a step."""
+    """Batches whose mean gradient makes a step."""
     clip_grad: float = 0.0
     """Largest gradient norm; 0: no clipping."""
     fixed_modules: tuple[str, ...] = ()
     """Modules that stay as they are, by name; their batch norm stays in eval."""
     init: str = ""
-    """Weights to start from."""
+    """Weights to start from: a preset's name, own .safetensors, or a .pth of Spherical Mask or ISBNet. What does
+    not fit, as the heads of other classes, starts anew."""
     class_weights: tuple[float, ...] = ()
     """Weights of the semantic classes in the point-wise cross-entropy; none: all 1."""
     ema: float = 0.0
@@ -201,6 +203,10 @@ class TrainConfig:
     validate_every: int = 10
     """Epochs between validations."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network in training; bfloat16 needs CUDA. Losses and weights are float32 in any case."""
+    tensorboard: bool = False
+    """Write losses, scores and pictures for TensorBoard as well."""
     seed: int = 0
     """Of the initial weights, the order of scenes and their augmentation."""
     workers: int = 0

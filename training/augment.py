@@ -37,10 +37,9 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
 def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:
     """(3, 3) linear map: jitter of the axes, flips, scale, rotation about z, tilt."""
     axes = np.eye(3) + rng.normal(0, config.axis_jitter, (3, 3))
-    if config.flip:
-        axes = np.diag([*rng.choice([-1.0, 1.0], 2), 1.0]) @ axes
-    axes = axes * rng.uniform(1 - config.scale, 1 + config.scale)
-    turn = rng.uniform(0, 2 * np.pi) if config.rotate else 0.0
+    mirror = [rng.choice([-1.0, 1.0]) if axis in config.flip else 1.0 for axis in "xyz"]
+    axes = np.diag(mirror) @ axes * rng.uniform(1 - config.scale, 1 + config.scale)
+    turn = np.deg2rad(rng.uniform(-config.turn, config.turn))
     tilt = np.deg2rad(rng.normal(0, config.tilt, 2))
     return Rotation.from_euler("xy", tilt).as_matrix() @ Rotation.from_euler("z", turn).as_matrix() @ axes
 
@@ -67,12 +66,12 @@ def smooth_noise(shape: NDArray, rng: Generator) -> Array:
 
 def augment_colour(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
     """Shift, stretch or drop the colours (N, 3) of a scene, all points alike; stays in [-1, 1]."""
-    if rng.random() < config.colour_drop:
+    if rng.random() < config.color_drop:
         return np.zeros_like(rgb)
-    gain, shift = rng.normal([[1], [0]], config.colour_jitter, (2, 3)).astype(np.float32)
+    gain, shift = rng.normal([[1], [0]], config.color_jitter, (2, 3)).astype(np.float32)
     rgb = rgb * gain + shift
-    if config.colour_noise:
-        rgb += config.colour_noise * rng.standard_normal(rgb.shape, np.float32)
+    if config.color_noise:
+        rgb += config.color_noise * rng.standard_normal(rgb.shape, np.float32)
     return np.clip(rgb, -1, 1, out=rgb)
 
 

@@ -14,7 +14,7 @@ from training.augment import augment, crop, elastic, limit
 from training.scene import Scene, thin
 
 STILL = AugmentConfig(
-    axis_jitter=0, flip=False, rotate=False, elastic=(), colour_jitter=0, colour_noise=0, colour_drop=0
+    axis_jitter=0, flip="", turn=0, elastic=(), color_jitter=0, color_noise=0, color_drop=0
 )
 VOXEL = 0.02
 
@@ -42,8 +42,8 @@ def scene(seed, n=200):
         scale=st.floats(0, 0.5),
         z_shift=st.floats(0, 0.1),
         elastic_chance=st.floats(0, 1),
-        colour_noise=st.floats(0, 0.5),
-        colour_drop=st.floats(0, 1),
+        color_noise=st.floats(0, 0.5),
+        color_drop=st.floats(0, 1),
         point_drop=st.floats(0, 1),
         crop_chance=st.floats(0, 1),
         crop_margin=st.floats(0, 1),
@@ -71,7 +71,7 @@ def test_nothing_asked_for_changes_nothing():
 @settings(max_examples=20, deadline=None)
 def test_turns_and_flips_keep_distances_and_heights(seed):
     before = scene(seed, 30)
-    turned = dataclasses.replace(STILL, rotate=True, flip=True)
+    turned = dataclasses.replace(STILL, turn=180, flip="xy")
     after = augment(before, turned, VOXEL, np.random.default_rng(seed))
     assert np.allclose(pdist(after.xyz), pdist(before.xyz), atol=1e-5)
     assert np.allclose(after.xyz[:, 2], before.xyz[:, 2], atol=1e-6)
