@@ -13,6 +13,7 @@ from torch import Tensor
 from sphmask_core.config import Config
 from sphmask_core.frames import Frame
 from sphmask_core.instances import Candidates
+from sphmask_core.voxels import segment_bounds
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def to_instances(
     found = found[found.scores >= min_score]
     sizes = torch.bincount(segments, minlength=found.masks.shape[1] + 1)[:-1]
     found = found[found.masks.float() @ sizes.float() >= config.inference.npoint_thresh]
-    found = found[_apart(found.masks, sizes, config.inference.min_own)]
+    found = found[apart(found.masks, sizes, config.inference.min_own)]
     masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no segment
     class_ids = found.class_ids.cpu().numpy().astype(np.int32)
     return Instances(
@@ -97,7 +98,7 @@ def to_instances(
     )
 
 
-def _apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
+def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
     """Rows of masks (I, S), by falling score, that have a share `min_own` of their points to themselves."""
     rows: list[int] = []
     claimed = torch.zeros_like(sizes, dtype=torch.bool)
@@ -119,9 +120,7 @@ def _best_label(masks: Tensor) -> Tensor:
 
 def _boxes(masks: Tensor, segments: Tensor, xyz: Tensor) -> Tensor:
     """Bounds (I, 6) of the points (N, 3) of each mask (I, S)."""
-    index, shape = segments[:, None].expand(-1, 3), (masks.shape[1], 3)
-    low = xyz.new_full(shape, torch.inf).scatter_reduce(0, index, xyz, "amin")
-    high = xyz.new_full(shape, -torch.inf).scatter_reduce(0, index, xyz, "amax")
+    low, high = segment_bounds(xyz, segments, masks.shape[1]).split(3, dim=1)
     inside = masks[:, :, None]
     corners = torch.where(inside, low, torch.inf).amin(1), torch.where(inside, high, -torch.inf).amax(1)
     return torch.cat(corners, dim=1)

@@ -69,9 +69,10 @@ class Segmenter:
         timer.start("input")
         xyz, rgb = _validate(xyz, rgb)
         points = torch.from_numpy(xyz).to(self.device)
-        rows = torch.isfinite(points.sum(1)).nonzero().squeeze(1)
+        x, y, z = points.unbind(1)
+        rows = torch.isfinite(x + y + z).nonzero().squeeze(1)
         colors = torch.zeros_like(points) if rgb is None else torch.from_numpy(rgb).to(self.device)
-        cloud = Points(points[rows], normalize_colors(colors[rows]))
+        cloud = Points(points.index_select(0, rows), normalize_colors(colors.index_select(0, rows)))
         if superpoints is not None and self.config.model.use_spp_pool:
             cloud.superpoints = torch.from_numpy(_validate_superpoints(superpoints, xyz)).to(self.device)[
                 rows
@@ -79,7 +80,7 @@ class Segmenter:
         frame, found, numbers = self._segment(cloud, vertical, timer)
         timer.start("output")
         segments = torch.full((len(points),), found.masks.shape[1], device=self.device)
-        segments[rows] = numbers
+        segments.index_copy_(0, rows, numbers)
         result = to_instances(found, segments, points, frame, self.config, self.min_score, timer.milliseconds)
         timer.stop()
         return result
@@ -102,7 +103,7 @@ class Segmenter:
         found, segments = find_in_cloud(
             lambda block: find_instances(self.model, block, timer), voxels, self.config, timer
         )
-        segments = segments[voxels.point_to_voxel]
+        segments = segments.index_select(0, voxels.point_to_voxel)
         if cloud.superpoints is not None:
             found, segments = vote(found, segments, cloud.superpoints)
         return frame, found, segments

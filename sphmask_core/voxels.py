@@ -9,7 +9,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sphmask_core.sparse.maps import MAX_COORDINATE, number_by_first_appearance, pack
+from sphmask_core import native
+from sphmask_core.sparse.maps import MAX_COORDINATE, number_by_first_appearance, pack, unpack
+
+_voxel_keys = native.function(
+    "sphmask_voxel_keys",
+    *(native.PTR, native.INT, native.FLOAT, native.INT, native.FLOAT, native.PTR, native.INT),
+    restype=native.FLOAT,
+)
+_segment_mean = native.function(
+    "sphmask_segment_mean",
+    *(native.PTR, native.PTR, native.INT, native.INT, native.PTR, native.PTR, native.INT),
+)
+_segment_bounds = native.function(
+    "sphmask_segment_bounds", *(native.PTR, native.PTR, native.INT, native.PTR, native.INT)
+)
 
 
 @dataclass
@@ -49,36 +63,82 @@ class VoxelBatch:
 
 def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     """Mean of the rows of each segment. values (N, F), segments (N,) in 0 .. count-1 -> (count, F)."""
+    plain = values.device.type == "cpu" and values.dtype == torch.float32
+    if not plain or (values.requires_grad and torch.is_grad_enabled()):
+        return _segment_mean_reference(values, segments, count)
+    values, segments = values.contiguous(), segments.contiguous()
+    mean, sizes = torch.empty(count, values.shape[1]), torch.empty(count, dtype=torch.int64)
+    _segment_mean(
+        native.pointer(values, torch.float32),
+        native.pointer(segments, torch.int64),
+        *(*values.shape, mean.data_ptr(), sizes.data_ptr(), count),
+    )
+    return mean
+
+
+def _segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
     total = values.new_zeros(count, values.shape[1]).index_add(0, segments, values)
     return total / torch.bincount(segments, minlength=count).clamp(min=1)[:, None]
 
 
-def voxel_indices(xyz: Tensor, voxel_scale: float) -> Tensor:
-    """Index of each point's voxel, from 0. (N, 3) model units -> (N, 3) int32."""
+def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+    """Minimum and maximum of the points (N, 3) of each segment: (count, 6); infinite where it has none."""
+    if xyz.device.type != "cpu":
+        return _segment_bounds_reference(xyz, segments, count)
+    xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
+    _segment_bounds(
+        native.pointer(xyz, torch.float32),
+        native.pointer(segments, torch.int64),
+        *(len(xyz), bounds.data_ptr(), count),
+    )
+    return bounds
+
+
+def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+    index = segments[:, None].expand(-1, 3)
+    low = xyz.new_full((count, 3), torch.inf).scatter_reduce(0, index, xyz, "amin")
+    high = xyz.new_full((count, 3), -torch.inf).scatter_reduce(0, index, xyz, "amax")
+    return torch.cat([low, high], dim=1)
+
+
+def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+    """Packed voxel of each point, voxels numbered from 0 on each axis. (N, 3) model units -> (N,) int64."""
+    if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
+        return _voxel_keys_reference(xyz, voxel_scale, scene)
+    xyz, keys = xyz.contiguous(), torch.empty(len(xyz), dtype=torch.int64)
+    extent = _voxel_keys(
+        native.pointer(xyz, torch.float32),
+        *(len(xyz), voxel_scale, scene, MAX_COORDINATE, keys.data_ptr(), native.threads()),
+    )
+    _check_extent(extent)
+    return keys
+
+
+def _voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
     scaled = xyz * voxel_scale
     scaled = scaled - scaled.min(0).values
-    if scaled.max() > MAX_COORDINATE:
+    _check_extent(scaled.max().item())
+    return pack(torch.nn.functional.pad(scaled.int(), (1, 0), value=scene))
+
+
+def _check_extent(extent: float) -> None:
+    if not extent <= MAX_COORDINATE:
         raise ValueError(
-            f"the cloud is {scaled.max().item():.3g} voxels long, more than {MAX_COORDINATE}: crop it first; "
+            f"the cloud is {extent:.3g} voxels long, more than {MAX_COORDINATE}: crop it first; "
             "are its coordinates metres?"
         )
-    return scaled.int()
 
 
 def voxelize(scenes: Sequence[Points], voxel_scale: float, with_coords: bool = True) -> VoxelBatch:
     """Group the points of each scene into voxels. Every scene has at least one point."""
-    coords = torch.cat([_with_scene(voxel_indices(p.xyz, voxel_scale), b) for b, p in enumerate(scenes)])
-    point_to_voxel, first = number_by_first_appearance(pack(coords))
-    xyz = torch.cat([p.xyz for p in scenes])
-    rgb = torch.cat([p.rgb for p in scenes])
-    mean = segment_mean(torch.cat([rgb, xyz], dim=1), point_to_voxel, len(first))
-    superpoints, offsets = _number_superpoints(scenes, coords[first, 0].long(), first)
-    features = mean if with_coords else mean[:, :3]
-    return VoxelBatch(coords[first], mean[:, 3:], features, point_to_voxel, superpoints, offsets)
-
-
-def _with_scene(indices: Tensor, scene: int) -> Tensor:
-    return torch.nn.functional.pad(indices, (1, 0), value=scene)
+    keys = torch.cat([voxel_keys(p.xyz, voxel_scale, scene) for scene, p in enumerate(scenes)])
+    point_to_voxel, first = number_by_first_appearance(keys)
+    coords = unpack(keys[first])
+    xyz = segment_mean(torch.cat([p.xyz for p in scenes]), point_to_voxel, len(first))
+    rgb = segment_mean(torch.cat([p.rgb for p in scenes]), point_to_voxel, len(first))
+    superpoints, offsets = _number_superpoints(scenes, coords[:, 0].long(), first)
+    features = torch.cat([rgb, xyz], dim=1) if with_coords else rgb
+    return VoxelBatch(coords, xyz, features, point_to_voxel, superpoints, offsets)
 
 
 def _number_superpoints(scenes: Sequence[Points], scene: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:

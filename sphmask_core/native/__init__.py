@@ -18,6 +18,7 @@ import torch  # loaded first, so that the extension shares its OpenMP runtime an
 
 INT = ctypes.c_int64
 FLOAT = ctypes.c_float
+DOUBLE = ctypes.c_double
 PTR = ctypes.c_void_p
 
 

@@ -3,6 +3,7 @@
 // and the result does not depend on the number of threads. One gather form serves every convolution and
 // its gradient:  out[v] = sum_k x[index[k, v]] W[k],  index -1 = no voxel there.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -80,15 +81,25 @@ private:
   T* target_[kTileRows];
 };
 
-// One row of the result: relu(scale * sum + shift) where there is a scale, else the sum.
+// Batch norm with fixed statistics, (C) each, and ReLU; none where there is no mean.
 template <typename T>
-void finish(const T* sum, const T* scale, const T* shift, int64_t channels, T* out) {
-  if (scale == nullptr) {
-    std::copy_n(sum, channels, out);
-    return;
+class NormRelu {
+public:
+  NormRelu(const T* mean, const T* variance, const T* weight, const T* bias, double epsilon, int64_t channels) {
+    for (int64_t c = 0; mean != nullptr && c < channels; ++c) {
+      scale_.push_back(static_cast<T>(weight[c] / std::sqrt(variance[c] + epsilon)));
+      shift_.push_back(bias[c] - mean[c] * scale_[c]);
+    }
   }
-  for (int64_t c = 0; c < channels; ++c) out[c] = std::max(sum[c] * scale[c] + shift[c], T(0));
-}
+
+  void apply(const T* x, int64_t channels, T* out) const {
+    if (scale_.empty()) std::copy_n(x, channels, out);
+    for (size_t c = 0; c < scale_.size(); ++c) out[c] = std::max(x[c] * scale_[c] + shift_[c], T(0));
+  }
+
+private:
+  std::vector<T> scale_, shift_;
+};
 
 template <typename T>
 struct Convolution {
@@ -96,7 +107,7 @@ struct Convolution {
   const int32_t* index;
   const T* weight;  // (K, panels, in, width): each panel of output channels contiguous, the last padded with zeros
   const T* start;   // (V, out): added to the result; null: zero
-  const T *scale, *shift;
+  const NormRelu<T>& norm;
   T* out;
   int64_t rows, kernel, in, out_channels;
 
@@ -117,7 +128,7 @@ struct Convolution {
           tile.template multiply<N>(weight + k * columns * in, in);
         }
         for (int64_t v = first; v < last; ++v)
-          finish(tile.row(v - first), scale, shift, out_channels, out + v * out_channels);
+          norm.apply(tile.row(v - first), out_channels, out + v * out_channels);
       }
     }
   }
@@ -231,15 +242,19 @@ void weight_gradient(const T* x, const int32_t* index, const T* g, T* grad, int6
 extern "C" {
 
 void sphmask_gather_convolve_f32(const float* x, const int32_t* index, const float* weight, const float* start,
-                                 const float* scale, const float* shift, float* out, int64_t rows, int64_t kernel,
-                                 int64_t in, int64_t out_channels, int64_t panel, int64_t threads) {
-  convolve<float>({x, index, weight, start, scale, shift, out, rows, kernel, in, out_channels}, panel, threads);
+                                 const float* mean, const float* variance, const float* norm_weight, const float* bias,
+                                 double epsilon, float* out, int64_t rows, int64_t kernel, int64_t in,
+                                 int64_t out_channels, int64_t panel, int64_t threads) {
+  const NormRelu<float> norm(mean, variance, norm_weight, bias, epsilon, out_channels);
+  convolve<float>({x, index, weight, start, norm, out, rows, kernel, in, out_channels}, panel, threads);
 }
 
 void sphmask_gather_convolve_f64(const double* x, const int32_t* index, const double* weight, const double* start,
-                                 const double* scale, const double* shift, double* out, int64_t rows, int64_t kernel,
-                                 int64_t in, int64_t out_channels, int64_t panel, int64_t threads) {
-  convolve<double>({x, index, weight, start, scale, shift, out, rows, kernel, in, out_channels}, panel, threads);
+                                 const double* mean, const double* variance, const double* norm_weight, const double* bias,
+                                 double epsilon, double* out, int64_t rows, int64_t kernel, int64_t in,
+                                 int64_t out_channels, int64_t panel, int64_t threads) {
+  const NormRelu<double> norm(mean, variance, norm_weight, bias, epsilon, out_channels);
+  convolve<double>({x, index, weight, start, norm, out, rows, kernel, in, out_channels}, panel, threads);
 }
 
 void sphmask_weight_gradient_f32(const float* x, const int32_t* index, const float* g, float* grad, int64_t rows,
@@ -252,11 +267,12 @@ void sphmask_weight_gradient_f64(const double* x, const int32_t* index, const do
   weight_gradient(x, index, g, grad, rows, kernel, in, out_channels, threads);
 }
 
-// out[v] = relu(scale * x[v] + shift) for x (rows, channels).
-void sphmask_scale_relu(const float* x, const float* scale, const float* shift, float* out, int64_t rows,
-                        int64_t channels, int64_t threads) {
+// ReLU and norm of x (rows, channels).
+void sphmask_norm_relu(const float* x, const float* mean, const float* variance, const float* weight, const float* bias,
+                       double epsilon, float* out, int64_t rows, int64_t channels, int64_t threads) {
+  const NormRelu<float> norm(mean, variance, weight, bias, epsilon, channels);
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
-  for (int64_t v = 0; v < rows; ++v) finish(x + v * channels, scale, shift, channels, out + v * channels);
+  for (int64_t v = 0; v < rows; ++v) norm.apply(x + v * channels, channels, out + v * channels);
 }
 
 }  // extern "C"

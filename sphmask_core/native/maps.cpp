@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Voxel numbering and neighbour maps from packed coordinates. A key holds batch, x, y and z with z in the low
-// bits and room on both sides, so that a neighbour's key is a plain sum and never that of another row.
+// Voxel numbering and neighbour maps from packed coordinates.
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
 #include <vector>
 
+#include "keys.h"
+#include "sort.h"
+
 namespace {
 
-constexpr int64_t kBits = 18;
 constexpr int kWindow = 3;
 
 uint64_t mix(uint64_t key) {
@@ -16,30 +17,66 @@ uint64_t mix(uint64_t key) {
   return key ^ (key >> 29);
 }
 
-int64_t table_size(int64_t n) {
-  int64_t size = 16;
-  while (size < 2 * n) size *= 2;
-  return size;
-}
+// Numbers of keys by open addressing. It grows with what it holds: a small table stays in the cache.
+class Table {
+public:
+  Table(const int64_t* keys, const int64_t* first) : keys_(keys), first_(first), slots_(1 << 12, -1) {}
+
+  // The number of a key; `next` where it is new.
+  int64_t number(int64_t key, int64_t next) {
+    if (2 * next > static_cast<int64_t>(slots_.size())) grow(next);
+    int64_t& slot = find(key);
+    if (slot < 0) slot = next;
+    return slot;
+  }
+
+private:
+  int64_t& find(int64_t key) {
+    const size_t mask = slots_.size() - 1;
+    size_t place = mix(static_cast<uint64_t>(key)) & mask;
+    while (slots_[place] >= 0 && keys_[first_[slots_[place]]] != key) place = (place + 1) & mask;
+    return slots_[place];
+  }
+
+  void grow(int64_t count) {
+    slots_.assign(4 * slots_.size(), -1);
+    for (int64_t number = 0; number < count; ++number) find(keys_[first_[number]]) = number;
+  }
+
+  const int64_t *keys_, *first_;
+  std::vector<int64_t> slots_;
+};
 
 }  // namespace
 
 extern "C" {
 
+// keys[v] = packed coordinates of coords (n, 4), each of x, y and z halved `halvings` times.
+void sphmask_pack(const int32_t* coords, int64_t n, int64_t halvings, int64_t* keys) {
+  for (int64_t v = 0; v < n; ++v, coords += 4)
+    keys[v] = pack(coords[0], coords[1] >> halvings, coords[2] >> halvings, coords[3] >> halvings);
+}
+
+// Who is under whom: children (8, coarse) and parents (8, n) by coordinate mod 2, from the parent of each voxel (n).
+void sphmask_family(const int32_t* coords, const int64_t* parent, int64_t n, int64_t coarse, int32_t* children,
+                    int32_t* parents) {
+  std::fill_n(children, 8 * coarse, -1);
+  std::fill_n(parents, 8 * n, -1);
+  for (int64_t v = 0; v < n; ++v, coords += 4) {
+    const int64_t corner = (coords[1] & 1) << 2 | (coords[2] & 1) << 1 | (coords[3] & 1);
+    children[corner * coarse + parent[v]] = static_cast<int32_t>(v);
+    parents[corner * n + v] = static_cast<int32_t>(parent[v]);
+  }
+}
+
 // Number keys by first appearance: inverse[i] = number of key i, first[v] = where number v appears first.
 // Returns how many numbers there are; `first` has room for n.
 int64_t sphmask_number_keys(const int64_t* keys, int64_t n, int64_t* inverse, int64_t* first) {
-  const int64_t size = table_size(n), mask = size - 1;
-  std::vector<int64_t> slots(size, -1);
+  Table table(keys, first);
   int64_t count = 0;
   for (int64_t i = 0; i < n; ++i) {
-    int64_t slot = static_cast<int64_t>(mix(static_cast<uint64_t>(keys[i]))) & mask;
-    while (slots[slot] >= 0 && keys[first[slots[slot]]] != keys[i]) slot = (slot + 1) & mask;
-    if (slots[slot] < 0) {
-      slots[slot] = count;
-      first[count++] = i;
-    }
-    inverse[i] = slots[slot];
+    inverse[i] = i > 0 && keys[i] == keys[i - 1] ? inverse[i - 1] : table.number(keys[i], count);
+    if (inverse[i] == count) first[count++] = i;
   }
   return count;
 }
@@ -49,9 +86,9 @@ int64_t sphmask_number_keys(const int64_t* keys, int64_t n, int64_t* inverse, in
 void sphmask_neighbours(const int64_t* keys, int64_t n, int32_t* neighbours, int64_t threads) {
   std::vector<int32_t> order(n);
   std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [keys](int32_t a, int32_t b) { return keys[a] < keys[b]; });
-  std::vector<int64_t> sorted(n);
-  for (int64_t i = 0; i < n; ++i) sorted[i] = keys[order[i]];
+  std::vector<uint64_t> unsorted(keys, keys + n);
+  radix_sort(unsorted, order);
+  const std::vector<int64_t> sorted(unsorted.begin(), unsorted.end());
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
   for (int column = 0; column < kWindow * kWindow; ++column) {
     const int64_t shift = ((column / kWindow - 1LL) << (2 * kBits)) + ((column % kWindow - 1LL) << kBits);

@@ -4,21 +4,24 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sphmask_core import native
 
 VECTOR_BYTES = 32
 
+_NORM = (*(native.PTR,) * 4, native.DOUBLE)
 _gather_convolve = {
-    dtype: native.function(f"sphmask_gather_convolve_{name}", *(native.PTR,) * 7, *(native.INT,) * 6)
+    dtype: native.function(
+        f"sphmask_gather_convolve_{name}", *(native.PTR,) * 4, *_NORM, native.PTR, *(native.INT,) * 6
+    )
     for dtype, name in ((torch.float32, "f32"), (torch.float64, "f64"))
 }
 _weight_gradient = {
     dtype: native.function(f"sphmask_weight_gradient_{name}", *(native.PTR,) * 4, *(native.INT,) * 5)
     for dtype, name in ((torch.float32, "f32"), (torch.float64, "f64"))
 }
-_scale_relu = native.function("sphmask_scale_relu", *(native.PTR,) * 4, *(native.INT,) * 3)
+_norm_relu = native.function("sphmask_norm_relu", native.PTR, *_NORM, native.PTR, *(native.INT,) * 3)
 
 TYPES = tuple(_gather_convolve)
 """Types of features that the kernels take."""
@@ -41,27 +44,47 @@ def convolve_packed(
     packed: Tensor,
     out_channels: int,
     start: Tensor | None = None,
-    affine: Tensor | None = None,
+    norm: nn.BatchNorm1d | None = None,
 ) -> Tensor:
     """x (U, in), index (K, V) int32 rows of x or -1, packed weights -> (V, out); no gradient.
 
-    The convolution is added to `start` (V, out); `affine` (2, out), a scale and a shift, then turns every sum
-    into relu(scale * sum + shift).
+    The convolution is added to `start` (V, out); then come `norm`, with its fixed statistics, and ReLU.
     """
     kernel, _, channels, width = packed.shape
     x, index = x.contiguous(), index.contiguous()
     start = None if start is None else start.contiguous()
-    scale, shift = (None, None) if affine is None else affine.contiguous()
     out = torch.empty(index.shape[1], out_channels, dtype=x.dtype)
     _gather_convolve[x.dtype](
         native.pointer(x, x.dtype),
         native.pointer(index, torch.int32),
         native.pointer(packed, x.dtype),
-        *(None if part is None else native.pointer(part, x.dtype) for part in (start, scale, shift)),
+        None if start is None else native.pointer(start, x.dtype),
+        *_norm_arguments(norm, x.dtype),
         native.pointer(out, x.dtype),
         *(index.shape[1], kernel, channels, out_channels, width, native.threads()),
     )
     return out
+
+
+def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
+    """ReLU(norm(x)) of x (V, C) float32, with the norm's fixed statistics, in one pass; no gradient."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    _norm_relu(
+        native.pointer(x, torch.float32),
+        *_norm_arguments(norm, torch.float32),
+        native.pointer(out, torch.float32),
+        *(*x.shape, native.threads()),
+    )
+    return out
+
+
+def _norm_arguments(norm: nn.BatchNorm1d | None, dtype: torch.dtype) -> tuple[int | float | None, ...]:
+    if norm is None:
+        return None, None, None, None, 0.0
+    assert norm.running_mean is not None and norm.running_var is not None
+    arrays = norm.running_mean, norm.running_var, norm.weight, norm.bias
+    return *(native.pointer(array, dtype) for array in arrays), norm.eps
 
 
 def convolve(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
@@ -80,17 +103,5 @@ def weight_gradient(x: Tensor, index: Tensor, grad: Tensor) -> Tensor:
         native.pointer(grad, x.dtype),
         native.pointer(out, x.dtype),
         *(index.shape[1], *shape, native.threads()),
-    )
-    return out
-
-
-def scale_relu(x: Tensor, affine: Tensor) -> Tensor:
-    """relu(scale * x + shift) of x (V, C) float32 in one pass; affine (2, C); no gradient."""
-    x, (scale, shift) = x.contiguous(), affine.contiguous()
-    out = torch.empty_like(x)
-    _scale_relu(
-        *(native.pointer(array, torch.float32) for array in (x, scale, shift, out)),
-        *x.shape,
-        native.threads(),
     )
     return out

@@ -18,6 +18,10 @@ MAX_BATCH = 2**9 - 1
 _number_keys = native.function(
     "sphmask_number_keys", native.PTR, native.INT, native.PTR, native.PTR, restype=native.INT
 )
+_pack = native.function("sphmask_pack", native.PTR, native.INT, native.INT, native.PTR)
+_family = native.function(
+    "sphmask_family", native.PTR, native.PTR, native.INT, native.INT, native.PTR, native.PTR
+)
 _neighbours = native.function("sphmask_neighbours", native.PTR, native.INT, native.PTR, native.INT)
 
 
@@ -35,10 +39,28 @@ class Level:
     """(8, V): the voxel of the next level, in the row of this voxel's coordinate mod 2."""
 
 
-def pack(coords: Tensor) -> Tensor:
-    """One int64 key per voxel; keys of neighbours differ by constants. coords (V, 4) -> (V,)."""
-    batch, x, y, z = (coords.long() + coords.new_tensor([0, 1, 1, 1])).unbind(1)
+def pack(coords: Tensor, halvings: int = 0) -> Tensor:
+    """One int64 key per voxel; keys of neighbours differ by constants. coords (V, 4) int32 -> (V,).
+
+    x, y and z are halved first, `halvings` times.
+    """
+    if coords.device.type == "cpu":
+        coords, keys = coords.contiguous(), torch.empty(len(coords), dtype=torch.int64)
+        _pack(native.pointer(coords, torch.int32), len(coords), halvings, keys.data_ptr())
+        return keys
+    return _pack_reference(coords, halvings)
+
+
+def _pack_reference(coords: Tensor, halvings: int = 0) -> Tensor:
+    batch, x, y, z = coords.long().unbind(1)
+    x, y, z = ((axis >> halvings) + 1 for axis in (x, y, z))
     return (((batch << BITS | x) << BITS) | y) << BITS | z
+
+
+def unpack(keys: Tensor) -> Tensor:
+    """The coordinates (V, 4) int32 that `pack` made the keys (V,) from."""
+    x, y, z = (((keys >> BITS * axis) & (2**BITS - 1)) - 1 for axis in (2, 1, 0))
+    return torch.stack([keys >> 3 * BITS, x, y, z], dim=1).int()
 
 
 def number_by_first_appearance(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,12 +112,30 @@ def _neighbours_reference(keys: Tensor) -> Tensor:
 
 def _halve(coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """children (8, V'), parents (8, V), coarse coords (V', 4), numbered by first appearance."""
-    coarse = torch.cat([coords[:, :1], coords[:, 1:] >> 1], dim=1)
-    parent, first = number_by_first_appearance(pack(coarse))
+    keys = pack(coords, halvings=1)
+    parent, first = number_by_first_appearance(keys)
+    find = _family_of if coords.device.type == "cpu" else _family_reference
+    children, parents = find(coords, parent, len(first))
+    return children, parents, unpack(keys[first])
+
+
+def _family_of(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    coords = coords.contiguous()
+    children = torch.empty(8, count, dtype=torch.int32)
+    parents = torch.empty(8, len(coords), dtype=torch.int32)
+    _family(
+        native.pointer(coords, torch.int32),
+        native.pointer(parent, torch.int64),
+        *(len(coords), count, children.data_ptr(), parents.data_ptr()),
+    )
+    return children, parents
+
+
+def _family_reference(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tensor]:
     corner = (coords[:, 1:] & 1).long() @ torch.tensor([4, 2, 1], device=coords.device)
     rows = torch.arange(len(coords), device=coords.device)
-    children = torch.full((8, len(first)), -1, dtype=torch.int32, device=coords.device)
+    children = torch.full((8, count), -1, dtype=torch.int32, device=coords.device)
     children[corner, parent] = rows.int()
     parents = torch.full((8, len(coords)), -1, dtype=torch.int32, device=coords.device)
     parents[corner, rows] = parent.int()
-    return children, parents, coarse[first]
+    return children, parents

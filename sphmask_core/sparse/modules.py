@@ -15,20 +15,13 @@ from sphmask_core.sparse.maps import Level
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     """ReLU(norm(x)) of x (V, C)."""
-    return cpu_engine.scale_relu(x, _affine(norm)) if _fuses(x, norm) else norm(x).relu()
+    return cpu_engine.norm_relu(x, norm) if _fuses(x, norm) else norm(x).relu()
 
 
 def _fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
     """Whether inference on the CPU: a norm is then a scale and a shift, which save passes."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return plain and not torch.is_grad_enabled() and (norm is None or not norm.training)
-
-
-def _affine(norm: nn.BatchNorm1d) -> Tensor:
-    """(2, C): scale and shift that a norm with fixed statistics comes to."""
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    return torch.stack([scale, norm.bias - norm.running_mean * scale])
 
 
 class _SparseConv(nn.Module):
@@ -62,8 +55,7 @@ class _SparseConv(nn.Module):
     ) -> Tensor:
         """The convolution by `index`, added to `start` where given; then, where given, norm and ReLU."""
         if _fuses(x, norm):
-            affine = None if norm is None else _affine(norm)
-            return cpu_engine.convolve_packed(x, index, self.packed(), len(self.weight), start, affine)
+            return cpu_engine.convolve_packed(x, index, self.packed(), len(self.weight), start, norm)
         y = gather_convolve(x, self.kernel(), index, transposed)
         y = y if start is None else y + start
         return y if norm is None else norm(y).relu()
