@@ -10,7 +10,8 @@ import numpy as np
 from sphmask_core.cloud import Cloud
 from sphmask_core.scenes import FIRST_OBJECT
 from sphmask_core.simulation.bodies import Item
-from sphmask_core.simulation.camera import Camera, kinect_depth, normals, render
+from sphmask_core.simulation.camera import Camera, normals, render
+from sphmask_core.simulation.kinect import measure
 from sphmask_core.simulation.objects import Random, turn
 from sphmask_core.simulation.shapes import Solid
 from sphmask_core.simulation.tables import table_scene
@@ -28,16 +29,12 @@ def simulate_cloud(seed: int, width: int = 320, height: int = 240) -> Cloud:
     items = table_scene(rng, away)
     camera = random_camera(rng, items, away, width, height)
     image = render(labelled(items), camera)
-    slopes = normals(image.depth, camera)
-    length = np.maximum(np.linalg.norm(slopes, axis=0), 1e-9)
-    depth = kinect_depth(
-        rng, image.depth, np.where(np.isfinite(image.depth), image.depth, 0) / length, camera
-    )
-    seen = np.isfinite(depth)
-    rgb = _lit(rng, image.rgb, slopes / length, camera)
-    xyz = np.moveaxis(camera.directions * depth, 0, 2)
-    labels = np.where(seen, image.labels, 0)
-    return Cloud(xyz.reshape(-1, 3), rgb.reshape(-1, 3), labels.reshape(-1), (height, width))
+    facing = normals(image.depth, camera)
+    cosine = -(facing * camera.directions).sum(0) / np.sqrt((camera.directions**2).sum(0))
+    measured = measure(rng, image, cosine, camera)
+    xyz = np.moveaxis(camera.directions * measured.depth, 0, 2)
+    rgb = _lit(rng, image.rgb, facing, camera)
+    return Cloud(xyz.reshape(-1, 3), rgb.reshape(-1, 3), measured.labels.reshape(-1), (height, width))
 
 
 def labelled(items: Sequence[Item]) -> list[tuple[int, Solid]]:

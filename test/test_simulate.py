@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sphmask_core.simulate import NEAREST, labelled, random_camera, simulate_cloud
 from sphmask_core.simulation.bodies import STEP, Body
-from sphmask_core.simulation.camera import FOCAL, kinect_depth, render
+from sphmask_core.simulation.camera import FOCAL, Image, normals, render
+from sphmask_core.simulation.kinect import measure
 from sphmask_core.simulation.objects import mug, open_box
 from sphmask_core.simulation.piles import Pile
 from sphmask_core.simulation.shapes import BOTTOM, Box, Revolved, Solid
@@ -197,14 +198,59 @@ def test_camera_keeps_its_distance(seed):
     assert min(depths) > NEAREST - 1e-6
 
 
+def flat(depth):
+    return Image(
+        np.full((480, 640), depth, np.float32), np.zeros((480, 640, 3)), np.ones((480, 640), np.int64)
+    )
+
+
 def test_depth_error_grows_with_the_square_of_the_depth():
     rng, items, away = scene(0)
-    camera = random_camera(rng, items, away, 64, 48)
+    camera = random_camera(rng, items, away, 640, 480)
     errors = []
     for depth in (0.7, 1.4):
-        found = kinect_depth(rng, np.full((48, 64), depth), np.ones((48, 64)), camera)
+        found = measure(rng, flat(depth), np.ones((480, 640)), camera).depth
         errors.append(np.nanstd(found - depth))
     assert errors[0] < 0.002 and 3 < errors[1] / errors[0] < 5.5
+
+
+def test_shadows_of_an_object():
+    """Beside a near board the ground is lost, twice as wide on its left, from where the projector is away."""
+    rng, items, away = scene(0)
+    camera = random_camera(rng, items, away, 640, 480)
+    image = flat(1.2)
+    image.depth[100:380, 200:400] = 0.6
+    image.labels[100:380, 200:400] = 20
+    found = measure(rng, image, np.ones((480, 640)), camera)
+    lost = np.isnan(found.depth[120:360]).mean(0) > 0.5
+    left, right = lost[100:200].sum(), lost[400:500].sum()
+    shift = 525 * (1 / 0.6 - 1 / 1.2)
+    assert left == pytest.approx(0.05 * shift, abs=3) and right == pytest.approx(0.025 * shift, abs=3)
+    assert not lost[:150].any() and not lost[210:390].any() and not lost[450:].any()
+    np.testing.assert_array_equal(found.labels > 0, np.isfinite(found.depth))
+
+
+def test_noise_is_alike_in_patches():
+    """Neighbours in a row share two thirds of their error, as in real frames."""
+    rng, items, away = scene(0)
+    camera = random_camera(rng, items, away, 640, 480)
+    error = 43.5 / measure(rng, flat(0.9), np.ones((480, 640)), camera).depth - 43.5 / 0.9
+    error = np.where(np.isnan(error), 0, error - np.nanmean(error))
+    assert 0.07 < error.std() < 0.1
+    assert 0.55 < (error[:, 1:] * error[:, :-1]).mean() / error.var() < 0.8
+    assert abs((error[:, 12:] * error[:, :-12]).mean()) < 0.05 * error.var()
+
+
+def test_normals():
+    """Of a tilted plane, up to its edge."""
+    rng, items, away = scene(0)
+    camera = random_camera(rng, items, away, 64, 48)
+    normal = np.array([0.2, -0.6, -0.5]) / np.linalg.norm([0.2, -0.6, -0.5])
+    depth = -0.4 / np.tensordot(normal, camera.directions, 1)
+    depth[(depth < 0) | (depth > 2)] = np.inf
+    depth[:, 40:] = np.inf
+    found = normals(depth, camera)[:, np.isfinite(depth)]
+    assert (normal @ found > 0.99).mean() > 0.97
 
 
 def test_render_keeps_the_nearest():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A depth camera: what it sees of solids, and the errors of a Kinect."""
+"""A pinhole camera, and what it sees of solids."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ import numpy as np
 from sphmask_core.simulation.shapes import Solid
 
 FOCAL = 525.0 / 640.0  # of the Kinect, in image widths
-DISPARITY = 43.5  # pixels * metres: the Kinect's 580 pixel infrared focal length times its 7.5 cm baseline
-DISPARITY_STEP = 1 / 8
-DISPARITY_NOISE = 0.06
-EDGE_STEP = 0.02  # metres between neighbours that make an edge of depth
-SPECKLE = 0.003
-GRAZING = 0.12
 
 
 @dataclass(frozen=True)
@@ -89,55 +83,20 @@ def render(solids: Sequence[tuple[int, Solid]], camera: Camera) -> Image:
 
 
 def normals(depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """(3, height, width) normals towards the camera in its frame, of any length, from the depth's slopes.
+    """(3, height, width) unit normals towards the camera in its frame, from the depth's slopes.
 
     For the surface z (x, y, 1) with rays (x, y, 1): (f dz/du, f dz/dv, -z - f x dz/du - f y dz/dv).
     """
     filled = np.where(np.isfinite(depth), depth, 0)
-    down, across = (camera.focal * slope for slope in np.gradient(filled))
+    down, across = (camera.focal * _slope(filled, axis) for axis in (0, 1))
     x, y, _ = camera.directions
-    return np.stack([across, down, -filled - x * across - y * down]).astype(np.float32)
+    slopes = np.stack([across, down, -filled - x * across - y * down])
+    return np.asarray(slopes / np.maximum(np.sqrt((slopes * slopes).sum(0)), 1e-9))
 
 
-def kinect_depth(
-    rng: np.random.Generator, depth: np.ndarray, facing: np.ndarray, camera: Camera
-) -> np.ndarray:
-    """Depth (height, width) as structured light measures it, NaN where it cannot.
-
-    Disparity is noisy and comes in steps of 1/8 pixel, so that the error grows with the square of the depth.
-    Nothing is seen where the projector's light does not reach, at edges of depth, at grazing angles (small
-    cosines `facing` (height, width) between normal and ray).
-    """
-    disparity = DISPARITY / depth  # zero where there is nothing
-    measured = disparity + DISPARITY_NOISE * rng.standard_normal(depth.shape, np.float32)
-    measured = np.round(measured / DISPARITY_STEP) * DISPARITY_STEP
-    lost = ~np.isfinite(depth) | ~_lit_by_projector(disparity, camera)
-    chance = rng.random(depth.shape, np.float32)
-    lost |= chance < np.where(_edges(depth), 0.5, SPECKLE)
-    lost |= facing < GRAZING
-    with np.errstate(divide="ignore"):
-        return np.where(lost, np.nan, DISPARITY / measured)
-
-
-def _lit_by_projector(disparity: np.ndarray, camera: Camera) -> np.ndarray:
-    """Whether nothing nearer in the same row stands between a pixel and the projector beside the camera."""
-    scale = camera.width / 640
-    column = np.arange(camera.width) + disparity * scale
-    rows = np.arange(camera.height)[:, None] * (4 * camera.width)
-    target = np.rint(column).astype(np.int64) + rows
-    nearest = np.zeros(4 * camera.width * camera.height, disparity.dtype)
-    np.maximum.at(nearest, target.reshape(-1), disparity.reshape(-1))
-    return np.asarray(disparity >= nearest[target] - 1.5 / scale)
-
-
-def _edges(depth: np.ndarray) -> np.ndarray:
-    """Pixels beside a step of depth."""
-    edges = np.zeros(depth.shape, bool)
-    filled = np.minimum(depth, 1e3)
-    across = np.abs(np.diff(filled, axis=1)) > EDGE_STEP
-    down = np.abs(np.diff(filled, axis=0)) > EDGE_STEP
-    edges[:, 1:] |= across
-    edges[:, :-1] |= across
-    edges[1:] |= down
-    edges[:-1] |= down
-    return edges
+def _slope(depth: np.ndarray, axis: int) -> np.ndarray:
+    """Difference to the next or the last pixel, the smaller one: the slope of a surface up to its edge."""
+    step = np.diff(depth, axis=axis)
+    first, last = (np.take(step, [end], axis) for end in (0, -1))
+    after, before = np.concatenate([step, last], axis), np.concatenate([first, step], axis)
+    return np.where(np.abs(after) < np.abs(before), after, before)
