@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which stage loses how much: AP with one stage after the other replaced by what the labels say."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sphmask_core.instances import Candidates, assemble_masks, score_queries, select
+from sphmask_core.metrics import Intersections, ScanResult
+from sphmask_core.model import SphericalMask
+from sphmask_core.output import apart
+from sphmask_core.protocol import Protocol
+from sphmask_core.sampler import PointSet, sample_rows
+from sphmask_core.scenes import Scene, open_split
+from sphmask_core.segmenter import Segmenter
+from training.datasets.mosd import prepare
+from training.mixing import mixed_scenes
+from training.scene import Batch, collate
+from training.targets import InstanceTargets, build_targets
+
+SAME_OBJECT = 0.25
+"""IoU from which a mask stands for an object, so that an oracle may make it whole."""
+SURE = 0.6
+"""Least score that an oracle gives."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scene on its way through the model."""
+
+    batch: Batch
+    truth: InstanceTargets
+    sizes: Tensor
+    """(S,) voxels of each superpoint."""
+
+    @classmethod
+    def of(cls, scene: Scene, model: SphericalMask) -> Case:
+        """A raw scene, prepared as for the model."""
+        config = model.config
+        batch = collate([prepare(scene, config)], config.model)
+        voxels = batch.voxels
+        targets = build_targets(voxels, batch.semantic, batch.instance, config.class_shift, config.model.rays)
+        sizes = torch.bincount(voxels.superpoints, minlength=int(voxels.superpoint_offsets[-1]))
+        return cls(batch, targets.scenes[0], sizes)
+
+    def iou(self, found: Candidates) -> Tensor:
+        """(I, G) IoU in voxels of masks with objects."""
+        masks, objects = found.masks.float() * self.sizes, self.truth.masks.float()
+        shared = masks @ objects.T
+        return shared / (masks.sum(1, keepdim=True) + objects @ self.sizes.float() - shared).clamp(min=1)
+
+    def table(self, found: Candidates, protocol: Protocol) -> Intersections:
+        """What AP needs of the masks, on points."""
+        masks = torch.nn.functional.pad(found.masks, (0, 1))
+        segments = self.batch.voxels.superpoints[self.batch.voxels.point_to_voxel]
+        scan = ScanResult(
+            masks.numpy(),
+            found.scores.numpy(),
+            found.class_ids.numpy(),
+            self.batch.semantic.numpy(),
+            self.batch.instance.numpy(),
+            segments.numpy(),
+        )
+        return protocol.table(scan)
+
+
+def experiments(model: SphericalMask, case: Case) -> Iterator[tuple[str, Candidates]]:
+    """Instances of the model itself and of the model with one stage or more made perfect."""
+    own = queries(model, case, perfect_foreground=False, perfect_seeds=False)
+    yield "as it is", own
+    yield "foreground", queries(model, case, perfect_foreground=True, perfect_seeds=False)
+    yield "queries", queries(model, case, perfect_foreground=False, perfect_seeds=True)
+    yield "masks", whole_masks(own, case)
+    yield "scores", replace(own, scores=case.iou(own).max(1).values)
+    covered = case.iou(own).max(1).values > SAME_OBJECT
+    sure = replace(whole_masks(own, case), scores=case.iou(own).max(1).values.clamp(min=SURE))[covered]
+    yield "masks, scores", sure
+
+
+def queries(model: SphericalMask, case: Case, perfect_foreground: bool, perfect_seeds: bool) -> Candidates:
+    """Every query's mask and score."""
+    voxels = case.batch.voxels
+    features = model.backbone(voxels.features, voxels.coords)
+    pointwise = model.pointwise(features)
+    superpoints = model.pool_superpoints(voxels, features, pointwise)
+    inside = case.truth.masks.any(0)[voxels.superpoints]
+    foreground = inside if perfect_foreground else model.find_foreground(voxels, pointwise)
+    seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
+    rows = (
+        one_seed_each(seeds, case.truth)
+        if perfect_seeds
+        else sample_rows(seeds, model.config.inference.queries, pass_origin=True)
+    )
+    found = model.predict_queries(seeds, rows, superpoints, active)
+    return score_queries(found, assemble_masks(found, superpoints, 0, model.config), 0)
+
+
+def one_seed_each(seeds: PointSet, truth: InstanceTargets) -> Tensor:
+    """(1, G') the seed of each object that is nearest to its centre, of the objects that have one."""
+    own = truth.masks[:, seeds.superpoints] > 0
+    distance = torch.cdist(truth.centers, seeds.xyz).masked_fill(~own, torch.inf)
+    return distance.argmin(1)[own.any(1)][None]
+
+
+def whole_masks(found: Candidates, case: Case) -> Candidates:
+    """Masks that mean an object become that object."""
+    best, number = case.iou(found).max(1)
+    masks = torch.where((best > SAME_OBJECT)[:, None], case.truth.masks[number] > 0, found.masks)
+    return replace(found, masks=masks)
+
+
+def finish(found: Candidates, case: Case, model: SphericalMask) -> Candidates:
+    """After NMS and without repeats."""
+    inference = model.config.inference
+    found = select(found, case.sizes, inference)
+    found = found[found.scores.argsort(descending=True)]
+    return found[apart(found.masks, case.sizes, inference.min_own)]
+
+
+def objects(case: Case) -> Candidates:
+    """The objects themselves, as far as superpoints can describe them."""
+    truth = case.truth
+    ones = torch.ones(len(truth))
+    return Candidates(truth.masks > 0, ones, truth.class_ids, truth.centers, truth.rays)
+
+
+@torch.inference_mode()
+def run(model: SphericalMask, scenes: list[Scene]) -> None:
+    """Print AP of every experiment over all scenes."""
+    protocol, tables = Protocol(), defaultdict(list)
+    for scene in tqdm(scenes, disable=None):
+        case = Case.of(scene, model)
+        for name, found in experiments(model, case):
+            tables[name].append(case.table(finish(found, case, model), protocol))
+        tables["all but superpoints"].append(case.table(objects(case), protocol))
+    print(f"{len(scenes)} scenes; perfect:")
+    for name, rows in tables.items():
+        mean = protocol.precision(rows).mean
+        print(f"  {name:20s} AP {mean.ap:.3f}   AP50 {mean.ap50:.3f}   AP25 {mean.ap25:.3f}")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", required=True, help="folder of labelled scenes (mOSD)")
+    parser.add_argument("--model", default="tabletop")
+    parser.add_argument("--split", default="val", choices=("train", "val", "all"))
+    parser.add_argument("--mixed", type=int, default=24, help="mixtures of the split's frames; 0: the frames")
+    options = parser.parse_args()
+    scenes = list(open_split("mosd", options.root, options.split))
+    if options.mixed:
+        scenes = list(mixed_scenes(scenes, options.mixed, seed=7))
+    run(Segmenter.load(options.model, "cpu").model, scenes)
+
+
+if __name__ == "__main__":
+    main()
