@@ -77,7 +77,7 @@ def render(solids: Sequence[tuple[int, Solid]], camera: Camera) -> Image:
     rgb = np.zeros((*depth.shape, 3), np.float32)
     for i, (_, solid) in enumerate(solids):
         mine = first[windows[i]] == i
-        rgb[windows[i]][mine] = solid.paint(points[:, windows[i][0], windows[i][1]][:, mine])
+        rgb[windows[i]][mine] = solid.colors(points[:, windows[i][0], windows[i][1]][:, mine])
     labels = np.array([*(label for label, _ in solids), 0])
     return Image(depth, rgb, labels[first])
 

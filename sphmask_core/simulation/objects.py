@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sphmask_core.simulation.bodies import Body
+from sphmask_core.simulation.paint import Paint, plain, random_paint
 from sphmask_core.simulation.shapes import Box, Revolved, Shape, Solid
+from sphmask_core.simulation.soft import random_soft
 
 CARDBOARD = 0.004
 HANDLE = 0.009
@@ -27,15 +29,14 @@ class Brand:
 
     size: np.ndarray
     """(3,) metres, ascending"""
-    colors: np.ndarray
-    stripes: np.ndarray
+    paint: Paint
 
     def box(self, rng: Random) -> Body:
         """Standing on its smallest side, its middle one, or flat."""
         up = rng.choice(3, p=[0.4, 0.2, 0.4])
         width, depth = rng.permutation(np.delete(self.size, up))
         shape = Box(width, depth, self.size[up])
-        return _body([Solid(shape, np.eye(3), np.zeros(3), self.colors, self.stripes)])
+        return _body([_solid(shape, self.paint)])
 
 
 def random_brand(rng: Random) -> Brand:
@@ -47,18 +48,7 @@ def random_brand(rng: Random) -> Brand:
         ([0.008, 0.1, 0.15], [0.035, 0.2, 0.27]),
         ([0.02, 0.03, 0.05], [0.05, 0.08, 0.12]),
     ][kind]
-    return Brand(np.sort(rng.uniform(low, high)), random_colors(rng), random_stripes(rng))
-
-
-def random_colors(rng: Random) -> np.ndarray:
-    """(2, 3): one colour, and a second that is near to it more often than not."""
-    first = rng.uniform(0.05, 0.95, 3)
-    second = rng.uniform(0.05, 0.95, 3)
-    return np.stack([first, first + (second - first) * rng.choice([0.0, 0.15, 1.0], p=[0.4, 0.3, 0.3])])
-
-
-def random_stripes(rng: Random) -> np.ndarray:
-    return rng.normal(size=3) * rng.uniform(5, 40)
+    return Brand(np.sort(rng.uniform(low, high)), random_paint(rng))
 
 
 def can(rng: Random) -> Body:
@@ -70,7 +60,7 @@ def can(rng: Random) -> Body:
         ([0.025, 0.18], [0.042, 0.27]),
     ][kind]
     radius, height = rng.uniform(low, high)
-    return _laid(rng, _striped(rng, [Revolved.cone(radius, radius, height)]))
+    return _laid(rng, _stacked(rng, [Revolved.cone(radius, radius, height)]))
 
 
 def bottle(rng: Random) -> Body:
@@ -82,46 +72,50 @@ def bottle(rng: Random) -> Body:
         Revolved.cone(radius, neck, heights[1]),
         Revolved.cone(neck, neck, heights[2]),
     ]
-    return _laid(rng, _striped(rng, parts, np.cumsum([0, *heights[:2]])))
+    return _laid(rng, _stacked(rng, parts))
 
 
 def cup(rng: Random) -> Body:
     radius, height = rng.uniform([0.03, 0.06], [0.05, 0.13])
     return _turned_over(
-        rng, _striped(rng, [Revolved.cone(radius * rng.uniform(0.6, 0.95), radius, height, True)])
+        rng, _stacked(rng, [Revolved.cone(radius * rng.uniform(0.6, 0.95), radius, height, True)])
     )
 
 
 def bowl(rng: Random) -> Body:
     rim = rng.uniform(0.055, 0.13)
-    return _turned_over(rng, _striped(rng, [Revolved.bowl(rim, rim * rng.uniform(0.45, 0.9))]))
+    return _turned_over(rng, _stacked(rng, [Revolved.bowl(rim, rim * rng.uniform(0.45, 0.9))]))
 
 
 def mug(rng: Random) -> Body:
     """A cup with a handle that one can look through."""
     radius, height = rng.uniform([0.033, 0.075], [0.05, 0.12])
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
-    colors = random_colors(rng)
+    paint = plain(rng)
     angles = np.linspace(0, np.pi, ARCH + 1)
     z = height / 2 + height * rng.uniform(0.25, 0.35) * np.cos(angles)
     x = body.radius(z) + rng.uniform(0.02, 0.035) * np.sin(angles)
-    arch = [_bar(x[k : k + 2], z[k : k + 2], colors) for k in range(ARCH)]
-    return _turned_over(rng, _body([_solid(body, colors), *arch]))
+    arch = [_bar(x[k : k + 2], z[k : k + 2], paint) for k in range(ARCH)]
+    return _turned_over(rng, _body([_solid(body, paint), *arch]))
 
 
 def pot(rng: Random) -> Body:
     """A wide hollow cylinder with a grip on either side."""
     radius, height = rng.uniform([0.07, 0.06], [0.11, 0.12])
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
-    colors = random_colors(rng)
+    paint = plain(rng)
     grip = Box(0.025, rng.uniform(0.04, 0.08), 0.012)
     sides = [np.array([side * (radius + 0.0115), 0, height - 0.025]) for side in (-1, 1)]
-    grips = [replace(_solid(grip, colors), position=position) for position in sides]
-    return _turned_over(rng, _body([_solid(body, colors), *grips]))
+    grips = [replace(_solid(grip, paint), position=position) for position in sides]
+    return _turned_over(rng, _body([_solid(body, paint), *grips]))
 
 
 def ball(rng: Random) -> Body:
-    return _striped(rng, [Revolved.ball(rng.uniform(0.03, 0.07))])
+    return _stacked(rng, [Revolved.ball(rng.uniform(0.03, 0.07))])
+
+
+def soft_thing(rng: Random) -> Body:
+    return _body([_solid(random_soft(rng), random_paint(rng))])
 
 
 def open_box(rng: Random) -> Body:
@@ -130,9 +124,9 @@ def open_box(rng: Random) -> Body:
     x, y = (width - CARDBOARD) / 2, (depth - CARDBOARD) / 2
     bottom = Box(width - 2 * CARDBOARD, depth - 2 * CARDBOARD, CARDBOARD)
     long, short = Box(width, CARDBOARD, height), Box(CARDBOARD, depth - 2 * CARDBOARD, height)
-    colors = random_colors(rng)
+    paint = random_paint(rng)
     places = [(bottom, 0, 0), (long, 0, -y), (long, 0, y), (short, -x, 0), (short, x, 0)]
-    return _body([replace(_solid(shape, colors), position=np.array([a, b, 0])) for shape, a, b in places])
+    return _body([replace(_solid(shape, paint), position=np.array([a, b, 0])) for shape, a, b in places])
 
 
 ROUND: tuple[tuple[Callable[[Random], Body], float], ...] = (
@@ -161,8 +155,8 @@ def turn(axis: int, angle: float) -> np.ndarray:
     return rotation
 
 
-def _solid(shape: Shape, colors: np.ndarray) -> Solid:
-    return Solid(shape, np.eye(3), np.zeros(3), colors)
+def _solid(shape: Shape, paint: Paint) -> Solid:
+    return Solid(shape, np.eye(3), np.zeros(3), paint)
 
 
 def _body(parts: list[Solid]) -> Body:
@@ -171,24 +165,25 @@ def _body(parts: list[Solid]) -> Body:
     return Body(tuple(parts), np.array([0, 0, spread[2] / 2]), float(np.prod(np.maximum(spread, 0.02))))
 
 
-def _striped(rng: Random, shapes: list[Revolved], heights: np.ndarray | None = None) -> Body:
-    """Shapes on one axis, the first part's stripes and the others' plain colour."""
-    colors = random_colors(rng)
-    parts = [_solid(shape, colors) for shape in shapes]
-    if heights is not None:
-        parts = [replace(part, position=np.array([0, 0, z])) for part, z in zip(parts, heights, strict=True)]
-    parts[0] = replace(parts[0], stripes=random_stripes(rng))
+def _stacked(rng: Random, shapes: list[Revolved]) -> Body:
+    """Shapes on one axis, each on the last."""
+    paint = random_paint(rng)
+    bottoms = np.cumsum([0.0, *(shape.height for shape in shapes[:-1])])
+    parts = [
+        replace(_solid(shape, paint), position=np.array([0, 0, z]))
+        for shape, z in zip(shapes, bottoms, strict=True)
+    ]
     return _body(parts)
 
 
-def _bar(x: np.ndarray, z: np.ndarray, colors: np.ndarray) -> Solid:
+def _bar(x: np.ndarray, z: np.ndarray, paint: Paint) -> Solid:
     """A piece of a handle between two points of the x z plane."""
     along = np.array([x[1] - x[0], 0, z[1] - z[0]])
     length = float(np.linalg.norm(along))
     axis = along / length
     rotation = np.stack([np.cross([0, 1, 0], axis), [0, 1, 0], axis], 1)
     shape = Box(HANDLE * 0.8, HANDLE * 1.3, length + HANDLE * 0.3)
-    return Solid(shape, rotation, np.array([x[0], 0, z[0]]) - axis * HANDLE * 0.15, colors)
+    return Solid(shape, rotation, np.array([x[0], 0, z[0]]) - axis * HANDLE * 0.15, paint)
 
 
 def _laid(rng: Random, body: Body) -> Body:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
+
+from sphmask_core.simulation.paint import Paint
 
 BOTTOM = 0.004
 RING = np.arange(24) * (2 * np.pi / 24)
@@ -35,6 +37,16 @@ class Shape(Protocol):
         """First t > 0 (P,) with origin (3,) + t * directions (3, P) on the surface, inf for none."""
 
 
+def span(
+    middle: np.ndarray, half: np.ndarray, origin: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """From and to which t (P,) rays (3, P) are within a box, given its middle and half its size (3,)."""
+    inverse = 1 / (directions + directions.dtype.type(1e-20))  # never of zero
+    centre = inverse * (middle - origin)[:, None].astype(directions.dtype)
+    reach = np.abs(inverse) * half[:, None].astype(directions.dtype)
+    return (centre - reach).max(0), (centre + reach).min(0)
+
+
 @dataclass(frozen=True)
 class Box:
     """A box of width x depth x height."""
@@ -57,12 +69,8 @@ class Box:
         return np.abs(directions) @ half + directions[:, 2] * half[2]
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        half = np.array([self.width, self.depth, self.height])[:, None] / 2
-        middle = np.array([0.0, 0.0, self.height / 2])
-        inverse = 1 / (directions + directions.dtype.type(1e-20))  # never of zero
-        centre = inverse * (middle - origin)[:, None].astype(directions.dtype)
-        reach = np.abs(inverse) * half.astype(directions.dtype)
-        near, far = (centre - reach).max(0), (centre + reach).min(0)
+        half = np.array([self.width, self.depth, self.height]) / 2
+        near, far = span(np.array([0, 0, half[2]]), half, origin, directions)
         return np.where((near <= far) & (near > 0), near, np.inf)
 
 
@@ -144,17 +152,14 @@ class Revolved:
 
 @dataclass(frozen=True)
 class Solid:
-    """A shape in its place in the world, and its colours."""
+    """A shape in its place in the world, and its paint."""
 
     shape: Shape
     rotation: np.ndarray
     """(3, 3), columns: the shape's axes"""
     position: np.ndarray
     """(3,) the shape's origin"""
-    colors: np.ndarray
-    """(2, 3) in [0, 1], alternating as stripes"""
-    stripes: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    """(3,) direction across the stripes in the shape's frame, times stripes a metre; zero: plain"""
+    paint: Paint
 
     @property
     def hull(self) -> np.ndarray:
@@ -175,8 +180,7 @@ class Solid:
         local = self.rotation.T.astype(directions.dtype) @ directions
         return self.shape.hit((origin - self.position) @ self.rotation, local)
 
-    def paint(self, points: np.ndarray) -> np.ndarray:
-        """Colours (P, 3) at points (3, P) of the surface."""
-        across = self.rotation @ self.stripes
-        stripe = np.floor(across.astype(points.dtype) @ points - across @ self.position)
-        return self.colors[stripe.astype(np.int64) & 1]
+    def colors(self, points: np.ndarray) -> np.ndarray:
+        """(P, 3) at points (3, P) of the surface."""
+        away = points - self.position[:, None].astype(points.dtype)
+        return self.paint.at(self.rotation.T.astype(points.dtype) @ away)

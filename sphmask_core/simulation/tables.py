@@ -14,17 +14,21 @@ from sphmask_core.simulation.objects import (
     Random,
     open_box,
     random_brand,
-    random_colors,
-    random_stripes,
     round_thing,
+    soft_thing,
     turn,
 )
+from sphmask_core.simulation.paint import table_paint
 from sphmask_core.simulation.piles import Pile
 from sphmask_core.simulation.shapes import Box, Solid
 
 SPARSE = 0.35
 FEW = (2, 8)
 MANY = (5, 18)
+SOFT = 0.05
+"""Share of bags and the like."""
+OPEN = 0.05
+"""Share of the boxes that have no lid."""
 ATTEMPTS = 4
 """Places tried for each object, at most."""
 HIGHEST = 0.4
@@ -49,9 +53,11 @@ class Theme:
     """Metres from the middle within which objects are put down"""
 
     def body(self, rng: Random) -> Body:
+        if rng.random() < SOFT:
+            return soft_thing(rng)
         if rng.random() > self.boxes:
             return round_thing(rng)
-        if rng.random() < 0.05:
+        if rng.random() < OPEN:
             return open_box(rng)
         return self.brand(rng).box(rng)
 
@@ -87,18 +93,10 @@ def _table(rng: Random, away: np.ndarray) -> Item:
     top = Box(rng.uniform(0.8, 1.8), rng.uniform(0.7, 1.4), 0.03)
     along = np.round(np.arctan2(away[1], away[0]) / STEP) + rng.integers(-4, 5)
     heading = along if rng.random() < 0.6 else rng.integers(2 * STEPS)
-    solid = Solid(top, turn(2, heading * STEP), np.zeros(3), _table_colors(rng), random_stripes(rng))
+    solid = Solid(top, turn(2, heading * STEP), np.zeros(3), table_paint(rng))
     body = Body((solid,), np.zeros(3), 1.0)
     x, y = rng.uniform(-0.15, 0.15, 2)
     return body.at(x, y, -top.height)
-
-
-def _table_colors(rng: Random) -> np.ndarray:
-    """(2, 3) of wood or paint, mostly pale and plain."""
-    if rng.random() < 0.3:
-        return random_colors(rng)
-    color = rng.uniform(0.35, 0.95) + rng.uniform(-0.1, 0.1, 3)
-    return np.clip(np.stack([color, color + rng.normal(scale=0.02, size=3)]), 0.02, 0.98)
 
 
 def _place(rng: Random, pile: Pile, theme: Theme, body: Body, away: np.ndarray) -> None:
@@ -178,7 +176,7 @@ def _lean(rng: Random, pile: Pile, brand: Brand, anchor: int) -> None:
     """Lean a box against another object."""
     thin, width, height = brand.size
     out = _side(rng, pile.items[anchor])
-    slab = Solid(Box(width, thin, height), np.eye(3), np.zeros(3), brand.colors, brand.stripes)
+    slab = Solid(Box(width, thin, height), np.eye(3), np.zeros(3), brand.paint)
     body = Body((slab,), np.array([0, 0, height / 2]), float(np.prod(brand.size)))
     heading = np.arctan2(out[1], out[0]) - np.pi / 2
     pile.lean(body.turned(turn(2, heading) @ turn(0, rng.uniform(0.15, 0.6))), anchor, out)

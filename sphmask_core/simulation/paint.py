@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Colours of surfaces: plain, striped, or printed with patches as cartons are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PLAIN = np.zeros(3)
+PRIMES = np.array([73_856_093, 19_349_663, 83_492_791])
+PRINTED = 0.3
+"""Share of cells that have a patch."""
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Colours of a surface by the place in its solid's frame."""
+
+    colors: np.ndarray
+    """(4, 3) in [0, 1]: two that alternate as stripes, two of patches"""
+    stripes: np.ndarray
+    """(3,) direction across the stripes times stripes a metre; zero: none"""
+    cells: np.ndarray
+    """(3,) cells a metre along each axis, some of which have a patch; zero: none"""
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Colours (P, 3) at points (3, P)."""
+        color = np.floor(self.stripes.astype(points.dtype) @ points).astype(np.int64) & 1
+        if self.cells.any():
+            cell = np.floor(points * self.cells[:, None].astype(points.dtype)).astype(np.int64)
+            key = np.bitwise_xor.reduce(cell * PRIMES[:, None], axis=0)
+            key = (key ^ (key >> 13)) & 255
+            color = np.where(key < 256 * PRINTED, 2 + (key & 1), color)
+        return self.colors[color]
+
+
+def random_colors(rng: np.random.Generator) -> np.ndarray:
+    """(4, 3): one colour, a second that is near to it more often than not, and two of patches."""
+    first, second, *patches = rng.uniform(0.05, 0.95, (4, 3))
+    near = first + (second - first) * rng.choice([0.0, 0.15, 1.0], p=[0.4, 0.3, 0.3])
+    return np.stack([first, near, *patches])
+
+
+def plain(rng: np.random.Generator) -> Paint:
+    return Paint(random_colors(rng), PLAIN, PLAIN)
+
+
+def random_paint(rng: np.random.Generator) -> Paint:
+    """Plain or striped, and half of the time printed with patches of 1 to 8 cm."""
+    stripes = rng.normal(size=3) * rng.uniform(5, 40) if rng.random() < 0.6 else PLAIN
+    return Paint(random_colors(rng), stripes, rng.uniform(12, 90, 3) if rng.random() < 0.5 else PLAIN)
+
+
+def table_paint(rng: np.random.Generator) -> Paint:
+    """Of wood or paint, mostly pale and nearly plain."""
+    stripes = rng.normal(size=3) * rng.uniform(5, 40)
+    if rng.random() < 0.3:
+        return Paint(random_colors(rng), stripes, PLAIN)
+    color = rng.uniform(0.35, 0.95) + rng.uniform(-0.1, 0.1, 3)
+    colors = np.stack([color, color + rng.normal(scale=0.02, size=3), color, color])
+    return Paint(np.clip(colors, 0.02, 0.98), stripes, PLAIN)
