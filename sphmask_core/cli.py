@@ -7,9 +7,11 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,13 +22,18 @@ from sphmask_core.cloud import CloudError, read_cloud
 from sphmask_core.config import Config
 from sphmask_core.convert import convert
 from sphmask_core.draw import draw_scenes
-from sphmask_core.evaluation import Gallery, evaluate, pool, segment_scenes
+from sphmask_core.engines import Failure, open_engine
+from sphmask_core.evaluate_many import Predictions, SceneTask, segmented
+from sphmask_core.evaluation import Gallery, Segmented, evaluate, pool
+from sphmask_core.failures import Failures
 from sphmask_core.files import replacing
+from sphmask_core.options import make_parser
 from sphmask_core.peers import compare_convolutions
-from sphmask_core.protocol import protocol_of
+from sphmask_core.protocol import Protocol, protocol_of
 from sphmask_core.report import as_json, class_table, scene_table
-from sphmask_core.results import summary, table, write_results
-from sphmask_core.scenes import DATASETS, open_split
+from sphmask_core.results import summary
+from sphmask_core.scenes import Split, open_split
+from sphmask_core.segment_many import SegmentTask, clouds_of, settings_of
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.submission import Submission
 
@@ -34,112 +41,79 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 PICTURED_SCENES = 6
+PICTURED_FAILURES = 24
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; bad input gives one line on stderr and exit code 2."""
-    options = _parser().parse_args(arguments)
+    runs = {"segment": _segment, "eval": _evaluate, "convert": _convert, "bench": _bench, "info": _info}
+    options = make_parser(runs).parse_args(arguments)
     try:
         return int(options.run(options))
     except BrokenPipeError:  # whoever read our output has gone: `sphmask ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (ValueError, OSError, MemoryError, ModuleNotFoundError) as error:
-        _complain(error)
+        _complain(str(error) or "out of memory")
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sphmask", description="Object instances from point clouds.")
-    commands = parser.add_subparsers(required=True, metavar="segment | eval | convert | bench | info")
-    segment = commands.add_parser("segment", help="find the instances of point clouds")
-    segment.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=".pcd, .ply, .npz, .npy, .bin")
-    segment.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where results go")
-    segment.add_argument("--png", action="store_true", help="write a picture of each result, too")
-    _add_model(segment)
-    _add_min_score(segment)
-    segment.set_defaults(run=_segment)
-    evaluate = commands.add_parser("eval", help="score a model on labelled scenes")
-    evaluate.add_argument("--dataset", choices=DATASETS, default=DATASETS[0])
-    evaluate.add_argument("--root", required=True, metavar="DIR", help="folder of the data set")
-    evaluate.add_argument("--split", default="val", help="train, val, test, all, or an area of S3DIS")
-    evaluate.add_argument("-o", "--output", type=Path, metavar="DIR", help="save metrics.json and scenes.png")
-    evaluate.add_argument(
-        "--submission", type=Path, metavar="DIR", help="write what ScanNet's benchmark server takes"
-    )
-    evaluate.add_argument("--picture", type=Path, metavar="FILE", help="draw six scenes beside their labels")
-    _add_model(evaluate)
-    _add_min_score(evaluate)
-    evaluate.set_defaults(run=_evaluate)
-    importer = commands.add_parser("convert", help="turn a published checkpoint into weights of our own")
-    importer.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="of Spherical Mask or ISBNet, .pth"
-    )
-    importer.add_argument("--config", required=True, metavar="NAME|FILE", help="preset, or .yaml file")
-    importer.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".safetensors")
-    importer.add_argument("--half", action="store_true", help="store matrices as float16, half the size")
-    importer.set_defaults(run=_convert)
-    bench = commands.add_parser("bench", help="measure time and memory by stage")
-    bench.add_argument("clouds", nargs="*", type=Path, metavar="CLOUD", help="default: simulated frames")
-    bench.add_argument("--repeats", type=int, default=5, help="runs of each cloud (%(default)s)")
-    bench.add_argument("--threads", type=int, default=torch.get_num_threads(), help="default: %(default)s")
-    bench.add_argument("--peers", action="store_true", help="compare with plain torch and spconv, too")
-    _add_model(bench)
-    bench.set_defaults(run=_bench)
-    info = commands.add_parser("info", help="say what a model is")
-    info.add_argument("model", metavar="MODEL", help="a preset's name, or a path to weights")
-    info.set_defaults(run=_info)
-    return parser
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default="tabletop", help="a preset's name, or a path to weights")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-
-
-def _add_min_score(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--min-score", type=float, metavar="S", help="drop instances below (default: the model's)"
-    )
-
-
 def _segment(options: argparse.Namespace) -> int:
     """Segment every cloud; a bad one is reported and the others still done."""
-    _check_outputs(options.clouds)
+    clouds = clouds_of(options.clouds)
+    if clouds == []:
+        return _segment_bag(options.clouds[0], options)
+    _check_outputs(clouds)
     _check_pictures(options.png)
+    if options.topic:
+        raise ValueError(f"--topic {options.topic}: is for bags")
+    engine = open_engine(options.engine, options.workers, options.device)
+    segmenter, min_score = _load(options)
+    output = options.output.absolute()
+    settings = settings_of(segmenter, min_score=min_score)
+    task = SegmentTask(options.model, options.device, min_score, output, options.png, settings)
+    waiting = [path.absolute() for path in clouds if not (options.resume and task.is_done(path))]
+    output.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for _, result in _shown(engine(task, waiting), len(waiting)):
+        if isinstance(result, Failure):
+            failed += 1
+            _complain(result.reason)
+        else:
+            print(result, flush=True)
+    if len(clouds) > 1 and (failed or len(waiting) < len(clouds)):
+        done = len(waiting) - failed
+        print(f"{len(clouds)} clouds: {done} segmented, {len(clouds) - len(waiting)} before, {failed} failed")
+    return BAD_INPUT if failed else 0
+
+
+def _segment_bag(path: Path, options: argparse.Namespace) -> int:
+    """Write the bag with what was found beside its topics; a bad cloud is reported and left empty."""
+    if options.png or options.resume or options.engine != "local":
+        raise ValueError(f"{path}: is a bag; --png, --resume and --engine are for cloud files")
+    if find_spec("rosbags") is None or find_spec("mcap") is None:
+        raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
+    from sphmask_core.bags import segment_bag
+
     segmenter, min_score = _load(options)
     segmenter.min_score = min_score
-    options.output.mkdir(parents=True, exist_ok=True)
     status = 0
-    for i in _progress([path.name for path in options.clouds]):
-        path = options.clouds[i]
-        try:
-            line = _segment_one(segmenter, path, options)
-        except (CloudError, OSError) as error:
-            _complain(error)
+    for frame in segment_bag(segmenter, path, options.output, options.topic):
+        name = f"{frame.stamp / 1e9:.3f} s"
+        if frame.problem:
+            _complain(f"{path}: cloud of {name}: {frame.problem}")
             status = BAD_INPUT
-            continue
-        print(line, flush=True)
+        else:
+            print(f"{name}: {frame.points} points, {summary(frame.found)}", flush=True)
     return status
 
 
-def _segment_one(segmenter: Segmenter, path: Path, options: argparse.Namespace) -> str:
-    """Write the results of one cloud; what there is to print about them."""
-    cloud = read_cloud(path)
-    try:
-        found = segmenter(cloud.xyz, cloud.rgb)
-    except (ValueError, MemoryError, torch.OutOfMemoryError) as error:
-        raise CloudError(f"{path}: {_one_line(error)}") from error
-    write_results(options.output, path, cloud, found, options.png)
-    return f"{path.name}: {len(cloud.xyz)} points, {summary(found)}{table(found)}"
-
-
 def _check_outputs(clouds: Sequence[Path]) -> None:
-    stems = [path.stem for path in clouds]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None:
+    stems = Counter(path.stem for path in clouds)
+    twice, count = stems.most_common(1)[0]
+    if count > 1:
         raise CloudError(
             f"{twice}: two clouds have this name and would write the same files; do one at a time"
         )
@@ -163,30 +137,71 @@ def _load(options: argparse.Namespace) -> tuple[Segmenter, float]:
 
 def _evaluate(options: argparse.Namespace) -> int:
     """Score a split; AP takes every instance, overlap and picture those from the score threshold on."""
-    drawing = options.picture or (options.output and options.output / "scenes.png")
-    _check_pictures(drawing is not None)
+    _check_pictures(bool(options.picture or options.output))
+    if not options.output and (options.resume or options.engine != "local"):
+        raise ValueError("--resume and --engine ray need -o: it keeps what is found in each scene")
     segmenter, min_score = _load(options)
-    segmenter.min_score = 0.0
     split = open_split(options.dataset, options.root, options.split, segmenter.config.train.area)
     protocol = protocol_of(options.dataset, split.manifest, segmenter.config)
-    found = segment_scenes(segmenter, (split[i] for i in _progress(split.names)), protocol)
-    if options.submission:
-        found = Submission.of(split, segmenter.config, options.submission).write_all(found)
-    print(f"{options.model} on {options.dataset} {options.split}: {len(split)} scenes")
+    submission = options.submission and Submission.of(split, segmenter.config, options.submission)
+    with TemporaryDirectory() as temporary:
+        predictions = Predictions(Path(options.output or temporary).absolute() / "predictions")
+        failed = _find_in_scenes(options, split, predictions, settings_of(segmenter))
+        found = segmented(split, protocol, predictions, [i for i in range(len(split)) if i not in failed])
+        if submission:
+            found = submission.write_all(found)
+        _score(options, split, protocol, found, min_score, failed)
+    return BAD_INPUT if failed else 0
+
+
+def _find_in_scenes(
+    options: argparse.Namespace, split: Split, predictions: Predictions, settings: dict[str, Any]
+) -> set[int]:
+    """Segment the scenes that are not done yet; the numbers of those that cannot be."""
+    engine = open_engine(options.engine, options.workers, options.device)
+    root = str(Path(options.root).absolute())
+    predictions.open(settings | {"dataset": options.dataset, "root": root}, options.resume)
+    task = SceneTask(options.model, options.device, options.dataset, root, options.split, predictions)
+    waiting = [i for i, name in enumerate(split.names) if not predictions.has(name)]
+    failed = set()
+    for number, result in _shown(engine(task, waiting), len(waiting)):
+        if isinstance(result, Failure):
+            failed.add(waiting[number])
+            _complain(f"{split.names[waiting[number]]}: {result.reason}")
+    if len(failed) == len(split):
+        raise ValueError("no scene could be segmented")
+    return failed
+
+
+def _score(
+    options: argparse.Namespace,
+    split: Split,
+    protocol: Protocol,
+    found: Iterator[Segmented],
+    min_score: float,
+    failed: set[int],
+) -> None:
+    """Print and save what the scenes score."""
+    drawing = options.picture or (options.output and options.output / "scenes.png")
+    missing = f" ({len(failed)} of them failed and are left out)" if failed else ""
+    print(f"{options.model} on {options.dataset} {options.split}: {len(split)} scenes{missing}")
     if not split.labelled:
         print(f"no labels: {sum(1 for _ in found)} scenes segmented, none scored")
-        return 0
+        return
     gallery = Gallery(PICTURED_SCENES if drawing else 0, None if split.manifest else _pictured(len(split)))
-    scores = evaluate(found, protocol, min_score, gallery)
+    failures = Failures(PICTURED_FAILURES) if drawing else None
+    scores = evaluate(found, protocol, min_score, gallery, failures)
     pooled = pool(scores, protocol)
     print(f"AP: all instances; overlap: those with a score of at least {min_score:g}")
     print(class_table(pooled, protocol) if protocol.classes else scene_table(scores, pooled))
     if options.output:
-        _save_json(options.output / "metrics.json", as_json(scores, pooled, protocol))
+        values = as_json(scores, pooled, protocol) | {"failed": [split.names[i] for i in sorted(failed)]}
+        _save_json(options.output / "metrics.json", values)
     if drawing:
         drawing.parent.mkdir(parents=True, exist_ok=True)
         draw_scenes(drawing, gallery.scenes)
-    return 0
+    if failures is not None and failures.worst and options.output:
+        failures.draw(options.output / "failures.png")
 
 
 def _pictured(count: int) -> Sequence[int]:
@@ -243,21 +258,19 @@ def _description(config: Config, parameters: int) -> str:
     return "\n".join(f"{name + ':':<15}{value}" for name, value in facts.items())
 
 
-def _progress(names: Sequence[str]) -> Iterator[int]:
-    """Numbers of the names, with a bar on a terminal's stderr when there are several."""
-    shown = len(names) > 1 and sys.stderr.isatty()
-    for i, name in enumerate(names):
+def _shown(results: Iterator[tuple[int, Any]], count: int) -> Iterator[tuple[int, Any]]:
+    """The results, with a bar on a terminal's stderr when there are several."""
+    shown = count > 1 and sys.stderr.isatty()
+    for done in range(count + 1):
         if shown:
-            done = "#" * (30 * i // len(names))
-            print(f"\r[{done:<30}] {i}/{len(names)} {name:<30.30}", end="", file=sys.stderr, flush=True)
-        yield i
+            bar = "#" * (30 * done // count)
+            print(f"\r[{bar:<30}] {done}/{count}", end="", file=sys.stderr, flush=True)
+        result = next(results, None)
         if shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+        if result is not None:
+            yield result
 
 
-def _complain(error: BaseException) -> None:
-    print(f"sphmask: {_one_line(error)}", file=sys.stderr)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or "out of memory"
+def _complain(reason: str) -> None:
+    print(f"sphmask: {' '.join(reason.split())}", file=sys.stderr)

@@ -19,6 +19,7 @@ Columns = Mapping[str, np.ndarray]
 
 COLOR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 LABEL_NAMES = ("label", "labels", "scalar_label", "instance", "instance_id")
+SUFFIXES = (".pcd", ".ply", ".npz", ".npy", ".bin")
 XYZ_KEYS = ("xyz", "points", "coords")
 RGB_KEYS = ("rgb", "colors", "colours")
 PLY_TYPES = {"i8": "i4", "u8": "u4", "b1": "u1", "f2": "f4"}
@@ -78,7 +79,7 @@ def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) 
 
 
 def _parser(path: Path) -> Callable[[Path], Cloud]:
-    parsers = {".pcd": _pcd, ".ply": _ply, ".npz": _npz, ".npy": _npy, ".bin": _bin}
+    parsers = dict(zip(SUFFIXES, (_pcd, _ply, _npz, _npy, _bin), strict=True))
     if path.suffix.lower() not in parsers:
         raise CloudError(f"{path}: unknown format {path.suffix!r}; give one of {', '.join(parsers)}")
     return parsers[path.suffix.lower()]

@@ -19,7 +19,9 @@ from sphmask_core.segmenter import Instances
 PLAIN = 170  # grey of points without colour or instance
 
 
-def write_results(folder: Path, source: Path, cloud: Cloud, found: Instances, picture: bool) -> None:
+def write_results(
+    folder: Path, source: Path, cloud: Cloud, found: Instances, picture: bool, settings: dict[str, Any]
+) -> None:
     """Write <stem>.npz, .ply, .json and, if wanted, .png: all of them, or none."""
     suffixes = [".npz", ".ply", ".json"] + ([".png"] if picture else [])
     with ExitStack() as stack:
@@ -28,7 +30,7 @@ def write_results(folder: Path, source: Path, cloud: Cloud, found: Instances, pi
         }
         _write_arrays(files[".npz"], found)
         _write_points(files[".ply"], cloud, found)
-        files[".json"].write_text(json.dumps(record(source, cloud, found), indent=1) + "\n")
+        files[".json"].write_text(json.dumps(record(source, cloud, found, settings), indent=1) + "\n")
         if picture:
             draw_result(files[".png"], cloud, found, summary(found))
 
@@ -54,10 +56,11 @@ def _line(item: dict[str, Any]) -> str:
     )
 
 
-def record(source: Path, cloud: Cloud, found: Instances) -> dict[str, Any]:
-    """The .json file: one record an instance, lengths in metres, times in milliseconds."""
+def record(source: Path, cloud: Cloud, found: Instances, settings: dict[str, Any]) -> dict[str, Any]:
+    """The .json file: one record an instance, lengths in metres, times in milliseconds; how it was made."""
     return {
         "cloud": str(source),
+        "settings": settings,
         "points": len(cloud.xyz),
         "instances": instance_records(found),
         "rotation": np.round(found.rotation.astype(float), 6).tolist(),

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many items, one model a worker: one after the other in this process, or on all the machines Ray has."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no result of an item, in one line."""
+
+    reason: str
+
+
+class Task(Protocol):
+    """What has to be done; may be pickled, and sent to where the work is."""
+
+    def __call__(self) -> Callable[[Any], Any]:
+        """Start a worker (load the model): a function of one item."""
+
+
+class Engine(Protocol):
+    """Does a task on many items; an item that fails gives a `Failure`, and the others are still done."""
+
+    def __call__(self, task: Task, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """The number of each item and its result, as soon as it is there."""
+
+
+def open_engine(name: str, workers: int | None, device: str) -> Engine:
+    """An engine by name; workers: how many (None: one a core or GPU), which only Ray asks."""
+    if workers is not None and (name == "local" or workers < 1):
+        raise ValueError(f"--workers {workers}: is for --engine ray, and at least 1")
+    if name == "local":
+        return run_here
+    if find_spec("ray") is None:
+        raise ModuleNotFoundError("--engine ray: Ray is not installed: pip install 'sphmask[ray]'")
+    return Ray(workers, device)
+
+
+def run_here(task: Task, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """One item after the other."""
+    work = task()
+    for number, item in enumerate(items):
+        yield number, attempt(work, item)
+
+
+def attempt(work: Callable[[Any], Any], item: Any) -> Any:
+    """The result, or what went wrong: bad input, a full disk or too little memory, not a defect of ours."""
+    try:
+        return work(item)
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
+        return Failure(" ".join(str(error).split()) or "out of memory")
+
+
+@dataclass(frozen=True)
+class Ray:
+    """Ray Data: actors that each hold a model, on the cluster that $RAY_ADDRESS names or on this machine.
+
+    sphmask must be installed on all machines, and paths mean the same files there.
+    """
+
+    workers: int | None
+    device: str
+
+    def __call__(self, task: Task, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Results in the order in which they are done."""
+        import ray
+        import ray.data
+
+        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        resource = self._resource(ray.cluster_resources())
+        most = max(int(ray.cluster_resources()[resource]), 1) if self.workers is None else self.workers
+        rows = [{"number": number, "item": pickle.dumps(item)} for number, item in enumerate(items)]
+        done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            _Actor,
+            fn_constructor_args=(task,),
+            concurrency=(1, min(most, len(rows))),
+            num_cpus=int(resource == "CPU"),
+            num_gpus=int(resource == "GPU"),
+        )
+        for row in done.iter_rows():
+            yield row["number"], pickle.loads(row["result"])  # written by our own workers
+
+    def _resource(self, there: dict[str, float]) -> str:
+        """What a worker takes one of."""
+        wanted = self.device.startswith("cuda") or (self.device == "auto" and there.get("GPU", 0) >= 1)
+        return "GPU" if wanted else "CPU"
+
+
+class _Actor:
+    """A worker in a process of its own."""
+
+    def __init__(self, task: Task) -> None:
+        self._work = task()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        result = attempt(self._work, pickle.loads(row["item"]))
+        return {"number": row["number"], "result": pickle.dumps(result)}
