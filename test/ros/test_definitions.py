@@ -12,10 +12,10 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
 from ament_index_python.packages import get_package_share_directory
 from rclpy.serialization import deserialize_message
+from sphmask_ros.msg import InstanceArray
 from visualization_msgs.msg import Marker
 
 from sphmask_core.messages.definitions import OURS, Definitions
-from sphmask_ros.msg import InstanceArray
 
 
 @pytest.mark.parametrize("name", OURS)
