@@ -3,7 +3,7 @@
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
-from launch.conditions import IfCondition
+from launch.conditions import IfCondition, LaunchConfigurationNotEquals
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -11,61 +11,66 @@ from launch_ros.substitutions import FindPackageShare
 SHARE = FindPackageShare("sphmask_ros")
 PARAMETERS = {
     "model": "preset's name, or path to weights; empty: what params_file says",
-    "device": "auto, cpu or cuda; empty: what params_file says",
+    "device": "auto, cpu, cuda or cuda:N; empty: what params_file says",
+    "autostart": "false: wait for a lifecycle manager; empty: what params_file says",
 }
-ARGUMENTS = PARAMETERS | {
-    "points": "topic of the clouds",
-    "bag": "bag to play in a loop; empty: a live camera",
-    "rviz": "true: show the result in RViz",
-    "frame": "RViz's fixed frame: the clouds' own",
-    "params_file": "the node's parameters",
-}
-DEFAULTS = {
-    "points": "points",
-    "rviz": "false",
-    "frame": "camera_color_optical_frame",
-    "params_file": PathJoinSubstitution([SHARE, "config", "segment_node.yaml"]),
+ARGUMENTS = {
+    "points": ("points", "topic of the clouds"),
+    "params_file": (
+        PathJoinSubstitution([SHARE, "config", "segment_node.yaml"]),
+        "the node's parameters",
+    ),
+    "rviz": ("false", "true: show the result in RViz"),
+    "frame": ("camera_color_optical_frame", "RViz's fixed frame: the clouds' own"),
+    "bag": ("", "bag to play in a loop; empty: a live camera"),
+    "namespace": ("", "of the node and its topics"),
+    "log_level": ("info", "debug, info, warn, error or fatal"),
+    "respawn": ("false", "true: start the node again when it has died"),
 }
 
 
 def generate_launch_description() -> LaunchDescription:
     """Arguments, the node, and on request a bag and RViz."""
+    given = {name: ("", text) for name, text in PARAMETERS.items()} | ARGUMENTS
     arguments = [
-        DeclareLaunchArgument(name, default_value=DEFAULTS.get(name, ""), description=text)
-        for name, text in ARGUMENTS.items()
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in given.items()
     ]
+    bag = LaunchConfiguration("bag")
+    play = ExecuteProcess(
+        cmd=["ros2", "bag", "play", "--loop", bag],
+        condition=LaunchConfigurationNotEquals("bag", ""),
+        output="screen",
+    )
     layout = PathJoinSubstitution([SHARE, "rviz", "segment.rviz"])
     rviz = Node(
         package="rviz2",
         executable="rviz2",
+        namespace=LaunchConfiguration("namespace"),
         arguments=["-d", layout, "-f", LaunchConfiguration("frame")],
         condition=IfCondition(LaunchConfiguration("rviz")),
         output="screen",
     )
-    return LaunchDescription(
-        [*arguments, OpaqueFunction(function=_segment), OpaqueFunction(function=_bag), rviz]
-    )
+    return LaunchDescription([*arguments, OpaqueFunction(function=_segment), play, rviz])
 
 
 def _segment(context: LaunchContext) -> list[Node]:
-    """The node; an argument that was given goes before the parameters file."""
+    """The node; a parameter that was given goes before the parameters file."""
     given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
+    values = {name: value for name, value in given.items() if value}
+    if "autostart" in values:
+        values["autostart"] = values["autostart"].lower() == "true"
     return [
         Node(
             package="sphmask_ros",
             executable="segment_node",
             name="segment",
-            parameters=[
-                LaunchConfiguration("params_file"),
-                {name: value for name, value in given.items() if value},
-            ],
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("params_file"), values],
             remappings=[("points", LaunchConfiguration("points"))],
+            ros_arguments=["--log-level", ["segment:=", LaunchConfiguration("log_level")]],
+            respawn=LaunchConfiguration("respawn"),
+            respawn_delay=1.0,
             output="screen",
         )
     ]
-
-
-def _bag(context: LaunchContext) -> list[ExecuteProcess]:
-    bag = LaunchConfiguration("bag").perform(context)
-    command = ["ros2", "bag", "play", "--loop", bag]
-    return [ExecuteProcess(cmd=command, output="screen")] if bag else []

@@ -3,15 +3,19 @@
 """The executable `segment_node`."""
 
 import os
+import signal
 
-from sphmask_ros.signals import end_on_signals
+signal.signal(
+    signal.SIGINT, signal.SIG_DFL
+)  # ends the imports below, which take seconds, without a traceback
 
 
 def run() -> int:
-    """Run the node; its imports take seconds, in which signals are heard already."""
-    end_on_signals()
+    """Run the node until it is ended."""
     from sphmask_ros.segment_node import main
+    from sphmask_ros.signals import end_on_signals
 
+    end_on_signals()
     return main()
 
 

@@ -32,9 +32,9 @@ class Answer:
 class Player(Node):
     """Publishes `points` and hears the outputs of a node `segment`, one cloud at a time."""
 
-    def __init__(self, qos: QoSProfile | int = 1, namespace: str = "") -> None:
+    def __init__(self, qos: QoSProfile | int = 1, namespace: str = "", topic: str = "points") -> None:
         super().__init__("player", namespace=namespace)
-        self._publisher = self.create_publisher(PointCloud2, "points", qos)
+        self._publisher = self.create_publisher(PointCloud2, topic, qos)
         self._asked = Header()
         self._arrived: dict[str, tuple[Any, float]] = {}
         outputs = {"labelled_points": PointCloud2, "markers": MarkerArray, "instances": InstanceArray}

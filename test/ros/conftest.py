@@ -18,6 +18,8 @@ from sphmask_core.checkpoint import save_weights
 from sphmask_core.config import Config, InferenceConfig, ModelConfig
 from sphmask_core.model import SphericalMask
 
+ENDING = 2.5
+"""Seconds from a signal to the end of a node, with some to spare for a busy machine."""
 ROOT = Path(__file__).parents[2]
 DOMAIN = 1 + os.getpid() % 100
 CONFIG = Config(
@@ -85,8 +87,9 @@ def make_instances():
 class NodeProcess:
     """The node `segment` in a process of its own."""
 
-    def __init__(self, log, namespace, **parameters):
-        command = [sys.executable, "-m", "sphmask_ros", "--ros-args", "-r", f"__ns:={namespace}"]
+    def __init__(self, log, namespace, points, **parameters):
+        command = [sys.executable, "-m", "sphmask_ros", "--ros-args"]
+        command += ["-r", f"__ns:={namespace}", "-r", f"points:={points}"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
         environment = os.environ | {
@@ -112,14 +115,20 @@ class NodeProcess:
             assert self.running() and time.monotonic() < limit, self.text()
             time.sleep(0.1)
 
+    def memory(self):
+        """Resident memory, MB."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
     def end(self, number=signal.SIGINT):
-        """Exit code after a signal."""
+        """Exit code after a signal, which has to come soon."""
+        begun = time.monotonic()
         self.process.send_signal(number)
         try:
-            return self.process.wait(20)
-        except subprocess.TimeoutExpired:
+            return self.process.wait(10)
+        finally:
             self.process.kill()
-            raise
+            assert time.monotonic() - begun < ENDING, self.text()
 
 
 @pytest.fixture(scope="session")
@@ -127,9 +136,10 @@ def start_node(tmp_path_factory, weights):
     """Start a node; parameters by keyword, the model that finds balls unless another is named."""
     started = []
 
-    def start(namespace="/", **parameters):
+    def start(namespace="/", points="points", **parameters):
         log = tmp_path_factory.mktemp("node") / "log"
-        started.append(NodeProcess(log, namespace, **{"model": weights, "min_score": 0.0} | parameters))
+        values = {"model": weights, "min_score": 0.0} | parameters
+        started.append(NodeProcess(log, namespace, points, **values))
         return started[-1]
 
     yield start

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node over real DDS: it runs in a process of its own, the test is the sensor and the subscriber."""
 
-import signal
 import struct
 import time
 
@@ -11,41 +10,20 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
 import rclpy
-from builtin_interfaces.msg import Time
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
-from rclpy.parameter import Parameter
-from rclpy.parameter_client import AsyncParameterClient
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_helpers import SCENE, TIMEOUT, ask_patiently, header, scene_message
 from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import Header
+from sphmask_ros.msg import Instance
 from visualization_msgs.msg import Marker
 
-from sphmask_core.cloud import CloudError
+from sphmask_core import cli
+from sphmask_core.cloud import CloudError, read_cloud
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_cloud_message, read_labels
-from sphmask_core.simulate import simulate_cloud
 from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
 
-TIMEOUT = 30
-SCENE = simulate_cloud(1, 160, 120)
 XYZ = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate("xyz")]
 INTEGERS = [PointField(name=name, offset=4 * i, datatype=5, count=1) for i, name in enumerate("xyz")]
-
-
-def header(second):
-    return Header(frame_id="tilted_camera", stamp=Time(sec=second, nanosec=123_456_789))
-
-
-def scene_message(second=1):
-    return write_points(header(second), cloud_points(SCENE))
-
-
-def call(player, future):
-    rclpy.spin_until_future_complete(player, future, timeout_sec=TIMEOUT)
-    assert future.done()
-    return future.result()
 
 
 def test_answers_a_cloud_under_its_header(player):
@@ -152,75 +130,6 @@ def test_a_burst_is_answered_by_its_newest_frame(player):
     assert stamps == sorted(stamps)
 
 
-def test_parameters_change_while_running_and_refuse_nonsense(player):
-    client = AsyncParameterClient(player, "segment")
-    assert client.wait_for_services(TIMEOUT)
-
-    def change(name, value):
-        return call(player, client.set_parameters([Parameter(name, value=value)])).results[0]
-
-    assert change("min_score", 1.0).successful
-    assert len(player.ask(scene_message(), TIMEOUT).instances.instances) == 0
-    for name, value in [
-        ("min_score", float("nan")),
-        ("min_score", 2.0),
-        ("min_score", "high"),
-        ("model", "other"),
-    ]:
-        refused = change(name, value)
-        assert not refused.successful
-        assert refused.reason
-    assert change("min_score", 0.0).successful
-    assert len(player.ask(scene_message(), TIMEOUT).instances.instances) > 0
-
-
-def test_deactivates_and_activates(player):
-    client = player.create_client(ChangeState, "segment/change_state")
-    assert client.wait_for_service(TIMEOUT)
-
-    def change(transition):
-        request = ChangeState.Request(transition=Transition(id=transition))
-        return call(player, client.call_async(request)).success
-
-    assert change(Transition.TRANSITION_DEACTIVATE)
-    with pytest.raises(TimeoutError):
-        player.ask(scene_message(), 1.0)
-    assert change(Transition.TRANSITION_CLEANUP)
-    assert change(Transition.TRANSITION_CONFIGURE)
-    assert change(Transition.TRANSITION_ACTIVATE)
-    player.wait_until_heard(TIMEOUT)
-    assert player.ask(scene_message(9), TIMEOUT).points.header == header(9)
-
-
-@pytest.fixture(scope="module")
-def lonely_node(start_node):
-    """A node that hears nobody but the test that uses it, ended by SIGTERM."""
-    node = start_node("/lonely")
-    yield node
-    assert node.end(signal.SIGTERM) == 0, node.text()
-
-
-def test_nothing_is_computed_while_nobody_subscribes(ros, lonely_node):
-    sensor = rclpy.create_node("sensor", namespace="lonely")
-    publisher = sensor.create_publisher(PointCloud2, "points", 1)
-    lonely_node.wait_for_log("segmenting")
-    while not publisher.get_subscription_count():
-        time.sleep(0.1)
-    for _ in range(5):
-        publisher.publish(PointCloud2(header=header(1)))  # would be reported if it were looked at
-        time.sleep(0.1)
-    sensor.destroy_node()
-    assert "no objects" not in lonely_node.text()
-
-
-def test_hears_best_effort_publishers(ros, lonely_node):
-    player = Player(QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), namespace="lonely")
-    player.wait_until_heard(TIMEOUT, lonely_node.running)
-    small = write_points(header(4), cloud_points(SCENE).reshape(1, -1)[:, ::10])
-    assert player.ask(small, TIMEOUT).instances.header == header(4)
-    player.destroy_node()
-
-
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [({"model": "no-such-model"}, "no-such-model: no such weights"), ({"min_score": 2.5}, "min_score")],
@@ -230,3 +139,35 @@ def test_says_in_one_line_why_it_cannot_start(start_node, parameters, text):
     assert node.process.wait(60) == 2
     (line,) = node.text().strip().splitlines()
     assert text in line
+
+
+@pytest.fixture(scope="module")
+def real_player(ros, start_node):
+    """The other side of a node with the shipped weights."""
+    node = start_node("/real", model="tabletop", min_score=-1.0)
+    player = Player(namespace="real")
+    player.wait_until_heard(TIMEOUT, node.running)
+    yield player
+    player.destroy_node()
+
+
+def test_real_frames_are_labelled_as_the_command_line_does(real_player, mosd, tmp_path):
+    """Two scenes by turns: ids come back with their scene, and point for point the labels are the same."""
+    ids = {}
+    for second, name in enumerate(["learn4", "learn9", "learn4", "learn9"], 1):
+        cloud = read_cloud(mosd / f"{name}.pcd")
+        answer = ask_patiently(real_player, write_points(header(second), cloud_points(cloud)))
+        assert (answer.points.height, answer.points.width) == cloud.shape == (480, 640)
+        found, tracks = (
+            read_instances(answer.instances, read_labels(answer.points)),
+            read_tracks(answer.instances),
+        )
+        assert set(tracks.states.tolist()) <= (
+            {Instance.NEW} if name not in ids else {Instance.FOUND_AGAIN, Instance.KEPT}
+        )
+        assert ids.setdefault(name, tracks.ids.tolist()) == tracks.ids.tolist()
+        if second <= 2:
+            assert cli.main(["segment", str(mosd / f"{name}.pcd"), "-o", str(tmp_path)]) == 0
+            written = np.load(tmp_path / f"{name}.npz")
+            for array in ("labels", "masks", "scores", "class_ids", "boxes"):
+                np.testing.assert_array_equal(getattr(found, array), written[array], err_msg=array)

@@ -4,12 +4,32 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.parameter import Parameter
+from rclpy.parameter_client import AsyncParameterClient
+
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
-from sphmask_ros.parameters import Parameters
+from ros_helpers import TIMEOUT, scene_message, set_parameters, wait_for
+
+from sphmask_ros.parameters import LIVE, Parameters
 from sphmask_ros.reference import inserted, parameters_file
 
+NAMES = [field.name for field in dataclasses.fields(Parameters)]
+FLOATS = st.floats() | st.sampled_from([0.0, 0.5, 1.0, -1.0, 1.0000001])
+VALUES = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    FLOATS,
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8),
+    st.sampled_from(["auto", "cpu", "cuda:0", "reliable", "-y", "odom", "tabletop"]),
+    st.lists(st.sampled_from(["markers", "timings", "points", ""]), min_size=1, max_size=3),
+    st.lists(st.floats(), min_size=1, max_size=3),
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -46,3 +66,72 @@ def test_parameters_that_exclude_each_other_are_refused_together():
     assert Parameters(up="y") and Parameters(fixed_frame="odom")
     with pytest.raises(ValueError, match="up is y, but z of fixed_frame odom"):
         Parameters(up="y", fixed_frame="odom")
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=3))
+def test_any_values_at_start_are_taken_or_refused_in_one_line(ros, values):
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
+    node = rclpy.create_node("fuzzed", parameter_overrides=overrides)
+    try:
+        taken = Parameters.declare(node)
+    except (InvalidParameterTypeException, InvalidParameterValueException, ValueError) as error:
+        assert str(error)
+        return
+    finally:
+        node.destroy_node()
+    for name, value in values.items():
+        assert getattr(taken, name) == (tuple(value) if isinstance(value, list) else value)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1, max_size=3))
+def test_any_values_at_run_time_are_taken_or_refused_with_a_reason(player, client, node, values):
+    future = client.set_parameters_atomically(
+        [Parameter(name, value=value) for name, value in values.items()]
+    )
+    result = wait_for(player, future).result
+    assert result.successful or result.reason
+    assert node.running()
+    kept = _stored(player, client)
+    for name, value in values.items() if result.successful else ():
+        assert getattr(kept, name) == (tuple(value) if isinstance(value, list) else value)
+
+
+def test_live_parameters_work_at_once(player, client):
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(Parameters)
+        if field.metadata["when"] == LIVE
+    }
+    defaults["outputs"] = list(defaults["outputs"])
+    for result in set_parameters(player, client, **defaults):
+        assert result.successful, result.reason
+    (taken,) = set_parameters(player, client, min_score=1.0)
+    assert taken.successful
+    assert len(player.ask(scene_message(), TIMEOUT).instances.instances) == 0
+    (taken,) = set_parameters(player, client, min_score=0.0)
+    first, second = (player.ask(scene_message(i), TIMEOUT).instances.instances for i in (1, 2))
+    assert [item.id for item in first] == [item.id for item in second]
+    set_parameters(player, client, track=False)
+    found = player.ask(scene_message(), TIMEOUT).instances.instances
+    assert [item.id for item in found] == list(range(1, len(first) + 1))
+    set_parameters(player, client, track=True, outputs=["markers"])
+    with pytest.raises(TimeoutError, match="markers came"):
+        player.ask(scene_message(), 1.0)
+    set_parameters(player, client, outputs=defaults["outputs"])
+
+
+@pytest.fixture(scope="module")
+def client(player):
+    client = AsyncParameterClient(player, "segment")
+    assert client.wait_for_services(TIMEOUT)
+    return client
+
+
+def _stored(player, client):
+    """The node's parameters as it tells them: they are valid together, whatever was sent."""
+    values = wait_for(player, client.get_parameters(NAMES)).values
+    return Parameters(
+        **{name: rclpy.parameter.parameter_value_to_python(v) for name, v in zip(NAMES, values, strict=True)}
+    )

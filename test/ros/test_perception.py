@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which way is up, and where the sensor is."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make build")
+pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
+import dataclasses
+import time
+
+import rclpy
+from builtin_interfaces.msg import Time
+from nav_msgs.msg import Odometry
+from ros_helpers import SCENE
+from std_msgs.msg import Header
+
+from sphmask_core import Segmenter
+from sphmask_core.cloud import Cloud, CloudError
+from sphmask_core.messages.pointcloud2 import cloud_points
+from sphmask_ros.conversions import write_points
+from sphmask_ros.parameters import Parameters
+from sphmask_ros.perception import Perception
+from sphmask_ros.poses import Poses, listen
+
+
+def pose(x, degrees):
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+    matrix[0, 3] = x
+    return matrix
+
+
+def test_poses_are_chained_through_common_ancestors_at_the_nearest_time():
+    poses = Poses()
+    poses.add("odom", "base", 10.0, pose(1, 0))
+    poses.add("odom", "base", 10.2, pose(2, 90))
+    poses.add("base", "camera", np.inf, pose(0.5, 0))
+    poses.add("base", "arm", np.inf, pose(0, 180))
+    np.testing.assert_allclose(poses.find("odom", "camera", 10.01)[:3, 3], [1.5, 0, 0], atol=1e-9)
+    np.testing.assert_allclose(poses.find("odom", "camera", 10.19)[:3, 3], [2, 0.5, 0], atol=1e-9)
+    np.testing.assert_allclose(poses.find("arm", "camera", 99.0), pose(0, 180) @ pose(0.5, 0), atol=1e-9)
+    assert poses.find("odom", "camera", 11.0) is None  # too long ago
+    assert poses.find("map", "camera", 10.0) is None
+    assert poses.find("camera", "camera", 10.0).tolist() == np.eye(4).tolist()
+
+
+def test_poses_in_a_circle_or_of_nonsense_do_no_harm():
+    poses = Poses()
+    poses.add("a", "b", 1.0, np.full((4, 4), np.nan))
+    assert poses.find("a", "b", 1.0) is None
+    poses.add("a", "b", 1.0, pose(1, 0))
+    poses.add("b", "a", 1.0, pose(1, 0))
+    assert poses.find("c", "a", 1.0) is None
+
+
+def test_odometry_is_listened_to(ros):
+    node, poses = rclpy.create_node("listening"), Poses()
+    listen(node, poses)
+    publisher = node.create_publisher(Odometry, "odometry", 10)
+    msg = Odometry(header=Header(frame_id="odom", stamp=Time(sec=5)), child_frame_id="camera")
+    limit = time.monotonic() + 10
+    while (found := poses.find("odom", "camera", 5.0)) is None and time.monotonic() < limit:
+        msg.pose.pose.orientation.w = 0.0  # no rotation at all: left out
+        publisher.publish(msg)
+        msg.pose.pose.orientation.w, msg.pose.pose.position.x = 1.0, 3.0
+        publisher.publish(msg)
+        rclpy.spin_once(node, timeout_sec=0.1)
+    node.destroy_node()
+    assert found is not None and found[:3, 3].tolist() == [3, 0, 0]
+
+
+@pytest.fixture
+def sees(weights):
+    """Perception by a model that has to be told what is up, and what it says."""
+
+    def make(poses=None, up="z"):
+        segmenter, said = Segmenter.load(weights, "cpu"), []
+        segmenter.model.config = dataclasses.replace(segmenter.config, up=up)
+        return Perception(segmenter, poses or Poses(), said.append), said
+
+    return make
+
+
+def message(frame_id, xyz=SCENE.xyz):
+    cloud = Cloud(np.ascontiguousarray(xyz, np.float32), SCENE.rgb, None, SCENE.shape)
+    return write_points(Header(frame_id=frame_id, stamp=Time(sec=1)), cloud_points(cloud))
+
+
+@pytest.mark.parametrize(
+    ("frame_id", "settings", "vertical", "words"),
+    [
+        ("camera_optical_frame", {}, (0, -1, 0), "up is -y (taken for a level camera)"),
+        ("base_link", {}, (0, 0, 1), "up is z (not an optical frame)"),
+        ("camera_optical_frame", {"up": "x"}, (1, 0, 0), "up is x (parameter up)"),
+        ("camera_optical_frame", {"fixed_frame": "odom"}, (0, 0.6, 0.8), "up is z (of odom)"),
+    ],
+)
+def test_the_rule_of_what_is_up_is_kept_and_said_once(sees, frame_id, settings, vertical, words):
+    poses = Poses()
+    tilted = np.eye(4)
+    tilted[:3, :3] = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
+    poses.add("odom", "camera_optical_frame", 1.0, tilted)
+    perception, said = sees(poses)
+    for _ in range(2):
+        answer = perception(message(frame_id), Parameters(min_score=0.0, **settings))
+    np.testing.assert_allclose(answer.found.rotation[2], vertical, atol=1e-6)
+    assert said == [f"clouds of {frame_id!r}: {words}"]
+
+
+def test_presets_of_tables_find_it_themselves(sees):
+    perception, said = sees(up="plane")
+    perception(message("camera_optical_frame"), Parameters())
+    assert "largest plane" in said[0]
+
+
+def test_a_moving_camera_keeps_ids_by_its_pose(sees):
+    poses = Poses()
+    perception, _ = sees(poses, up="plane")
+    settings = Parameters(min_score=0.0, fixed_frame="odom")
+    ids = []
+    for second in range(3):
+        camera = pose(0.2 * second, 15 * second)
+        poses.add("odom", "camera", float(second), camera)
+        msg = message("camera", (SCENE.xyz - camera[:3, 3]) @ camera[:3, :3])
+        msg.header.stamp.sec = second
+        ids.append(set(perception(msg, settings).tracks.ids.tolist()))
+    assert len(ids[0]) > 1
+    assert len(ids[0] & ids[2]) >= len(ids[0]) / 2  # this model's balls lie elsewhere in each frame
+
+
+def test_no_pose_is_one_clear_line(sees):
+    perception, _ = sees()
+    with pytest.raises(CloudError, match="no transform to fixed_frame 'odom'"):
+        perception(message("camera"), Parameters(fixed_frame="odom"))
+
+
+def test_another_frame_is_another_place(sees):
+    perception, _ = sees()
+    settings = Parameters(min_score=0.0)
+    first, second, again = (perception(message(frame), settings).tracks.ids for frame in ("a", "b", "b"))
+    assert not set(first.tolist()) & set(second.tolist())
+    assert second.tolist() == again.tolist()
