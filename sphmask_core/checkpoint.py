@@ -87,6 +87,12 @@ def load_model(source: str | Path, config: str | Path | None = None) -> Spherica
     return model.eval()
 
 
+def read_state(source: str | Path) -> dict[str, Tensor]:
+    """State dict of a preset's name, own weights, or a published checkpoint (.pth), under our names."""
+    path = _find(source)
+    return read_published(path) if path.suffix == ".pth" else read_weights(path)[0]
+
+
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Config]:
     """Weights and the configuration stored beside them."""
     try:

@@ -194,8 +194,8 @@ class TrainConfig:
     fixed_modules: tuple[str, ...] = ()
     """Modules that stay as they are, by name; their batch norm stays in eval."""
     init: str = ""
-    """Weights to start from: a preset's name, own .safetensors, or a .pth of Spherical Mask or ISBNet. What does
-    not fit, as the heads of other classes, starts anew."""
+    """Weights to start from: a preset's name, own .safetensors, or a .pth of Spherical Mask or ISBNet. What
+    does not fit, as the heads of other classes, starts anew."""
     class_weights: tuple[float, ...] = ()
     """Weights of the semantic classes in the point-wise cross-entropy; none: all 1."""
     ema: float = 0.0

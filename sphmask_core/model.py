@@ -150,12 +150,12 @@ class SphericalMask(nn.Module):
         with torch.autocast(x.device.type, enabled=False):  # sums of coordinates need all digits
             migration = [
                 migrate(
-                    scene_parameters.float(),
+                    scene_parameters.to(queries.xyz),
                     by_scene[0][b],
                     by_scene[3][b],
                     superpoints.xyz[superpoints.scene(b)],
                     superpoints.boxes[superpoints.scene(b)],
-                    superpoints.mask_features[superpoints.scene(b)].float(),
+                    superpoints.mask_features[superpoints.scene(b)].to(queries.xyz),
                     self.config.model.num_dyco_layer,
                 )
                 for b, scene_parameters in enumerate(_by_scene(parameters, active, rows.shape[1]))

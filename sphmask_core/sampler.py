@@ -110,4 +110,4 @@ class LocalAggregator(nn.Module):
         grouped = torch.cat(
             [offset, size_gap, points.features[rows].view(-1, k, points.features.shape[1])], dim=2
         )
-        return layers(grouped.flatten(0, 1)).view(len(grouped), k, -1).max(1).values
+        return layers(grouped.flatten(0, 1)).unflatten(0, (len(grouped), k)).max(1).values

@@ -94,7 +94,7 @@ class SharedNorm(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
-        y, mean, variance, count = _Normalize.apply(x.float(), self.weight, self.bias, self.eps)
+        y, mean, variance, count = _Normalize.apply(_at_least_float32(x), self.weight, self.bias, self.eps)
         with torch.no_grad():
             assert self.momentum is not None and self.num_batches_tracked is not None
             assert self.running_mean is not None and self.running_var is not None
@@ -102,6 +102,10 @@ class SharedNorm(nn.BatchNorm1d):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1).clamp(min=1), self.momentum)
         return y.to(x.dtype)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class _Normalize(torch.autograd.Function):

@@ -8,13 +8,14 @@ biases that say just that, delta = SLOPE * (RADIUS - |q - p_s|_1 - |b_q - b_s|_1
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable, Set
 
 import torch
 from torch import Tensor, nn
 
-from sphmask_core.checkpoint import load_state, read_weights
-from sphmask_core.config import Config
+from sphmask_core.checkpoint import read_state
+from sphmask_core.config import Config, ConfigError
+from sphmask_core.convert import OWN, SHARED
 from sphmask_core.heads import migration_layers
 from sphmask_core.model import SphericalMask
 
@@ -26,12 +27,50 @@ CONTROLLER_SCALE = 0.3
 """Factor on the controller's last weights."""
 
 
-def initialise(model: SphericalMask, config: Config) -> None:
-    """Set the first weights: those of `train.init`, or random ones with a prior on masks and rays."""
-    if config.train.init:
-        state, _ = read_weights(Path(config.train.init))
-        load_state(model, state, config.train.init)
-        return
+def initialise(model: SphericalMask, config: Config) -> str:
+    """Set the first weights: random ones with a prior on masks and rays, then those of `train.init`.
+
+    Returns what was taken of the latter, in words.
+    """
+    set_prior(model, config)
+    source = config.train.init
+    return f"train.init: {source}: {take(model, read_state(source), source)}" if source else ""
+
+
+def take(model: SphericalMask, state: dict[str, Tensor], source: str) -> str:
+    """Copy every tensor that the model has in the same shape; what was taken and what was not, in words.
+
+    Of ISBNet's checkpoints only what means the same there.
+    """
+    state, own = _counted(state), _counted(model.state_dict())
+    shared = ("",) if any(key.startswith(OWN) for key in state) else SHARED
+    taken = {
+        key: value
+        for key, value in state.items()
+        if key.startswith(shared) and key in own and value.shape == own[key].shape
+    }
+    if not taken:
+        raise ConfigError(f"train.init: {source}: none of its tensors fits the model; start without it")
+    model.load_state_dict(taken, strict=False)
+    said = f"{len(taken)} of {len(own)} tensors taken"
+    anew, unused = modules_of(own.keys() - taken.keys(), own), modules_of(state.keys() - own.keys(), state)
+    said += f"; anew: {', '.join(anew)}" if anew else ""
+    return said + (f"; unknown: {', '.join(unused)}" if unused else "")
+
+
+def modules_of(chosen: Set[str], keys: Iterable[str]) -> list[str]:
+    """The largest modules all of whose `keys` are among the chosen, and chosen keys that are in none."""
+    others = [key + "." for key in keys if key not in chosen]
+    found = set()
+    for key in chosen:
+        parts = key.split(".")
+        prefixes = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+        found.add(next(p for p in prefixes if not any(other.startswith(p + ".") for other in others)))
+    return sorted(found)
+
+
+def set_prior(model: SphericalMask, config: Config) -> None:
+    """Let masks start as near superpoints with boxes like the query's, and rays with their usual length."""
     controller, rays = model.query_heads.controller[-1], model.query_heads.rays[-1]
     assert isinstance(controller, (nn.Linear, nn.Conv1d)) and isinstance(rays, (nn.Linear, nn.Conv1d))
     assert controller.bias is not None and rays.bias is not None
@@ -39,6 +78,10 @@ def initialise(model: SphericalMask, config: Config) -> None:
         controller.weight.mul_(CONTROLLER_SCALE)
         controller.bias.add_(mask_prior(config.model.mask_dim, config.model.num_dyco_layer))
         rays.bias.fill_(RADIUS)
+
+
+def _counted(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
 
 
 def mask_prior(mask_dim: int, num_layers: int = 2) -> Tensor:

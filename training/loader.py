@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from sphmask_core.config import Config
+from sphmask_core.config import Config, ConfigError
 from training.augment import augment
+from training.distributed import rank, world_size
+from training.interrupts import ignore_interrupts
 from training.scene import Batch, Scene, collate
 
 
 class EpochBatches(Dataset[Batch]):
-    """The batches of one epoch: every scene `repeats` times, in random order."""
+    """This process's batches of one epoch: every scene `repeats` times, in random order."""
 
     def __init__(self, scenes: Sequence[Scene], config: Config, epoch: int) -> None:
         self.scenes, self.config, self.epoch = scenes, config, epoch
@@ -26,7 +29,8 @@ class EpochBatches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         size = self.config.train.batch_size
-        places = range(index * size, min((index + 1) * size, len(self.order)))
+        first = (index * world_size() + rank()) * size
+        places = range(first, min(first + size, len(self.order)))
         return collate([self._scene(place) for place in places], self.config.model)
 
     def _scene(self, place: int) -> Scene:
@@ -35,14 +39,42 @@ class EpochBatches(Dataset[Batch]):
         return augment(self.scenes[self.order[place]], self.config.train.augment, voxel, rng)
 
 
+class Waiting:
+    """Batches, and the time that passes until each is there."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self.batches, self.seconds = batches, 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        began = time.monotonic()
+        for batch in self.batches:
+            self.seconds += time.monotonic() - began
+            yield batch
+            began = time.monotonic()
+
+
 def batches_per_epoch(n_scenes: int, config: Config) -> int:
     """Batches that visit every scene `repeats` times; a last, smaller one is left out if there is another."""
-    return max(n_scenes * config.train.repeats // config.train.batch_size, 1)
+    places, size = n_scenes * config.train.repeats, config.train.batch_size * world_size()
+    if world_size() > 1 and places < size:
+        raise ConfigError(
+            f"train.batch_size: {world_size()} processes need {size} scenes a batch, an epoch has {places}; "
+            "use fewer processes, smaller batches, or more train.repeats"
+        )
+    return max(places // size, 1)
 
 
-def load_batches(scenes: Sequence[Scene], config: Config, epoch: int, start: int) -> Iterable[Batch]:
-    """The batches of an epoch from number `start` on."""
+def load_batches(
+    scenes: Sequence[Scene], config: Config, epoch: int, start: int, pinned: bool = False
+) -> Waiting:
+    """This process's batches of an epoch from number `start` on; pinned: ready to be copied to a GPU."""
     batches = EpochBatches(scenes, config, epoch)
-    return DataLoader(
-        batches, batch_size=None, sampler=range(start, len(batches)), num_workers=config.train.workers
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(start, len(batches)),
+        num_workers=config.train.workers,
+        pin_memory=pinned,
+        worker_init_fn=ignore_interrupts,
     )
+    return Waiting(loader)

@@ -111,7 +111,7 @@ def matched_terms(
 ) -> Terms:
     """Unweighted terms of scene b for the P pairs of one matching; xyz (S_b, 3) of its superpoints."""
     q, g, n = pairs.queries, pairs.instances, len(pairs.queries)
-    delta, masks = queries.migration[b][q], scene.masks[g]
+    delta, masks = queries.migration[b][q], scene.masks[g].to(xyz)
     boxes, rays, centers = queries.boxes[b, q], queries.rays[b, q], queries.centers[b, q]
     confidence_error = queries.confidence[b, q] - mask_iou(delta.detach() > 0, masks > 0.5)
     radial_error = torch.cat([rays, centers], dim=1) - scene.radial[g]
@@ -167,7 +167,7 @@ def margin_loss(delta: Tensor, masks: Tensor, rays: Tensor, xyz: Tensor, grid: t
     union, hits = predicted | masks, predicted & masks
     if not hits.any():
         return delta.sum() * 0
-    share = union.float()
+    share = union.to(xyz)
     centers = (share @ xyz) / share.sum(1, keepdim=True).clamp(min=1)
     pair, superpoint = union.nonzero(as_tuple=True)
     offsets = xyz[superpoint] - centers[pair]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -45,6 +45,18 @@ class Batch:
     voxels: VoxelBatch
     semantic: Tensor
     instance: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; pinned memory is copied while the host goes on."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The batch in memory that a GPU can read by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        voxels = VoxelBatch(**{name: change(tensor) for name, tensor in vars(self.voxels).items()})
+        return Batch(voxels, change(self.semantic), change(self.instance))
 
 
 def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:

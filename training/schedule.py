@@ -1,11 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The learning rate over a run: warm-up, constant, cosine (section 11)."""
+"""When a run takes optimizer steps, and the learning rate of each: warm-up, constant, cosine (section 11)."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from sphmask_core.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How the batches of an epoch make steps: one every `accumulate` batches, and one at the epoch's end."""
+
+    batches: int
+    """Batches of an epoch."""
+    accumulate: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps of an epoch."""
+        return math.ceil(self.batches / self.accumulate)
+
+    def size(self, batch: int) -> int:
+        """Batches of the step that a batch belongs to; batches count from the start of the run."""
+        place = batch % self.batches
+        return min(self.accumulate, self.batches - place + place % self.accumulate)
+
+    def number(self, batch: int) -> int:
+        """Step that a batch belongs to, from 0."""
+        epoch, place = divmod(batch, self.batches)
+        return epoch * self.per_epoch + place // self.accumulate
+
+    def ends_with(self, batch: int) -> bool:
+        """Whether a batch is the last one of its step."""
+        return self.number(batch) < self.number(batch + 1)
 
 
 def learning_rate(step: int, steps_per_epoch: float, config: TrainConfig) -> float:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,8 +11,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sphmask_core.config import TrainConfig
+from sphmask_core.config import ConfigError, TrainConfig
 from sphmask_core.model import SphericalMask
+from training.distributed import sum_gradients, world_size
 
 
 class TrainState:
@@ -19,14 +21,22 @@ class TrainState:
 
     def __init__(self, model: SphericalMask, config: TrainConfig) -> None:
         self.model = model
-        for name in config.fixed_modules:
-            model.get_submodule(name).requires_grad_(False)
+        self.fixed = [_submodule(model, name) for name in config.fixed_modules]
+        for module in self.fixed:
+            module.requires_grad_(False)
         trained = [p for p in model.parameters() if p.requires_grad]
+        if not trained:
+            raise ConfigError("train.fixed_modules: nothing is left to train")
         self.optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
         self.average = _averaged(model, config.ema) if config.ema else None
-        self.fixed_modules = config.fixed_modules
+        self.batch_scenes = config.batch_size * world_size()
+        """Scenes of a batch, over all processes."""
         self.batches = 0
         """Batches seen."""
+        self.validating = False
+        """Whether the last batch ended an epoch that is not validated and logged yet."""
+        self.sums: dict[str, float] = {}
+        """Loss terms of the epoch's batches so far."""
         self.best = -1.0
         """Best AP50 of the validations so far."""
 
@@ -38,31 +48,32 @@ class TrainState:
     def train_mode(self) -> None:
         """Batch norm learns, but in the fixed modules."""
         self.model.train()
-        for name in self.fixed_modules:
-            self.model.get_submodule(name).eval()
+        for module in self.fixed:
+            module.eval()
 
-    def set_learning_rate(self, lr: float) -> None:
-        """Learning rate of the next step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-
-    def step(self, clip: float) -> None:
+    def step(self, lr: float, clip: float) -> None:
         """One optimizer step on the gradients gathered; clip: largest gradient norm, 0 for any."""
+        sum_gradients(self.model.parameters())
         if clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update_parameters(self.model)
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, whole or not at all. Gradients are not in it: save after a step."""
         values: dict[str, Any] = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else {},
             "rng": torch.get_rng_state(),
+            "batch_scenes": self.batch_scenes,
             "batches": self.batches,
+            "validating": self.validating,
+            "sums": self.sums,
             "best": self.best,
         }
         partial = path.with_suffix(".partial")
@@ -71,13 +82,33 @@ class TrainState:
 
     def load(self, path: Path) -> None:
         """Take up a checkpoint that `save` wrote."""
-        values = torch.load(path, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(values["model"])
-        self.optimizer.load_state_dict(values["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(values["average"])
+        try:
+            values = torch.load(path, map_location="cpu", weights_only=True)
+            self.model.load_state_dict(values["model"])
+            self.optimizer.load_state_dict(values["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(values["average"])
+        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+            reason = " ".join(str(error).split())[:100]
+            raise ConfigError(f"{path}: no checkpoint of a run with this configuration ({reason})") from None
+        if values.get("batch_scenes", self.batch_scenes) != self.batch_scenes:
+            raise ConfigError(
+                f"{path}: the run's batches hold {values['batch_scenes']} scenes over all processes, "
+                f"not {self.batch_scenes}; resume with as many processes, or another train.batch_size"
+            )
         torch.set_rng_state(values["rng"])
         self.batches, self.best = values["batches"], values["best"]
+        self.validating, self.sums = values.get("validating", False), values.get("sums", {})
+
+
+def _submodule(model: SphericalMask, name: str) -> nn.Module:
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        known = ", ".join(child for child, _ in model.named_children())
+        raise ConfigError(
+            f"train.fixed_modules: no module {name!r}; there are: {known}, and those inside"
+        ) from None
 
 
 def _averaged(model: nn.Module, decay: float) -> AveragedModel:

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train a preset: python training/train.py config/tabletop.yaml [--resume] [-o DIR] [--set KEY=VALUE ...]"""
+"""Train a preset: python training/train.py config/tabletop.yaml [--resume] [-o DIR] [--set KEY=VALUE ...]
+
+On many GPUs: torchrun --nproc-per-node N training/train.py ...
+"""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,25 +20,42 @@ import sphmask_core  # noqa: F401  before torch: idle threads then sleep
 import torch
 import yaml
 
+from sphmask_core.checkpoint import CheckpointError
+from sphmask_core.cloud import CloudError
 from sphmask_core.config import Config, ConfigError, from_dict, load_config, to_dict
+from sphmask_core.prepared import PreparedError
+from training.distributed import join, leave, rank
 from training.runner import Runner
+
+BAD_INPUT = (ConfigError, CheckpointError, CloudError, PreparedError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        config = override(load_config(options.config), options.set)
-        runner = Runner(config, options.output or Path("runs") / config.name, torch.device(options.device))
-        runner.start(options.resume)
-        runner.run()
-    except (ConfigError, OSError, FloatingPointError) as error:
+        return _train(options)
+    except (*BAD_INPUT, OSError, FloatingPointError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; go on with --resume", file=sys.stderr)
-        return 130
-    return 0
+        print("train.py: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    finally:
+        leave()
+
+
+def _train(options: argparse.Namespace) -> int:
+    config = override(load_config(options.config), options.set)
+    device = join(options.device)
+    runner = Runner(config, options.output or Path("runs") / config.name, device)
+    if rank() == 0 and runner.initial:
+        print(runner.initial, file=sys.stderr)
+    runner.start(options.resume)
+    stopped = runner.run()
+    if stopped and rank() == 0:
+        print(f"train.py: stopped by {signal.Signals(stopped).name}; go on with --resume", file=sys.stderr)
+    return 128 + stopped if stopped else 0
 
 
 def override(config: Config, settings: Sequence[str]) -> Config:
@@ -55,7 +76,7 @@ def override(config: Config, settings: Sequence[str]) -> Config:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Train a preset.")
+    parser = argparse.ArgumentParser(description="Train a preset; under torchrun, on many GPUs and machines.")
     parser.add_argument("config", help="a preset's name or a .yaml file")
     parser.add_argument("-o", "--output", type=Path, help="folder of the run (default: runs/<preset>)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")

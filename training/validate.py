@@ -3,23 +3,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 import torch
 
+from sphmask_core.evaluation import Gallery, evaluate, segment_scenes
 from sphmask_core.model import SphericalMask
 from sphmask_core.protocol import protocol_of
 from sphmask_core.scenes import Scene, Split
 from sphmask_core.segmenter import Segmenter
 
 
-def validate(model: SphericalMask, scenes: Sequence[Scene], device: torch.device) -> dict[str, float]:
-    """AP, AP50 and AP25 of the model on whole scenes, as `sphmask eval` scores them."""
-    segmenter, config = Segmenter(model, device), model.config
+def validate(
+    model: SphericalMask,
+    scenes: Sequence[Scene],
+    device: torch.device,
+    gallery: Gallery,
+    stop: Callable[[], bool],
+) -> dict[str, float]:
+    """AP, AP50 and AP25 of the model on whole scenes, as `sphmask eval` scores them; none when stopped."""
+    config = model.config
     manifest = scenes.manifest if isinstance(scenes, Split) else None
     protocol = protocol_of(config.train.dataset, manifest, config)
-    tables = []
-    for scene in map(protocol.prepare, scenes):
-        tables.append(protocol.table(protocol.scan(scene, protocol.segment(segmenter, scene))))
-    mean = protocol.precision(tables).mean
+    segmented = segment_scenes(Segmenter(model, device), scenes, protocol)
+    wanted = takewhile(lambda _: not stop(), segmented)
+    scores = evaluate(wanted, protocol, config.inference.min_score, gallery)
+    if stop():
+        return {}
+    mean = protocol.precision([one.intersections for one in scores]).mean
     return {"AP": mean.ap, "AP50": mean.ap50, "AP25": mean.ap25}

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two processes train as one with batches twice as large does, and resume exactly."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+import worker
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sphmask_core.config import ConfigError, to_dict
+from sphmask_core.model import SphericalMask
+from training import distributed
+from training.loader import batches_per_epoch
+from training.scene import collate
+
+SCRIPT = Path(worker.__file__)
+
+
+def two_processes(config, run, *more):
+    """Half a batch each."""
+    arguments = [config, "-o", run, "--device", "cpu", "--set", "train.batch_size=1", *more]
+    return tiny.command(SCRIPT, *arguments, processes=2)
+
+
+def state(run):
+    values = torch.load(run / "checkpoint.pt", weights_only=True)
+    return {f"{part}.{key}": value for part in ("model", "average") for key, value in values[part].items()}
+
+
+def test_two_processes_are_one_with_twice_the_batch(tmp_path, monkeypatch):
+    """And stopped and resumed they still are: every loss, weight and running mean.
+
+    In some batches one process has no foreground, in some none has.
+    """
+    monkeypatch.setattr(worker.runner, "dataset", worker.runner.dataset)
+    monkeypatch.setattr(worker.train, "Runner", worker.train.Runner)
+    config, one, two = tmp_path / "tiny.yaml", tmp_path / "one", tmp_path / "two"
+    config.write_text(yaml.safe_dump(to_dict(worker.CONFIG)))
+    process = two_processes(config, two)
+    tiny.wait_for_epoch(process, two)
+    process.send_signal(signal.SIGTERM)
+    assert "stopped by SIGTERM; go on with --resume" in process.communicate(timeout=300)[1]
+    assert process.returncode and len(tiny.log(two)) < worker.CONFIG.train.epochs
+    tiny.finish(two_processes(config, two, "--resume"))
+    assert worker.main([str(config), "-o", str(one), "--device", "cpu"]) == 0
+    assert tiny.log(one) == tiny.log(two) and tiny.log(one)[-1]["dice"] > 0
+    expected, found = state(one), state(two)
+    for key, value in expected.items():
+        torch.testing.assert_close(
+            found[key], value, rtol=1e-6, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}"
+        )
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 20), st.integers(1, 5), st.integers(0, 1000))
+def test_shared_norm_is_batch_norm(rows, channels, seed):
+    """Outputs, gradients and running statistics; across processes, the run above says the same."""
+    torch.manual_seed(seed)
+    plain = torch.nn.BatchNorm1d(channels, eps=1e-4, dtype=torch.float64)
+    torch.nn.init.normal_(plain.weight)
+    shared = distributed.SharedNorm(channels, eps=1e-4, dtype=torch.float64)
+    shared.load_state_dict(plain.state_dict())
+    x = torch.randn(rows, channels, dtype=torch.float64) * 3 + 1
+    weights = torch.randn(rows, channels, dtype=torch.float64)
+    results = []
+    for norm in (plain, shared):
+        own = x.clone().requires_grad_()
+        y = norm(own)
+        gradients = torch.autograd.grad((y * weights).sum(), [own, norm.weight, norm.bias])
+        results.append([y, *gradients, norm.running_mean, norm.running_var, norm.num_batches_tracked])
+        norm.eval()
+        results[-1].append(norm(x))
+    torch.testing.assert_close(*results)
+
+
+def test_a_process_without_foreground_goes_through_all_layers():
+    """As it has to where another process has some: no rows in, no rows out, and gradients for all."""
+    torch.manual_seed(0)
+    model = SphericalMask(worker.CONFIG).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.__class__ = distributed.SharedNorm
+    model.has_foreground = lambda foreground: True
+    model.find_foreground = lambda voxels, pointwise: torch.zeros(len(voxels.coords), dtype=torch.bool)
+    batch = collate(worker.Scenes.load_scenes(worker.CONFIG, "train")[:2], worker.CONFIG.model)
+    queries = model(batch.voxels).queries
+    assert queries.boxes.shape == (2, 0, 6) and not queries.active.any()
+    assert [delta.shape[0] for delta in queries.migration] == [0, 0]
+
+
+def test_too_few_scenes_for_all_processes(monkeypatch):
+    monkeypatch.setattr("training.loader.world_size", lambda: 8)
+    with pytest.raises(ConfigError, match=r"8 processes need 16 scenes a batch, an epoch has 8"):
+        batches_per_epoch(8, worker.CONFIG)

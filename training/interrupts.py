@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGINT and SIGTERM stop a run where it can go on exactly."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+
+
+class Interrupts:
+    """Takes note of the first SIGINT or SIGTERM while it is entered; a second one interrupts at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.asked = 0
+        """Number of the signal that came; 0: none."""
+
+    def __enter__(self) -> Interrupts:
+        self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = number
+
+
+def ignore_interrupts(worker: int) -> None:
+    """In a process that loads scenes: the training process ends it, whoever else got the signal."""
+    for number in Interrupts.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
