@@ -54,7 +54,8 @@ def dominant_plane(xyz: Tensor) -> Plane:
     points = _subset(xyz, FITTED_POINTS)
     if len(points) < 3:
         return _facing_plane(points)
-    band = INLIER_BAND * float((points - points.median(0).values).norm(dim=1).median())
+    middle = points.T.contiguous().median(1).values  # along memory, many times as fast
+    band = INLIER_BAND * float((points - middle).norm(dim=1).median())
     normal, offset = _best_hypothesis(_subset(points, SCORED_POINTS), band)
     for _ in range(FIT_ROUNDS):
         inliers = points[(points @ normal + offset).abs() <= band]

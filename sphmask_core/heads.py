@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sphmask_core.backbone import backbone_norm
 from sphmask_core.migration import migrate_fused
+from sphmask_core.sparse.modules import norm_relu
 
 
 @dataclass
@@ -28,11 +29,24 @@ class PointwisePredictions:
     """(V,): predicted IoU of the box."""
 
 
-def voxel_head(channels: int, out: int) -> nn.Sequential:
+class Layers(nn.Sequential):
+    """Layers one after the other; in inference on the CPU a norm and the ReLU after it are one pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers = iter(self)
+        following = next(layers, None)
+        while (layer := following) is not None:
+            following = next(layers, None)
+            if isinstance(layer, nn.BatchNorm1d) and isinstance(following, nn.ReLU):
+                x, following = norm_relu(x, layer), next(layers, None)
+            else:
+                x = layer(x)
+        return x
+
+
+def voxel_head(channels: int, out: int) -> Layers:
     """Linear, BN, ReLU, Linear on voxel features."""
-    return nn.Sequential(
-        nn.Linear(channels, channels), backbone_norm(channels), nn.ReLU(), nn.Linear(channels, out)
-    )
+    return Layers(nn.Linear(channels, channels), backbone_norm(channels), nn.ReLU(), nn.Linear(channels, out))
 
 
 class PointwiseHeads(nn.Module):
@@ -59,9 +73,9 @@ def linear_bn_relu(in_channels: int, out_channels: int, bias: bool = False) -> l
     return [nn.Linear(in_channels, out_channels, bias=bias), nn.BatchNorm1d(out_channels), nn.ReLU()]
 
 
-def query_head(dim: int, out: int) -> nn.Sequential:
+def query_head(dim: int, out: int) -> Layers:
     """Two hidden layers of width D on (Q, D) -> (Q, out)."""
-    return nn.Sequential(*linear_bn_relu(dim, dim), *linear_bn_relu(dim, dim), nn.Linear(dim, out))
+    return Layers(*linear_bn_relu(dim, dim), *linear_bn_relu(dim, dim), nn.Linear(dim, out))
 
 
 @dataclass
@@ -93,9 +107,7 @@ class QueryHeads(nn.Module):
         self, channels: int, dim: int, num_classes: int, num_rays: int, mask_dim: int, num_layers: int
     ) -> None:
         super().__init__()
-        self.shared = nn.Sequential(
-            *linear_bn_relu(channels, channels), *linear_bn_relu(channels, dim, bias=True)
-        )
+        self.shared = Layers(*linear_bn_relu(channels, channels), *linear_bn_relu(channels, dim, bias=True))
         self.classes = query_head(dim, num_classes + 1)
         self.confidence = query_head(dim, 1)
         self.box = query_head(dim, 6)
@@ -126,10 +138,10 @@ def split_parameters(
     return weights, list(parts[len(layers) :])
 
 
-def mask_tower(channels: int, mask_dim: int) -> nn.Sequential:
+def mask_tower(channels: int, mask_dim: int) -> Layers:
     """Superpoint features (S, C) -> mask features (S, M)."""
     hidden = [layer for _ in range(3) for layer in linear_bn_relu(channels, channels)]
-    return nn.Sequential(*hidden, nn.Linear(channels, mask_dim))
+    return Layers(*hidden, nn.Linear(channels, mask_dim))
 
 
 def migrate(

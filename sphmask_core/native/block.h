@@ -40,14 +40,25 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, i
     for (int n = 0; n < N; ++n) sum[m][n] = vector_at(out[m] + at + n * lane);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < depth; ++i, b += N * lane) {
-    V factor[R];
-#pragma GCC unroll 6
-    for (int m = 0; m < R; ++m) factor[m] = a[m][i] - V{};  // minus zero, which costs nothing: a copy in each lane
+    // Of 16 registers 12 hold sums: what there is less of, rows or columns, fits into the others.
+    if constexpr (N < R) {
+      V column[N];
 #pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) {
-      const V column = vector_at(b + n * lane);
+      for (int n = 0; n < N; ++n) column[n] = vector_at(b + n * lane);
 #pragma GCC unroll 6
-      for (int m = 0; m < R; ++m) sum[m][n] += factor[m] * column;
+      for (int m = 0; m < R; ++m)
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) sum[m][n] += a[m][i] * column[n];
+    } else {
+      V factor[R];
+#pragma GCC unroll 6
+      for (int m = 0; m < R; ++m) factor[m] = a[m][i] - V{};  // minus zero costs nothing: a copy in each lane
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) {
+        const V column = vector_at(b + n * lane);
+#pragma GCC unroll 6
+        for (int m = 0; m < R; ++m) sum[m][n] += factor[m] * column;
+      }
     }
   }
 #pragma GCC unroll 6
