@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import yaml
 
-PRESET_DIR = Path(__file__).resolve().parent.parent / "config"
+_HERE = Path(__file__).resolve().parent
+PRESET_DIR = _HERE / "presets" if (_HERE / "presets").is_dir() else _HERE.parent / "config"
+"""Of an installed package, or of a checkout, where the node's parameters lie beside the presets."""
 
 
 class ConfigError(ValueError):
@@ -187,6 +189,9 @@ class TrainConfig:
     """First epochs that train backbone and point-wise heads alone."""
     pointwise_weight: float = 0.25
     """Weight of the point-wise terms of the loss beside the queries' terms."""
+    quality_weight: float = 0.0
+    """Weight of a term that teaches every query the IoU of its mask, so that scores rank the unmatched ones
+    too; 0: the matched ones alone, as published."""
     accumulate: int = 1
     """Batches whose mean gradient makes a step."""
     clip_grad: float = 0.0
@@ -271,7 +276,7 @@ def load_config(source: str | Path) -> Config:
     if path.suffix not in (".yaml", ".yml"):
         path = PRESET_DIR / f"{source}.yaml"
     if not path.is_file():
-        presets = ", ".join(sorted(p.stem for p in PRESET_DIR.glob("*.yaml")))
+        presets = ", ".join(sorted({p.stem for p in PRESET_DIR.glob("*.yaml")} - {"segment_node"}))
         raise ConfigError(f"{source}: no such configuration; give a .yaml file or one of: {presets}")
     try:
         values = yaml.safe_load(path.read_text()) or {}

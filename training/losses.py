@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from sphmask_core.config import Config
 from sphmask_core.heads import PointwisePredictions, QueryPredictions
+from sphmask_core.instances import assemble_masks
 from sphmask_core.model import Predictions
 from sphmask_core.spherical import sectors
 from sphmask_core.voxels import VoxelBatch
@@ -49,6 +50,8 @@ class Criterion:
         terms = self.pointwise(predictions.pointwise, voxels.xyz, targets)
         if predictions.queries is not None:
             terms |= self.queries(predictions, predictions.queries, targets)
+            if self.config.train.quality_weight:
+                terms["quality"] = self.quality(predictions, predictions.queries, voxels, targets)
         return terms
 
     def pointwise(self, predicted: PointwisePredictions, xyz: Tensor, targets: Targets) -> Terms:
@@ -85,6 +88,21 @@ class Criterion:
             for name, term in self.scene(queries, b, xyz, scene).items():
                 terms[name] = terms[name] + term / (len(targets.scenes) * world_size())
         return terms
+
+    def quality(
+        self, predictions: Predictions, queries: QueryPredictions, voxels: VoxelBatch, targets: Targets
+    ) -> Tensor:
+        """Error of the confidence of all queries, matched or not, averaged over the scenes of the batch."""
+        sizes = voxels.superpoints.bincount(minlength=len(predictions.superpoints.xyz)).to(voxels.xyz)
+        term = queries.confidence.sum() * 0
+        for b, scene in enumerate(targets.scenes):
+            if len(scene) and queries.active[b]:
+                own = predictions.superpoints.scene(b)
+                with torch.no_grad():
+                    masks = assemble_masks(queries, predictions.superpoints, b, self.config)
+                    quality = best_iou(masks, scene.masks, sizes[own])
+                term = term + (queries.confidence[b] - quality).square().mean()
+        return self.config.train.quality_weight * term / (len(targets.scenes) * world_size())
 
     def scene(self, queries: QueryPredictions, b: int, xyz: Tensor, scene: InstanceTargets) -> Terms:
         """Terms of scene b, of the matching and of the auxiliary one; xyz (S_b, 3) of its superpoints."""
@@ -151,6 +169,14 @@ def dice_loss(delta: Tensor, masks: Tensor) -> Tensor:
     """(P,) dice loss of migrations (P, S), as logits, against masks (P, S)."""
     p = delta.sigmoid()
     return 1 - (2 * (p * masks).sum(1) + 1) / (p.sum(1) + masks.sum(1) + 1)
+
+
+def best_iou(masks: Tensor, objects: Tensor, sizes: Tensor) -> Tensor:
+    """(Q,) IoU of masks (Q, S) with the objects (G, S) they cover best; sizes (S,) of the superpoints."""
+    weighed, objects = masks.to(sizes) * sizes, objects.to(sizes)
+    shared = weighed @ objects.T
+    union = weighed.sum(1, keepdim=True) + objects @ sizes - shared
+    return (shared / union.clamp(min=1)).amax(1)
 
 
 def mask_iou(a: Tensor, b: Tensor) -> Tensor:

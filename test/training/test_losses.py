@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Properties of the single terms, and batches in which there is nothing to learn from."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -9,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.config import Config, ModelConfig
+from sphmask_core.config import Config, ModelConfig, TrainConfig
 from sphmask_core.model import SphericalMask
 from training.boxes import box_iou
-from training.losses import Criterion, dice_loss, enough_foreground, margin_loss, semantic_loss
+from training.losses import Criterion, best_iou, dice_loss, enough_foreground, margin_loss, semantic_loss
 from training.matching import match
 from training.scene import Scene, collate
 from training.targets import IGNORE, build_targets
@@ -120,13 +121,13 @@ def scene(seed, n_points, labelled):
     )
 
 
-def terms_of(scenes):
+def terms_of(scenes, config=CONFIG):
     torch.manual_seed(0)
-    model = SphericalMask(CONFIG).train()
+    model = SphericalMask(config).train()
     model.has_foreground = enough_foreground
     batch = collate(scenes, CONFIG.model)
     targets = build_targets(batch.voxels, batch.semantic, batch.instance, 1, CONFIG.model.rays)
-    terms = Criterion(CONFIG)(model(batch.voxels), batch.voxels, targets)
+    terms = Criterion(config)(model(batch.voxels), batch.voxels, targets)
     torch.stack(list(terms.values())).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     return {name: float(term.detach()) for name, term in terms.items()}
@@ -148,3 +149,19 @@ def test_little_foreground_has_no_query_loss():
     assert not query_terms(terms_of([scene(0, 100, True)]))
     assert not query_terms(terms_of([scene(0, 1, True), scene(1, 1, True)]))
     assert query_terms(terms_of([scene(0, 110, True)]))["dice"] > 0
+
+
+def test_quality_is_the_iou_with_the_object_covered_best():
+    """Superpoints of 1, 2, 3 and 4 voxels; objects of the first two and of the last."""
+    sizes = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    objects = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 1]])
+    masks = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]], dtype=torch.bool)
+    assert best_iou(masks, objects, sizes).tolist() == pytest.approx([1, 2 / 6, 4 / 7, 0])
+
+
+def test_quality_is_a_term_when_asked_for():
+    config = dataclasses.replace(CONFIG, train=TrainConfig(quality_weight=2.0))
+    scenes = [scene(0, 500, True), scene(1, 500, False)]
+    terms = terms_of(scenes, config)
+    assert terms["quality"] > 0 and "quality" not in terms_of(scenes)
+    assert terms_of(scenes[1:], config)["quality"] == 0
