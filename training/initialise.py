@@ -25,6 +25,8 @@ SLOPE = 4.0
 """Of the first migrations, per model unit."""
 CONTROLLER_SCALE = 0.3
 """Factor on the controller's last weights."""
+PRIOR_TERMS = 8
+"""Hidden units that the first masks take; narrower networks start without them."""
 
 
 def initialise(model: SphericalMask, config: Config) -> str:
@@ -75,9 +77,10 @@ def set_prior(model: SphericalMask, config: Config) -> None:
     assert isinstance(controller, (nn.Linear, nn.Conv1d)) and isinstance(rays, (nn.Linear, nn.Conv1d))
     assert controller.bias is not None and rays.bias is not None
     with torch.no_grad():
-        controller.weight.mul_(CONTROLLER_SCALE)
-        controller.bias.add_(mask_prior(config.model.mask_dim, config.model.num_dyco_layer))
         rays.bias.fill_(RADIUS)
+        if config.model.mask_dim >= PRIOR_TERMS:
+            controller.weight.mul_(CONTROLLER_SCALE)
+            controller.bias.add_(mask_prior(config.model.mask_dim, config.model.num_dyco_layer))
 
 
 def _counted(state: dict[str, Tensor]) -> dict[str, Tensor]:

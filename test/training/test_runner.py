@@ -3,20 +3,26 @@
 
 import itertools
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sphmask_core import scenes as raw
 from sphmask_core.checkpoint import load_model
 from sphmask_core.cloud import Cloud
 from sphmask_core.config import Config, ConfigError, InferenceConfig, ModelConfig, TrainConfig, load_config
-from training import runner
+from sphmask_core.model import SphericalMask
+from training import curve, runner
 from training.datasets import dataset
-from training.scene import Scene
-from training.schedule import learning_rate
+from training.losses import Criterion
+from training.scene import Scene, collate
+from training.schedule import Steps, learning_rate
+from training.step import batch_terms
 from training.train import main, override
 
 CONFIG = Config(
@@ -117,6 +123,77 @@ def test_fixed_modules_stay(tmp_path, monkeypatch):
         if key.startswith("backbone."):
             assert torch.equal(value, before[key]), key
     assert not torch.equal(run.state.model.state_dict()["mask_tower.0.weight"], before["mask_tower.0.weight"])
+
+
+def test_what_cannot_be_fixed():
+    with pytest.raises(ConfigError, match=r"no module 'backbone.trunk'; there are: backbone, pointwise,"):
+        runner.Runner(override(CONFIG, ["train.fixed_modules=[backbone.trunk]"]), None, torch.device("cpu"))
+
+
+def test_bfloat16_needs_cuda():
+    with pytest.raises(ConfigError, match="bfloat16 needs CUDA; on the cpu use float32"):
+        runner.Runner(override(CONFIG, ["train.precision=bfloat16"]), None, torch.device("cpu"))
+
+
+def test_mixed_precision_changes_little():
+    """On the CPU, where autocast does the same, if slowly."""
+    torch.manual_seed(0)
+    model, criterion = SphericalMask(CONFIG), Criterion(CONFIG)
+    batch = collate([tiny_scene(0), tiny_scene(1)], CONFIG.model)
+    mixed = override(CONFIG, ["train.precision=bfloat16"])
+    exact, rough = (batch_terms(model, criterion, batch, c, pointwise_only=False) for c in (CONFIG, mixed))
+    assert all(term.dtype == torch.float32 for term in rough.values())
+    for name, term in exact.items():
+        if name.startswith("point_"):  # the others hang on which query answers for which instance
+            torch.testing.assert_close(rough[name], term, rtol=0.05, atol=0.01)
+            assert rough[name] != term
+    torch.stack(list(rough.values())).sum().backward()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_resuming_from_what_is_no_checkpoint(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"checkpoint.pt: no checkpoint of a run with this configuration"):
+        train(tmp_path, resume=True)
+
+
+def test_tensorboard_has_losses_scores_and_pictures(tmp_path, monkeypatch):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.setitem(globals(), "CONFIG", override(CONFIG, ["train.tensorboard=true"]))
+    train(tmp_path)
+    board = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    assert {"lr", "waited", "loss/dice", "loss/point_semantic", "AP50"} <= set(board.Tags()["scalars"])
+    assert [event.step for event in board.Scalars("loss/point_semantic")] == [0, 1, 2]
+    assert [event.step for event in board.Images("validation")] == [2]
+
+
+def test_tensorboard_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(globals(), "CONFIG", override(CONFIG, ["train.tensorboard=true"]))
+    with pytest.raises(ConfigError, match="the package tensorboard is missing"):
+        train(tmp_path)
+
+
+def test_learning_curve(tmp_path, capsys):
+    train(tmp_path)
+    assert curve.main([str(tmp_path)]) == 0
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert curve.main([str(tmp_path / "nowhere")]) == 2
+    assert "no epoch is logged" in capsys.readouterr().err
+
+
+@given(st.integers(1, 40), st.integers(1, 10), st.integers(0, 200))
+def test_every_batch_belongs_to_one_step(batches, accumulate, batch):
+    """Steps do not reach over the end of an epoch, and hold `accumulate` batches but for the last."""
+    steps = Steps(batches, accumulate)
+    number = steps.number(batch)
+    members = [b for b in range(batch + accumulate + 1) if steps.number(b) == number]
+    members += [b for b in range(max(members) + 1, batch + 2 * accumulate) if steps.number(b) == number]
+    assert len(members) == steps.size(batch) <= accumulate
+    assert len({b // batches for b in members}) == 1
+    assert [b for b in members if steps.ends_with(b)] == [max(members)]
+    assert steps.number(batches * 3) == 3 * steps.per_epoch
 
 
 def test_learning_rate_warms_up_stays_and_falls():
