@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every preset is complete: the published sizes, and a model that learns from a miniature of its data."""
+
+import miniatures
+import pytest
+import torch
+
+from sphmask_core.config import load_config
+from training import prepare, runner
+from training.train import override
+
+SIZES = {  # semantic and instance classes; published settings beside the defaults
+    "tabletop": (2, 1, {}),
+    "scannetv2": (20, 18, {"epochs": 300, "accumulate": 16}),
+    "scannet200": (200, 198, {"epochs": 120}),
+    "s3dis": (13, 11, {"epochs": 120}),
+    "stpls3d": (15, 14, {"epochs": 120, "batch_size": 32}),
+}
+DATA = {
+    "scannetv2": miniatures.write_scannet,
+    "scannet200": miniatures.write_scannet,
+    "s3dis": miniatures.write_s3dis,
+    "stpls3d": miniatures.write_stpls3d,
+}
+
+
+@pytest.mark.parametrize("preset", SIZES)
+def test_sizes(preset):
+    config, (semantic, instance, train) = load_config(preset), SIZES[preset]
+    assert (len(config.semantic_classes), len(config.instance_classes)) == (semantic, instance)
+    assert {name: getattr(config.train, name) for name in train} == train
+    assert not config.train.class_weights or len(config.train.class_weights) == semantic
+
+
+def test_published_settings_of_s3dis():
+    inference = load_config("s3dis").inference
+    assert (inference.filter_bg_thresh, inference.npoint_thresh, inference.parts) == (0.4, 400, 4)
+    assert (inference.type_nms, inference.nms_threshold, inference.sem2ins_classes) == (
+        "standard",
+        0.2,
+        (0, 1),
+    )
+
+
+def test_published_settings_of_stpls3d():
+    config = load_config("stpls3d")
+    model = config.model
+    assert (model.channels, model.dec_dim, model.neighbor, model.radius_scale) == (16, 64, 16, 10)
+    assert not model.with_coords and not model.use_spp_pool and config.inference.npoint_thresh == 10
+    assert config.unit == pytest.approx(1) and config.voxel_size == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("preset", DATA)
+def test_two_steps_at_full_size(preset, tmp_path):
+    """The whole network of the preset, on two scenes of a miniature."""
+    DATA[preset](tmp_path / "raw")
+    out = tmp_path / "data"
+    raw = [preset, "--raw", str(tmp_path / "raw"), "--out", str(out), "--partial", "--jobs", "1"]
+    assert prepare.main(raw) == 0
+    settings = ["train.batch_size=1", "train.workers=0", "train.accumulate=1", "train.backbone_epochs=0"]
+    settings += ["train.augment.max_points=1500", "inference.filter_bg_thresh=0.0"]
+    config = override(load_config(preset), [f"train.root={out}", *settings])
+    run = runner.Runner(config, tmp_path / "run", torch.device("cpu"))
+    run.start(resume=False)
+    before = {name: value.clone() for name, value in run.state.model.named_parameters()}
+    batches = iter(runner.load_batches(run.scenes, config, 0, 0))
+    for _ in range(2):
+        terms = run.batch(next(batches), pointwise_only=False)
+        assert terms["point_semantic"] > 0 and terms["class"] >= 0
+    still = [name for name, value in run.state.model.named_parameters() if torch.equal(value, before[name])]
+    assert still == []
