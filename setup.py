@@ -5,12 +5,27 @@ import os
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
+
+
+class BuildWithPresets(build_py):
+    """Puts the presets into the package; an editable installation reads those of the checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            folder = Path(self.build_lib) / "sphmask_core" / "presets"
+            self.mkpath(str(folder))
+            for path in sorted(set(Path("config").glob("*.yaml")) - {Path("config/segment_node.yaml")}):
+                self.copy_file(str(path), str(folder / path.name))
+
 
 # Built on the machine that runs it; SPHMASK_MARCH=x86-64-v3 makes a build that travels.
 march = os.environ.get("SPHMASK_MARCH", "native")
 sources = sorted(str(path) for path in Path("sphmask_core/native").glob("*.cpp"))
 
 setup(
+    cmdclass={"build_py": BuildWithPresets},
     ext_modules=[
         Extension(
             "sphmask_core.native._native",
@@ -20,5 +35,5 @@ setup(
             extra_compile_args=["-std=c++17", "-O3", f"-march={march}", "-fopenmp", "-Wall", "-Wextra"],
             extra_link_args=["-fopenmp"],
         )
-    ]
+    ],
 )
