@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From points to instances, by stage: real depth frames with a preset, or a room with the full-size model."""
+"""From points to instances, by stage: real depth frames with a preset, or a room with the full-size model.
+
+Of the room also the full-size network's forward and backward pass, with the most memory that they hold.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.measure import threads
 from benchmarks.room import room
 from sphmask_core import Segmenter
-from sphmask_core.bench import measure, measure_machine, measurements
+from sphmask_core.bench import MemoryTimer, measure, measure_machine, measurements
 from sphmask_core.cloud import Cloud, read_cloud
 from sphmask_core.config import load_config
+from sphmask_core.frames import upright
 from sphmask_core.model import SphericalMask
+from sphmask_core.voxels import Points, voxelize
 
 ROOM_POINTS = 150_000
 
@@ -44,6 +50,25 @@ def full_size(device: str) -> Segmenter:
     return Segmenter(SphericalMask(dataclasses.replace(config, inference=inference)), device)
 
 
+def print_training_step(segmenter: Segmenter, cloud: Cloud) -> None:
+    """Time and memory of one forward and backward pass of backbone and point-wise heads, in training mode."""
+    model, config, device = segmenter.model.train(), segmenter.config, segmenter.device
+    xyz = torch.from_numpy(cloud.xyz).to(device)
+    points = Points(upright(xyz, config.up).apply(xyz) / config.unit, torch.zeros_like(xyz))
+    voxels = voxelize([points], config.model.voxel_scale, config.model.with_coords)
+    timer = MemoryTimer(device)
+    timer.start("forward")
+    found = model(voxels, pointwise_only=True).pointwise
+    outputs = found.semantic_logits, found.center_offsets, found.corner_offsets, found.box_confidence
+    timer.start("backward")
+    torch.cat([output.flatten() for output in outputs]).square().mean().backward()
+    timer.stop()
+    text = [f"{stage} {ms / 1e3:.2f} s" for stage, ms in timer.milliseconds.items()]
+    peak = max(timer.bytes.values()) / 2**20
+    print(f"training step of {len(voxels.coords)} voxels: {', '.join(text)}, {peak:.0f} MB at most")
+    model.eval()
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,6 +90,14 @@ def main() -> None:
     found = [measure(segmenter, name, cloud, options.repeats) for name, cloud in clouds]
     print(f"{segmenter.config.name} on {segmenter.device}, {options.threads} threads")
     print(measurements(found, measure_machine(segmenter.device)))
+    if options.root is None:
+        print_training_step(segmenter, clouds[0][1])
+    for count in (1, 2):
+        with threads(count):
+            machine = measure_machine(segmenter.device)
+        print(
+            f"{count} threads: {machine.flops / 1e9:.0f} GFLOP/s in torch.mm, {machine.bytes / 1e9:.1f} GB/s"
+        )
 
 
 if __name__ == "__main__":
