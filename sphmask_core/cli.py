@@ -20,6 +20,7 @@ import torch
 from sphmask_core.bench import cloud_levels, measure, measure_machine, measurements, simulated_clouds
 from sphmask_core.cloud import CloudError, read_cloud
 from sphmask_core.config import Config
+from sphmask_core.confusion import draw_confusion
 from sphmask_core.convert import convert
 from sphmask_core.draw import draw_scenes
 from sphmask_core.engines import Failure, open_engine
@@ -202,6 +203,8 @@ def _score(
         draw_scenes(drawing, gallery.scenes)
     if failures is not None and failures.worst and options.output:
         failures.draw(options.output / "failures.png")
+    if options.output and protocol.classes:
+        draw_confusion(options.output / "confusion.png", protocol.classes, pooled.confusion)
 
 
 def _pictured(count: int) -> Sequence[int]:

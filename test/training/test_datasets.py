@@ -95,7 +95,7 @@ def test_evaluation_on_scannet(scannet, capsys):
     assert saved["classes"]["chair"]["ap"] is not None and saved["classes"]["bed"]["ap"] is None
     assert sum(saved["confusion"]["chair"].values()) == 2 and sum(saved["confusion"]["table"].values()) == 1
     assert 0 < saved["class_agnostic"]["recall25"] <= 1
-    assert (folder / "scores/scenes.png").exists()
+    assert (folder / "scores/scenes.png").exists() and (folder / "scores/confusion.png").exists()
 
 
 def test_submission(scannet, capsys):
