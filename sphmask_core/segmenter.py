@@ -17,6 +17,7 @@ from sphmask_core.config import Config
 from sphmask_core.frames import Frame, upright
 from sphmask_core.inference import find_instances
 from sphmask_core.instances import Candidates
+from sphmask_core.memory import keep_freed_memory
 from sphmask_core.model import SphericalMask
 from sphmask_core.output import Instances, to_instances
 from sphmask_core.parts import vote, voxelize_parts
@@ -33,6 +34,8 @@ class Segmenter:
 
     def __init__(self, model: SphericalMask, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.model = model.to(self.device).eval()
         self.min_score = model.config.inference.min_score
         """Instances below this score are not returned; may be set at any time."""
