@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,8 +75,12 @@ class Ray:
         import ray
         import ray.data
 
-        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+        logging.getLogger("ray").setLevel(logging.ERROR)  # its own account of every stage
+        ray.init(
+            ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+        )
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         resource = self._resource(ray.cluster_resources())
         most = max(int(ray.cluster_resources()[resource]), 1) if self.workers is None else self.workers
         rows = [{"number": number, "item": pickle.dumps(item)} for number, item in enumerate(items)]
@@ -86,8 +91,11 @@ class Ray:
             num_cpus=int(resource == "CPU"),
             num_gpus=int(resource == "GPU"),
         )
-        for row in done.iter_rows():
-            yield row["number"], pickle.loads(row["result"])  # written by our own workers
+        try:
+            for row in done.iter_rows():
+                yield row["number"], pickle.loads(row["result"])  # written by our own workers
+        except ray.exceptions.RayError as error:
+            raise OSError(f"--engine ray: {str(error).strip().splitlines()[-1]}; --resume goes on") from error
 
     def _resource(self, there: dict[str, float]) -> str:
         """What a worker takes one of."""
