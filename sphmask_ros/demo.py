@@ -16,6 +16,8 @@ import rclpy
 from ament_index_python.packages import get_package_prefix
 from std_msgs.msg import Header
 
+from sphmask_core.bag_files import BagError
+from sphmask_core.bags import read_clouds
 from sphmask_core.cloud import Cloud, CloudError, read_cloud
 from sphmask_core.draw import draw_result
 from sphmask_core.messages.instances import read_instances
@@ -37,31 +39,29 @@ def main() -> int:
     arguments = _arguments()
     try:
         files = [file for path in arguments.clouds for file in _files(path)]
-    except CloudError as error:
+    except (CloudError, BagError) as error:
         return _complain(error, 2)
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    executable = Path(get_package_prefix("sphmask_ros"), "lib", "sphmask_ros", "segment_node")
-    node = subprocess.Popen([sys.executable, executable, "--ros-args", "-p", f"model:={arguments.model}"])
+    node = start_node(arguments.model)
     rclpy.init()
     try:
-        _play(files, arguments.picture, node)
-    except CloudError as error:
+        _play(files, arguments.topic, arguments.picture, node)
+    except (CloudError, BagError) as error:
         return _complain(error, 2)
     except TimeoutError as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
         return 130
     finally:
-        code = _stop(node)
+        code = stop_node(node)
         rclpy.try_shutdown()
     return int(code != 0)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clouds", nargs="*", type=Path, help="files or folders; none: simulated tables")
+    parser.add_argument("clouds", nargs="*", type=Path, help="clouds, folders of them, bags; none: simulated")
+    parser.add_argument("--topic", help="clouds of a bag that has several topics of them")
     parser.add_argument("--model", default="tabletop", help="preset's name, or path to weights")
     parser.add_argument("--picture", type=Path, required=True, help="PNG of the frame with most instances")
     return parser.parse_args()
@@ -73,27 +73,36 @@ def _complain(error: Exception, code: int) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """The cloud files of a folder, or the path itself."""
-    files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if path.is_dir() else [path]
+    """The cloud files of a folder, or the path itself: a file, or a bag."""
+    folder = path.is_dir() and not _is_bag(path)
+    files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if folder else [path]
     if not files or not files[0].exists():
-        raise CloudError(f"{path}: holds no clouds; give {', '.join(SUFFIXES)} files or a folder of them")
+        raise CloudError(f"{path}: holds no clouds; give {', '.join(SUFFIXES)} files, a folder, or a bag")
     return files
 
 
-def _frames(files: list[Path]) -> Iterator[tuple[str, Cloud]]:
+def _is_bag(path: Path) -> bool:
+    return path.suffix in (".mcap", ".db3") or (path / "metadata.yaml").exists()
+
+
+def _frames(files: list[Path], topic: str | None) -> Iterator[tuple[str, Cloud]]:
     """Names and clouds, read or simulated as they are asked for."""
     for seed in range(0 if files else SIMULATED):
         yield f"simulated table {seed}", simulate_cloud(seed, 640, 480)
     for file in files:
-        yield file.name, read_cloud(file)
+        if _is_bag(file):
+            for stamp, _, cloud in read_clouds(file, topic):
+                yield f"{file.name} at {stamp / 1e9:.3f} s", cloud
+        else:
+            yield file.name, read_cloud(file)
 
 
-def _play(files: list[Path], picture: Path, node: subprocess.Popen) -> None:
+def _play(files: list[Path], topic: str | None, picture: Path, node: subprocess.Popen) -> None:
     player = Player()
     player.wait_until_heard(START_TIMEOUT, running=lambda: node.poll() is None)
     latencies: list[float] = []
     most = -1
-    for name, cloud in _frames(files):
+    for name, cloud in _frames(files, topic):
         header = Header(frame_id="camera_color_optical_frame", stamp=player.get_clock().now().to_msg())
         answer = player.ask(write_points(header, cloud_points(cloud)), FRAME_TIMEOUT)
         found = read_instances(answer.instances, read_labels(answer.points))
@@ -108,7 +117,15 @@ def _play(files: list[Path], picture: Path, node: subprocess.Popen) -> None:
     print(f"longest {max(latencies):.0f} ms, from publishing a cloud to its labelled points; {picture}")
 
 
-def _stop(node: subprocess.Popen) -> int:
+def start_node(model: str) -> subprocess.Popen:
+    """A node that this process and no other machine hears."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    executable = Path(get_package_prefix("sphmask_ros"), "lib", "sphmask_ros", "segment_node")
+    return subprocess.Popen([sys.executable, executable, "--ros-args", "-p", f"model:={model}"])
+
+
+def stop_node(node: subprocess.Popen) -> int:
     """End the node as Ctrl-C does; its exit code."""
     node.send_signal(signal.SIGINT)
     try:

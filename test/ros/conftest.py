@@ -169,6 +169,11 @@ def ros():
 
 
 @pytest.fixture(scope="session")
+def domain():
+    return DOMAIN
+
+
+@pytest.fixture(scope="session")
 def player(ros, node):
     """Publishes clouds to the shared node and hears its answers."""
     from sphmask_ros.player import Player

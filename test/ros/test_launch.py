@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch file, by the real launch system; a bad one would only be found on a robot."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make build")
+pytest.importorskip("launch_ros", reason="needs launch and launch_ros, which are not on PyPI")
+from ros_helpers import TIMEOUT, ask_patiently, header, scene_message
+
+from sphmask_ros.player import Player
+
+LAUNCH = Path(__file__).parents[2] / "launch" / "segment.launch.py"
+ARGUMENTS = {"points", "model", "device", "autostart", "params_file", "bag"}
+ARGUMENTS |= {"rviz", "frame", "namespace", "log_level", "respawn"}
+
+
+def launch(*arguments, **options):
+    """`ros2 launch FILE ARGUMENTS`, by launch itself: ros2cli need not be there."""
+    run = (
+        "import sys; from ros2launch.api import launch_a_launch_file as go; "
+        "sys.exit(go(launch_file_path=sys.argv[1], launch_file_arguments=sys.argv[2:]))"
+    )
+    command = [sys.executable, "-c", run, LAUNCH, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+def test_show_args_lists_every_argument():
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    description = get_launch_description_from_python_launch_file(str(LAUNCH))
+    found = {argument.name: argument.description for argument in description.get_launch_arguments()}
+    assert set(found) == ARGUMENTS
+    assert all(found.values())
+
+
+def test_launches_the_node_as_asked(ros, weights, domain):
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
+    process = launch(
+        f"model:={weights}", "points:=clouds", "namespace:=launched", "device:=cpu", env=environment
+    )
+    player = Player(namespace="launched", topic="clouds")
+    player.wait_until_heard(TIMEOUT, lambda: process.poll() is None)
+    assert ask_patiently(player, scene_message(3)).points.header == header(3)
+    player.destroy_node()
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, text
+    assert "process has finished cleanly" in text
