@@ -12,6 +12,7 @@ import numpy as np
 from sphmask_core.simulation.shapes import Solid
 
 FOCAL = 525.0 / 640.0  # of the Kinect, in image widths
+BEHIND = 0.05  # metres along the optical axis up to which a point may be anywhere in the image
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Camera:
     def window(self, hull: np.ndarray) -> tuple[slice, slice]:
         """Rows and columns of the image that a convex hull (K, 3) can touch."""
         points = (hull - self.position) @ self.rotation
+        if points[:, 2].min() < BEHIND < points[:, 2].max():
+            return slice(0, self.height), slice(0, self.width)
         scaled = points[:, :2] / np.maximum(points[:, 2:], 1e-3) * self.focal
         centre = np.array([self.width / 2, self.height / 2])
         low = np.clip(np.floor(scaled.min(0) + centre), 0, centre * 2).astype(int)

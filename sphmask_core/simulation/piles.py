@@ -58,6 +58,19 @@ class Pile:
         contacts = [self._contact(item, i, k) for i, k in np.argwhere(lifts > lift - LEVEL).tolist()]
         return self._keep(item, [contact for contact in contacts if len(contact.points)])
 
+    def stand(self, item: Item) -> bool:
+        """Keep the item where it is, on the ground, if it is apart from all others."""
+        if not self.free(item):
+            return False
+        feet = np.flatnonzero(np.abs(item.extents[0, :, -1] - self._extents[1, 0, -1]) < LEVEL).tolist()
+        contacts = [self._contact(item, part, 0) for part in feet]
+        return self._keep(item, [contact for contact in contacts if len(contact.points)])
+
+    def free(self, item: Item, beside: int = -1) -> bool:
+        """Whether the item is apart from all others but `beside`."""
+        others = self._extents[:, self._owner != beside]
+        return bool((gaps(item.extents, others).max(2) > -TOUCH).all())
+
     def slide(self, item: Item, anchor: int, direction: np.ndarray) -> float:
         """How far to move the item, which stands within item `anchor`, until it touches it from beside."""
         wall = self.items[anchor].extents[..., :-1]
@@ -70,7 +83,7 @@ class Pile:
         if height is None:
             return False
         item = body.at(*(holder.offset + holder.body.parts[0].position + [0, 0, height]))
-        return self._clear(item, container) and self._keep(item, [Contact(container, item.centre[None, :2])])
+        return self.free(item, container) and self._keep(item, [Contact(container, item.centre[None, :2])])
 
     def lean(self, body: Body, anchor: int, direction: np.ndarray) -> bool:
         """Move a tilted box on the ground along -`direction` against item `anchor` until it touches."""
@@ -82,15 +95,10 @@ class Pile:
             return False
         item = item.moved(*(ends.max() * direction[:2]))
         stands = len(self._contact(item, 0, 0).points) > 0 and wall.top > CARRIED * item.centre[2]
-        if not stands or not self._clear(item, anchor):
+        if not stands or not self.free(item, anchor):
             return False
         self._add(item, [])
         return True
-
-    def _clear(self, item: Item, beside: int) -> bool:
-        """Whether the item is apart from all others but `beside`."""
-        others = self._extents[:, self._owner != beside]
-        return bool((gaps(item.extents, others).max(2) > -TOUCH).all())
 
     def _contact(self, item: Item, part: int, other: int) -> Contact:
         """The points of part `part` of the item that lie on solid `other` of the pile."""

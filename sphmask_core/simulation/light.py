@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lamp and a colour camera: how bright and how tinted surfaces look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sphmask_core.simulation.camera import Camera
+
+AMBIENT = 0.55
+NOISE = 0.015  # of the colour camera, standard deviation of values in [0, 1]
+
+
+@dataclass(frozen=True)
+class Light:
+    """A lamp far above, and the camera's exposure and white balance."""
+
+    lamp: np.ndarray
+    """(3,) unit vector to it"""
+    fall: np.ndarray
+    """(2,) change of brightness along the image's x and y, a unit of ray slope"""
+    tint: np.ndarray
+    """(3,) factor of red, green and blue"""
+
+    def colors(
+        self, rng: np.random.Generator, rgb: np.ndarray, facing: np.ndarray, camera: Camera
+    ) -> np.ndarray:
+        """(height, width, 3) uint8 of surface colours; `facing` (3, height, width) normals in its frame."""
+        lamp = (self.lamp @ camera.rotation).astype(np.float32)
+        light = AMBIENT + (1 - AMBIENT) * np.clip(np.tensordot(lamp, facing, 1), 0, 1)
+        light *= 1 + np.tensordot(self.fall.astype(np.float32), camera.directions[:2], 1)
+        seen = rgb * light[..., None] * self.tint.astype(np.float32)
+        seen += np.float32(NOISE) * rng.standard_normal(rgb.shape, np.float32)
+        return np.clip(seen * 255, 0, 255).astype(np.uint8)
+
+
+def random_light(rng: np.random.Generator) -> Light:
+    lamp = np.append(rng.uniform(-0.7, 0.7, 2), 1.0)
+    tint = rng.uniform(0.75, 1.15) * rng.uniform(0.92, 1.08, 3)
+    return Light(lamp / np.linalg.norm(lamp), rng.uniform(-0.4, 0.4, 2), tint)
