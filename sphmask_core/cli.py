@@ -64,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _segment(options: argparse.Namespace) -> int:
     """Segment every cloud; a bad one is reported and the others still done."""
     clouds = clouds_of(options.clouds)
-    if clouds == []:
+    if options.engine != "local":  # workers have folders of their own
+        clouds = [path.absolute() for path in clouds]
+    if not clouds:
         return _segment_bag(options.clouds[0], options)
     _check_outputs(clouds)
     _check_pictures(options.png)
@@ -75,7 +77,7 @@ def _segment(options: argparse.Namespace) -> int:
     output = options.output.absolute()
     settings = settings_of(segmenter, min_score=min_score)
     task = SegmentTask(options.model, options.device, min_score, output, options.png, settings)
-    waiting = [path.absolute() for path in clouds if not (options.resume and task.is_done(path))]
+    waiting = [path for path in clouds if not (options.resume and task.is_done(path))]
     output.mkdir(parents=True, exist_ok=True)
     failed = 0
     for _, result in _shown(engine(task, waiting), len(waiting)):

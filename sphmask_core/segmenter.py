@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,8 @@ class Segmenter:
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> Segmenter:
         """A preset by name, or weights by path; device is auto, cpu or cuda[:index]."""
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+            raise ValueError(f"device {device}: give auto, cpu, cuda or cuda:N")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():

@@ -2,10 +2,13 @@
 """Bags written by their libraries, segmented, and read back by them: what was in them, and what is added."""
 
 import shutil
+from itertools import islice
 
 import numpy as np
 import pytest
 from balls import CONFIG, balls
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("rosbags", reason="needs the extra `bags`")
 import mcap.reader
@@ -308,3 +311,23 @@ def test_bags_that_cannot_be_chosen_from(tmp_path, messages, definitions, segmen
         writer.add_connection(OTHER, ODD, msgdef=NUMBERS, rihs01="RIHS01_" + "a" * 64)
     with pytest.raises(BagError, match=r"no topic of type .*; its topics: /odd \(nobody_msgs/msg/Odd\)"):
         next(read_clouds(tmp_path / "odd"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_damaged_bags_are_bags_or_one_clear_line(tmp_path_factory, mcap_bag, data):
+    """Cut anywhere, or with any byte changed."""
+    content = bytearray(mcap_bag.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        content = content[:place]
+    else:
+        content[place] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.mktemp("damaged") / "bag.mcap"
+    path.write_bytes(content)
+    try:
+        clouds = [cloud for _, _, cloud in islice(read_clouds(path), 3)]
+    except (BagError, CloudError) as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error) and len(str(error)) < 400
+        return
+    assert all(len(cloud.xyz) for cloud in clouds)

@@ -102,6 +102,7 @@ def test_a_cloud_that_is_too_large_is_named(tmp_path, capsys, weights, room):
         (["segment", "a.pcd", "-o", "out", "--model", "nothing"], "nothing: no such weights"),
         (["eval", "--root", "nowhere"], "nowhere: holds no scenes"),
         (["info", "nothing"], "nothing: no such weights"),
+        (["segment", "a.pcd", "-o", "out", "--device", "tpu"], "device tpu: give auto, cpu, cuda or cuda:N"),
     ],
 )
 def test_one_line_errors(tmp_path, monkeypatch, capsys, arguments, says):
