@@ -15,7 +15,7 @@ FILES = ("last.safetensors", "best.safetensors")
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
-    settings = {"epochs": 12, "repeats": 2, "ema": 0.9, "accumulate": 3, "validate_every": 3, "workers": 1}
+    settings = {"epochs": 6, "repeats": 2, "ema": 0.9, "accumulate": 3, "validate_every": 2, "workers": 1}
     return tiny.write(tmp_path_factory.mktemp("tiny"), **settings)
 
 

@@ -17,7 +17,7 @@ from sphmask_core.checkpoint import load_model
 from sphmask_core.cloud import Cloud
 from sphmask_core.config import Config, ConfigError, InferenceConfig, ModelConfig, TrainConfig, load_config
 from sphmask_core.model import SphericalMask
-from training import curve, runner
+from training import curve, log, runner
 from training.datasets import dataset
 from training.losses import Criterion
 from training.scene import Scene, collate
@@ -102,9 +102,9 @@ def test_resuming_is_exact(tmp_path, monkeypatch):
 
 def test_a_run_leaves_log_and_weights(tmp_path):
     run = train(tmp_path)
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [record["epoch"] for record in log] == [0, 1, 2]
-    assert "dice" not in log[0] and log[1]["dice"] > 0 and "AP50" in log[2]
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [0, 1, 2]
+    assert "dice" not in records[0] and records[1]["dice"] > 0 and "AP50" in records[2]
     weight = "mask_tower.0.weight"
     loaded = load_model(tmp_path / "last.safetensors").state_dict()[weight]
     averaged, last = (m.state_dict()[weight].half().float() for m in (run.state.result, run.state.model))
@@ -133,6 +133,16 @@ def test_what_cannot_be_fixed():
 def test_bfloat16_needs_cuda():
     with pytest.raises(ConfigError, match="bfloat16 needs CUDA; on the cpu use float32"):
         runner.Runner(override(CONFIG, ["train.precision=bfloat16"]), None, torch.device("cpu"))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_training_in_bfloat16_on_a_gpu(tmp_path):
+    config = override(CONFIG, ["train.precision=bfloat16"])
+    run = runner.Runner(config, tmp_path, torch.device("cuda"))
+    run.start(False)
+    assert run.run() == 0
+    values = run.state.model.state_dict().values()
+    assert all(value.isfinite().all() and value.dtype != torch.bfloat16 for value in values)
 
 
 def test_mixed_precision_changes_little():
@@ -176,7 +186,10 @@ def test_tensorboard_missing(tmp_path, monkeypatch):
 
 
 def test_learning_curve(tmp_path, capsys):
-    train(tmp_path)
+    for epoch in range(3):
+        scores = {} if epoch < 2 else {"AP": 0.5, "AP50": 0.7, "AP25": float("nan")}
+        record = {"epoch": epoch, "seconds": 2.0, "waited": 0.1, "lr": 0.01, "dice": 0.5, "aux_dice": 1.0}
+        log.append(tmp_path / "log.jsonl", record | scores)
     assert curve.main([str(tmp_path)]) == 0
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert curve.main([str(tmp_path / "nowhere")]) == 2
@@ -218,6 +231,14 @@ def test_settings_override_the_configuration():
         (["tabletop", "--set", "train.lr"], "expected key=value"),
         (["tabletop", "--set", "name.lr=1"], "no section"),
         (["tabletop", "--resume"], "start without --resume"),
+        (["tabletop", "--set", "train.init=nothing"], "no such weights"),
+        (["tabletop", "--set", "train.fixed_modules=[spine]"], "no module 'spine'"),
+        (["tabletop", "--set", "train.precision=float16"], "must be one of float32, bfloat16"),
+        pytest.param(
+            ["tabletop", "--device", "cuda"],
+            "no CUDA device was found; use cpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
