@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo [INPUT=folder] [MODEL=weights]   a node, clouds played to it over DDS, out/demo.png
-# make test | lint           what CI runs
-# make build                 .venv with everything in it, messages and node too; the others do it first
+# make demo [INPUT=file, folder or bag] [TOPIC=of the bag] [MODEL=weights]
+#                            a node, clouds played to it over DDS, out/demo.png
+# make test | lint | colcon  what CI runs
+# make build                 .venv with all that runs in it, messages and node too; the others do it first
 #
 # ROS 2 comes from PyPI wheels (x86-64). On a machine with its own ROS 2: pip install . && colcon build.
 
@@ -9,7 +10,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint clean
+.PHONY: build demo test lint colcon clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -27,12 +28,18 @@ ROS := unset PYTHONPATH LD_LIBRARY_PATH; export PATH="$(CURDIR)/$(BIN):$$PATH" \
 build: $(VENV)/.core $(VENV)/.ros
 
 demo: build
-	@$(ROS) python -m sphmask_ros.demo $(if $(INPUT),"$(INPUT)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
+	@$(ROS) python -m sphmask_ros.demo $(if $(INPUT),"$(INPUT)") \
+		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
-test: build
+test: build $(VENV)/.dev
 	@$(ROS) pytest -q
 
-lint: build
+# What colcon makes of the package on a machine with its own ROS 2.
+colcon: build
+	@$(ROS) colcon --log-base build/log test --base-paths . --install-base $(VENV) --merge-install
+	@$(ROS) colcon test-result --test-result-base build/sphmask_ros --verbose
+
+lint: build $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -46,8 +53,8 @@ $(VENV)/.venv:
 	@touch $@
 
 # The wheels' .cmake files name the include folders of the machine that built them; here they are the interpreter's own.
-$(VENV)/.packages: requirements.txt requirements-ros.txt requirements-dev.txt $(VENV)/.venv
-	$(PIP) install --no-compile -r requirements.txt -r requirements-ros.txt -r requirements-dev.txt
+$(VENV)/.packages: requirements.txt requirements-ros.txt $(VENV)/.venv
+	$(PIP) install --no-compile -r requirements.txt -r requirements-ros.txt
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true  # pip would use one core
 	@python_include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["include"])'); \
 	numpy_include=$$($(BIN)/python -c 'import numpy; print(numpy.get_include())'); \
@@ -56,13 +63,17 @@ $(VENV)/.packages: requirements.txt requirements-ros.txt requirements-dev.txt $(
 		-e "s#/opt/python/[^;\"]*/include/python[0-9.]+#$$python_include#g"
 	@touch $@
 
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
+	$(PIP) install -r requirements.txt -r requirements-ros.txt -r requirements-dev.txt
+	@touch $@
+
 $(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphmask_core/native/*.h) $(VENV)/.packages
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* srv/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
 	@$(ROS) colcon --log-base build/log build --base-paths . --install-base $(VENV) --merge-install \
-		--event-handlers console_direct+ --cmake-args -G Ninja -Wno-unused-cli -DBUILD_TESTING=OFF \
+		--event-handlers console_direct+ --cmake-args -G Ninja -Wno-unused-cli -DBUILD_TESTING=ON \
 		-DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_INSTALL_RPATH="$(CURDIR)/$(VENV)/lib" \
 		> $(VENV)/colcon.log 2>&1 || { tail -n 40 $(VENV)/colcon.log >&2; exit 1; }
 	@touch $@
