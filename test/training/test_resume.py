@@ -1,46 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run killed at any moment, or stopped by a signal, ends when resumed as if it never had been stopped."""
 
+import os
 import random
 import signal
+import threading
 import time
 
-import pytest
 import tiny
 
 from training.train import main
 
+SETTINGS = {"epochs": 6, "repeats": 2, "ema": 0.9, "accumulate": 3, "validate_every": 2, "workers": 1}
 FILES = ("last.safetensors", "best.safetensors")
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    settings = {"epochs": 6, "repeats": 2, "ema": 0.9, "accumulate": 3, "validate_every": 2, "workers": 1}
-    return tiny.write(tmp_path_factory.mktemp("tiny"), **settings)
-
-
-def started(preset, run):
-    more = ["--resume"] if (run / "checkpoint.pt").exists() else []
-    return tiny.command(tiny.TRAIN_SCRIPT, preset, "-o", run, "--device", "cpu", *more)
 
 
 def outcome(run):
     return [(run / name).read_bytes() for name in FILES], tiny.log(run)
 
 
-def test_killed_and_resumed(preset, tmp_path):
-    whole = tmp_path / "whole"
-    assert main([str(preset), "-o", str(whole), "--device", "cpu"]) == 0
-    run = tmp_path / "killed"
-    process = started(preset, run)
+def interrupt_after_an_epoch(run):
+    """From another thread, as a terminal does."""
+    epochs = len(tiny.log(run)) + 1
+
+    def interrupt():
+        while len(tiny.log(run)) < epochs:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+
+
+def test_killed_stopped_and_resumed(tmp_path, capfd):
+    preset, run, whole = tiny.write(tmp_path, **SETTINGS), tmp_path / "stopped", tmp_path / "whole"
+    arguments = [str(preset), "-o", str(run), "--device", "cpu"]
+    process = tiny.command(tiny.TRAIN_SCRIPT, *arguments)
     tiny.wait_for_epoch(process, run)
-    time.sleep(random.uniform(0, 0.5))
+    time.sleep(random.uniform(0, 0.3))
     process.kill()
     tiny.finish(process, -signal.SIGKILL)
-    process = started(preset, run)
-    tiny.wait_for_epoch(process, run, len(tiny.log(run)) + 1)
-    process.send_signal(signal.SIGINT)
-    assert "stopped by SIGINT; go on with --resume" in tiny.finish(process, 128 + signal.SIGINT)
-    tiny.finish(started(preset, run))
+    interrupt_after_an_epoch(run)
+    assert main([*arguments, "--resume"]) == 128 + signal.SIGINT
+    assert "train.py: stopped by SIGINT; go on with --resume" in capfd.readouterr().err
+    assert len(tiny.log(run)) < SETTINGS["epochs"]
+    assert main([*arguments, "--resume"]) == 0
+    assert main([str(preset), "-o", str(whole), "--device", "cpu"]) == 0
     assert outcome(run) == outcome(whole)
     assert not list(run.glob(".*"))
