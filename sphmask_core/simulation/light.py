@@ -10,7 +10,7 @@ import numpy as np
 from sphmask_core.simulation.camera import Camera
 
 AMBIENT = 0.55
-NOISE = 0.015  # of the colour camera, standard deviation of values in [0, 1]
+NOISE = 0.015  # of the colour camera's brightness, standard deviation
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class Light:
         lamp = (self.lamp @ camera.rotation).astype(np.float32)
         light = AMBIENT + (1 - AMBIENT) * np.clip(np.tensordot(lamp, facing, 1), 0, 1)
         light *= 1 + np.tensordot(self.fall.astype(np.float32), camera.directions[:2], 1)
-        seen = rgb * light[..., None] * self.tint.astype(np.float32)
-        seen += np.float32(NOISE) * rng.standard_normal(rgb.shape, np.float32)
-        return np.clip(seen * 255, 0, 255).astype(np.uint8)
+        seen = rgb * (255 * self.tint).astype(np.float32)
+        seen *= light[..., None]
+        seen += np.float32(255 * NOISE) * rng.standard_normal((*light.shape, 1), np.float32)
+        return np.clip(seen, 0, 255, out=seen).astype(np.uint8)
 
 
 def random_light(rng: np.random.Generator) -> Light:

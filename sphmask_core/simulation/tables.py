@@ -29,7 +29,7 @@ SOFT = 0.05
 """Share of bags and the like."""
 OPEN = 0.05
 """Share of the boxes that have no lid."""
-ATTEMPTS = 4
+ATTEMPTS = 3
 """Places tried for each object, at most."""
 HIGHEST = 0.4
 """Metres over the table up to which objects are piled."""
