@@ -11,7 +11,7 @@ from sphmask_core.simulation.bodies import Body, Item
 from sphmask_core.simulation.objects import Random, random_brand, round_thing, turn
 from sphmask_core.simulation.paint import Paint, plain, random_paint, table_paint
 from sphmask_core.simulation.piles import Pile
-from sphmask_core.simulation.shapes import Box, Revolved, Solid
+from sphmask_core.simulation.shapes import Box, Revolved, Shape, Solid
 
 WALL, FLOOR = "wall", "floor"
 CLUTTER = "clutter"
@@ -21,6 +21,9 @@ AT_WALLS = ("cabinet", "bed", "sofa", "desk", "bookshelf", "counter", "refrigera
 FREE = ("table", "chair", "chair", "chair", "otherfurniture")
 CARRIERS = ("table", "desk", "bookshelf", "counter", "cabinet")
 ON_WALLS = ("door", "window", "picture")
+
+Part = tuple[Shape, float, float, float]
+"""A shape and where it stands."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _at_wall(rng: Random, pile: Pile, body: Body, size: np.ndarray) -> bool:
     return pile.stand(body.turned(turned).at(x, y))
 
 
-def _body(parts: list[tuple[Box | Revolved, float, float, float]], paint: Paint) -> Body:
+def _body(parts: list[Part], paint: Paint) -> Body:
     """Shapes and where each stands."""
     solids = tuple(Solid(shape, np.eye(3), np.array(place), paint) for shape, *place in parts)
     top = max(float(solid.surface[:, 2].max()) for solid in solids)
@@ -125,7 +128,7 @@ def furniture(rng: Random, name: str) -> Body:
     return _body([(Box(*rng.uniform(low, high)), 0, 0, 0)], random_paint(rng))
 
 
-def _legs(width: float, depth: float, height: float) -> list[tuple[Box | Revolved, float, float, float]]:
+def _legs(width: float, depth: float, height: float) -> list[Part]:
     leg = Box(0.05, 0.05, height)
     return [(leg, x * (width / 2 - 0.04), y * (depth / 2 - 0.04), 0) for x in (-1, 1) for y in (-1, 1)]
 
@@ -142,7 +145,7 @@ def _desk(rng: Random) -> Body:
     side = Box(0.03, depth, height - 0.03)
     drawers = Box(0.4, depth * 0.9, height - 0.03)
     x = width / 2
-    parts = [
+    parts: list[Part] = [
         (Box(width, depth, 0.03), 0, 0, height - 0.03),
         (side, -x + 0.015, 0, 0),
         (drawers, x - 0.2, 0, 0),
@@ -152,7 +155,7 @@ def _desk(rng: Random) -> Body:
 
 def _chair(rng: Random) -> Body:
     width, seat, back = rng.uniform([0.38, 0.4, 0.35], [0.5, 0.48, 0.55])
-    parts = [
+    parts: list[Part] = [
         (Box(width, width, 0.05), 0, 0, seat - 0.05),
         (Box(width, 0.04, back), 0, -width / 2 + 0.02, seat),
         *_legs(width, width, seat - 0.05),
@@ -164,7 +167,7 @@ def _sofa(rng: Random) -> Body:
     width, depth, seat = rng.uniform([0.9, 0.75, 0.35], [2.2, 0.95, 0.45])
     arm, back = Box(0.18, depth, seat + 0.2), Box(width, 0.2, 0.42)
     x = width / 2 + 0.09
-    parts = [
+    parts: list[Part] = [
         (Box(width, depth, seat), 0, 0, 0),
         (back, 0, -depth / 2 + 0.1, seat),
         (arm, -x, 0, 0),
@@ -176,7 +179,7 @@ def _sofa(rng: Random) -> Body:
 def _bed(rng: Random) -> Body:
     width, length, height = rng.uniform([0.9, 1.9, 0.35], [1.7, 2.1, 0.55])
     pillow = Box(0.6, 0.4, 0.12)
-    parts = [
+    parts: list[Part] = [
         (Box(width, length, height), 0, 0, 0),
         (Box(width, 0.05, 0.4), 0, -length / 2 + 0.025, height),
         (pillow, 0, -length / 2 + 0.3, height),
@@ -188,7 +191,7 @@ def _bookshelf(rng: Random) -> Body:
     width, depth, height = rng.uniform([0.6, 0.25, 1.0], [1.2, 0.35, 2.0])
     shelf, side = Box(width - 0.04, depth, 0.02), Box(0.02, depth, height)
     count = int(height / 0.35)
-    parts = [(shelf, 0, 0, z) for z in np.linspace(0, height - 0.02, count + 1)]
+    parts: list[Part] = [(shelf, 0, 0, z) for z in np.linspace(0, height - 0.02, count + 1)]
     parts += [(side, x * (width / 2 - 0.01), 0, 0) for x in (-1, 1)]
     parts += [(Box(width, 0.01, height), 0, -depth / 2 - 0.005, 0)]
     body = _body(parts, plain(rng))
@@ -200,7 +203,7 @@ def _bookshelf(rng: Random) -> Body:
 
 
 def _toilet(rng: Random) -> Body:
-    parts = [
+    parts: list[Part] = [
         (Revolved.cone(0.13, 0.2, 0.4), 0, 0.05, 0),
         (Box(0.4, 0.18, 0.4), 0, -0.24, 0.4),
         (Box(0.2, 0.2, 0.4), 0, -0.2, 0),
