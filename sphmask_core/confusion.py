@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sphmask_core.draw import GAP, INK
 from sphmask_core.files import replacing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 CELL = 34
 NAMES = 150
@@ -23,7 +27,8 @@ def draw_confusion(path: str | Path, classes: Sequence[str], counts: np.ndarray)
 
     counts (K, K + 1): objects of each class that a prediction of each class covers; last column: none does.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import ImageDraw, ImageFont
+    from PIL.Image import new
 
     there = counts.any(1)
     said = np.append(there, True) | counts.any(0)
@@ -31,7 +36,7 @@ def draw_confusion(path: str | Path, classes: Sequence[str], counts: np.ndarray)
     rows = [(names[i], counts[i, said]) for i in np.flatnonzero(there)]
     columns = [names[j] for j in np.flatnonzero(said)]
     size = (NAMES + CELL * len(columns) + GAP, NAMES + CELL * len(rows) + GAP)
-    sheet = Image.new("RGB", size, "white")
+    sheet = new("RGB", size, "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     for c, name in enumerate(columns):
         sheet.paste(_upright(name, font), (NAMES + c * CELL, 0))
@@ -48,10 +53,11 @@ def draw_confusion(path: str | Path, classes: Sequence[str], counts: np.ndarray)
         sheet.save(temporary, "PNG")
 
 
-def _upright(name: str, font: object) -> object:
+def _upright(name: str, font: Any) -> Image:
     """A column's name, read from below."""
-    from PIL import Image, ImageDraw
+    from PIL import ImageDraw
+    from PIL.Image import new
 
-    label = Image.new("RGB", (NAMES, CELL - 2), "white")
+    label = new("RGB", (NAMES, CELL - 2), "white")
     ImageDraw.Draw(label).text((6, CELL / 2 - 1), name[:22], INK, font, "lm")
     return label.rotate(90, expand=True)
