@@ -13,9 +13,7 @@ from sphmask_core.config import AugmentConfig
 from training.augment import augment, crop, elastic, limit
 from training.scene import Scene, thin
 
-STILL = AugmentConfig(
-    axis_jitter=0, flip="", turn=0, elastic=(), color_jitter=0, color_noise=0, color_drop=0
-)
+STILL = AugmentConfig(axis_jitter=0, flip="", turn=0, elastic=(), color_jitter=0, color_noise=0, color_drop=0)
 VOXEL = 0.02
 
 
