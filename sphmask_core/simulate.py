@@ -145,7 +145,7 @@ def _walk(rng: Random, pile: Pile) -> list[Camera]:
     """Views from free places of a room at the height of eyes, in all directions."""
     half = pile.items[0].extents[1, 0, [0, STEPS // 2]] - 0.4
     head = Body((Solid(Box(0.3, 0.3, 0.3), np.eye(3), np.zeros(3), plain(rng)),), np.zeros(3), 1.0)
-    cameras = []
+    cameras: list[Camera] = []
     while len(cameras) < VIEWS:
         position = np.append(rng.uniform(-half, half), rng.uniform(1.2, 1.7))
         if pile.free(head.at(*position)):
