@@ -3,7 +3,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.sparse.maps import _family_reference, _halve, _pack_reference, pack, unpack
@@ -23,6 +23,7 @@ def random_points(n, seed):
     return torch.randn(n, 3, generator=torch.Generator().manual_seed(seed)) * 3
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.floats(0.1, 200), st.integers(0, 500), st.integers(0, 1000))
 def test_keys_equal_plain_torch(n, scale, scene, seed):
     xyz = random_points(n, seed)
@@ -40,6 +41,7 @@ def test_too_long_a_cloud(length):
         voxel_keys(torch.tensor([[-length, 0, 0], [length, 0, 0]]), 50.0, 0)
 
 
+@settings(deadline=None)
 @given(*SIZES)
 def test_segments_equal_plain_torch(n, count, seed):
     xyz = random_points(n, seed)
@@ -55,6 +57,7 @@ def test_mean_has_a_gradient():
     assert values.grad is not None and values.grad.flatten().tolist() == [0.5, 0.5, 1.0]
 
 
+@settings(deadline=None)
 @given(*SIZES)
 def test_family_equals_plain_torch(n, side, seed):
     coords = torch.unique(
