@@ -86,6 +86,8 @@ class InferenceConfig:
     on (S3DIS: 4); training takes each part of a scene as a scene."""
     min_score: float = 0.0
     """Instances below this score are not returned."""
+    agreement: bool = False
+    """Multiply scores by how far the queries inside a mask agree on it; off: as published."""
     min_own: float = 0.0
     """An instance with a smaller share of points that no better one has is a repeat and is not returned."""
     block_voxels: int = 500_000

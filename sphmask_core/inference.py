@@ -12,7 +12,14 @@ from torch import Tensor
 from sphmask_core.blocks import measure_rays
 from sphmask_core.config import Config
 from sphmask_core.heads import PointwisePredictions, QueryPredictions
-from sphmask_core.instances import Candidates, assemble_masks, has_instance, score_queries, select
+from sphmask_core.instances import (
+    Candidates,
+    agreement,
+    assemble_masks,
+    has_instance,
+    score_queries,
+    select,
+)
 from sphmask_core.model import SphericalMask, SuperpointTable
 from sphmask_core.parts import join_parts
 from sphmask_core.sampler import PointSet, sample_rows
@@ -41,13 +48,26 @@ def find_instances(model: SphericalMask, voxels: VoxelBatch, timer: Timer) -> Ca
     timer.start("queries")
     if model.config.inference.compat == "published":
         seeds.superpoints = published_numbers(seeds, voxels, foreground)
-    rounds = query_rounds(model, seeds, active, superpoints, int(foreground.sum()))
-    found = [score_queries(q, assemble_masks(q, superpoints, 0, model.config), 0) for q in rounds]
-    timer.start("nms")
     counts = torch.bincount(voxels.superpoints, minlength=len(superpoints.xyz))
+    rounds = query_rounds(model, seeds, active, superpoints, int(foreground.sum()))
+    found = [candidates(queries, starts, superpoints, counts, model.config) for queries, starts in rounds]
+    timer.start("nms")
     none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
     selected = select(Candidates.concatenate([none, *found]), counts, model.config.inference)
     return Candidates.concatenate([selected, whole])
+
+
+def candidates(
+    queries: QueryPredictions, starts: Tensor, superpoints: SuperpointTable, counts: Tensor, config: Config
+) -> Candidates:
+    """Masks and scores of a round's queries; starts (Q,) their superpoints, counts (S,) voxels of each."""
+    masks = assemble_masks(queries, superpoints, 0, config)
+    found = score_queries(queries, masks, 0)
+    if config.inference.agreement:
+        best = found.scores.view(len(masks), -1).amax(1)
+        share = agreement(masks, best, starts, counts)
+        found.scores = found.scores * share.repeat_interleave(len(found) // len(masks))
+    return found
 
 
 def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Candidates:
@@ -74,8 +94,11 @@ def _whole(mask: Tensor, class_id: int, voxels: VoxelBatch, config: Config) -> C
 
 def query_rounds(
     model: SphericalMask, seeds: PointSet, active: Tensor, superpoints: SuperpointTable, foreground: int
-) -> Iterator[QueryPredictions]:
-    """Predictions round by round, each on the seeds that the earlier ones left uncovered."""
+) -> Iterator[tuple[QueryPredictions, Tensor]]:
+    """Predictions round by round, each on the seeds that the earlier ones left uncovered.
+
+    With them the superpoints (Q,) in which the queries start.
+    """
     for n in queries_per_round(model, foreground):
         if not len(seeds):
             return
@@ -83,7 +106,7 @@ def query_rounds(
         queries = model.predict_queries(seeds, rows, superpoints, active)
         if not has_instance(queries, 0):
             return
-        yield queries
+        yield queries, seeds.superpoints[rows[0]]
         covered = (queries.migration[0] > 0).any(0)
         seeds = seeds.keep(~covered[seeds.superpoints])
 

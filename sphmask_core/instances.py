@@ -82,6 +82,18 @@ def score_queries(queries: QueryPredictions, masks: Tensor, scene: int) -> Candi
     return Candidates(masks[query], scores.flatten(), class_ids, queries.centers[scene][query], rays[query])
 
 
+def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tensor) -> Tensor:
+    """How far the queries that start inside a mask have that mask too: (Q,) in [0, 1].
+
+    The mean IoU in voxels of each mask (Q, S) bool with those of the queries whose superpoints, starts (Q,),
+    it holds, by their scores (Q,): low for masks of a part of an object, of two objects, or away from their
+    query.
+    """
+    iou = mask_iou(masks, voxel_counts)
+    inside = masks[:, starts] * scores
+    return (inside * iou).sum(1) / inside.sum(1).clamp(min=1e-6)
+
+
 def has_instance(queries: QueryPredictions, scene: int) -> bool:
     """Whether the best class of any query is an instance class."""
     logits = queries.class_logits[scene]
@@ -102,11 +114,16 @@ def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig
 
 def same_class_iou(candidates: Candidates, voxel_counts: Tensor) -> Tensor:
     """IoU in voxels of candidates of one class, 0 between classes; by falling score: (I, I)."""
-    masks = candidates.masks.float()
-    shared = (masks * voxel_counts) @ masks.T
+    same = candidates.class_ids[:, None] == candidates.class_ids
+    return mask_iou(candidates.masks, voxel_counts) * same
+
+
+def mask_iou(masks: Tensor, voxel_counts: Tensor) -> Tensor:
+    """IoU in voxels of every two masks (I, S) bool, voxel_counts (S,): (I, I)."""
+    weights = masks.float()
+    shared = (weights * voxel_counts) @ weights.T
     size = shared.diagonal()
-    iou = shared / (size[:, None] + size - shared).clamp(min=1)
-    return iou * (candidates.class_ids[:, None] == candidates.class_ids)
+    return shared / (size[:, None] + size - shared).clamp(min=1)
 
 
 def matrix_nms(candidates: Candidates, voxel_counts: Tensor) -> Tensor:

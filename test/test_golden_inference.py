@@ -117,7 +117,7 @@ def test_queries_of_every_round(golden, name):
     rounds = list(query_rounds(model, seeds, active, superpoints, int(foreground.sum())))
     suffixes = [f".{i}" for i in range(3)] if name == "inference_iterative" else [""]
     assert len(rounds) == len(suffixes)
-    for queries, suffix in zip(rounds, suffixes, strict=True):
+    for (queries, _), suffix in zip(rounds, suffixes, strict=True):
         close(queries.xyz[0], arrays["query_coords" + suffix][0])
         close(queries.class_logits[0], arrays["class_logits" + suffix])
         close(queries.confidence[0], arrays["confidence" + suffix])

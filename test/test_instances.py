@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sphmask_core.config import InferenceConfig
 from sphmask_core.instances import (
     Candidates,
+    agreement,
     masks_on_points,
     matrix_nms,
     same_class_iou,
@@ -35,6 +36,14 @@ def test_iou_counts_voxels_of_one_class():
     iou = same_class_iou(half, torch.tensor([10, 30, 20, 5]))
     torch.testing.assert_close(iou, torch.tensor([[1, 0.5], [0.5, 1]]))
     assert same_class_iou(TWINS, COUNTS)[0, 3] == 0
+
+
+def test_agreement_is_that_of_the_queries_inside():
+    """Three queries of two objects, one with a mask of both, one with an empty mask."""
+    masks = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]]).bool()
+    starts, scores = torch.tensor([0, 1, 2, 3, 3]), torch.tensor([1.0, 0.5, 1.0, 0.0, 0.0])
+    share = agreement(masks, scores, starts, COUNTS)
+    torch.testing.assert_close(share, torch.tensor([1, 1, 1, 0.5, 0]))
 
 
 def test_matrix_nms_lowers_the_copy_alone():
