@@ -199,6 +199,6 @@ class Runner:
 
     def keep_best(self, record: log.Record) -> None:
         """Write the weights if they are the best so far."""
-        if record.get("AP50", -1.0) > self.state.best:
-            self.state.best = record["AP50"]
+        if record.get("AP", -1.0) > self.state.best:
+            self.state.best = record["AP"]
             save_weights(self.folder / "best.safetensors", self.state.result, self.config, half=True)

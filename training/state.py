@@ -38,7 +38,7 @@ class TrainState:
         self.sums: dict[str, float] = {}
         """Loss terms of the epoch's batches so far."""
         self.best = -1.0
-        """Best AP50 of the validations so far."""
+        """Best AP of the validations so far."""
 
     @property
     def result(self) -> SphericalMask:
