@@ -7,12 +7,16 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sphmask_core.instances import Candidates, assemble_masks, score_queries, select
+from sphmask_core.evaluation import Gallery, evaluate, segment_scenes
+from sphmask_core.failures import GOOD_IOU, Failures
+from sphmask_core.inference import candidates
+from sphmask_core.instances import Candidates, select
 from sphmask_core.metrics import Intersections, ScanResult
 from sphmask_core.model import SphericalMask
 from sphmask_core.output import apart
@@ -29,6 +33,7 @@ SAME_OBJECT = 0.25
 """IoU from which a mask stands for an object, so that an oracle may make it whole."""
 SURE = 0.6
 """Least score that an oracle gives."""
+PICTURED = 12
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def experiments(model: SphericalMask, case: Case) -> Iterator[tuple[str, Candida
     own = queries(model, case, perfect_foreground=False, perfect_seeds=False)
     yield "as it is", own
     yield "foreground", queries(model, case, perfect_foreground=True, perfect_seeds=False)
-    yield "queries", queries(model, case, perfect_foreground=False, perfect_seeds=True)
+    yield "one query an object", queries(model, case, perfect_foreground=False, perfect_seeds=True)
     yield "masks", whole_masks(own, case)
     yield "scores", replace(own, scores=case.iou(own).max(1).values)
     covered = case.iou(own).max(1).values > SAME_OBJECT
@@ -99,7 +104,7 @@ def queries(model: SphericalMask, case: Case, perfect_foreground: bool, perfect_
         else sample_rows(seeds, model.config.inference.queries, pass_origin=True)
     )
     found = model.predict_queries(seeds, rows, superpoints, active)
-    return score_queries(found, assemble_masks(found, superpoints, 0, model.config), 0)
+    return candidates(found, seeds.superpoints[rows[0]], superpoints, case.sizes, model.config)
 
 
 def one_seed_each(seeds: PointSet, truth: InstanceTargets) -> Tensor:
@@ -146,6 +151,16 @@ def run(model: SphericalMask, scenes: list[Scene]) -> None:
         print(f"  {name:20s} AP {mean.ap:.3f}   AP50 {mean.ap50:.3f}   AP25 {mean.ap25:.3f}")
 
 
+def draw_failures(segmenter: Segmenter, scenes: list[Scene], path: Path) -> None:
+    """The worst objects of all scenes as one picture."""
+    failures, protocol = Failures(PICTURED), Protocol()
+    evaluate(segment_scenes(segmenter, scenes, protocol), protocol, segmenter.min_score, Gallery(0), failures)
+    failures.draw(path)
+    print(
+        f"{failures.failed} of {failures.objects} objects below an IoU of {GOOD_IOU}; the worst are in {path}"
+    )
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -153,11 +168,15 @@ def main() -> None:
     parser.add_argument("--model", default="tabletop")
     parser.add_argument("--split", default="val", choices=("train", "val", "all"))
     parser.add_argument("--mixed", type=int, default=24, help="mixtures of the split's frames; 0: the frames")
+    parser.add_argument("--failures", type=Path, help="write a picture of the worst objects")
     options = parser.parse_args()
     scenes = list(open_split("mosd", options.root, options.split))
     if options.mixed:
         scenes = list(mixed_scenes(scenes, options.mixed, seed=7))
-    run(Segmenter.load(options.model, "cpu").model, scenes)
+    segmenter = Segmenter.load(options.model, "cpu")
+    run(segmenter.model, scenes)
+    if options.failures:
+        draw_failures(segmenter, scenes, options.failures)
 
 
 if __name__ == "__main__":
