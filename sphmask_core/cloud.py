@@ -173,8 +173,11 @@ def column_colors(columns: Columns) -> np.ndarray | None:
 def _unpacked(name: str, packed: np.ndarray) -> np.ndarray:
     if packed.dtype.itemsize != 4 or packed.ndim != 1:
         raise ValueError(f"field {name} must be one float32 or uint32 a point, packed 0xRRGGBB")
-    bits = np.ascontiguousarray(packed).view("<u4")
-    return np.stack([bits >> 16 & 255, bits >> 8 & 255, bits & 255], 1).astype(np.uint8)
+    numbers = np.ascontiguousarray(packed).view("<u4")
+    rgb = np.empty((len(numbers), 3), np.uint8)
+    for column, shift in zip(rgb.T, (16, 8, 0), strict=True):
+        column[:] = numbers >> shift & 255
+    return rgb
 
 
 def _npz(path: Path) -> Cloud:

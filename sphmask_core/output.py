@@ -57,7 +57,14 @@ class Instances:
 
     def points(self, i: int) -> np.ndarray:
         """(n,) int64: the points of instance i, ascending."""
-        return np.flatnonzero(self.segment_masks[i].take(self.segments))
+        points, segments = self._found
+        return points[self.segment_masks[i].take(segments)]
+
+    @cached_property
+    def _found(self) -> tuple[np.ndarray, np.ndarray]:
+        """(F,) int64: the points of any instance, ascending, often few of the cloud's, and their segments."""
+        points = np.flatnonzero(self.segment_masks.any(axis=0).take(self.segments))
+        return points, self.segments[points]
 
     def __len__(self) -> int:
         return len(self.scores)

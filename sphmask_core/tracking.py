@@ -77,7 +77,7 @@ class Tracker:
         stands still. A clock that goes back (a bag played again) makes nothing older.
         """
         self._advance(now)
-        voxels = [self._voxels(xyz, found.points(i), pose) for i in range(len(found))]
+        voxels = self._voxels(xyz, [found.points(i) for i in range(len(found))], pose)
         before = {item.id for item in self._objects if not item.lost}
         matches = self._match(voxels, found.class_ids)
         tracks = [self._follow(*row) for row in zip(matches, found.class_ids, voxels, strict=True)]
@@ -100,13 +100,18 @@ class Tracker:
         self._now = now
         self._objects = [item for item in self._objects if now - item.seen <= self.memory]
 
-    def _voxels(self, xyz: np.ndarray, points: np.ndarray, pose: np.ndarray | None) -> np.ndarray:
-        """(V,) ascending keys of the coarse voxels that some of an instance's points are in."""
-        sample = xyz[points[:: len(points) // SAMPLED + 1]].astype(np.float64)
+    def _voxels(
+        self, xyz: np.ndarray, points: Sequence[np.ndarray], pose: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """(V,) ascending keys of the coarse voxels that some of each instance's points are in."""
+        samples = [part[:: len(part) // SAMPLED + 1] for part in points]
+        sample = xyz[np.concatenate([np.empty(0, np.int64), *samples])].astype(np.float64)
         if pose is not None:
             sample = sample @ pose[:3, :3].T + pose[:3, 3]
-        cells = np.floor(sample / self._edge).astype(np.int64) & (1 << BITS) - 1
-        return np.unique(cells @ (1 << BITS * np.arange(3)))
+        x, y, z = np.floor(sample / self._edge).astype(np.int64).T & (1 << BITS) - 1
+        keys = x | y << BITS | z << 2 * BITS
+        ends = np.cumsum([len(part) for part in samples], dtype=np.int64)
+        return [np.unique(part) for part in np.split(keys, ends)[:-1]]
 
     def _match(self, voxels: Sequence[np.ndarray], class_ids: np.ndarray) -> list[_Object | None]:
         """The object of each instance, None for a new one."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sphmask_core.messages import Make
 from sphmask_core.messages.colors import object_colors
@@ -17,7 +18,9 @@ from sphmask_core.tracking import Tracks
 DELETE, LINE_LIST, TEXT_VIEW_FACING, TRIANGLE_LIST = 2, 5, 9, 11
 """visualization_msgs/Marker's action and types."""
 
-EDGES = [(0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7)]
+EDGES = np.array(
+    [(0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7)]
+)
 """Edges of a box between its corners; bits 2, 1, 0 of a corner's number choose the maximum of x, y, z."""
 
 
@@ -51,14 +54,14 @@ def _instance_markers(
     color = object_colors(np.array([number]))[0] / 255.0
     label = _marker(make, header, "label", number, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0))
     label.text = f"{found.class_names[index]} {number}: {found.scores[index]:.2f}"
-    label.pose.position = _points(make, center[None])[0]
+    label.pose.position = _points(make, center[None], [0])[0]
     label.scale.z = float(np.clip(np.ptp(box.reshape(2, 3), axis=0).max() / 4, 0.02, 0.2))
     outline = _marker(make, header, "box", number, type=LINE_LIST, color=_color(make, color, 1.0))
-    outline.points = _points(make, _corners(box)[np.ravel(EDGES)])
+    outline.points = _points(make, _corners(box), EDGES)
     outline.scale.x = 0.003
     shape = _marker(make, header, "polygon", number, type=TRIANGLE_LIST, color=_color(make, color, 0.4))
     vertices, faces = polygon(center, found.rays[index], rays, found.rotation)
-    shape.points = _points(make, vertices[faces.ravel()])
+    shape.points = _points(make, vertices, faces)
     shape.scale.x = shape.scale.y = shape.scale.z = 1.0
     return [label, outline, shape]
 
@@ -76,8 +79,10 @@ def _corners(box: np.ndarray) -> np.ndarray:
     return np.where(chosen, box[3:], box[:3])
 
 
-def _points(make: Make, xyz: np.ndarray) -> list[Any]:
-    return [make("geometry_msgs/Point", x=x, y=y, z=z) for x, y, z in xyz.astype(float).tolist()]
+def _points(make: Make, xyz: np.ndarray, places: ArrayLike) -> list[Any]:
+    """Points of xyz (V, 3) at places in it; those of one place are one object, made once."""
+    vertices = [make("geometry_msgs/Point", x=x, y=y, z=z) for x, y, z in xyz.astype(float).tolist()]
+    return [vertices[place] for place in np.ravel(places).tolist()]
 
 
 def _color(make: Make, rgb: Iterable[float], alpha: float) -> Any:

@@ -100,8 +100,9 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, found: Instances, tra
     rows["rgb"][1:] = pack_colors(object_colors(tracks.ids))
     rows["label"][1:], rows["score"][1:], rows["class_id"][1:] = tracks.ids, found.scores, found.class_ids
     points = np.empty(len(cloud.xyz), POSITION + LABEL)
+    for axis, column in zip("xyz", cloud.xyz.T, strict=True):
+        points[axis] = column
     halves = points.view([("position", "V12"), ("label", "V16")])  # several times as fast as field by field
-    halves["position"] = np.ascontiguousarray(cloud.xyz, np.float32).view("V12")[:, 0]
     halves["label"] = rows.view("V16").take(found.labels)
     plain = PLAIN if cloud.rgb is None else cloud.rgb
     np.copyto(points["rgb"], pack_colors(plain), where=found.labels == 0)
@@ -145,7 +146,9 @@ def _format(field: Any, order: str) -> np.dtype:
 
 def _colors(points: np.ndarray) -> np.ndarray | None:
     columns = {name: points[name] for name in points.dtype.names or () if name in COLOR_FIELDS}
-    native = {name: column.astype(column.dtype.newbyteorder("=")) for name, column in columns.items()}
+    native = {
+        name: column.astype(column.dtype.newbyteorder("="), copy=False) for name, column in columns.items()
+    }
     try:
         return column_colors(native)
     except ValueError as error:
