@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -53,18 +54,25 @@ def polygon(
     center (3,); ray_lengths (R,) metres; rotation (3, 3): rows are the model frame's axes. Returns vertices
     (R + 2, 3) and faces (2 * R_w * R_h, 3) of vertex indices, counter-clockwise seen from outside.
     """
-    polar_bins, azimuth_bins = rays
     lengths = np.maximum(ray_lengths, 0).reshape(rays)
     poles = np.array([[0, 0, lengths[0].mean()], [0, 0, -lengths[-1].mean()]])
     vertices = np.concatenate([ray_directions(rays) * lengths.reshape(-1, 1), poles])
-    grid = np.arange(polar_bins * azimuth_bins).reshape(rays)
-    here, right = grid, np.roll(grid, -1, axis=1)
-    top, bottom = len(vertices) - 2, len(vertices) - 1
+    return (vertices @ rotation + center).astype(np.float32), _faces(rays)
+
+
+@cache
+def _faces(rays: tuple[int, int]) -> np.ndarray:
+    """The faces of any polygon; the poles are its last vertices, the upper one first."""
+    polar_bins, azimuth_bins = rays
+    here = np.arange(polar_bins * azimuth_bins).reshape(rays)
+    right = np.roll(here, -1, axis=1)
+    top, bottom = here.size, here.size + 1
     bands = [
         np.stack([here[:-1], here[1:], right[:-1]], axis=-1),
         np.stack([right[:-1], here[1:], right[1:]], axis=-1),
         np.stack([np.full(azimuth_bins, top), here[0], right[0]], axis=-1),
         np.stack([here[-1], np.full(azimuth_bins, bottom), right[-1]], axis=-1),
     ]
-    faces = np.concatenate([band.reshape(-1, 3) for band in bands])
-    return (vertices @ rotation + center).astype(np.float32), faces.astype(np.int32)
+    faces = np.concatenate([band.reshape(-1, 3) for band in bands]).astype(np.int32)
+    faces.flags.writeable = False  # the same for all
+    return faces

@@ -11,47 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from balls import CONFIG, balls
 
 from sphmask_core import Instances
 from sphmask_core.checkpoint import save_weights
-from sphmask_core.config import Config, InferenceConfig, ModelConfig
-from sphmask_core.model import SphericalMask
 
 ENDING = 2.5
 """Seconds from a signal to the end of a node, with some to spare for a busy machine."""
 ROOT = Path(__file__).parents[2]
 DOMAIN = 1 + os.getpid() % 100
-CONFIG = Config(
-    name="balls",
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
-    voxel_size=0.0075,
-    up="plane",
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, mask_dim=4, n_sample_pa1=256),
-    inference=InferenceConfig(npoint_thresh=20, queries=16, iterative_sampling=False),
-)
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
-    """Weights by hand: everything is foreground, every query an object of radius 0.4 model units, 15 cm."""
-    model = SphericalMask(CONFIG)
-    heads = model.query_heads
-    biases = {
-        model.pointwise.semantic: [0.0, 5.0],
-        heads.classes: [5.0, 0.0],
-        heads.confidence: [0.9],
-        heads.center: [0.0] * 3,
-        heads.rays: [0.4] * 25,
-        heads.controller: [0.0] * len(heads.controller[-1].bias),
-    }
-    with torch.no_grad():
-        for head, bias in biases.items():
-            head[-1].weight.zero_()
-            head[-1].bias.copy_(torch.tensor(bias))
     path = tmp_path_factory.mktemp("weights") / "balls.safetensors"
-    save_weights(path, model, CONFIG)
+    save_weights(path, balls(), CONFIG)
     return path
 
 
