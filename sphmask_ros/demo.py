@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from ament_index_python.packages import get_package_prefix
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
 from sphmask_core.bag_files import BagError
@@ -27,8 +28,8 @@ from sphmask_core.simulate import simulate_cloud
 from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
 
-SIMULATED = 5
-"""Scenes that are simulated when no clouds are given."""
+SIMULATED = range(7, 12)
+"""Seeds of the tables that are simulated when no clouds are given."""
 START_TIMEOUT, FRAME_TIMEOUT, STOP_TIMEOUT = 120.0, 60.0, 30.0
 """Seconds for loading the model, for one frame, and for ending after the frame at hand."""
 SUFFIXES = (".pcd", ".ply", ".npz", ".npy")
@@ -42,8 +43,9 @@ def main() -> int:
     except (CloudError, BagError) as error:
         return _complain(error, 2)
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     node = start_node(arguments.model)
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         _play(files, arguments.topic, arguments.picture, node)
     except (CloudError, BagError) as error:
@@ -87,7 +89,7 @@ def _is_bag(path: Path) -> bool:
 
 def _frames(files: list[Path], topic: str | None) -> Iterator[tuple[str, Cloud]]:
     """Names and clouds, read or simulated as they are asked for."""
-    for seed in range(0 if files else SIMULATED):
+    for seed in () if files else SIMULATED:
         yield f"simulated table {seed}", simulate_cloud(seed, 640, 480)
     for file in files:
         if _is_bag(file):
