@@ -9,8 +9,16 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from sphmask_core.sparse.maps import Level, build_levels
-from sphmask_core.sparse.modules import DownConv, PointwiseConv, SubmanifoldConv, UpConv, norm_relu
+from sphmask_core.sparse import spconv_engine
+from sphmask_core.sparse.maps import build_levels
+from sphmask_core.sparse.modules import (
+    AnyLevel,
+    DownConv,
+    PointwiseConv,
+    SubmanifoldConv,
+    UpConv,
+    norm_relu,
+)
 
 backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
 
@@ -26,7 +34,7 @@ class ResidualBlock(nn.Module):
         self.norm1, self.conv1 = backbone_norm(in_channels), SubmanifoldConv(in_channels, out_channels)
         self.norm2, self.conv2 = backbone_norm(out_channels), SubmanifoldConv(out_channels, out_channels)
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
+    def forward(self, x: Tensor, level: AnyLevel) -> Tensor:
         y = self.conv1(norm_relu(x, self.norm1), level, norm=self.norm2)
         return self.conv2(y, level, start=self.shortcut(x))  # type: ignore[no-any-return]
 
@@ -45,7 +53,7 @@ class UNetLevel(nn.Module):
             self.up_norm, self.up = backbone_norm(widths[1]), UpConv(widths[1], width)
             self.tail = nn.ModuleList([ResidualBlock(2 * width, width), ResidualBlock(width, width)])
 
-    def forward(self, x: Tensor, levels: Sequence[Level]) -> Tensor:
+    def forward(self, x: Tensor, levels: Sequence[AnyLevel]) -> Tensor:
         level = levels[0]
         for block in self.head:
             x = block(x, level)
@@ -70,6 +78,7 @@ class SparseUNet(nn.Module):
         self.output_norm = backbone_norm(channels)
 
     def forward(self, features: Tensor, coords: Tensor) -> Tensor:
-        levels = build_levels(coords, self.num_blocks)
+        build = spconv_engine.build_levels if spconv_engine.chosen(coords.device) else build_levels
+        levels: Sequence[AnyLevel] = build(coords, self.num_blocks)
         x = self.unet(self.input(features, levels[0]), levels)
         return norm_relu(x, self.output_norm)

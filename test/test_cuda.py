@@ -6,6 +6,7 @@ import pytest
 import torch
 from test_golden_inference import RUNS, golden_points, in_order, open_run
 
+from sphmask_core.backbone import SparseUNet
 from sphmask_core.inference import find_instances
 from sphmask_core.instances import masks_on_points
 from sphmask_core.sampling import ball_query, farthest_points
@@ -47,6 +48,23 @@ def test_convolution_equals_plain_float64(channels):
         assert torch.equal(mine, repeated)
         scale = expected.abs().max().item()
         torch.testing.assert_close(mine.double(), expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_spconv_equals_our_engine(monkeypatch, grad):
+    pytest.importorskip("spconv.pytorch", reason="spconv is not installed")
+    coords = random_coords((40, 40, 9), 0.3).to(CUDA)
+    torch.manual_seed(0)
+    net, x = SparseUNet(6, 32, 3).to(CUDA).eval(), torch.randn(len(coords), 6, device=CUDA)
+    results = []
+    for engine in ("triton", "spconv"):
+        monkeypatch.setenv("SPHMASK_CUDA_ENGINE", engine)
+        with torch.set_grad_enabled(grad):
+            out = net(x, coords)
+        gradients = torch.autograd.grad(out.square().mean(), [*net.parameters()]) if grad else ()
+        results.append((out, *gradients))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(theirs, ours, rtol=1e-2, atol=1e-3 * ours.abs().max().item())
 
 
 def test_maps_equal_those_of_the_cpu():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,11 @@ from torch import Tensor, nn
 from sphmask_core.sparse import cpu_engine
 from sphmask_core.sparse.functional import gather_convolve
 from sphmask_core.sparse.maps import Level
+from sphmask_core.sparse.spconv_engine import SpconvLevel
+
+AnyLevel = Level | SpconvLevel
+Map = Tensor | Callable[[Tensor, Tensor], Tensor]
+"""Index maps, or the function of features and weights that spconv's level has in their place."""
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
@@ -48,15 +54,19 @@ class _SparseConv(nn.Module):
     def convolve(
         self,
         x: Tensor,
-        index: Tensor,
-        transposed: Tensor | None = None,
+        index: Map,
+        transposed: Map | None = None,
         norm: nn.BatchNorm1d | None = None,
         start: Tensor | None = None,
     ) -> Tensor:
         """The convolution by `index`, added to `start` where given; then, where given, norm and ReLU."""
-        if _fuses(x, norm):
+        if not isinstance(index, Tensor):
+            y = index(x, self.weight)
+        elif _fuses(x, norm):
             return cpu_engine.convolve_packed(x, index, self.packed(), len(self.weight), start, norm)
-        y = gather_convolve(x, self.kernel(), index, transposed)
+        else:
+            assert transposed is None or isinstance(transposed, Tensor)
+            y = gather_convolve(x, self.kernel(), index, transposed)
         y = y if start is None else y + start
         return y if norm is None else norm(y).relu()
 
@@ -68,7 +78,7 @@ class SubmanifoldConv(_SparseConv):
         super().__init__(in_channels, out_channels, size=3)
 
     def forward(
-        self, x: Tensor, level: Level, norm: nn.BatchNorm1d | None = None, start: Tensor | None = None
+        self, x: Tensor, level: AnyLevel, norm: nn.BatchNorm1d | None = None, start: Tensor | None = None
     ) -> Tensor:
         """The convolution, added to `start` (V, out) where given; then, where given, norm and ReLU."""
         return self.convolve(x, level.neighbours, norm=norm, start=start)
@@ -80,7 +90,7 @@ class DownConv(_SparseConv):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, size=2)
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
+    def forward(self, x: Tensor, level: AnyLevel) -> Tensor:
         assert level.children is not None and level.parents is not None
         return self.convolve(x, level.children, level.parents)
 
@@ -91,7 +101,7 @@ class UpConv(_SparseConv):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, size=2)
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
+    def forward(self, x: Tensor, level: AnyLevel) -> Tensor:
         assert level.children is not None and level.parents is not None
         return self.convolve(x, level.parents, level.children)
 
