@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .cuda import kernels
 from .native import FLOAT, INT, PTR, function, pointer, threads
 
 _farthest_points = function("farthest_points", PTR, INT, PTR, INT, INT, PTR)
@@ -25,7 +26,9 @@ def farthest_points(xyz: Tensor, n: int, first: int = 0, skip: Tensor | None = N
     if not 0 <= first < len(xyz):
         raise ValueError(f"farthest_points: first point {first} is not one of the {len(xyz)} points")
     if xyz.device.type != "cpu":
-        return farthest_points_reference(xyz, n, first, skip)
+        triton = kernels("sphmask_core.triton_sampling", xyz.device)
+        pick = triton.farthest_points if triton else farthest_points_reference
+        return pick(xyz, n, first, skip)  # type: ignore[no-any-return]
     points, picked = xyz.float().contiguous(), torch.empty(n, dtype=torch.int64)
     skipped = None if skip is None else pointer(skip.contiguous(), torch.bool)
     _farthest_points(
@@ -43,7 +46,9 @@ def ball_query(xyz: Tensor, queries: Tensor, radius: float, k: int) -> Tensor:
     if len(xyz) == 0:
         raise ValueError("ball_query: there are no points to look for")
     if xyz.device.type != "cpu":
-        return ball_query_reference(xyz, queries, radius, k)
+        triton = kernels("sphmask_core.triton_sampling", xyz.device)
+        seek = triton.ball_query if triton else ball_query_reference
+        return seek(xyz, queries, radius, k)  # type: ignore[no-any-return]
     points, centers = xyz.float().contiguous(), queries.float().contiguous()
     hits = torch.empty(len(queries), k, dtype=torch.int64)
     _ball_query(

@@ -12,8 +12,8 @@ from sphmask_core.instances import masks_on_points
 from sphmask_core.sampling import ball_query, farthest_points
 from sphmask_core.scenes import read_scene, scene_files
 from sphmask_core.segmenter import Segmenter
-from sphmask_core.sparse.functional import _triton, gather_convolve, gather_convolve_reference
-from sphmask_core.sparse.maps import build_levels, find_neighbours
+from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
+from sphmask_core.sparse.maps import KernelMap, build_levels, find_neighbours
 from sphmask_core.timing import Timer
 from sphmask_core.voxels import voxelize
 
@@ -33,17 +33,17 @@ def with_gradients(convolution, *arguments, grad):
 
 @pytest.mark.parametrize("channels", [(6, 32), (32, 32), (96, 64), (224, 192)])
 def test_convolution_equals_plain_float64(channels):
-    if _triton() is None:
-        pytest.skip("triton is not installed")
-    index = find_neighbours(random_coords((40, 40, 10), 0.3)).to(CUDA)
+    pytest.importorskip("triton", reason="triton is not installed")
+    window = KernelMap(find_neighbours(random_coords((40, 40, 10), 0.3)).index.to(CUDA))
+    rows = window.index.shape[1]
     torch.manual_seed(0)
-    x = torch.randn(index.shape[1], channels[0], device=CUDA, requires_grad=True)
+    x = torch.randn(rows, channels[0], device=CUDA, requires_grad=True)
     weight = torch.randn(27, *channels, device=CUDA, requires_grad=True)
-    grad = torch.randn(index.shape[1], channels[1], device=CUDA)
-    ours = with_gradients(gather_convolve, x, weight, index, grad=grad)
-    again = with_gradients(gather_convolve, x, weight, index, grad=grad)
+    grad = torch.randn(rows, channels[1], device=CUDA)
+    ours = with_gradients(gather_convolve, x, weight, window, grad=grad)
+    again = with_gradients(gather_convolve, x, weight, window, grad=grad)
     double = x.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
-    exact = with_gradients(gather_convolve_reference, *double, index, grad=grad.double())
+    exact = with_gradients(gather_convolve_reference, *double, window, grad=grad.double())
     for mine, repeated, expected in zip(ours, again, exact, strict=True):
         assert torch.equal(mine, repeated)
         scale = expected.abs().max().item()
@@ -75,8 +75,12 @@ def test_maps_equal_those_of_the_cpu():
             assert (mine is None and other is None) or torch.equal(mine.cpu(), other)
 
 
-def test_samples_equal_those_of_the_cpu():
-    xyz = torch.rand(20000, 3, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("count", [1, 300, 4096, 20000])
+@pytest.mark.parametrize("grid", [0, 20])
+def test_samples_equal_those_of_the_cpu(count, grid):
+    """Also on a grid of so many points a unit, where most distances occur many times."""
+    xyz = torch.rand(count, 3, generator=torch.Generator().manual_seed(0))
+    xyz = (xyz * grid).round() / grid if grid else xyz
     skip = xyz[:, 0] < 0.2
     picked = farthest_points(xyz, 300, skip=skip)
     assert torch.equal(farthest_points(xyz.to(CUDA), 300, skip=skip.to(CUDA)).cpu(), picked)
