@@ -57,14 +57,14 @@ class Instances:
 
     def points(self, i: int) -> np.ndarray:
         """(n,) int64: the points of instance i, ascending."""
-        points, segments = self._found
-        return points[self.segment_masks[i].take(segments)]
+        return self._members[i]
 
     @cached_property
-    def _found(self) -> tuple[np.ndarray, np.ndarray]:
-        """(F,) int64: the points of any instance, ascending, often few of the cloud's, and their segments."""
-        points = np.flatnonzero(self.segment_masks.any(axis=0).take(self.segments))
-        return points, self.segments[points]
+    def _members(self) -> list[np.ndarray]:
+        """The points of each instance, looked for among those of any: they are often few of the cloud's."""
+        points = np.flatnonzero(self.labels > 0)
+        segments = self.segments[points]
+        return [points[mask.take(segments)] for mask in self.segment_masks]
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -38,12 +38,17 @@ def inside_polygons(
     return reach - (offsets.norm(dim=-1) - 2 * migration) >= 0
 
 
+@cache
 def ray_directions(rays: tuple[int, int]) -> np.ndarray:
-    """Unit vector through the middle of each sector: (R, 3) float64."""
+    """Unit vector through the middle of each sector: (R, 3) float64, the same array for all."""
     polar = (np.arange(rays[0]) + 0.5) * math.pi / rays[0]
     azimuth = (np.arange(rays[1]) + 0.5) * 2 * math.pi / rays[1] - math.pi
     polar, azimuth = (grid.ravel() for grid in np.meshgrid(polar, azimuth, indexing="ij"))
-    return np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1)
+    directions = np.stack(
+        [np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], 1
+    )
+    directions.flags.writeable = False
+    return directions
 
 
 def polygon(
@@ -62,7 +67,7 @@ def polygon(
 
 @cache
 def _faces(rays: tuple[int, int]) -> np.ndarray:
-    """The faces of any polygon; the poles are its last vertices, the upper one first."""
+    """The faces of any polygon, one array for all; the poles are its last vertices, the upper one first."""
     polar_bins, azimuth_bins = rays
     here = np.arange(polar_bins * azimuth_bins).reshape(rays)
     right = np.roll(here, -1, axis=1)
@@ -74,5 +79,5 @@ def _faces(rays: tuple[int, int]) -> np.ndarray:
         np.stack([here[-1], np.full(azimuth_bins, bottom), right[-1]], axis=-1),
     ]
     faces = np.concatenate([band.reshape(-1, 3) for band in bands]).astype(np.int32)
-    faces.flags.writeable = False  # the same for all
+    faces.flags.writeable = False
     return faces

@@ -140,7 +140,6 @@ def _overlaps(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:
     """IoU (A, B) of two lists of sets, each (V,) of unique numbers."""
     sizes = np.array([len(keys) for keys in (*a, *b)])
     voxels = np.unique(np.concatenate([*a, *b]), return_inverse=True)[1]
-    rows = np.repeat(np.arange(len(sizes)), sizes)
-    members = csr_matrix((np.ones(len(voxels)), (rows, voxels)))
+    members = csr_matrix((np.ones(len(voxels)), voxels, np.cumsum([0, *sizes])))
     common = (members[: len(a)] @ members[len(a) :].T).toarray()
     return common / np.maximum(sizes[: len(a), None] + sizes[len(a) :] - common, 1)

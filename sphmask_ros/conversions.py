@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import array
 from functools import partial
 from typing import Any
 
@@ -42,16 +41,13 @@ if vision is not None:
 
 
 def make(name: str, /, **fields: Any) -> Any:
-    """A message of that type; rclpy takes lists of numbers as array.array without looking at each."""
-    return CLASSES[name](
-        **{key: _array(value) if isinstance(value, np.ndarray) else value for key, value in fields.items()}
-    )
-
-
-def _array(values: np.ndarray) -> array.array:
-    numbers: array.array = array.array(values.dtype.char)
-    numbers.frombytes(np.ascontiguousarray(values).view(np.uint8).data)
-    return numbers
+    """A message of that type; lists of numbers go straight into its own, rclpy would copy them twice more."""
+    arrays = [key for key, value in fields.items() if isinstance(value, np.ndarray)]
+    numbers = {key: fields.pop(key) for key in arrays}
+    message = CLASSES[name](**fields)
+    for key, values in numbers.items():
+        getattr(message, key).frombytes(np.ascontiguousarray(values).view(np.uint8).data)
+    return message
 
 
 write_points = partial(pointcloud2.write_points, make)

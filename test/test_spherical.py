@@ -18,7 +18,7 @@ coordinate = st.floats(-10, 10, width=32).map(lambda v: v if abs(v) > 1e-6 else 
 
 @pytest.mark.parametrize("rays", GRIDS)
 def test_every_ray_points_into_its_own_sector(rays):
-    directions = torch.from_numpy(ray_directions(rays)).float()
+    directions = torch.tensor(ray_directions(rays)).float()
     assert sectors(directions, rays).tolist() == list(range(rays[0] * rays[1]))
 
 

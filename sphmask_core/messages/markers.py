@@ -18,10 +18,12 @@ from sphmask_core.tracking import Tracks
 DELETE, LINE_LIST, TEXT_VIEW_FACING, TRIANGLE_LIST = 2, 5, 9, 11
 """visualization_msgs/Marker's action and types."""
 
+CORNERS = np.array([(x, y, z) for x in (0, 3) for y in (1, 4) for z in (2, 5)])
+"""The places in a box (minimum, maximum) of the coordinates of its corners."""
 EDGES = np.array(
     [(0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7)]
 )
-"""Edges of a box between its corners; bits 2, 1, 0 of a corner's number choose the maximum of x, y, z."""
+"""Edges of a box between its corners."""
 
 
 class InstanceMarkers:
@@ -55,9 +57,9 @@ def _instance_markers(
     label = _marker(make, header, "label", number, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0))
     label.text = f"{found.class_names[index]} {number}: {found.scores[index]:.2f}"
     label.pose.position = _points(make, center[None], [0])[0]
-    label.scale.z = float(np.clip(np.ptp(box.reshape(2, 3), axis=0).max() / 4, 0.02, 0.2))
+    label.scale.z = min(max(float((box[3:] - box[:3]).max()) / 4, 0.02), 0.2)
     outline = _marker(make, header, "box", number, type=LINE_LIST, color=_color(make, color, 1.0))
-    outline.points = _points(make, _corners(box), EDGES)
+    outline.points = _points(make, box[CORNERS], EDGES)
     outline.scale.x = 0.003
     shape = _marker(make, header, "polygon", number, type=TRIANGLE_LIST, color=_color(make, color, 0.4))
     vertices, faces = polygon(center, found.rays[index], rays, found.rotation)
@@ -71,12 +73,6 @@ def _marker(make: Make, header: Any, namespace: str, number: int, **fields: Any)
     marker = make("visualization_msgs/Marker", header=header, ns=namespace, id=number, **fields)
     marker.pose.orientation.w = 1.0
     return marker
-
-
-def _corners(box: np.ndarray) -> np.ndarray:
-    """(6,) minimum, maximum -> (8, 3)."""
-    chosen = (np.arange(8)[:, None] >> np.array([2, 1, 0]) & 1).astype(bool)
-    return np.where(chosen, box[3:], box[:3])
 
 
 def _points(make: Make, xyz: np.ndarray, places: ArrayLike) -> list[Any]:

@@ -41,7 +41,7 @@ def made_instances(count, points=50):
     return Instances(
         segment_masks=masks,
         segments=segments,
-        labels=(np.vstack([dense, np.ones(points, bool)]).argmax(0) + 1) % (count + 1),
+        labels=((np.vstack([dense, np.ones(points, bool)]).argmax(0) + 1) % (count + 1)).astype(np.int32),
         scores=scores,
         class_ids=rng.integers(0, 3, count).astype(np.int32),
         class_names=tuple(f"class {i}" for i in range(count)),
