@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepare simulated rooms in ScanNet's raw format, then load them as training does: seconds and memory.
+"""Prepare simulated rooms in ScanNet's raw format: seconds and memory.
 
-python benchmarks/prepare.py [--rooms 100] [--points 150000] [--jobs 2]
+python -m benchmarks.prepare [--rooms 100] [--points 150000] [--jobs 2]
 """
 
 from __future__ import annotations
@@ -11,22 +11,15 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from sphmask_core.config import Config, load_config
+from training.prepare import main as prepare
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "test" / "training")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test" / "training"))
 
-import miniatures  # noqa: E402
-
-from training.datasets.prepared import load_scenes  # noqa: E402
-from training.loader import EpochBatches  # noqa: E402
-from training.prepare import main as prepare  # noqa: E402
+import miniatures
 
 SIZE = (8.0, 6.0, 2.6)
 """Of a room, metres."""
@@ -34,31 +27,19 @@ OBJECTS = 30
 
 
 def main() -> None:
-    """Write, prepare, load; one line each."""
+    """Write and prepare; a line each."""
     asked = _parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         raw, out = Path(folder) / "raw", Path(folder) / "out"
         points = write_rooms(raw, asked.rooms, asked.points)
         print(f"{asked.rooms} rooms of {points} points in ScanNet's format")
         start = time.perf_counter()
-        arguments = [
-            "scannetv2",
-            "--raw",
-            str(raw),
-            "--out",
-            str(out),
-            "--partial",
-            "--jobs",
-            str(asked.jobs),
-        ]
-        assert prepare(arguments) == 0
+        prepare_rooms(raw, out, asked.jobs)
         passed = time.perf_counter() - start
         own, workers = (_peak(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        print(
-            f"prepared by {asked.jobs} processes: {passed / asked.rooms:.3f} s a room, {passed:.1f} s in all"
-        )
+        took = f"{passed / asked.rooms:.3f} s a room, {passed:.1f} s in all"
+        print(f"prepared by {asked.jobs} processes: {took}")
         print(f"peak memory: {own:.0f} MB in this process, {workers:.0f} MB in the largest other")
-        measure_loading(out, asked.rooms)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
 def _peak(who: int) -> float:
     """Largest resident memory so far, MB."""
     return resource.getrusage(who).ru_maxrss / 1024
+
+
+def prepare_rooms(raw: Path, out: Path, jobs: int) -> None:
+    """The rooms as `python -m training.prepare` prepares them."""
+    given = ["--raw", str(raw), "--out", str(out), "--jobs", str(jobs)]
+    assert prepare(["scannetv2", *given, "--partial"]) == 0
 
 
 def write_rooms(raw: Path, rooms: int, points: int) -> int:
@@ -94,31 +81,6 @@ def write_rooms(raw: Path, rooms: int, points: int) -> int:
         name = f"scene{i:04d}_00"
         miniatures.write_scan(raw / "train", name, scene)
     return len(scene.xyz)
-
-
-def measure_loading(out: Path, rooms: int) -> None:
-    """Scenes a second of processor time: read alone; read, augmented and voxelized as training has them."""
-    torch.set_num_threads(1)
-    config = load_config("scannetv2")
-    config = replace(config, train=replace(config.train, root=str(out), batch_size=1, repeats=1))
-    scenes = load_scenes(config, "train")
-    count = min(rooms, 30)
-    start = time.process_time()
-    for i in range(count):
-        scenes[i]
-    print(f"reading alone: {count / (time.process_time() - start):.1f} scenes a second and core")
-    print(f"with augmentation and voxels: {_batches(config, count):.1f} scenes a second and core")
-    quick = replace(config.train.augment, elastic=())
-    config = replace(config, train=replace(config.train, augment=quick))
-    print(f"the same without elastic distortion: {_batches(config, count):.1f} scenes a second and core")
-
-
-def _batches(config: Config, count: int) -> float:
-    batches = EpochBatches(load_scenes(config, "train"), config, 0)
-    start = time.process_time()
-    for i in range(count):
-        batches[i]
-    return count / (time.process_time() - start)
 
 
 if __name__ == "__main__":

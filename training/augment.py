@@ -6,16 +6,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.spatial.transform import Rotation
 
+from sphmask_core import native
 from sphmask_core.config import AugmentConfig
 from training.scene import Scene
 
 Array = NDArray[np.float32]
+
+_affine = native.function("sphmask_affine", native.PTR, native.INT, native.PTR, native.PTR, native.PTR)
+_elastic = native.function(
+    "sphmask_elastic",
+    *(native.PTR, native.INT, native.PTR, native.FLOAT, native.FLOAT),
+    *(native.PTR, native.INT, native.INT, native.PTR),
+)
 
 
 def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
@@ -26,7 +33,7 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
     if rng.random() < config.crop_chance:
         scene = crop(scene, config.crop_margin, rng)
     scene = limit(drop_points(scene, config.point_drop, rng), config.max_points, rng)
-    xyz = scene.xyz @ random_axes(config, rng).T.astype(np.float32)
+    xyz = affine(scene.xyz, random_axes(config, rng), np.zeros(3))
     for granularity, magnitude in config.elastic:
         if rng.random() < config.elastic_chance:
             xyz = elastic(xyz, granularity * unit_voxel, magnitude * unit_voxel, rng)
@@ -44,24 +51,32 @@ def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:
     return Rotation.from_euler("xy", tilt).as_matrix() @ Rotation.from_euler("z", turn).as_matrix() @ axes
 
 
+def affine(rows: Array, matrix: NDArray, shift: NDArray) -> Array:
+    """The matrix (3, 3) times each row (N, 3), plus shift (3,); numpy's product would start threads."""
+    rows, matrix, shift = (np.ascontiguousarray(array, np.float32) for array in (rows, matrix, shift))
+    changed = np.empty_like(rows)
+    first, *others = (native.pointer(array, np.float32) for array in (rows, matrix, shift, changed))
+    _affine(first, len(rows), *others)
+    return changed
+
+
 def elastic(xyz: Array, granularity: float, magnitude: float, rng: Generator) -> Array:
     """Move points (N, 3) by smooth noise drawn on a grid of that spacing; all in one unit."""
-    points = torch.from_numpy(np.ascontiguousarray(xyz, np.float32))
-    low, high = torch.aminmax(points, dim=0)
-    shape = np.ceil((high - low).numpy() / granularity).astype(int) + 3
-    noise = np.stack([smooth_noise(shape, rng) for _ in range(3)])
-    position = (points - low + granularity) / granularity
-    scaled = 2 * position / torch.from_numpy(shape - 1).float() - 1  # grid_sample's: -1 to 1, last axis first
-    moved = torch.nn.functional.grid_sample(
-        torch.from_numpy(noise)[None], scaled.flip(1)[None, None, None], align_corners=True
-    )
-    return (points + magnitude * moved[0, :, 0, 0].T).numpy()
+    xyz = np.ascontiguousarray(xyz, np.float32)
+    low, high = (np.array([bound(column) for column in xyz.T]) for bound in (np.min, np.max))
+    noise = smooth_noise(np.ceil((high - low) / granularity).astype(int) + 3, rng)
+    moved = np.empty_like(xyz)
+    points, start, nodes, out = (native.pointer(array, np.float32) for array in (xyz, low, noise, moved))
+    _elastic(points, len(xyz), start, granularity, magnitude, nodes, *noise.shape[1:3], out)
+    return moved
 
 
 def smooth_noise(shape: NDArray, rng: Generator) -> Array:
-    """Gaussian noise on a grid, twice through a box filter of three cells."""
-    noise = rng.standard_normal(shape, np.float32)
-    return uniform_filter(uniform_filter(noise, 3, mode="constant"), 3, mode="constant")
+    """Gaussian noise (X, Y, Z, 3) on a grid, twice through a box filter of three cells."""
+    noise = rng.standard_normal((3, *shape), np.float32)
+    for _ in range(2):
+        noise = uniform_filter(noise, (1, 3, 3, 3), mode="constant")
+    return np.ascontiguousarray(np.moveaxis(noise, 0, 3))
 
 
 def augment_colour(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
@@ -69,7 +84,7 @@ def augment_colour(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
     if rng.random() < config.color_drop:
         return np.zeros_like(rgb)
     gain, shift = rng.normal([[1], [0]], config.color_jitter, (2, 3)).astype(np.float32)
-    rgb = rgb * gain + shift
+    rgb = affine(rgb, np.diag(gain), shift)
     if config.color_noise:
         rgb += config.color_noise * rng.standard_normal(rgb.shape, np.float32)
     return np.clip(rgb, -1, 1, out=rgb)

@@ -10,6 +10,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from sphmask_core.config import Config, ConfigError
+from sphmask_core.memory import keep_freed_memory
 from training.augment import augment
 from training.distributed import rank, world_size
 from training.interrupts import ignore_interrupts
@@ -68,6 +69,7 @@ def load_batches(
     scenes: Sequence[Scene], config: Config, epoch: int, start: int, pinned: bool = False
 ) -> Waiting:
     """This process's batches of an epoch from number `start` on; pinned: ready to be copied to a GPU."""
+    keep_freed_memory()  # in this process and in the workers, which inherit it
     batches = EpochBatches(scenes, config, epoch)
     loader = DataLoader(
         batches,

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 from scipy.spatial.distance import pdist
 
 from sphmask_core.config import AugmentConfig
-from training.augment import augment, crop, elastic, limit
+from training.augment import affine, augment, crop, elastic, limit, smooth_noise
 from training.scene import Scene, thin
 
 STILL = AugmentConfig(axis_jitter=0, flip="", turn=0, elastic=(), color_jitter=0, color_noise=0, color_drop=0)
@@ -77,6 +78,12 @@ def test_turns_and_flips_keep_distances_and_heights(seed):
     assert np.allclose(pdist(tilted.xyz), pdist(before.xyz), atol=1e-5)
 
 
+def test_affine_is_a_product():
+    rng = np.random.default_rng(0)
+    rows, matrix, shift = rng.normal(size=(50, 3)), rng.normal(size=(3, 3)), rng.normal(size=3)
+    assert np.allclose(affine(rows, matrix, shift), rows @ matrix.T + shift, atol=1e-5)
+
+
 def test_crop_keeps_every_instance():
     before = scene(3)
     after = crop(before, 0.2, np.random.default_rng(0))
@@ -94,6 +101,20 @@ def test_elastic_distortion_is_smooth_and_grows_with_magnitude():
     moved = elastic(np.concatenate([xyz, near]), 0.2, 0.3, np.random.default_rng(1))
     change = moved[len(xyz) :] - moved[: len(xyz)] - (near - xyz)
     assert np.abs(change).max() < 5e-3
+
+
+@pytest.mark.parametrize(("granularity", "points"), [(0.2, 3000), (7.0, 3000), (0.3, 1)])
+def test_elastic_distortion_is_trilinear(granularity, points):
+    """Equal to scipy's interpolation of the same noise, in units of the largest move to float precision."""
+    xyz = np.random.default_rng(0).uniform(-1, 1, (points, 3)).astype(np.float32)
+    moved = elastic(xyz, granularity, 1.0, np.random.default_rng(1))
+    rng, low = np.random.default_rng(1), xyz.min(0)
+    shape = np.ceil((xyz.max(0) - low) / granularity).astype(int) + 3
+    nodes = ((xyz - low) / granularity + 1).astype(np.float64).T
+    noise = np.moveaxis(smooth_noise(shape, rng), 3, 0)
+    move = [map_coordinates(axis, nodes, np.float64, order=1) for axis in noise]
+    assert np.abs(move).max() > 0.01
+    assert np.allclose(moved, xyz + np.stack(move, axis=1), rtol=0, atol=2e-6)
 
 
 def test_thinned_scene_has_one_point_a_cell():
