@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.measure import peer, print_ratios, side_by_side, threads, wall_ms
 from benchmarks.room import room_voxels
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
-from sphmask_core.sparse.maps import find_neighbours
+from sphmask_core.sparse.maps import KernelMap, find_neighbours
 
 MATRIX = 1024
 COPY_BYTES = 1 << 28
@@ -32,8 +32,8 @@ class Problem:
 
     coords: Tensor
     """(V, 4) int32"""
-    index: Tensor
-    """(27, V) int32"""
+    window: KernelMap
+    """(27, V)"""
     x: Tensor
     """(V, C)"""
     weight: Tensor
@@ -41,7 +41,7 @@ class Problem:
 
     def gigaflops(self) -> float:
         """Multiplications and additions of one convolution, in thousand millions."""
-        return 2e-9 * int((self.index >= 0).sum()) * self.weight[0].numel()
+        return 2e-9 * self.window.count() * self.weight[0].numel()
 
 
 def spconv_tensor(spconv: ModuleType, coords: Tensor, x: Tensor) -> Any:
@@ -71,12 +71,12 @@ def spconv_maps(spconv: ModuleType, coords: Tensor) -> Callable[[], Any]:
 
 def compare_convolutions(problem: Problem, spconv: ModuleType | None, repeats: int) -> None:
     """Print a line at one thread and a line at two."""
-    ours = partial(gather_convolve, problem.x, problem.weight, problem.index)
+    ours = partial(gather_convolve, problem.x, problem.weight, problem.window)
     calls: dict[str, Callable[[], Tensor]] = {"ours": ours}
     if spconv is not None:
         calls["spconv"] = spconv_convolution(spconv, problem)
         torch.testing.assert_close(calls["spconv"](), ours(), atol=1e-3, rtol=1e-3)
-    calls["plain torch"] = partial(gather_convolve_reference, problem.x, problem.weight, problem.index)
+    calls["plain torch"] = partial(gather_convolve_reference, problem.x, problem.weight, problem.window)
     title = f"C = {problem.x.shape[1]}"
     times = side_by_side(calls, repeats)
     print_ratios(f"{title}, {1e3 * problem.gigaflops() / times['ours']:.0f} GFLOP/s", times)
@@ -88,7 +88,7 @@ def compare_convolutions(problem: Problem, spconv: ModuleType | None, repeats: i
 
 def compare_maps(coords: Tensor, spconv: ModuleType | None, repeats: int) -> None:
     """Print a line of the times of neighbour maps."""
-    calls: dict[str, Callable[[], Any]] = {"ours": partial(find_neighbours, coords)}
+    calls: dict[str, Callable[[], Any]] = {"ours": lambda: find_neighbours(coords).pairs}
     if spconv is not None:
         calls["spconv"] = spconv_maps(spconv, coords)
     print_ratios("neighbour maps", side_by_side(calls, repeats))
@@ -117,15 +117,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     coords = torch.from_numpy(room_voxels(arguments.voxel_size))
-    index, spconv = find_neighbours(coords), peer("spconv.pytorch")
-    print(f"{len(coords)} voxels, {(index >= 0).sum() / len(coords):.1f} of 27 neighbours each")
+    window, spconv = find_neighbours(coords), peer("spconv.pytorch")
+    print(f"{len(coords)} voxels, {window.count() / len(coords):.1f} of 27 neighbours each")
     torch.manual_seed(0)
     with threads(1):
         print_machine(arguments.repeats)
         compare_maps(coords, spconv, arguments.repeats)
         for channels in arguments.channels:
             x, weight = torch.randn(len(coords), channels), torch.randn(27, channels, channels) / channels
-            compare_convolutions(Problem(coords, index, x, weight), spconv, arguments.repeats)
+            compare_convolutions(Problem(coords, window, x, weight), spconv, arguments.repeats)
 
 
 if __name__ == "__main__":

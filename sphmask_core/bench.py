@@ -169,9 +169,7 @@ def convolution_work(backbone: torch.nn.Module, levels: Sequence[Level]) -> Work
             depth = name.split(".").count("inner")
             rows = len(levels[depth].coords)
             others = len(levels[depth + 1].coords) if isinstance(module, (DownConv, UpConv)) else rows
-            pairs = (
-                int((levels[depth].neighbours >= 0).sum()) if isinstance(module, SubmanifoldConv) else rows
-            )
+            pairs = levels[depth].neighbours.count() if isinstance(module, SubmanifoldConv) else rows
             out, size, *_, inner = module.weight.shape
             flops += 2 * pairs * inner * out
             sides = (

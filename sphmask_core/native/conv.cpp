@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sparse convolution on the CPU, output-stationary: a thread owns a tile of output rows, so nothing races
-// and the result does not depend on the number of threads. One gather form serves every convolution and
-// its gradient:  out[v] = sum_k x[index[k, v]] W[k],  index -1 = no voxel there.
+// and the result does not depend on the number of threads. One gather form serves every convolution and its
+// gradient:  out[v] = sum_k x[index[k, v]] W[k],  with the pairs (index[k, v], v) listed by tile, then by k.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -11,74 +11,88 @@
 
 namespace {
 
-constexpr int64_t kTileRows = 128;   // output rows that stay in the cache while all kernel offsets pass
-constexpr int64_t kBlockRows = 512;  // rows of the weight gradient that stay in the cache for all kernel offsets
-constexpr int64_t kSlabRows = 8192;  // rows whose weight gradients are summed apart
-constexpr int64_t kGroup = 32;       // entries of a map that are looked at together
-constexpr int64_t kLine = 64;        // bytes of a cache line
+constexpr int64_t kSlabTiles = 64;  // tiles whose weight gradients are summed apart
+constexpr int64_t kAhead = 12;      // pairs from a product to the rows that are fetched meanwhile
+constexpr int64_t kLine = 64;       // bytes of a cache line
 constexpr int kRows = block_rows(2);
 
-// Bit j is set where entries[j] is a row, for kGroup entries.
-uint32_t present(const int32_t* entries) {
-  typedef int32_t Ints __attribute__((vector_size(32), aligned(4)));
-  typedef uint32_t Bits __attribute__((vector_size(32)));
-  const Bits lane = {1, 2, 4, 8, 16, 32, 64, 128};
-  Bits found{};
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; ++j) {
-    const Ints row = *reinterpret_cast<const Ints*>(entries + 8 * j);
-    found |= (reinterpret_cast<Bits>(row >= 0) & lane) << (8 * j);
-  }
-  uint32_t bits = 0;
-  for (int j = 0; j < 8; ++j) bits |= found[j];
-  return bits;
-}
+// Pairs of an input row and an output row of a tile, as sphmask_list_pairs writes them.
+struct Pairs {
+  const int64_t* starts;  // (tiles * kernel + 1)
+  const int32_t* source;  // (P) input rows
+  const uint8_t* target;  // (P) output rows, counted in their tile
+  int64_t rows, kernel, tile_rows;
 
-// Calls visit(v, index[v]) for the rows v of [first, last) that have a voxel.
-template <typename Visit>
-void each_pair(const int32_t* index, int64_t first, int64_t last, Visit visit) {
-  for (; first + kGroup <= last; first += kGroup)
-    for (uint32_t bits = present(index + first); bits; bits &= bits - 1) {
-      const int64_t v = first + __builtin_ctz(bits);
-      visit(v, index[v]);
-    }
-  for (; first < last; ++first)
-    if (index[first] >= 0) visit(first, index[first]);
-}
+  int64_t tiles() const { return (rows + tile_rows - 1) / tile_rows; }
+  int64_t begin(int64_t tile, int64_t k) const { return starts[tile * kernel + k]; }
+  int64_t end(int64_t tile, int64_t k) const { return starts[tile * kernel + k + 1]; }
+  int64_t count() const { return starts[tiles() * kernel]; }
+};
 
-// Sums of kTileRows output rows, and where the pairs of one kernel offset read and add.
+// Sums of a tile's output rows.
 template <typename T>
 class Tile {
 public:
-  explicit Tile(int64_t columns) : columns_(columns), lines_(kTileRows * columns * sizeof(T) / kLine) {}
+  Tile(int64_t rows, int64_t columns) : columns_(columns), lines_(rows * columns * sizeof(T) / kLine + 1) {}
 
   T* row(int64_t v) { return reinterpret_cast<T*>(lines_.data()) + v * columns_; }
 
-  void collect(const T* x, int64_t in, const int32_t* index, int64_t first, int64_t last) {
-    pairs_ = 0;
-    each_pair(index, first, last, [&](int64_t v, int64_t input) {
-      source_[pairs_] = x + input * in;
-      for (int64_t i = 0; i < in; i += kLine / sizeof(T)) __builtin_prefetch(source_[pairs_] + i);
-      target_[pairs_++] = row(v - first);
-    });
-  }
-
-  // Adds the products of all pairs with the weights of their offset, panel after panel.
+  // Adds the products of pairs [first, last) with the weights of their offset, panel after panel.
   template <int N>
-  void multiply(const T* weight, int64_t in) {
+  void multiply(const T* x, const Pairs& pairs, int64_t first, int64_t last, const T* weight, int64_t in) {
     constexpr int64_t width = N * Block<T>::kLane;
+    const int64_t fetched = pairs.count() - kAhead - kRows;
     for (int64_t at = 0; at < columns_; at += width)
-      multiply_add_rows<T, N>(pairs_, source_, weight + at * in, in, target_, at);
+      multiply<N>(x, pairs, first, last, weight + at * in, in, at, at == 0 ? fetched : 0);
   }
 
 private:
   struct alignas(kLine) Line {
     char bytes[kLine];
   };
-  int64_t columns_, pairs_ = 0;
+
+  // One panel; input rows of the pairs that come kAhead later are fetched, up to pair `fetched`. Inlined, its loops
+  // would share their registers with all that is around them.
+  template <int N>
+  [[gnu::noinline]] void multiply(const T* x, const Pairs& pairs, int64_t first, int64_t last, const T* panel, int64_t in, int64_t at,
+                int64_t fetched) {
+    constexpr int R = block_rows(N);
+    for (; first + R <= last; first += R) {
+      for (int64_t next = first + kAhead; next < first + kAhead + R && first < fetched; ++next)
+        fetch(x + pairs.source[next] * in, in);
+      multiply_block<N, R>(x, pairs, first, panel, in, at);
+    }
+    multiply_rest<N, R - 1>(last - first, x, pairs, first, panel, in, at);
+  }
+
+  template <int N, int R>
+  void multiply_block(const T* x, const Pairs& pairs, int64_t first, const T* panel, int64_t in, int64_t at) {
+    const T* a[R];
+    T* out[R];
+#pragma GCC unroll 6
+    for (int m = 0; m < R; ++m) {
+      a[m] = x + pairs.source[first + m] * in;
+      out[m] = row(pairs.target[first + m]);
+    }
+    multiply_add<T, R, N>(a, panel, in, out, at);
+  }
+
+  // The last pairs, fewer than a block has.
+  template <int N, int R>
+  void multiply_rest(int64_t count, const T* x, const Pairs& pairs, int64_t first, const T* panel, int64_t in,
+                     int64_t at) {
+    if constexpr (R > 0) {
+      if (count == R) return multiply_block<N, R>(x, pairs, first, panel, in, at);
+      multiply_rest<N, R - 1>(count, x, pairs, first, panel, in, at);
+    }
+  }
+
+  static void fetch(const T* x, int64_t in) {
+    for (int64_t i = 0; i < in; i += kLine / sizeof(T)) __builtin_prefetch(x + i);
+  }
+
+  int64_t columns_;
   std::vector<Line> lines_;
-  const T* source_[kTileRows];
-  T* target_[kTileRows];
 };
 
 // Batch norm with fixed statistics, (C) each, and ReLU; none where there is no mean.
@@ -104,29 +118,27 @@ private:
 template <typename T>
 struct Convolution {
   const T* x;
-  const int32_t* index;
+  const Pairs& pairs;
   const T* weight;  // (K, panels, in, width): each panel of output channels contiguous, the last padded with zeros
   const T* start;   // (V, out): added to the result; null: zero
   const NormRelu<T>& norm;
   T* out;
-  int64_t rows, kernel, in, out_channels;
+  int64_t in, out_channels;
 
   template <int N>
   void run(int threads) const {
-    const int64_t columns = round_up(out_channels, N * Block<T>::kLane);
+    const int64_t columns = round_up(out_channels, N * Block<T>::kLane), tile_rows = pairs.tile_rows;
 #pragma omp parallel num_threads(threads)
     {
-      Tile<T> tile(columns);
+      Tile<T> tile(tile_rows, columns);
 #pragma omp for schedule(dynamic, 1)
-      for (int64_t first = 0; first < rows; first += kTileRows) {
-        const int64_t last = std::min(rows, first + kTileRows);
-        std::fill(tile.row(0), tile.row(kTileRows), T(0));
+      for (int64_t t = 0; t < pairs.tiles(); ++t) {
+        const int64_t first = t * tile_rows, last = std::min(pairs.rows, first + tile_rows);
+        std::fill(tile.row(0), tile.row(tile_rows), T(0));
         for (int64_t v = first; start != nullptr && v < last; ++v)
           std::copy_n(start + v * out_channels, out_channels, tile.row(v - first));
-        for (int64_t k = 0; k < kernel; ++k) {
-          tile.collect(x, in, index + k * rows, first, last);
-          tile.template multiply<N>(weight + k * columns * in, in);
-        }
+        for (int64_t k = 0; k < pairs.kernel; ++k)
+          tile.template multiply<N>(x, pairs, pairs.begin(t, k), pairs.end(t, k), weight + k * columns * in, in);
         for (int64_t v = first; v < last; ++v)
           norm.apply(tile.row(v - first), out_channels, out + v * out_channels);
       }
@@ -141,32 +153,19 @@ void convolve(const Convolution<T>& work, int64_t panel, int64_t threads) {
   work.template run<4>(static_cast<int>(threads));
 }
 
-// Rows of [first, last) that have a voxel at one kernel offset, and the input rows they read.
-struct Pairs {
-  std::vector<int32_t> output, input;
-  int64_t count = 0;
-  explicit Pairs(int64_t capacity) : output(capacity), input(capacity) {}
-  void collect(const int32_t* index, int64_t first, int64_t last) {
-    count = 0;
-    each_pair(index, first, last, [&](int64_t v, int32_t row) {
-      output[count] = static_cast<int32_t>(v - first);
-      input[count++] = row;
-    });
-  }
-};
-
-// sum[i][0:width] += x[input[p]][i] g[output[p]][0:width] over all pairs p, for R rows i.
+// sum[i][0:width] += x[source[p]][i] g[target[p]][0:width] over the pairs p of [first, last), for R rows i.
 template <typename T, int R>
-void outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pairs& pairs, T* sum) {
+void outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pairs& pairs, int64_t first,
+                    int64_t last, T* sum) {
   using V = typename Block<T>::Vector;
   V low[R], high[R];
   for (int m = 0; m < R; ++m) {
     low[m] = vector_at(sum + m * padded);
     high[m] = vector_at(sum + m * padded + Block<T>::kLane);
   }
-  for (int64_t p = 0; p < pairs.count; ++p) {
-    const T* a = x + pairs.input[p] * in;
-    const T* b = g + pairs.output[p] * padded;
+  for (int64_t p = first; p < last; ++p) {
+    const T* a = x + pairs.source[p] * in;
+    const T* b = g + pairs.target[p] * padded;
     const V b_low = vector_at(b), b_high = vector_at(b + Block<T>::kLane);
 #pragma GCC unroll 6
     for (int m = 0; m < R; ++m) {
@@ -180,20 +179,13 @@ void outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pa
   }
 }
 
-template <typename T>
-void add_outer_products(const T* x, const T* g, const Pairs& pairs, int64_t in, int64_t padded, T* sum) {
-  for (int64_t o = 0; o < padded; o += Block<T>::kWidth)
-    for (int64_t i = 0; i < in; i += kRows) {
-      T* target = sum + i * padded + o;
-      switch (std::min<int64_t>(kRows, in - i)) {
-        case 1: outer_products<T, 1>(x + i, in, g + o, padded, pairs, target); break;
-        case 2: outer_products<T, 2>(x + i, in, g + o, padded, pairs, target); break;
-        case 3: outer_products<T, 3>(x + i, in, g + o, padded, pairs, target); break;
-        case 4: outer_products<T, 4>(x + i, in, g + o, padded, pairs, target); break;
-        case 5: outer_products<T, 5>(x + i, in, g + o, padded, pairs, target); break;
-        default: outer_products<T, 6>(x + i, in, g + o, padded, pairs, target);
-      }
-    }
+// The same for `rows` rows, R or fewer.
+template <typename T, int R, typename... Rest>
+void outer_products_of(int64_t rows, Rest... rest) {
+  if constexpr (R > 0) {
+    if (rows >= R) return outer_products<T, R>(rest...);
+    outer_products_of<T, R - 1>(rows, rest...);
+  }
 }
 
 template <typename T>
@@ -203,29 +195,37 @@ std::vector<T> pad_rows(const T* x, int64_t rows, int64_t columns, int64_t padde
   return out;
 }
 
-// grad[k] = sum_v x[index[k, v]]^T g[v]. Rows are cut into slabs, each with a sum of its own, whatever the number
-// of threads; within a slab all kernel offsets pass over a block of rows while it is in the cache.
+// sum += x^T g over the pairs of a tile at one kernel offset; sum (in, padded), g (tile_rows, padded).
 template <typename T>
-void weight_gradient(const T* x, const int32_t* index, const T* g, T* grad, int64_t rows, int64_t kernel, int64_t in,
-                     int64_t out_channels, int64_t threads) {
-  constexpr int64_t width = Block<T>::kWidth;
-  const int64_t padded = round_up(out_channels, width), slabs = std::max<int64_t>(1, rows / kSlabRows);
+void add_outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pairs& pairs, int64_t first,
+                        int64_t last, T* sum) {
+  for (int64_t o = 0; o < padded; o += Block<T>::kWidth)
+    for (int64_t i = 0; i < in; i += kRows)
+      outer_products_of<T, kRows>(in - i, x + i, in, g + o, padded, pairs, first, last, sum + i * padded + o);
+}
+
+// grad[k] = sum_v x[index[k, v]]^T g[v]. Tiles are cut into slabs, each with a sum of its own, whatever the number
+// of threads; within a slab all kernel offsets pass over a tile while it is in the cache.
+template <typename T>
+void weight_gradient(const T* x, const Pairs& pairs, const T* g, T* grad, int64_t in, int64_t out_channels,
+                     int64_t threads) {
+  const int64_t kernel = pairs.kernel, tiles = pairs.tiles();
+  const int64_t padded = round_up(out_channels, Block<T>::kWidth), slabs = std::max<int64_t>(1, tiles / kSlabTiles);
   const int64_t tasks = slabs > 1 ? slabs : kernel, size = kernel * in * padded;
-  const std::vector<T> aligned = padded == out_channels ? std::vector<T>() : pad_rows(g, rows, out_channels, padded);
+  const std::vector<T> aligned =
+      padded == out_channels ? std::vector<T>() : pad_rows(g, pairs.rows, out_channels, padded);
   const T* gs = aligned.empty() ? g : aligned.data();
   std::vector<T> sums(slabs * size, T(0));
 #pragma omp parallel num_threads(static_cast<int>(threads))
   {
-    Pairs pairs(kBlockRows);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t task = 0; task < tasks; ++task) {
       const int64_t slab = slabs > 1 ? task : 0, k_first = slabs > 1 ? 0 : task, k_last = slabs > 1 ? kernel : task + 1;
-      const int64_t end = slab + 1 == slabs ? rows : (slab + 1) * kSlabRows;
-      for (int64_t first = slab * kSlabRows; first < end; first += kBlockRows)
-        for (int64_t k = k_first; k < k_last; ++k) {
-          pairs.collect(index + k * rows, first, std::min(end, first + kBlockRows));
-          add_outer_products(x, gs + first * padded, pairs, in, padded, sums.data() + slab * size + k * in * padded);
-        }
+      const int64_t end = slab + 1 == slabs ? tiles : (slab + 1) * kSlabTiles;
+      for (int64_t t = slab * kSlabTiles; t < end; ++t)
+        for (int64_t k = k_first; k < k_last; ++k)
+          add_outer_products(x, in, gs + t * pairs.tile_rows * padded, padded, pairs, pairs.begin(t, k),
+                             pairs.end(t, k), sums.data() + slab * size + k * in * padded);
     }
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < kernel * in; ++row) {
@@ -241,30 +241,36 @@ void weight_gradient(const T* x, const int32_t* index, const T* g, T* grad, int6
 
 extern "C" {
 
-void sphmask_gather_convolve_f32(const float* x, const int32_t* index, const float* weight, const float* start,
-                                 const float* mean, const float* variance, const float* norm_weight, const float* bias,
-                                 double epsilon, float* out, int64_t rows, int64_t kernel, int64_t in,
-                                 int64_t out_channels, int64_t panel, int64_t threads) {
+void sphmask_gather_convolve_f32(const float* x, const int64_t* starts, const int32_t* source, const uint8_t* target,
+                                 const float* weight, const float* start, const float* mean, const float* variance,
+                                 const float* norm_weight, const float* bias, double epsilon, float* out, int64_t rows,
+                                 int64_t kernel, int64_t tile_rows, int64_t in, int64_t out_channels, int64_t panel,
+                                 int64_t threads) {
   const NormRelu<float> norm(mean, variance, norm_weight, bias, epsilon, out_channels);
-  convolve<float>({x, index, weight, start, norm, out, rows, kernel, in, out_channels}, panel, threads);
+  const Pairs pairs{starts, source, target, rows, kernel, tile_rows};
+  convolve<float>({x, pairs, weight, start, norm, out, in, out_channels}, panel, threads);
 }
 
-void sphmask_gather_convolve_f64(const double* x, const int32_t* index, const double* weight, const double* start,
-                                 const double* mean, const double* variance, const double* norm_weight, const double* bias,
-                                 double epsilon, double* out, int64_t rows, int64_t kernel, int64_t in,
-                                 int64_t out_channels, int64_t panel, int64_t threads) {
+void sphmask_gather_convolve_f64(const double* x, const int64_t* starts, const int32_t* source, const uint8_t* target,
+                                 const double* weight, const double* start, const double* mean, const double* variance,
+                                 const double* norm_weight, const double* bias, double epsilon, double* out, int64_t rows,
+                                 int64_t kernel, int64_t tile_rows, int64_t in, int64_t out_channels, int64_t panel,
+                                 int64_t threads) {
   const NormRelu<double> norm(mean, variance, norm_weight, bias, epsilon, out_channels);
-  convolve<double>({x, index, weight, start, norm, out, rows, kernel, in, out_channels}, panel, threads);
+  const Pairs pairs{starts, source, target, rows, kernel, tile_rows};
+  convolve<double>({x, pairs, weight, start, norm, out, in, out_channels}, panel, threads);
 }
 
-void sphmask_weight_gradient_f32(const float* x, const int32_t* index, const float* g, float* grad, int64_t rows,
-                                 int64_t kernel, int64_t in, int64_t out_channels, int64_t threads) {
-  weight_gradient(x, index, g, grad, rows, kernel, in, out_channels, threads);
+void sphmask_weight_gradient_f32(const float* x, const int64_t* starts, const int32_t* source, const uint8_t* target,
+                                 const float* g, float* grad, int64_t rows, int64_t kernel, int64_t tile_rows, int64_t in,
+                                 int64_t out_channels, int64_t threads) {
+  weight_gradient(x, Pairs{starts, source, target, rows, kernel, tile_rows}, g, grad, in, out_channels, threads);
 }
 
-void sphmask_weight_gradient_f64(const double* x, const int32_t* index, const double* g, double* grad, int64_t rows,
-                                 int64_t kernel, int64_t in, int64_t out_channels, int64_t threads) {
-  weight_gradient(x, index, g, grad, rows, kernel, in, out_channels, threads);
+void sphmask_weight_gradient_f64(const double* x, const int64_t* starts, const int32_t* source, const uint8_t* target,
+                                 const double* g, double* grad, int64_t rows, int64_t kernel, int64_t tile_rows, int64_t in,
+                                 int64_t out_channels, int64_t threads) {
+  weight_gradient(x, Pairs{starts, source, target, rows, kernel, tile_rows}, g, grad, in, out_channels, threads);
 }
 
 // ReLU and norm of x (rows, channels).

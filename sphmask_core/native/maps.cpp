@@ -11,6 +11,7 @@
 namespace {
 
 constexpr int kWindow = 3;
+constexpr int kMostTileRows = 256;  // places in a tile are bytes
 
 uint64_t mix(uint64_t key) {
   key *= 0x9E3779B97F4A7C15ull;
@@ -99,6 +100,44 @@ void sphmask_neighbours(const int64_t* keys, int64_t n, int32_t* neighbours, int
       int32_t* found = neighbours + column * kWindow * n + order[i];
       found[0] = found[n] = found[2 * n] = -1;
       for (int64_t s = j; s < n && sorted[s] <= target + 1; ++s) found[(sorted[s] - target + 1) * n] = order[s];
+    }
+  }
+}
+
+// How many rows each tile of index (kernel, rows) has at each kernel offset, added up: starts (tiles * kernel + 1).
+void sphmask_count_pairs(const int32_t* index, int64_t kernel, int64_t rows, int64_t tile_rows, int64_t* starts,
+                         int64_t threads) {
+  const int64_t tiles = (rows + tile_rows - 1) / tile_rows;
+  starts[0] = 0;
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+  for (int64_t t = 0; t < tiles; ++t)
+    for (int64_t k = 0; k < kernel; ++k) {
+      const int32_t* entries = index + k * rows;
+      starts[t * kernel + k + 1] = std::count_if(entries + t * tile_rows, entries + std::min(rows, (t + 1) * tile_rows),
+                                                 [](int32_t row) { return row >= 0; });
+    }
+  std::partial_sum(starts, starts + tiles * kernel + 1, starts);
+}
+
+// The pairs of index (kernel, rows) by tile of up to 256 rows, then by kernel offset: source (P) rows that `index`
+// names, target (P) where they stand in the tile.
+void sphmask_list_pairs(const int32_t* index, int64_t kernel, int64_t rows, int64_t tile_rows, const int64_t* starts,
+                        int32_t* source, uint8_t* target, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+  for (int64_t first = 0; first < rows; first += tile_rows) {
+    const int64_t count = std::min(tile_rows, rows - first);
+    for (int64_t k = 0; k < kernel; ++k) {
+      const int32_t* entries = index + k * rows + first;
+      int32_t found[kMostTileRows];
+      uint8_t place[kMostTileRows];
+      int64_t pairs = 0;
+      for (int64_t v = 0; v < count; ++v) {
+        found[pairs] = entries[v], place[pairs] = static_cast<uint8_t>(v);
+        pairs += entries[v] >= 0;
+      }
+      const int64_t start = starts[first / tile_rows * kernel + k];
+      std::copy_n(found, pairs, source + start);
+      std::copy_n(place, pairs, target + start);
     }
   }
 }

@@ -7,18 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from sphmask_core import native
+from sphmask_core.sparse.maps import TILE_ROWS, KernelMap, Pairs
 
 VECTOR_BYTES = 32
 
 _NORM = (*(native.PTR,) * 4, native.DOUBLE)
+_PAIRS = (native.PTR,) * 3
 _gather_convolve = {
     dtype: native.function(
-        f"sphmask_gather_convolve_{name}", *(native.PTR,) * 4, *_NORM, native.PTR, *(native.INT,) * 6
+        f"sphmask_gather_convolve_{name}",
+        *(native.PTR, *_PAIRS, native.PTR, native.PTR, *_NORM, native.PTR, *(native.INT,) * 7),
     )
     for dtype, name in ((torch.float32, "f32"), (torch.float64, "f64"))
 }
 _weight_gradient = {
-    dtype: native.function(f"sphmask_weight_gradient_{name}", *(native.PTR,) * 4, *(native.INT,) * 5)
+    dtype: native.function(
+        f"sphmask_weight_gradient_{name}", native.PTR, *_PAIRS, native.PTR, native.PTR, *(native.INT,) * 6
+    )
     for dtype, name in ((torch.float32, "f32"), (torch.float64, "f64"))
 }
 _norm_relu = native.function("sphmask_norm_relu", native.PTR, *_NORM, native.PTR, *(native.INT,) * 3)
@@ -40,28 +45,28 @@ def pack_panels(weight: Tensor) -> Tensor:
 
 def convolve_packed(
     x: Tensor,
-    index: Tensor,
+    kernel_map: KernelMap,
     packed: Tensor,
     out_channels: int,
     start: Tensor | None = None,
     norm: nn.BatchNorm1d | None = None,
 ) -> Tensor:
-    """x (U, in), index (K, V) int32 rows of x or -1, packed weights -> (V, out); no gradient.
+    """x (U, in), map (K, V) of rows of x, packed weights -> (V, out); no gradient.
 
     The convolution is added to `start` (V, out); then come `norm`, with its fixed statistics, and ReLU.
     """
     kernel, _, channels, width = packed.shape
-    x, index = x.contiguous(), index.contiguous()
+    x, rows = x.contiguous(), kernel_map.index.shape[1]
     start = None if start is None else start.contiguous()
-    out = torch.empty(index.shape[1], out_channels, dtype=x.dtype)
+    out = torch.empty(rows, out_channels, dtype=x.dtype)
     _gather_convolve[x.dtype](
         native.pointer(x, x.dtype),
-        native.pointer(index, torch.int32),
+        *_pointers(kernel_map.pairs),
         native.pointer(packed, x.dtype),
         None if start is None else native.pointer(start, x.dtype),
         *_norm_arguments(norm, x.dtype),
         native.pointer(out, x.dtype),
-        *(index.shape[1], kernel, channels, out_channels, width, native.threads()),
+        *(rows, kernel, TILE_ROWS, channels, out_channels, width, native.threads()),
     )
     return out
 
@@ -87,21 +92,26 @@ def _norm_arguments(norm: nn.BatchNorm1d | None, dtype: torch.dtype) -> tuple[in
     return *(native.pointer(array, dtype) for array in arrays), norm.eps
 
 
-def convolve(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """x (U, in), index (K, V) int32 rows of x or -1, weight (K, in, out) -> (V, out)."""
-    return convolve_packed(x, index, pack_panels(weight), weight.shape[2])
+def _pointers(pairs: Pairs) -> tuple[int, int, int]:
+    return pairs.starts.data_ptr(), pairs.source.data_ptr(), pairs.target.data_ptr()
 
 
-def weight_gradient(x: Tensor, index: Tensor, grad: Tensor) -> Tensor:
-    """Gradient (K, in, out) of the weights; x (U, in), index (K, V), gradient of the outputs (V, out)."""
-    x, index, grad = x.contiguous(), index.contiguous(), grad.contiguous()
-    shape = (len(index), x.shape[1], grad.shape[1])
+def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
+    """x (U, in), map (K, V) of rows of x, weight (K, in, out) -> (V, out)."""
+    return convolve_packed(x, kernel_map, pack_panels(weight), weight.shape[2])
+
+
+def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
+    """Gradient (K, in, out) of the weights; x (U, in), map (K, V), gradient of the outputs (V, out)."""
+    x, grad = x.contiguous(), grad.contiguous()
+    kernel, rows = kernel_map.index.shape
+    shape = (kernel, x.shape[1], grad.shape[1])
     out = torch.empty(shape, dtype=x.dtype)
     _weight_gradient[x.dtype](
         native.pointer(x, x.dtype),
-        native.pointer(index, torch.int32),
+        *_pointers(kernel_map.pairs),
         native.pointer(grad, x.dtype),
         native.pointer(out, x.dtype),
-        *(index.shape[1], *shape, native.threads()),
+        *(rows, kernel, TILE_ROWS, *shape[1:], native.threads()),
     )
     return out

@@ -15,25 +15,29 @@ from torch import Tensor
 
 from sphmask_core.cuda import kernels
 from sphmask_core.sparse import cpu_engine
+from sphmask_core.sparse.maps import KernelMap
 
 
-def gather_convolve(x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor | None = None) -> Tensor:
-    """Convolve. x (U, in), weight (K, in, out), index (K, V) rows of x or -1 -> (V, out).
+def gather_convolve(
+    x: Tensor, weight: Tensor, kernel_map: KernelMap, transposed: KernelMap | None = None
+) -> Tensor:
+    """Convolve. x (U, in), weight (K, in, out), map (K, V) of rows of x -> (V, out).
 
     `transposed` (K, U) is the same map seen from the input: row v stands in transposed[k, u] when u stands
-    in index[k, v]. The gradient with respect to x is a convolution over it. None says that `index` is a
+    in map[k, v]. The gradient with respect to x is a convolution over it. None says that the map is a
     window on one set of voxels: v reads u at offset k exactly when u reads v at offset K - 1 - k.
     """
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(dtype), weight.to(dtype)
     if _engine(x) is not None:
-        return _GatherConvolve.apply(x, weight, index, transposed)  # type: ignore[no-any-return]
-    return gather_convolve_reference(x, weight, index)
+        return _GatherConvolve.apply(x, weight, kernel_map, transposed)  # type: ignore[no-any-return]
+    return gather_convolve_reference(x, weight, kernel_map)
 
 
-def gather_convolve_reference(x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
+def gather_convolve_reference(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
     """The same by plain torch operations, one kernel offset after the other, on any device."""
+    index = kernel_map.index
     out = x.new_zeros(index.shape[1], weight.shape[2])
     for k in range(weight.shape[0]):
         rows = (index[k] >= 0).nonzero().squeeze(1)
@@ -50,21 +54,23 @@ def _engine(x: Tensor) -> ModuleType | None:
 
 class _GatherConvolve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, index: Tensor, transposed: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight, index, transposed)
-        ctx.engine = _engine(x)
-        return ctx.engine.convolve(x, index, weight)  # type: ignore[no-any-return]
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, kernel_map: KernelMap, transposed: KernelMap | None
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.engine, ctx.map, ctx.transposed = _engine(x), kernel_map, transposed
+        return ctx.engine.convolve(x, kernel_map, weight)  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        x, weight, index, transposed = ctx.saved_tensors
+        x, weight = ctx.saved_tensors
         (grad,) = grads
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            adjoint = weight.transpose(1, 2)
+            transposed, adjoint = ctx.transposed, weight.transpose(1, 2)
             if transposed is None:
-                transposed, adjoint = index, adjoint.flip(0)
+                transposed, adjoint = ctx.map, adjoint.flip(0)
             grad_x = ctx.engine.convolve(grad, transposed, adjoint)
         if ctx.needs_input_grad[1]:
-            grad_weight = ctx.engine.weight_gradient(x, index, grad)
+            grad_weight = ctx.engine.weight_gradient(x, ctx.map, grad)
         return grad_x, grad_weight, None, None

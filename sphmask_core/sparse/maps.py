@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ BITS = 18
 """Bits of one packed axis; coordinates run from 0 to MAX_COORDINATE."""
 MAX_COORDINATE = 2**BITS - 3
 MAX_BATCH = 2**9 - 1
+TILE_ROWS = 128
+"""Output rows whose sums stay in the cache while all kernel offsets of a convolution pass."""
 
 _number_keys = native.function(
     "sphmask_number_keys", native.PTR, native.INT, native.PTR, native.PTR, restype=native.INT
@@ -23,19 +26,59 @@ _family = native.function(
     "sphmask_family", native.PTR, native.PTR, native.INT, native.INT, native.PTR, native.PTR
 )
 _neighbours = native.function("sphmask_neighbours", native.PTR, native.INT, native.PTR, native.INT)
+_MAP = (native.PTR, native.INT, native.INT, native.INT)
+_count_pairs = native.function("sphmask_count_pairs", *_MAP, native.PTR, native.INT)
+_list_pairs = native.function("sphmask_list_pairs", *_MAP, *(native.PTR,) * 3, native.INT)
+
+
+@dataclass
+class Pairs:
+    """What there is of a kernel map, by tile of output rows, then by offset: as the C++ kernels read it."""
+
+    starts: Tensor
+    """(tiles * K + 1,) int64: the first pair of each tile and offset"""
+    source: Tensor
+    """(P,) int32 input rows"""
+    target: Tensor
+    """(P,) uint8 output rows, counted in their tile"""
+
+
+@dataclass
+class KernelMap:
+    """Which rows a sparse convolution reads, and in other forms as they are wanted."""
+
+    index: Tensor
+    """(K, V) int32: the input row that output row v reads at kernel offset k, -1 = none"""
+
+    def count(self) -> int:
+        """Pairs of an input and an output row."""
+        return int((self.index >= 0).sum())
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The map's pairs; on the CPU only."""
+        index = self.index.contiguous()
+        kernel, rows = index.shape
+        sizes = native.pointer(index, torch.int32), kernel, rows, TILE_ROWS
+        starts = torch.empty(-(-rows // TILE_ROWS) * kernel + 1, dtype=torch.int64)
+        _count_pairs(*sizes, starts.data_ptr(), native.threads())
+        source = torch.empty(int(starts[-1]), dtype=torch.int32)
+        target = torch.empty(len(source), dtype=torch.uint8)
+        _list_pairs(*sizes, starts.data_ptr(), source.data_ptr(), target.data_ptr(), native.threads())
+        return Pairs(starts, source, target)
 
 
 @dataclass
 class Level:
-    """One level of the U-Net: V voxels and the maps of its convolutions (int32 rows, -1 = none)."""
+    """One level of the U-Net: V voxels and the maps of its convolutions."""
 
     coords: Tensor
     """(V, 4) int32: scene in the batch, x, y, z."""
-    neighbours: Tensor
+    neighbours: KernelMap
     """(27, V): the voxel at each offset of the 3^3 window, row-major over x, y, z."""
-    children: Tensor | None = None
+    children: KernelMap | None = None
     """(8, V'): voxels of this level under each voxel of the next, by coordinate mod 2."""
-    parents: Tensor | None = None
+    parents: KernelMap | None = None
     """(8, V): the voxel of the next level, in the row of this voxel's coordinate mod 2."""
 
 
@@ -90,14 +133,14 @@ def build_levels(coords: Tensor, num_levels: int) -> list[Level]:
     return levels
 
 
-def find_neighbours(coords: Tensor) -> Tensor:
-    """(V, 4) int32 distinct coordinates -> (27, V) int32 rows."""
+def find_neighbours(coords: Tensor) -> KernelMap:
+    """The 3^3 window on distinct coordinates (V, 4) int32: a map (27, V)."""
     keys = pack(coords)
     if keys.device.type != "cpu":
-        return _neighbours_reference(keys)
+        return KernelMap(_neighbours_reference(keys))
     found = torch.empty(27, len(keys), dtype=torch.int32)
     _neighbours(keys.data_ptr(), len(keys), found.data_ptr(), native.threads())
-    return found
+    return KernelMap(found)
 
 
 def _neighbours_reference(keys: Tensor) -> Tensor:
@@ -110,13 +153,13 @@ def _neighbours_reference(keys: Tensor) -> Tensor:
     return torch.where(sorted_keys[place] == wanted, order[place], -1).int()
 
 
-def _halve(coords: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _halve(coords: Tensor) -> tuple[KernelMap, KernelMap, Tensor]:
     """children (8, V'), parents (8, V), coarse coords (V', 4), numbered by first appearance."""
     keys = pack(coords, halvings=1)
     parent, first = number_by_first_appearance(keys)
     find = _family_of if coords.device.type == "cpu" else _family_reference
     children, parents = find(coords, parent, len(first))
-    return children, parents, unpack(keys[first])
+    return KernelMap(children), KernelMap(parents), unpack(keys[first])
 
 
 def _family_of(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tensor]:

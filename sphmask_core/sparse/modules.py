@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from sphmask_core.sparse import cpu_engine
 from sphmask_core.sparse.functional import gather_convolve
-from sphmask_core.sparse.maps import Level
+from sphmask_core.sparse.maps import KernelMap, Level
 from sphmask_core.sparse.spconv_engine import SpconvLevel
 
 AnyLevel = Level | SpconvLevel
-Map = Tensor | Callable[[Tensor, Tensor], Tensor]
-"""Index maps, or the function of features and weights that spconv's level has in their place."""
+Map = KernelMap | Callable[[Tensor, Tensor], Tensor]
+"""Kernel maps, or the function of features and weights that spconv's level has in their place."""
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
@@ -54,19 +54,19 @@ class _SparseConv(nn.Module):
     def convolve(
         self,
         x: Tensor,
-        index: Map,
+        kernel_map: Map,
         transposed: Map | None = None,
         norm: nn.BatchNorm1d | None = None,
         start: Tensor | None = None,
     ) -> Tensor:
-        """The convolution by `index`, added to `start` where given; then, where given, norm and ReLU."""
-        if not isinstance(index, Tensor):
-            y = index(x, self.weight)
+        """The convolution by `kernel_map`, added to `start` where given; then, where given, norm and ReLU."""
+        if not isinstance(kernel_map, KernelMap):
+            y = kernel_map(x, self.weight)
         elif _fuses(x, norm):
-            return cpu_engine.convolve_packed(x, index, self.packed(), len(self.weight), start, norm)
+            return cpu_engine.convolve_packed(x, kernel_map, self.packed(), len(self.weight), start, norm)
         else:
-            assert transposed is None or isinstance(transposed, Tensor)
-            y = gather_convolve(x, self.kernel(), index, transposed)
+            assert transposed is None or isinstance(transposed, KernelMap)
+            y = gather_convolve(x, self.kernel(), kernel_map, transposed)
         y = y if start is None else y + start
         return y if norm is None else norm(y).relu()
 

@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sphmask_core.sparse.maps import KernelMap
+
 TYPES = (torch.float32, torch.float16, torch.bfloat16)
 """Types of features that the kernels take; they sum in float32."""
 ROWS = 64
@@ -77,9 +79,9 @@ def _weight_gradient_kernel(
     tl.store(sums_ptr + place, total, mask=inside[:, None] & out_inside[None, :])
 
 
-def convolve(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """x (U, in), index (K, V) int32 rows of x or -1, weight (K, in, out) -> (V, out)."""
-    x, index, weight = x.contiguous(), index.contiguous(), weight.contiguous()
+def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
+    """x (U, in), map (K, V) of rows of x, weight (K, in, out) -> (V, out)."""
+    x, index, weight = x.contiguous(), kernel_map.index.contiguous(), weight.contiguous()
     kernel, channels, out_channels = weight.shape
     rows = index.shape[1]
     out = x.new_empty(rows, out_channels)
@@ -94,12 +96,12 @@ def convolve(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     return out
 
 
-def weight_gradient(x: Tensor, index: Tensor, grad: Tensor) -> Tensor:
-    """Gradient (K, in, out) of the weights from x (U, in), index (K, V) and the outputs' gradient (V, out).
+def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
+    """Gradient (K, in, out) of the weights from x (U, in), map (K, V) and the outputs' gradient (V, out).
 
     Slabs of rows are summed apart, then together: enough programs for small weights, and no atomics.
     """
-    x, index, grad = x.contiguous(), index.contiguous(), grad.contiguous()
+    x, index, grad = x.contiguous(), kernel_map.index.contiguous(), grad.contiguous()
     (kernel, rows), channels, out_channels = index.shape, x.shape[1], grad.shape[1]
     height, width = _tile(channels, 64), _tile(out_channels, 64)
     high, wide = triton.cdiv(channels, height), triton.cdiv(out_channels, width)
