@@ -52,7 +52,7 @@ class Case:
         batch = collate([prepare(scene, config)], config.model)
         voxels = batch.voxels
         targets = build_targets(voxels, batch.semantic, batch.instance, config.class_shift, config.model.rays)
-        sizes = torch.bincount(voxels.superpoints, minlength=int(voxels.superpoint_offsets[-1]))
+        sizes = torch.bincount(voxels.superpoints, minlength=voxels.superpoint_offsets[-1])
         return cls(batch, targets.scenes[0], sizes)
 
     def iou(self, found: Candidates) -> Tensor:
@@ -97,7 +97,7 @@ def queries(model: SphericalMask, case: Case, perfect_foreground: bool, perfect_
     superpoints = model.pool_superpoints(voxels, features, pointwise)
     inside = case.truth.masks.any(0)[voxels.superpoints]
     foreground = inside if perfect_foreground else model.find_foreground(voxels, pointwise)
-    seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
+    seeds, active = model.sample_seeds(voxels, features, pointwise, foreground.nonzero().squeeze(1))
     rows = (
         one_seed_each(seeds, case.truth)
         if perfect_seeds

@@ -80,13 +80,13 @@ class MemoryTimer(Timer):
         _forget_peak(device)
         self.before = _peak_bytes(device, held=True)
 
-    def stop(self) -> None:
-        """End the running stage."""
-        stage = self._stage
-        super().stop()
-        if stage:
+    def start(self, stage: str) -> None:
+        """End the running stage and begin another."""
+        running = self._marks[-1][0] if self._marks else ""
+        super().start(stage)
+        if running:
             peak = _peak_bytes(self.device) - self.before
-            self.bytes[stage] = max(self.bytes.get(stage, 0), peak)
+            self.bytes[running] = max(self.bytes.get(running, 0), peak)
         _forget_peak(self.device)
 
 

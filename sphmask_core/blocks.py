@@ -163,8 +163,7 @@ def _take(voxels: VoxelBatch, counts: Tensor, rows: Tensor) -> tuple[VoxelBatch,
     if features.shape[1] > 3:
         features = torch.cat([features[:, :3], xyz], dim=1)
     unique, numbers = torch.unique(voxels.superpoints[rows], return_inverse=True)
-    offsets = torch.tensor([0, len(unique)], device=rows.device)
-    return VoxelBatch(voxels.coords[rows], xyz, features, points, numbers, offsets), shift
+    return VoxelBatch(voxels.coords[rows], xyz, features, points, numbers, [0, len(unique)]), shift
 
 
 def _groups(

@@ -1,17 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is special about CUDA: kernels that need Triton."""
+"""What is special about CUDA: kernels that need Triton, and streams."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import TypeVar
 
 import torch
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @functools.cache
 def kernels(module: str, device: torch.device) -> ModuleType | None:
     """Our module of Triton kernels, loaded when first wanted; None off CUDA or where there is no Triton."""
     return import_module(module) if device.type == "cuda" and find_spec("triton") else None
+
+
+def side_by_side(device: torch.device, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+    """What both branches return; in inference on CUDA the second has a stream of its own.
+
+    Memory that the second stream has made is used again by that stream alone, which waits for the main one
+    before it begins: nothing can be overwritten that is still read there.
+    """
+    if device.type != "cuda" or torch.is_grad_enabled():
+        return first(), second()
+    main = torch.cuda.current_stream(device)
+    side = _side_stream(main)
+    side.wait_stream(main)
+    with torch.cuda.stream(side):
+        later = second()
+    now = first()
+    main.wait_stream(side)
+    return now, later
+
+
+@functools.cache
+def _side_stream(main: torch.cuda.Stream) -> torch.cuda.Stream:
+    """The one that goes with a stream: its memory is then always the same."""
+    return torch.cuda.Stream(main.device)

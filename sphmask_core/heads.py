@@ -96,8 +96,8 @@ class QueryPredictions:
     """(B, Q, 3)"""
     migration: list[Tensor]
     """B tensors (Q, S_b): delta of each superpoint for each query."""
-    active: Tensor
-    """(B,) bool: False where a scene has no foreground and its queries are padding."""
+    active: list[bool]
+    """B: False where a scene has no foreground and its queries are padding."""
 
 
 class QueryHeads(nn.Module):

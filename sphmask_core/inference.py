@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from sphmask_core.model import SphericalMask, SuperpointTable
 from sphmask_core.parts import join_parts
 from sphmask_core.sampler import PointSet, sample_rows
 from sphmask_core.timing import Timer
-from sphmask_core.voxels import VoxelBatch, segment_mean
+from sphmask_core.voxels import VoxelBatch, segment_mean, segment_sizes
 
 UNCOVERED = (0.1, 0.2, 0.4)
 """Share of the seeds that each round of iterative sampling expects to leave out."""
@@ -39,17 +39,17 @@ def find_instances(model: SphericalMask, voxels: VoxelBatch, timer: Timer) -> Ca
     timer.start("pointwise")
     pointwise = model.pointwise(features)
     superpoints = model.pool_superpoints(voxels, features, pointwise)
-    foreground = model.find_foreground(voxels, pointwise) & sampled
+    foreground = (model.find_foreground(voxels, pointwise) & sampled).nonzero().squeeze(1)
     whole = whole_classes(model.config, voxels, pointwise)
-    if not foreground.any():
+    if not len(foreground):
         return whole
     timer.start("seeds")
     seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
     timer.start("queries")
     if model.config.inference.compat == "published":
         seeds.superpoints = published_numbers(seeds, voxels, foreground)
-    counts = torch.bincount(voxels.superpoints, minlength=len(superpoints.xyz))
-    rounds = query_rounds(model, seeds, active, superpoints, int(foreground.sum()))
+    counts = segment_sizes(voxels.superpoints, len(superpoints.xyz))
+    rounds = query_rounds(model, seeds, active, superpoints, len(foreground))
     found = [candidates(queries, starts, superpoints, counts, model.config) for queries, starts in rounds]
     timer.start("nms")
     none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
@@ -72,10 +72,12 @@ def candidates(
 
 def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Candidates:
     """One instance for each of `sem2ins_classes`: the superpoints most of whose points are of the class."""
-    count = int(voxels.superpoint_offsets[-1])
-    classes = pointwise.semantic_logits.argmax(1)
-    points = torch.bincount(voxels.point_to_voxel, minlength=len(classes))[:, None].float()
+    count = voxels.superpoint_offsets[-1]
     found = [Candidates.none(count, config.model.rays, voxels.xyz.device)]
+    if not config.whole_ids:
+        return found[0]
+    classes = pointwise.semantic_logits.argmax(1)
+    points = segment_sizes(voxels.point_to_voxel, len(classes))[:, None].float()
     for class_id in config.whole_ids:
         inside = (classes == config.semantic_ids[class_id])[:, None]
         share = segment_mean(inside * points, voxels.superpoints, count)
@@ -93,13 +95,20 @@ def _whole(mask: Tensor, class_id: int, voxels: VoxelBatch, config: Config) -> C
 
 
 def query_rounds(
-    model: SphericalMask, seeds: PointSet, active: Tensor, superpoints: SuperpointTable, foreground: int
+    model: SphericalMask,
+    seeds: PointSet,
+    active: Sequence[bool],
+    superpoints: SuperpointTable,
+    foreground: int,
 ) -> Iterator[tuple[QueryPredictions, Tensor]]:
     """Predictions round by round, each on the seeds that the earlier ones left uncovered.
 
     With them the superpoints (Q,) in which the queries start.
     """
+    covered = None
     for n in queries_per_round(model, foreground):
+        if covered is not None:
+            seeds = seeds.keep(~covered[seeds.superpoints])
         if not len(seeds):
             return
         rows = sample_rows(seeds, n, pass_origin=True)
@@ -108,11 +117,10 @@ def query_rounds(
             return
         yield queries, seeds.superpoints[rows[0]]
         covered = (queries.migration[0] > 0).any(0)
-        seeds = seeds.keep(~covered[seeds.superpoints])
 
 
 def published_numbers(seeds: PointSet, voxels: VoxelBatch, foreground: Tensor) -> Tensor:
-    """Superpoints of the seeds (n,) as the published code numbers them: among foreground ones only.
+    """Superpoints of the seeds (n,) as the published code numbers them: among foreground (F,) voxels' only.
 
     It then reads migrations of all superpoints by these numbers, and so drops other seeds than it means to.
     """

@@ -34,6 +34,8 @@ class Candidates:
     """(I, R), lengths."""
 
     def __getitem__(self, rows: Tensor) -> Candidates:
+        if rows.dtype == torch.bool:  # counted once, not for each field
+            rows = rows.nonzero().squeeze(1)
         fields = (self.masks, self.scores, self.class_ids, self.centers, self.rays)
         return Candidates(*(field[rows] for field in fields))
 

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from sphmask_core.backbone import SparseUNet
 from sphmask_core.config import Config
+from sphmask_core.cuda import side_by_side
 from sphmask_core.heads import (
     PointwiseHeads,
     PointwisePredictions,
@@ -20,7 +23,7 @@ from sphmask_core.heads import (
     migrate,
 )
 from sphmask_core.sampler import LocalAggregator, PointSet, first_rows, sample_rows
-from sphmask_core.voxels import VoxelBatch, segment_mean
+from sphmask_core.voxels import VoxelBatch, scene_offsets, segment_mean
 
 
 @dataclass
@@ -35,12 +38,12 @@ class SuperpointTable:
     """(S, C)"""
     mask_features: Tensor
     """(S, M)"""
-    offsets: Tensor
-    """(B + 1,) int64: superpoints of scene b are offsets[b] .. offsets[b + 1] - 1."""
+    offsets: list[int]
+    """B + 1: superpoints of scene b are offsets[b] .. offsets[b + 1] - 1."""
 
     def scene(self, b: int) -> slice:
         """Rows of one scene."""
-        return slice(int(self.offsets[b]), int(self.offsets[b + 1]))
+        return slice(self.offsets[b], self.offsets[b + 1])
 
 
 @dataclass
@@ -88,7 +91,8 @@ class SphericalMask(nn.Module):
         foreground = self.find_foreground(voxels, pointwise)
         if pointwise_only or not self.has_foreground(foreground):
             return Predictions(pointwise, superpoints, foreground, None)
-        seeds, active = self.sample_seeds(voxels, features, pointwise, foreground)
+        rows = foreground.nonzero().squeeze(1)
+        seeds, active = self.sample_seeds(voxels, features, pointwise, rows)
         if self.training:
             rows = first_rows(seeds, self.config.model.n_queries)
         else:
@@ -102,73 +106,79 @@ class SphericalMask(nn.Module):
         """Mean coordinate, box and feature of each superpoint, and its mask feature."""
         boxes = pointwise.corner_offsets + voxels.xyz.repeat(1, 2)
         table = torch.cat([voxels.xyz, boxes, features], dim=1)
-        table = segment_mean(table, voxels.superpoints, int(voxels.superpoint_offsets[-1]))
+        table = segment_mean(table, voxels.superpoints, voxels.superpoint_offsets[-1])
         xyz, boxes, features = table.split([3, 6, features.shape[1]], dim=1)
         return SuperpointTable(xyz, boxes, features, self.mask_tower(features), voxels.superpoint_offsets)
 
     def find_foreground(self, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Tensor:
         """Voxels (V,) whose superpoint has a mean softmax >= filter_bg_thresh in any instance class."""
         scores = pointwise.semantic_logits.detach().softmax(1)[:, self.config.class_shift :]
-        mean = segment_mean(scores, voxels.superpoints, int(voxels.superpoint_offsets[-1]))
+        mean = segment_mean(scores, voxels.superpoints, voxels.superpoint_offsets[-1])
         return (mean >= self.config.inference.filter_bg_thresh).any(1)[voxels.superpoints]
 
     def sample_seeds(
         self, voxels: VoxelBatch, features: Tensor, pointwise: PointwisePredictions, foreground: Tensor
-    ) -> tuple[PointSet, Tensor]:
-        """First aggregator: `n_sample_pa1` seeds in each scene that has foreground; (B,) bool says which."""
-        scene = voxels.coords[foreground, 0].long()
-        counts = torch.bincount(scene, minlength=voxels.batch_size)
-        boxes = pointwise.corner_offsets + voxels.xyz.repeat(1, 2)
-        points = PointSet(
-            voxels.xyz[foreground],
-            boxes[foreground],
-            features[foreground],
-            voxels.superpoints[foreground],
-            [int(count) for count in counts if count > 0],
-        )
+    ) -> tuple[PointSet, list[bool]]:
+        """First aggregator on the voxels `foreground` (F,): `n_sample_pa1` seeds in each scene that has any.
+
+        With them which of the B scenes have.
+        """
+        xyz = voxels.xyz[foreground]
+        boxes = pointwise.corner_offsets[foreground] + xyz.repeat(1, 2)
+        superpoints = voxels.superpoints[foreground]
+        offsets = scene_offsets(voxels.coords[foreground, 0], voxels.batch_size)
+        counts = [end - start for start, end in pairwise(offsets)]
+        points = PointSet(xyz, boxes, features[foreground], superpoints, [n for n in counts if n])
         rows = sample_rows(points, self.config.model.n_sample_pa1)
-        return self.aggregator1(points, rows), counts > 0
+        return self.aggregator1(points, rows), [n > 0 for n in counts]
 
     def predict_queries(
-        self, seeds: PointSet, rows: Tensor, superpoints: SuperpointTable, active: Tensor
+        self, seeds: PointSet, rows: Tensor, superpoints: SuperpointTable, active: Sequence[bool]
     ) -> QueryPredictions:
-        """Second aggregator and both branches; rows (B', n) of `seeds`, one row an active scene."""
+        """Second aggregator, then both branches; rows (B', n) of `seeds`, one row an active scene."""
         queries = self.aggregator2(seeds, rows)
+        x = self.query_heads.shared(queries.features)
+        boxes = self.query_heads.box(x) + queries.xyz.repeat(1, 2)
+        by_scene = partial(_by_scene, active=active, n=rows.shape[1])
+        xyz, boxes = by_scene(queries.xyz), by_scene(boxes)
+        proposals, migration = side_by_side(
+            x.device,
+            lambda: [by_scene(output) for output in self.propose(x, queries.xyz)],
+            lambda: self.migrate(by_scene(self.query_heads.controller(x)), xyz, boxes, superpoints),
+        )
+        class_logits, confidence, rays, centers = proposals
+        confidence = confidence.squeeze(2)
+        return QueryPredictions(xyz, class_logits, confidence, boxes, rays, centers, migration, list(active))
+
+    def propose(self, x: Tensor, xyz: Tensor) -> list[Tensor]:
+        """Proposal branch (RID) of queries x (n, D) at xyz (n, 3): class, confidence, rays and centre."""
         heads = self.query_heads
-        x = heads.shared(queries.features)
-        boxes = heads.box(x) + queries.xyz.repeat(1, 2)
-        parameters = heads.controller(x)
-        outputs = [
-            queries.xyz,
-            heads.classes(x),
-            heads.confidence(x),
-            boxes,
-            heads.rays(x),
-            heads.center(x) + queries.xyz,
-        ]
-        by_scene = [_by_scene(output, active, rows.shape[1]) for output in outputs]
-        with torch.autocast(x.device.type, enabled=False):  # sums of coordinates need all digits
-            migration = [
+        return [heads.classes(x), heads.confidence(x), heads.rays(x), heads.center(x) + xyz]
+
+    def migrate(
+        self, parameters: Tensor, xyz: Tensor, boxes: Tensor, superpoints: SuperpointTable
+    ) -> list[Tensor]:
+        """Migration branch (RPM): (Q, S_b) of each scene from its queries' networks, parameters (B, Q, P)."""
+        own = [superpoints.scene(b) for b in range(len(parameters))]
+        with torch.autocast(parameters.device.type, enabled=False):  # sums of coordinates need all digits
+            return [
                 migrate(
-                    scene_parameters.to(queries.xyz),
-                    by_scene[0][b],
-                    by_scene[3][b],
-                    superpoints.xyz[superpoints.scene(b)],
-                    superpoints.boxes[superpoints.scene(b)],
-                    superpoints.mask_features[superpoints.scene(b)].to(queries.xyz),
+                    parameters[b].to(xyz),
+                    xyz[b],
+                    boxes[b],
+                    superpoints.xyz[rows],
+                    superpoints.boxes[rows],
+                    superpoints.mask_features[rows].to(xyz),
                     self.config.model.num_dyco_layer,
                 )
-                for b, scene_parameters in enumerate(_by_scene(parameters, active, rows.shape[1]))
+                for b, rows in enumerate(own)
             ]
-        xyz, class_logits, confidence, boxes, rays, centers = by_scene
-        return QueryPredictions(
-            xyz, class_logits, confidence.squeeze(2), boxes, rays, centers, migration, active
-        )
 
 
-def _by_scene(rows: Tensor, active: Tensor, n: int) -> Tensor:
+def _by_scene(rows: Tensor, active: Sequence[bool], n: int) -> Tensor:
     """Rows of the active scenes (B' * n, F) -> (B, n, F), zeros for the others."""
-    rows = rows.view(int(active.sum()), n, rows.shape[1])
-    if bool(active.all()):
+    rows = rows.view(sum(active), n, rows.shape[1])
+    if all(active):
         return rows
-    return rows.new_zeros(len(active), *rows.shape[1:]).index_put((active.nonzero().squeeze(1),), rows)
+    scenes = torch.tensor(active, device=rows.device)
+    return rows.new_zeros(len(active), *rows.shape[1:]).index_put((scenes,), rows)

@@ -108,8 +108,9 @@ def to_instances(
 def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
     """Rows of masks (I, S), by falling score, that have a share `min_own` of their points to themselves."""
     rows: list[int] = []
-    claimed = torch.zeros_like(sizes, dtype=torch.bool)
-    for row, mask in enumerate(masks):
+    claimed = torch.zeros(len(sizes), dtype=torch.bool)
+    sizes = sizes.cpu()
+    for row, mask in enumerate(masks.cpu()):
         if sizes[mask & ~claimed].sum() >= min_own * sizes[mask].sum():
             rows.append(row)
             claimed |= mask

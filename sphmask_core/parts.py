@@ -28,7 +28,7 @@ def voxelize_parts(cloud: Points, parts: int, model: ModelConfig) -> VoxelBatch:
     if cloud.superpoints is not None:
         first = torch.full_like(superpoints, len(points)).scatter_reduce(0, point_to_voxel, points, "amin")
         superpoints = torch.unique(cloud.superpoints[first], return_inverse=True)[1]
-    offsets = torch.stack([superpoints.new_zeros(()), superpoints.max() + 1])
+    offsets = [0, int(superpoints.max()) + 1]
     return replace(voxels, point_to_voxel=point_to_voxel, superpoints=superpoints, superpoint_offsets=offsets)
 
 

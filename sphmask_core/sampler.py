@@ -39,7 +39,8 @@ class PointSet:
 
     def keep(self, mask: Tensor) -> PointSet:
         """The points of a single scene that `mask` (N,) selects."""
-        return self._pick(mask, [int(mask.sum())])
+        rows = mask.nonzero().squeeze(1)
+        return self._pick(rows, [len(rows)])
 
     def _pick(self, index: Tensor, counts: list[int]) -> PointSet:
         fields = (self.xyz, self.boxes, self.features, self.superpoints)

@@ -133,9 +133,10 @@ class Segmenter:
         return cloud, voxelize_parts(cloud, parts, model)
 
     def _add_superpoints(self, voxels: VoxelBatch) -> None:
-        numbers = compute_superpoints(voxels.coords[:, 1:], voxels.xyz, self.config.superpoints)
+        coords, xyz = voxels.coords[:, 1:].cpu(), voxels.xyz.cpu()
+        numbers = compute_superpoints(coords, xyz, self.config.superpoints)
         voxels.superpoints = numbers.to(self.device)
-        voxels.superpoint_offsets = torch.tensor([0, int(numbers.max()) + 1], device=self.device)
+        voxels.superpoint_offsets = [0, int(numbers.max()) + 1]
 
 
 def normalize_colors(rgb: Tensor) -> Tensor:

@@ -52,8 +52,8 @@ class VoxelBatch:
     """(N,) int64 rows of the voxels."""
     superpoints: Tensor
     """(V,) int64: 0 .. S-1 over the batch, sorted within a scene; a voxel has its first point's."""
-    superpoint_offsets: Tensor
-    """(B + 1,) int64: superpoints of scene b are offsets[b] .. offsets[b + 1] - 1."""
+    superpoint_offsets: list[int]
+    """B + 1: superpoints of scene b are offsets[b] .. offsets[b + 1] - 1."""
 
     @property
     def batch_size(self) -> int:
@@ -78,7 +78,19 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
 
 def _segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
     total = values.new_zeros(count, values.shape[1]).index_add(0, segments, values)
-    return total / torch.bincount(segments, minlength=count).clamp(min=1)[:, None]
+    return total / segment_sizes(segments, count).clamp(min=1)[:, None]
+
+
+def segment_sizes(segments: Tensor, count: int) -> Tensor:
+    """Rows of each segment, (N,) in 0 .. count-1 -> (count,); `torch.bincount` would wait for CUDA."""
+    return segments.new_zeros(count).index_add_(0, segments, torch.ones_like(segments))
+
+
+def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
+    """First row of each scene, and the end, of rows (N,) in the order of their scenes: B + 1."""
+    if batch_size == 1:
+        return [0, len(scenes)]
+    return torch.searchsorted(scenes, torch.arange(batch_size + 1, device=scenes.device)).tolist()  # type: ignore[no-any-return]
 
 
 def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
@@ -141,15 +153,12 @@ def voxelize(scenes: Sequence[Points], voxel_scale: float, with_coords: bool = T
     return VoxelBatch(coords, xyz, features, point_to_voxel, superpoints, offsets)
 
 
-def _number_superpoints(scenes: Sequence[Points], scene: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+def _number_superpoints(scenes: Sequence[Points], scene: Tensor, first: Tensor) -> tuple[Tensor, list[int]]:
     """Superpoints of the voxels 0 .. S-1, scene by scene in sorted order, and each scene's offset."""
     if scenes[0].superpoints is None:
-        numbers = torch.arange(len(first), device=first.device)
-        counts = torch.bincount(scene, minlength=len(scenes))
-    else:
-        given = torch.cat([p.superpoints for p in scenes])[first]  # type: ignore[misc]
-        given = given - given.min()
-        span = given.max() + 1
-        unique, numbers = torch.unique(scene * span + given, return_inverse=True)
-        counts = torch.bincount(unique // span, minlength=len(scenes))
-    return numbers, torch.nn.functional.pad(counts.cumsum(0), (1, 0))
+        return torch.arange(len(first), device=first.device), scene_offsets(scene, len(scenes))
+    given = torch.cat([p.superpoints for p in scenes])[first]  # type: ignore[misc]
+    given = given - given.min()
+    span = given.max() + 1
+    unique, numbers = torch.unique(scene * span + given, return_inverse=True)
+    return numbers, scene_offsets(unique // span, len(scenes))

@@ -55,7 +55,7 @@ def scene(rectangles):
     coords[:, 1:3] = torch.from_numpy(xy)
     xyz = coords[:, 1:].float() / 50 - 3
     features = torch.cat([torch.from_numpy(number)[:, None].float().repeat(1, 3), xyz], dim=1)
-    offsets = torch.tensor([0, int(superpoints.max()) + 1])
+    offsets = [0, int(superpoints.max()) + 1]
     return VoxelBatch(coords, xyz, features, torch.arange(len(xy)), superpoints, offsets)
 
 
@@ -67,7 +67,7 @@ def perfect(voxels, seen=lambda number, count: True):
     """What a network without error would say of some voxels; `seen` may leave objects out."""
     number = numbers_of(voxels)
     objects = [i for i in number.unique().tolist() if i > 0 and seen(i, int((number == i).sum()))]
-    masks = torch.zeros(len(objects), int(voxels.superpoint_offsets[-1]), dtype=torch.bool)
+    masks = torch.zeros(len(objects), voxels.superpoint_offsets[-1], dtype=torch.bool)
     for mask, i in zip(masks, objects, strict=True):
         mask[voxels.superpoints[number == i]] = True
     centers = [voxels.xyz[number == i].mean(0) for i in objects]

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """On a GPU: the same numbers as on the CPU, operator by operator and end to end."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from test_golden_inference import RUNS, golden_points, in_order, open_run
 
 from sphmask_core.backbone import SparseUNet
+from sphmask_core.config import SuperpointConfig
 from sphmask_core.inference import find_instances
 from sphmask_core.instances import masks_on_points
 from sphmask_core.sampling import ball_query, farthest_points
@@ -14,6 +17,7 @@ from sphmask_core.scenes import read_scene, scene_files
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
 from sphmask_core.sparse.maps import KernelMap, build_levels, find_neighbours
+from sphmask_core.superpoints import compute_superpoints
 from sphmask_core.timing import Timer
 from sphmask_core.voxels import voxelize
 
@@ -90,16 +94,57 @@ def test_samples_equal_those_of_the_cpu(count, grid):
     assert torch.equal(ball_query(xyz.to(CUDA), xyz[picked].to(CUDA), 0.1, 32).cpu(), hits)
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_golden_points_to_instances(golden, name):
-    arrays, model, _ = open_run(golden, name)
+def test_superpoints_equal_those_of_the_cpu():
+    """The C++ code finds them, whichever device the voxels are on."""
+    coords = random_coords((30, 30, 10), 0.3)[:, 1:]
+    xyz = coords / 50 + 0.01
+    theirs = compute_superpoints(coords, xyz, SuperpointConfig())
+    ours = compute_superpoints(coords.to(CUDA), xyz.to(CUDA), SuperpointConfig())
+    assert ours.device.type == "cuda" and torch.equal(ours.cpu(), theirs)
+
+
+def golden_voxels(arrays, config):
+    """The voxels, and the superpoints of the points, on the GPU."""
     points = golden_points(arrays)
     points.xyz, points.rgb, points.superpoints = (
         field.to(CUDA) for field in (points.xyz, points.rgb, points.superpoints)
     )
-    voxels = voxelize([points], model.config.model.voxel_scale)
+    return voxelize([points], config.model.voxel_scale), points.superpoints
+
+
+def test_branches_on_two_streams_give_the_same_every_time(golden):
+    arrays, model, _ = open_run(golden, "inference_single")
+    voxels, _ = golden_voxels(arrays, model.config)
+    model = model.to(CUDA)
+    with torch.inference_mode():
+        first, *others = (model(voxels).queries for _ in range(20))
+    for other in others:
+        assert torch.equal(other.rays, first.rays)
+        assert torch.equal(other.migration[0], first.migration[0])
+
+
+def test_the_host_waits_seldom(golden):
+    """Each level of the U-Net has as many voxels as the device finds; the rest decides what comes next."""
+    arrays, model, _ = open_run(golden, "inference_single")
+    voxels, _ = golden_voxels(arrays, model.config)
+    model = model.to(CUDA)
+    find_instances(model, voxels, Timer(CUDA))  # kernels are compiled
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as waits:
+            warnings.simplefilter("always")
+            find_instances(model, voxels, Timer(CUDA))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(waits) <= 6 * model.config.model.num_blocks, [f"{w.filename}:{w.lineno}" for w in waits]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_golden_points_to_instances(golden, name):
+    arrays, model, _ = open_run(golden, name)
+    voxels, superpoints = golden_voxels(arrays, model.config)
     found = find_instances(model.to(CUDA), voxels, Timer(CUDA))
-    masks = masks_on_points(found.masks, voxels.superpoints[voxels.point_to_voxel], vote=points.superpoints)
+    masks = masks_on_points(found.masks, voxels.superpoints[voxels.point_to_voxel], vote=superpoints)
     large = masks.sum(1) >= model.config.inference.npoint_thresh
     ours = (found.class_ids[large] + 1, found.scores[large], masks[large])
     ours = in_order(*(field.cpu() for field in ours))

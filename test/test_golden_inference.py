@@ -86,7 +86,7 @@ def test_stages_before_queries(golden, name):
     features = model.backbone(voxels.features, voxels.coords)
     pointwise = model.pointwise(features)
     superpoints = model.pool_superpoints(voxels, features, pointwise)
-    foreground = model.find_foreground(voxels, pointwise)
+    foreground = model.find_foreground(voxels, pointwise).nonzero().squeeze(1)
     seeds, _ = model.sample_seeds(voxels, features, pointwise, foreground)
     close(features, arrays["voxel_feats"])
     close(pointwise.semantic_logits, arrays["voxel_semantic_logits"])
@@ -110,11 +110,11 @@ def test_queries_of_every_round(golden, name):
     features = model.backbone(voxels.features, voxels.coords)
     pointwise = model.pointwise(features)
     superpoints = model.pool_superpoints(voxels, features, pointwise)
-    foreground = model.find_foreground(voxels, pointwise)
+    foreground = model.find_foreground(voxels, pointwise).nonzero().squeeze(1)
     seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
     if model.config.inference.compat == "published":
         seeds.superpoints = published_numbers(seeds, voxels, foreground)
-    rounds = list(query_rounds(model, seeds, active, superpoints, int(foreground.sum())))
+    rounds = list(query_rounds(model, seeds, active, superpoints, len(foreground)))
     suffixes = [f".{i}" for i in range(3)] if name == "inference_iterative" else [""]
     assert len(rounds) == len(suffixes)
     for (queries, _), suffix in zip(rounds, suffixes, strict=True):
@@ -134,7 +134,7 @@ def test_second_aggregator(golden):
     arrays, model, voxels = open_run(golden, "inference_single")
     features = model.backbone(voxels.features, voxels.coords)
     pointwise = model.pointwise(features)
-    foreground = model.find_foreground(voxels, pointwise)
+    foreground = model.find_foreground(voxels, pointwise).nonzero().squeeze(1)
     seeds, _ = model.sample_seeds(voxels, features, pointwise, foreground)
     rows = sample_rows(seeds, 256, pass_origin=True)
     assert np.array_equal(rows, arrays["query_indices"])

@@ -80,7 +80,7 @@ class Criterion:
         zero = torch.stack([output.sum() for output in outputs]).sum() * 0
         names = [*QUERY_WEIGHTS, *(f"aux_{name}" for name in QUERY_WEIGHTS)]
         terms = dict.fromkeys(names, zero)
-        offsets = predictions.superpoints.offsets.tolist()
+        offsets = predictions.superpoints.offsets
         for b, scene in enumerate(targets.scenes):
             if not len(scene) or not queries.active[b]:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,8 +56,9 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        voxels = VoxelBatch(**{name: change(tensor) for name, tensor in vars(self.voxels).items()})
-        return Batch(voxels, change(self.semantic), change(self.instance))
+        tensors = {name: field for name, field in vars(self.voxels).items() if isinstance(field, Tensor)}
+        changed: dict[str, Any] = {name: change(tensor) for name, tensor in tensors.items()}
+        return Batch(replace(self.voxels, **changed), change(self.semantic), change(self.instance))
 
 
 def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:

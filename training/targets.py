@@ -72,7 +72,7 @@ def build_targets(
     lengths = radial_lengths(xyz - centers[owner], owner, len(class_ids), rays)
     masks = superpoint_masks(voxels.superpoints, instance, len(class_ids))
     scene_of_instance = torch.empty_like(class_ids).index_copy_(0, owner, scene[inside])
-    offsets = voxels.superpoint_offsets.tolist()
+    offsets = voxels.superpoint_offsets
     scenes = []
     for b in range(voxels.batch_size):
         own = scene_of_instance == b

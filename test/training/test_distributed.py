@@ -89,7 +89,7 @@ def test_a_process_without_foreground_goes_through_all_layers():
     model.find_foreground = lambda voxels, pointwise: torch.zeros(len(voxels.coords), dtype=torch.bool)
     batch = collate(worker.Scenes.load_scenes(worker.CONFIG, "train")[:2], worker.CONFIG.model)
     queries = model(batch.voxels).queries
-    assert queries.boxes.shape == (2, 0, 6) and not queries.active.any()
+    assert queries.boxes.shape == (2, 0, 6) and not any(queries.active)
     assert [delta.shape[0] for delta in queries.migration] == [0, 0]
 
 
