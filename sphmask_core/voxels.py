@@ -90,7 +90,8 @@ def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
     """First row of each scene, and the end, of rows (N,) in the order of their scenes: B + 1."""
     if batch_size == 1:
         return [0, len(scenes)]
-    return torch.searchsorted(scenes, torch.arange(batch_size + 1, device=scenes.device)).tolist()  # type: ignore[no-any-return]
+    numbers = torch.arange(batch_size + 1, dtype=scenes.dtype, device=scenes.device)
+    return torch.searchsorted(scenes, numbers).tolist()  # type: ignore[no-any-return]
 
 
 def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:

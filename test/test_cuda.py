@@ -8,6 +8,7 @@ import pytest
 import torch
 from test_golden_inference import RUNS, golden_points, in_order, open_run
 
+from sphmask_core import cuda
 from sphmask_core.backbone import SparseUNet
 from sphmask_core.config import SuperpointConfig
 from sphmask_core.inference import find_instances
@@ -112,15 +113,17 @@ def golden_voxels(arrays, config):
     return voxelize([points], config.model.voxel_scale), points.superpoints
 
 
-def test_branches_on_two_streams_give_the_same_every_time(golden):
+def test_two_streams_give_what_one_gives(golden, monkeypatch):
     arrays, model, _ = open_run(golden, "inference_single")
     voxels, _ = golden_voxels(arrays, model.config)
     model = model.to(CUDA)
     with torch.inference_mode():
-        first, *others = (model(voxels).queries for _ in range(20))
-    for other in others:
-        assert torch.equal(other.rays, first.rays)
-        assert torch.equal(other.migration[0], first.migration[0])
+        two = [model(voxels).queries for _ in range(20)]
+        monkeypatch.setattr(cuda, "_side_stream", lambda main: main)
+        one = model(voxels).queries
+    for queries in two:
+        torch.testing.assert_close(queries.rays, one.rays, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(queries.migration[0], one.migration[0], rtol=1e-3, atol=1e-4)
 
 
 def test_the_host_waits_seldom(golden):

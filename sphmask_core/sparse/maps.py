@@ -144,7 +144,7 @@ def find_neighbours(coords: Tensor) -> KernelMap:
 
 
 def _neighbours_reference(keys: Tensor) -> Tensor:
-    steps = torch.tensor([-1, 0, 1], device=keys.device)
+    steps = torch.arange(-1, 2, device=keys.device)
     x, y, z = torch.meshgrid(steps, steps, steps, indexing="ij")
     offsets = ((x << 2 * BITS) + (y << BITS) + z).flatten()
     sorted_keys, order = keys.sort()
@@ -175,7 +175,8 @@ def _family_of(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def _family_reference(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    corner = (coords[:, 1:] & 1).long() @ torch.tensor([4, 2, 1], device=coords.device)
+    x, y, z = (coords[:, 1:] & 1).long().unbind(1)
+    corner = 4 * x + 2 * y + z  # CUDA multiplies no matrices of integers
     rows = torch.arange(len(coords), device=coords.device)
     children = torch.full((8, count), -1, dtype=torch.int32, device=coords.device)
     children[corner, parent] = rows.int()
