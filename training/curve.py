@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draw a run's learning curve: python -m training.curve RUN [-o curve.png]"""
+"""Draw the learning curve of a run, or of several one after the other: python -m training.curve RUN ..."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from sphmask_core.files import replacing
@@ -15,37 +16,48 @@ from training.log import SCORES, Record, losses, read
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        description="Draw the losses and scores of a training run over its epochs."
+        description="Draw the losses and scores over the epochs of a training run, or of several, each of which "
+        "went on from the weights of the one before."
     )
-    parser.add_argument("run", type=Path, help="folder of the run, or its log.jsonl")
-    parser.add_argument("-o", "--output", type=Path, help="picture (default: curve.png in the folder)")
+    parser.add_argument("run", type=Path, nargs="+", help="folder of a run, or its log.jsonl")
+    parser.add_argument("-o", "--output", type=Path, help="picture (default: curve.png in the last folder)")
     options = parser.parse_args(arguments)
-    log = options.run / "log.jsonl" if options.run.is_dir() else options.run
-    records = read(log)
-    if not records:
-        print(f"curve: {log}: no epoch is logged there; give the folder of a run", file=sys.stderr)
-        return 2
-    draw(records, options.output or log.with_name("curve.png"))
+    logs = [run / "log.jsonl" if run.is_dir() else run for run in options.run]
+    runs = [read(log) for log in logs]
+    for log, records in zip(logs, runs, strict=True):
+        if not records:
+            print(f"curve: {log}: no epoch is logged there; give the folder of a run", file=sys.stderr)
+            return 2
+    draw(
+        [record for records in runs for record in records], options.output or logs[-1].with_name("curve.png")
+    )
     return 0
 
 
 def draw(records: Sequence[Record], path: Path) -> None:
-    """Losses by term on the left, scores on the right."""
+    """Losses by term on the left, scores on the right; a dotted line where other terms begin to count."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, sharex=True)
     totals = [{"loss": sum(losses(record).values()), **_main_terms(record)} for record in records]
-    epochs = [record["epoch"] + 1 for record in records]
+    epochs = range(1, len(records) + 1)
     for name in dict.fromkeys(name for record in totals for name in record):
         width = 2.0 if name == "loss" else 1.0
         left.plot(epochs, [record.get(name, float("nan")) for record in totals], label=name, linewidth=width)
-    scored = [record for record in records if "AP" in record]
+    scored = [(epoch, record) for epoch, record in zip(epochs, records, strict=True) if "AP" in record]
     for name in SCORES:
-        right.plot([one["epoch"] + 1 for one in scored], [one[name] for one in scored], ".-", label=name)
+        right.plot([epoch for epoch, _ in scored], [one[name] for _, one in scored], ".-", label=name)
     left.set(xlabel="epoch", ylabel="loss, weighted", yscale="log")
     right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1.02))
+    stages = [
+        epoch + 0.5
+        for epoch, (one, next_one) in zip(epochs, pairwise(totals), strict=False)
+        if one.keys() != next_one.keys()
+    ]
     for axes in (left, right):
+        for stage in stages:
+            axes.axvline(stage, color="black", linestyle=":", linewidth=1)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     with replacing(path) as partial:

@@ -190,9 +190,11 @@ def test_learning_curve(tmp_path, capsys):
         scores = {} if epoch < 2 else {"AP": 0.5, "AP50": 0.7, "AP25": float("nan")}
         record = {"epoch": epoch, "seconds": 2.0, "waited": 0.1, "lr": 0.01, "dice": 0.5, "aux_dice": 1.0}
         log.append(tmp_path / "log.jsonl", record | scores)
-    assert curve.main([str(tmp_path)]) == 0
+    stage = tmp_path / "stage.jsonl"
+    log.append(stage, {"epoch": 0, "seconds": 2.0, "waited": 0.1, "lr": 0.01, "point_semantic": 0.5})
+    assert curve.main([str(stage), str(tmp_path)]) == 0
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert curve.main([str(tmp_path / "nowhere")]) == 2
+    assert curve.main([str(tmp_path), str(tmp_path / "nowhere")]) == 2
     assert "no epoch is logged" in capsys.readouterr().err
 
 
