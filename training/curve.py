@@ -16,8 +16,8 @@ from training.log import SCORES, Record, losses, read
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
-        description="Draw the losses and scores over the epochs of a training run, or of several, each of which "
-        "went on from the weights of the one before."
+        description="Draw the losses and scores over the epochs of a training run, or of several, each of "
+        "which went on from the weights of the one before."
     )
     parser.add_argument("run", type=Path, nargs="+", help="folder of a run, or its log.jsonl")
     parser.add_argument("-o", "--output", type=Path, help="picture (default: curve.png in the last folder)")
