@@ -60,12 +60,19 @@ def instance_colors(count: int) -> np.ndarray:
     return (np.array(colors).reshape(-1, 3) * 255).astype(np.uint8)
 
 
-def draw_result(path: str | Path, cloud: Cloud, found: Instances, caption: str) -> None:
-    """Write a picture: the cloud's own colours beside its instances, each with its number and score."""
+def draw_result(
+    path: str | Path, cloud: Cloud, found: Instances, caption: str, ids: np.ndarray | None = None
+) -> None:
+    """Write a picture: the cloud's own colours beside its instances, each with its number and score.
+
+    ids (I,): numbers from 1, of objects that are followed; None: the instances' own.
+    """
+    numbers = np.arange(1, len(found) + 1) if ids is None else ids
+    palette = instance_colors(int(numbers.max(initial=0)))[numbers - 1]
     pixels = pixel_points(cloud, found.rotation[2], RESULT_SIZE)
     labels = _labels_at(found.labels, pixels)
-    instances = _picture(_tinted(cloud, labels, pixels, instance_colors(len(found))))
-    texts = [f"{i}  {score:.2f}" for i, score in enumerate(found.scores, 1)]
+    instances = _picture(_tinted(cloud, labels, pixels, palette))
+    texts = [f"{number}  {score:.2f}" for number, score in zip(numbers, found.scores, strict=True)]
     _write_numbers(instances, labels, texts)
     colors = _picture(_cloud_colors(cloud, pixels))
     save_grid(path, [[(colors, "cloud"), (instances, caption)]])

@@ -41,19 +41,18 @@ def summary(found: Instances) -> str:
     return f"{len(found)} {noun}, {sum(found.timings.values()):.0f} ms"
 
 
-def table(found: Instances) -> str:
-    """One line an instance, for people; nothing when there is none."""
+def table(found: Instances, ids: np.ndarray | None = None) -> str:
+    """One line an instance, for people; nothing when there is none. ids (I,): of objects that are followed."""
     head = f"  {'#':>3}  {'class':<16} {'score':>5} {'points':>8}   {'centre (m)':<24}  size (m)"
-    lines = [_line(item) for item in instance_records(found)]
+    numbers = range(1, len(found) + 1) if ids is None else ids
+    lines = [_line(number, item) for number, item in zip(numbers, instance_records(found), strict=True)]
     return "".join(f"\n{line}" for line in ([head, *lines] if lines else []))
 
 
-def _line(item: dict[str, Any]) -> str:
+def _line(number: int, item: dict[str, Any]) -> str:
     center = " ".join(f"{value:7.3f}" for value in item["center"])
     size = " x ".join(f"{high - low:.3f}" for low, high in zip(item["box"][:3], item["box"][3:], strict=True))
-    return (
-        f"  {item['id']:>3}  {item['class']:<16} {item['score']:5.2f} {item['points']:8d}  {center}   {size}"
-    )
+    return f"  {number:>3}  {item['class']:<16} {item['score']:5.2f} {item['points']:8d}  {center}   {size}"
 
 
 def record(source: Path, cloud: Cloud, found: Instances, settings: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from sphmask_core.bag_files import BagError
 from sphmask_core.bags import read_clouds
 from sphmask_core.cloud import Cloud, CloudError, read_cloud
 from sphmask_core.draw import draw_result
-from sphmask_core.messages.instances import read_instances
+from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
 from sphmask_core.results import table
 from sphmask_core.simulate import simulate_cloud
@@ -108,13 +108,14 @@ def _play(files: list[Path], topic: str | None, picture: Path, node: subprocess.
         header = Header(frame_id="camera_color_optical_frame", stamp=player.get_clock().now().to_msg())
         answer = player.ask(write_points(header, cloud_points(cloud)), FRAME_TIMEOUT)
         found = read_instances(answer.instances, read_labels(answer.points))
+        ids = read_tracks(answer.instances).ids
         height, width = cloud.shape
         latency = f"{answer.latency * 1e3:.0f} ms"
-        print(f"{name}: {width} x {height} points, {len(found)} instances, {latency}{table(found)}")
+        print(f"{name}: {width} x {height} points, {len(found)} instances, {latency}{table(found, ids)}")
         latencies.append(answer.latency * 1e3)
         if len(found) > most:
             most = len(found)
-            draw_result(picture, cloud, found, f"{name}: {most} instances")
+            draw_result(picture, cloud, found, f"{name}, as the node answers: id and score", ids)
     print(f"all {len(latencies)} frames answered; latency median {np.median(latencies):.0f} ms, ", end="")
     print(f"longest {max(latencies):.0f} ms, from publishing a cloud to its labelled points; {picture}")
 
