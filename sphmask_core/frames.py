@@ -51,17 +51,18 @@ class Frame:
 
 def dominant_plane(xyz: Tensor) -> Plane:
     """The plane with most of the (N, 3) finite points: seeded RANSAC, then least squares on its inliers."""
-    points = _subset(xyz, FITTED_POINTS)
-    if len(points) < 3:
+    points = _subset(xyz, FITTED_POINTS).T.contiguous()  # along memory all that follows is many times as fast
+    if points.shape[1] < 3:
         return _facing_plane(points)
-    middle = points.T.contiguous().median(1).values  # along memory, many times as fast
-    band = INLIER_BAND * float((points - middle).norm(dim=1).median())
-    normal, offset = _best_hypothesis(_subset(points, SCORED_POINTS), band)
+    few = points[:, :SCORED_POINTS]
+    middle = few.median(1).values
+    band = INLIER_BAND * float((few - middle[:, None]).norm(dim=0).median())
+    normal, offset = _best_hypothesis(few, band)
     for _ in range(FIT_ROUNDS):
-        inliers = points[(points @ normal + offset).abs() <= band]
-        if len(inliers) < 3:
+        inliers = ((normal @ points + offset).abs() <= band).double()
+        if inliers.sum() < 3:
             break
-        normal, offset = _least_squares(inliers)
+        normal, offset = _least_squares(points, inliers)
     return _towards_sensor(normal, offset)
 
 
@@ -92,30 +93,34 @@ def _axes(z: Tensor) -> Tensor:
 
 
 def _subset(xyz: Tensor, n: int) -> Tensor:
-    """At most n of the points, drawn with a fixed seed, float64 on the CPU."""
-    if len(xyz) > n:
-        generator = torch.Generator().manual_seed(0)
-        xyz = xyz[torch.randint(len(xyz), (n,), generator=generator).to(xyz.device)]
-    return xyz.double().cpu()
+    """At most n of the points, drawn with a fixed seed, float64 on the CPU, in random order."""
+    generator = torch.Generator().manual_seed(0)
+    count = len(xyz)
+    rows = (
+        torch.randint(count, (n,), generator=generator)
+        if count > n
+        else torch.randperm(count, generator=generator)
+    )
+    return xyz.index_select(0, rows.to(xyz.device)).double().cpu()
 
 
 def _best_hypothesis(points: Tensor, band: float) -> tuple[Tensor, Tensor]:
-    """Of many planes through three points the one with most points within the band."""
+    """Of many planes through three of the points (3, n) the one with most points within the band."""
     generator = torch.Generator().manual_seed(0)
-    a, b, c = points[torch.randint(len(points), (3, HYPOTHESES), generator=generator)]
+    a, b, c = points.T[torch.randint(points.shape[1], (3, HYPOTHESES), generator=generator)]
     normals = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
     offsets = -(normals * a).sum(1)
-    inliers = ((points @ normals.T + offsets).abs() <= band).sum(0)
+    inliers = ((normals @ points + offsets[:, None]).abs() <= band).sum(1)
     inliers[normals.norm(dim=1) < 0.5] = -1  # three points on one line
     best = int(inliers.argmax())
     return normals[best], offsets[best]
 
 
-def _least_squares(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Normal and offset of the plane with least squared distances."""
-    mean = points.mean(0)
-    centred = points - mean
-    normal = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, 0]
+def _least_squares(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Normal and offset of the plane with least squared distances to points (3, n), by their weights (n,)."""
+    mean = points @ weights / weights.sum()
+    centred = points - mean[:, None]
+    normal = torch.linalg.eigh((centred * weights) @ centred.T).eigenvectors[:, 0]
     return normal, -(normal @ mean)
 
 
@@ -125,8 +130,8 @@ def _towards_sensor(normal: Tensor, offset: Tensor) -> Plane:
 
 
 def _facing_plane(points: Tensor) -> Plane:
-    """For fewer than three points: the plane through their mean that faces the sensor."""
-    mean = points.mean(0) if len(points) else torch.zeros(3, dtype=torch.float64)
+    """For fewer than three points (3, n): the plane through their mean that faces the sensor."""
+    mean = points.mean(1) if points.shape[1] else torch.zeros(3, dtype=torch.float64)
     distance = float(mean.norm())
     if distance == 0:
         return Plane(torch.tensor([0.0, 0.0, 1.0]), 0.0)

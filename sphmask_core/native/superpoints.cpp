@@ -11,6 +11,8 @@
 #include <numeric>
 #include <vector>
 
+#include "sort.h"
+
 namespace {
 
 constexpr int kReach = 2;                       // neighbours are sought in (2 kReach + 1)^3 voxels
@@ -62,35 +64,41 @@ Grid make_grid(const int32_t* coords, const float* xyz, int64_t count) {
     Grid grid;
     grid.stride_y = high[2] - low[2] + 1 + kSide;  // a margin, so that windows never wrap
     grid.stride_x = grid.stride_y * (high[1] - low[1] + 1 + kSide);
-    std::vector<std::pair<int64_t, int32_t>> items(count);
+    std::vector<uint64_t> keys(count);
     for (int64_t i = 0; i < count; ++i) {
         const int32_t* c = coords + 3 * i;
-        items[i] = {(c[0] - low[0]) * grid.stride_x + (c[1] - low[1]) * grid.stride_y + (c[2] - low[2]),
-                    static_cast<int32_t>(i)};
+        keys[i] = (c[0] - low[0]) * grid.stride_x + (c[1] - low[1]) * grid.stride_y + (c[2] - low[2]);
     }
-    std::sort(items.begin(), items.end());
-    grid.keys.resize(count), grid.order.resize(count), grid.points.resize(count);
+    grid.order.resize(count), grid.points.resize(count);
+    std::iota(grid.order.begin(), grid.order.end(), 0);
+    radix_sort(keys, grid.order);
+    grid.keys.assign(keys.begin(), keys.end());
     for (int64_t i = 0; i < count; ++i) {
-        const float* p = xyz + 3 * static_cast<int64_t>(items[i].second);
-        grid.keys[i] = items[i].first, grid.order[i] = items[i].second, grid.points[i] = {p[0], p[1], p[2]};
+        const float* p = xyz + 3 * static_cast<int64_t>(grid.order[i]);
+        grid.points[i] = {p[0], p[1], p[2]};
     }
     return grid;
 }
 
-// Sorted list of the nearest points seen so far; equal distances keep the lower index first.
-struct Nearest {
-    std::array<float, kNearest> distance;
-    Neighbours found;
+// The voxels of one voxel's window, by ascending index.
+struct Window {
+    std::array<float, kSide * kSide * kSide> distance;
+    std::array<int32_t, kSide * kSide * kSide> index;
+    int32_t count = 0;
 
-    void add(int32_t index, float d) {
-        if (found.count == kNearest && d >= distance[kNearest - 1]) return;
-        int at = found.count < kNearest ? found.count++ : kNearest - 1;
-        for (; at > 0 && distance[at - 1] > d; --at) {
-            distance[at] = distance[at - 1];
-            found.index[at] = found.index[at - 1];
+    void add(int32_t n, float d) { index[count] = n, distance[count++] = d; }
+
+    // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap.
+    Neighbours nearest() const {
+        Neighbours found;
+        found.count = std::min(count, kNearest);
+        for (int32_t i = 0; i < count; ++i) {
+            const float d = distance[i];
+            int32_t place = 0;
+            for (int32_t j = 0; j < count; ++j) place += (distance[j] < d) | ((distance[j] == d) & (j < i));
+            if (place < kNearest) found.index[place] = index[i];
         }
-        distance[at] = d;
-        found.index[at] = index;
+        return found;
     }
 };
 
@@ -104,8 +112,7 @@ std::vector<Neighbours> find_neighbours(const Grid& grid, int threads) {
         start.fill(-1);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < count; ++i) {
-            Nearest nearest;
-            nearest.found.count = 0;
+            Window window;
             for (int column = 0; column < kSide * kSide; ++column) {
                 const int64_t middle = grid.keys[i] + (column / kSide - kReach) * grid.stride_x +
                                        (column % kSide - kReach) * grid.stride_y;
@@ -114,10 +121,10 @@ std::vector<Neighbours> find_neighbours(const Grid& grid, int threads) {
                 while (j < count && grid.keys[j] < middle - kReach) ++j;
                 for (int64_t n = j; n < count && grid.keys[n] <= middle + kReach; ++n) {
                     const Vec d = grid.points[n] - grid.points[i];
-                    if (n != i) nearest.add(static_cast<int32_t>(n), dot(d, d));
+                    if (n != i) window.add(static_cast<int32_t>(n), dot(d, d));
                 }
             }
-            all[i] = nearest.found;
+            all[i] = window.nearest();
         }
     }
     return all;
@@ -252,25 +259,39 @@ struct Link {
     bool flip;                                  // the two normals point to different sides
 };
 
+// Links of all voxels one after the other, those of voxel i from start[i] to start[i + 1].
+struct Links {
+    std::vector<int32_t> start;
+    std::vector<Link> links;
+};
+
 // For each voxel its links in the minimum spanning forest of the angle between planes.
-std::vector<std::vector<Link>> smoothest_paths(std::vector<Edge> edges, const std::vector<Plane>& planes) {
+Links smoothest_paths(std::vector<Edge> edges, const std::vector<Plane>& planes) {
     for (Edge& e : edges) e.weight = 1 - std::abs(dot(planes[e.a].normal, planes[e.b].normal));
     Segments parts(planes.size(), 0);
-    std::vector<std::vector<Link>> links(planes.size());
+    std::vector<Edge> forest;
+    Links paths{std::vector<int32_t>(planes.size() + 2, 0), {}};
     for (const Edge& e : sort_edges(edges)) {
         const int32_t a = parts.find(e.a), b = parts.find(e.b);
         if (a == b) continue;
         parts.join(a, b);
-        const bool flip = dot(planes[e.a].normal, planes[e.b].normal) < 0;
-        links[e.a].push_back({e.b, flip}), links[e.b].push_back({e.a, flip});
+        forest.push_back(e);
+        ++paths.start[e.a + 2], ++paths.start[e.b + 2];
     }
-    return links;
+    std::partial_sum(paths.start.begin(), paths.start.end(), paths.start.begin());
+    paths.links.resize(2 * forest.size());
+    for (const Edge& e : forest) {
+        const bool flip = dot(planes[e.a].normal, planes[e.b].normal) < 0;
+        paths.links[paths.start[e.a + 1]++] = {e.b, flip};
+        paths.links[paths.start[e.b + 1]++] = {e.a, flip};
+    }
+    return paths;
 }
 
 // Turns normals to one side along the smoothest paths between neighbours, each connected part with its mean
 // normal up, as floors, tables and fields are.
 void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
-    const std::vector<std::vector<Link>> links = smoothest_paths(edges, planes);
+    const Links paths = smoothest_paths(edges, planes);
     std::vector<int8_t> sign(planes.size(), 0);
     std::vector<int32_t> part;
     for (int32_t root = 0; root < static_cast<int32_t>(planes.size()); ++root) {
@@ -281,8 +302,10 @@ void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
         for (size_t at = 0; at < part.size(); ++at) {
             const int32_t i = part[at];
             up += sign[i] * planes[i].normal.z;
-            for (const Link& link : links[i])
+            for (int32_t k = paths.start[i]; k < paths.start[i + 1]; ++k) {
+                const Link link = paths.links[k];
                 if (!sign[link.to]) sign[link.to] = link.flip ? -sign[i] : sign[i], part.push_back(link.to);
+            }
         }
         for (int32_t i : part)
             if ((sign[i] > 0) == (up < 0)) planes[i].normal = Vec{0, 0, 0} - planes[i].normal;
