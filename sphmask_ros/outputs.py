@@ -11,6 +11,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from rclpy.time import Time
 from std_msgs.msg import Header
+from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core import Instances
 from sphmask_core.cloud import Cloud
@@ -96,6 +97,11 @@ class Outputs:
                 )
             )
         return latency
+
+    def clear(self) -> None:
+        """Take away the markers that are shown, which stay with whoever shows them."""
+        self._publishers["markers"].publish(MarkerArray(markers=[Marker(action=Marker.DELETEALL)]))
+        self._markers = InstanceMarkers()
 
     def destroy(self) -> None:
         """Take the topics back."""

@@ -104,11 +104,13 @@ class SegmentNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def stop(self, timeout: float | None = None) -> None:
-        """Stop listening and working; nothing to do unless active."""
+        """Stop listening and working, and show nothing any more; nothing to do unless active."""
         if self._input is not None:
             self._input.close()
             self._input = None
             self._worker.stop(timeout)
+            if self.context.ok():
+                self._outputs.clear()
 
     def _perceive(self, model: str) -> Perception:
         segmenter = Segmenter.load(model, self._settings.device)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every edge of the node's lifecycle, over DDS where another process can see it."""
 
+import time
+
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
@@ -22,6 +24,7 @@ from ros_helpers import (
     state,
 )
 from sphmask_ros.srv import LoadModel
+from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_ros.player import Player
 from sphmask_ros.segment_node import SegmentNode
@@ -89,6 +92,21 @@ def test_an_inactive_node_does_not_answer(manager, managed):
     with pytest.raises(TimeoutError):
         manager.ask(small_message(), 1.0)
     assert change_state(manager, NODE, "activate")
+
+
+def test_an_inactive_node_leaves_no_markers_behind(manager, managed):
+    heard = []
+    subscription = manager.create_subscription(MarkerArray, f"{NODE}/markers", heard.append, 10)
+    assert ask_patiently(manager, scene_message()).markers.markers
+    assert change_state(manager, NODE, "deactivate")
+    limit = time.monotonic() + TIMEOUT
+    while not heard or [marker.action for marker in heard[-1].markers] != [Marker.DELETEALL]:
+        assert time.monotonic() < limit, heard
+        rclpy.spin_once(manager, timeout_sec=0.1)
+    manager.destroy_subscription(subscription)
+    assert change_state(manager, NODE, "activate")
+    markers = ask_patiently(manager, scene_message()).markers.markers
+    assert {marker.action for marker in markers} == {Marker.ADD}
 
 
 def test_rounds_of_activation_keep_memory_flat(manager, managed):
