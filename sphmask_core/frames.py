@@ -9,12 +9,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sphmask_core import native
+
 HYPOTHESES = 128
 SCORED_POINTS = 2048
 FITTED_POINTS = 16384
 FIT_ROUNDS = 4
 INLIER_BAND = 0.01
 """Half width of a plane, relative to the cloud's median radius (1 cm for a cloud 2 m across)."""
+
+_turn = native.function("sphmask_turn", native.PTR, native.INT, *(native.PTR,) * 3, native.INT)
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,18 @@ class Frame:
 
     def apply(self, xyz: Tensor) -> Tensor:
         """(N, 3) points of the input frame in this frame."""
-        # As columns: torch multiplies a wide matrix many times faster than a tall one.
-        return (self.rotation.to(xyz) @ (xyz - self.origin.to(xyz)).T).T
+        if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
+            return (xyz - self.origin.to(xyz)) @ self.rotation.to(xyz).T
+        xyz, turned = xyz.contiguous(), torch.empty(xyz.shape)
+        _turn(
+            native.pointer(xyz, torch.float32),
+            len(xyz),
+            native.pointer(self.rotation.contiguous(), torch.float32),
+            native.pointer(self.origin, torch.float32),
+            native.pointer(turned, torch.float32),
+            native.threads(),
+        )
+        return turned
 
     def invert(self, xyz: Tensor) -> Tensor:
         """(N, 3) points of this frame in the input frame."""

@@ -144,14 +144,18 @@ def _check_extent(extent: float) -> None:
 
 def voxelize(scenes: Sequence[Points], voxel_scale: float, with_coords: bool = True) -> VoxelBatch:
     """Group the points of each scene into voxels. Every scene has at least one point."""
-    keys = torch.cat([voxel_keys(p.xyz, voxel_scale, scene) for scene, p in enumerate(scenes)])
+    keys = _joined([voxel_keys(p.xyz, voxel_scale, scene) for scene, p in enumerate(scenes)])
     point_to_voxel, first = number_by_first_appearance(keys)
     coords = unpack(keys[first])
-    xyz = segment_mean(torch.cat([p.xyz for p in scenes]), point_to_voxel, len(first))
-    rgb = segment_mean(torch.cat([p.rgb for p in scenes]), point_to_voxel, len(first))
+    xyz = segment_mean(_joined([p.xyz for p in scenes]), point_to_voxel, len(first))
+    rgb = segment_mean(_joined([p.rgb for p in scenes]), point_to_voxel, len(first))
     superpoints, offsets = _number_superpoints(scenes, coords[:, 0].long(), first)
     features = torch.cat([rgb, xyz], dim=1) if with_coords else rgb
     return VoxelBatch(coords, xyz, features, point_to_voxel, superpoints, offsets)
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
 def _number_superpoints(scenes: Sequence[Points], scene: Tensor, first: Tensor) -> tuple[Tensor, list[int]]:

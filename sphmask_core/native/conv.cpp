@@ -14,6 +14,7 @@ namespace {
 constexpr int64_t kSlabTiles = 64;  // tiles whose weight gradients are summed apart
 constexpr int64_t kAhead = 12;      // pairs from a product to the rows that are fetched meanwhile
 constexpr int64_t kLine = 64;       // bytes of a cache line
+constexpr int64_t kFew = 1 << 15;   // numbers that one thread has normalised before another has woken
 constexpr int kRows = block_rows(2);
 
 // Pairs of an input row and an output row of a tile, as sphmask_list_pairs writes them.
@@ -277,7 +278,7 @@ void sphmask_weight_gradient_f64(const double* x, const int64_t* starts, const i
 void sphmask_norm_relu(const float* x, const float* mean, const float* variance, const float* weight, const float* bias,
                        double epsilon, float* out, int64_t rows, int64_t channels, int64_t threads) {
   const NormRelu<float> norm(mean, variance, weight, bias, epsilon, channels);
-#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads)) if (rows * channels > kFew)
   for (int64_t v = 0; v < rows; ++v) norm.apply(x + v * channels, channels, out + v * channels);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From points to voxels and back: keys of voxels, means and bounds of the points of each segment.
+// From points to voxels and back: points in another frame, keys of voxels, means and bounds of the points of each segment.
 
 // A fused multiply-add rounds differently from the plain operations of the reference.
 #if defined(__clang__)
@@ -15,6 +15,18 @@
 #include "keys.h"
 
 extern "C" {
+
+// out[i] = rotation (points[i] - origin); points and out (n, 3), rotation (3, 3).
+void sphmask_turn(const float* points, int64_t n, const float* rotation, const float* origin, float* out,
+                  int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+  for (int64_t i = 0; i < n; ++i) {
+    const float* p = points + 3 * i;
+    const float x = p[0] - origin[0], y = p[1] - origin[1], z = p[2] - origin[2];
+    for (int axis = 0; axis < 3; ++axis)
+      out[3 * i + axis] = rotation[3 * axis] * x + rotation[3 * axis + 1] * y + rotation[3 * axis + 2] * z;
+  }
+}
 
 // keys[i] = packed voxel of point i of xyz (n, 3), edges of 1 / scale, from the lowest coordinate. Returns the
 // longest extent in voxels; where it is more than `most`, there are no keys.
