@@ -19,6 +19,8 @@ SPACING = 2.4
 """Metres between the middles of neighbouring tables."""
 VIEWS = 12
 """Different simulated frames; the hall repeats them."""
+BLOCK_VOXELS = 60_000
+"""About a table and its surroundings, which is what the tabletop weights have been trained on."""
 
 
 def table(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,13 +33,16 @@ def table(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hall(points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tables row by row until there are `points` points: (N, 3) float32 metres, (N, 3) uint8."""
+    """Tables row by row until there are `points` points: (N, 3) float32 metres, (N, 3) uint8.
+
+    The sensor, which tells above from below, is a metre over them.
+    """
     frames = [table(seed) for seed in range(VIEWS)]
     count = -(-points // min(len(xyz) for xyz, _ in frames))
     side = int(np.ceil(np.sqrt(count)))
     placed = [
         (
-            frames[i % VIEWS][0] + np.float32([i % side * SPACING, i // side * SPACING, 0]),
+            frames[i % VIEWS][0] + np.float32([i % side * SPACING, i // side * SPACING, -1]),
             frames[i % VIEWS][1],
         )
         for i in range(count)
@@ -56,14 +61,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=float, default=1e7)
     parser.add_argument("--model", default="tabletop", help="a preset's name, or a path to weights")
-    parser.add_argument("--block-voxels", type=int, help="default: the model's")
+    parser.add_argument("--block-voxels", type=int, default=BLOCK_VOXELS, help="(default: %(default)s)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     segmenter = Segmenter.load(options.model, "cpu")
-    if options.block_voxels:
-        inference = dataclasses.replace(segmenter.config.inference, block_voxels=options.block_voxels)
-        segmenter.model.config = dataclasses.replace(segmenter.config, inference=inference)
+    inference = dataclasses.replace(segmenter.config.inference, block_voxels=options.block_voxels)
+    segmenter.model.config = dataclasses.replace(segmenter.config, inference=inference)
     segmenter.warm_up()
     xyz, rgb = hall(int(options.points))
     before = peak()
