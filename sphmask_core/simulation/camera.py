@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sphmask_core.simulation.product import product
 from sphmask_core.simulation.shapes import Solid
 
 FOCAL = 525.0 / 640.0  # of the Kinect, in image widths
@@ -69,18 +70,19 @@ def render(solids: Sequence[tuple[int, Solid]], camera: Camera) -> Image:
     """Cast one ray a pixel at solids, each with its label."""
     depth = np.full((camera.height, camera.width), np.inf, np.float32)
     first = np.full(depth.shape, len(solids), np.int16)
-    rays = np.tensordot(camera.rotation.astype(np.float32), camera.directions, 1)
-    windows = [camera.window(solid.hull) for _, solid in solids]
+    rays = product(camera.rotation, camera.directions)
     for i, (_, solid) in enumerate(solids):
-        seen = rays[:, windows[i][0], windows[i][1]]
+        window = camera.window(solid.hull)
+        seen = rays[:, window[0], window[1]]
         t = solid.hit(camera.position, seen.reshape(3, -1)).reshape(seen.shape[1:])
-        np.copyto(first[windows[i]], i, where=t < depth[windows[i]])
-        np.minimum(depth[windows[i]], t, out=depth[windows[i]])
-    points = camera.position.astype(np.float32)[:, None, None] + np.where(depth < np.inf, depth, 0) * rays
-    rgb = np.zeros((*depth.shape, 3), np.float32)
-    for i, (_, solid) in enumerate(solids):
-        mine = first[windows[i]] == i
-        rgb[windows[i]][mine] = solid.colors(points[:, windows[i][0], windows[i][1]][:, mine])
+        np.copyto(first[window], i, where=t < depth[window])
+        np.minimum(depth[window], t, out=depth[window])
+    flat_rays, rgb = rays.reshape(3, -1), np.zeros((*depth.shape, 3), np.float32)
+    ends = np.cumsum(np.bincount(first.reshape(-1), minlength=len(solids)))[: len(solids)]
+    pixels_of = np.split(np.argsort(first, axis=None, kind="stable"), ends)
+    for (_, solid), pixels in zip(solids, pixels_of, strict=False):  # the last are those of no solid
+        away = depth.take(pixels) * flat_rays.take(pixels, axis=1)
+        rgb.reshape(-1, 3)[pixels] = solid.colors(camera.position.astype(np.float32)[:, None] + away)
     labels = np.array([*(label for label, _ in solids), 0])
     return Image(depth, rgb, labels[first])
 

@@ -63,11 +63,11 @@ def _ragged(
     columns = np.arange(width) + np.rint(scale * noise[:, ::-1]).astype(np.int64)
     pixels = np.clip(rows, 0, height - 1) * width + np.clip(columns, 0, width - 1)
     filled = np.minimum(image.depth, 1e3)
-    moved = filled.reshape(-1)[pixels]
+    moved = filled.take(pixels)
     edge = np.abs(moved - filled) > EDGE
     mixed = edge & (rng.random(edge.shape, np.float32) < MIXED) & (np.maximum(moved, filled) < 1e3)
     depth = np.where(mixed, 2 / (1 / moved + 1 / filled), np.where(edge, moved, filled))
-    labels = np.where(edge, image.labels.reshape(-1)[pixels], image.labels)
+    labels = np.where(edge, image.labels.take(pixels), image.labels)
     return np.where(depth < 1e3, depth, np.inf), labels, edge
 
 
@@ -79,4 +79,4 @@ def _in_view(disparity: np.ndarray, position: float, camera: Camera) -> np.ndarr
     target = column + int(np.abs(shift).max()) + 1 + np.arange(camera.height)[:, None] * span
     nearest = np.zeros(span * camera.height, disparity.dtype)
     np.maximum.at(nearest, target.reshape(-1), disparity.reshape(-1))
-    return np.asarray(disparity >= nearest[target] - HIDDEN * 640 / camera.width)
+    return np.asarray(disparity >= nearest.take(target) - HIDDEN * 640 / camera.width)

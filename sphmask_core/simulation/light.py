@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sphmask_core.simulation.camera import Camera
+from sphmask_core.simulation.product import product
 
 AMBIENT = 0.55
 NOISE = 0.015  # of the colour camera's brightness, standard deviation
@@ -28,13 +29,16 @@ class Light:
         self, rng: np.random.Generator, rgb: np.ndarray, facing: np.ndarray, camera: Camera
     ) -> np.ndarray:
         """(height, width, 3) uint8 of surface colours; `facing` (3, height, width) normals in its frame."""
-        lamp = (self.lamp @ camera.rotation).astype(np.float32)
-        light = AMBIENT + (1 - AMBIENT) * np.clip(np.tensordot(lamp, facing, 1), 0, 1)
-        light *= 1 + np.tensordot(self.fall.astype(np.float32), camera.directions[:2], 1)
-        seen = rgb * (255 * self.tint).astype(np.float32)
-        seen *= light[..., None]
-        seen += np.float32(255 * NOISE) * rng.standard_normal((*light.shape, 1), np.float32)
-        return np.clip(seen, 0, 255, out=seen).astype(np.uint8)
+        lamp = self.lamp @ camera.rotation
+        light = AMBIENT + (1 - AMBIENT) * np.clip(product(lamp, facing), 0, 1)
+        light *= 1 + product(self.fall, camera.directions[:2])
+        noise = np.float32(255 * NOISE) * rng.standard_normal(light.shape, np.float32)
+        seen = np.empty(rgb.shape, np.uint8)
+        for channel, factor in enumerate(
+            (255 * self.tint).astype(np.float32)
+        ):  # each at once: a third the time
+            seen[..., channel] = np.clip(rgb[..., channel] * factor * light + noise, 0, 255)
+        return seen
 
 
 def random_light(rng: np.random.Generator) -> Light:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sphmask_core.simulation.product import product
+
 PLAIN = np.zeros(3)
 PRIMES = np.array([73_856_093, 19_349_663, 83_492_791])
 PRINTED = 0.3
@@ -26,7 +28,7 @@ class Paint:
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """Colours (P, 3) at points (3, P)."""
-        color = np.floor(self.stripes.astype(points.dtype) @ points).astype(np.int64) & 1
+        color = np.floor(product(self.stripes, points)).astype(np.int64) & 1
         if self.cells.any():
             cell = np.floor(points * self.cells[:, None].astype(points.dtype)).astype(np.int64)
             key = np.bitwise_xor.reduce(cell * PRIMES[:, None], axis=0)

@@ -122,15 +122,18 @@ class Pile:
         return False
 
     def _at_rest(self) -> bool:
-        """Whether each item's load, with what stands on it, is over what carries it."""
+        """Whether the load of the last item, and of each that carries it, is over what carries that."""
+        changed = {len(self.items) - 1}
         load = [(item.body.mass, item.body.mass * item.centre[:2]) for item in self.items]
         for i in range(len(self.items) - 1, 0, -1):
             contacts, (mass, moment) = self._contacts[i], load[i]
             if not contacts:  # it leans
                 continue
-            points = np.concatenate([contact.points for contact in contacts])
-            if not _steady(points, moment / mass, self.items[i].body.margin):
-                return False
+            if i in changed:
+                points = np.concatenate([contact.points for contact in contacts])
+                if not _steady(points, moment / mass, self.items[i].body.margin):
+                    return False
+                changed.update(contact.item for contact in contacts)
             for contact in contacts:
                 share = mass / len(contacts)
                 at = moment / mass if len(contacts) == 1 else contact.points.mean(0)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from sphmask_core.simulation.paint import Paint
+from sphmask_core.simulation.product import product
 
 BOTTOM = 0.004
 RING = np.arange(24) * (2 * np.pi / 24)
@@ -177,10 +178,10 @@ class Solid:
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """t (P,) of rays (3, P) in the world, inf for none."""
-        local = self.rotation.T.astype(directions.dtype) @ directions
+        local = product(self.rotation.T, directions)
         return self.shape.hit((origin - self.position) @ self.rotation, local)
 
     def colors(self, points: np.ndarray) -> np.ndarray:
         """(P, 3) at points (3, P) of the surface."""
         away = points - self.position[:, None].astype(points.dtype)
-        return self.paint.at(self.rotation.T.astype(points.dtype) @ away)
+        return self.paint.at(product(self.rotation.T, away))

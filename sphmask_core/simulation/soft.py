@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sphmask_core.simulation.product import product
 from sphmask_core.simulation.shapes import span
 
 MARCH = 24
@@ -85,7 +86,7 @@ class Soft:
         x, y, z = points
         across, along = (x * (2 / self.width)) ** 2, (y * (2 / self.depth)) ** 2
         level = across + along if self.power == 2 else across * across + along * along
-        dents = np.sin(self.waves.astype(points.dtype) @ points).sum(0)
+        dents = np.sin(product(self.waves, points)).sum(0)
         return np.asarray(level + self._upward(z) ** 2 - 1 + np.float32(self.dent / 9) * dents * dents)
 
 

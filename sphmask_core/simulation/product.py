@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small matrices times many columns, on one thread."""
+
+from __future__ import annotations
+
+import numpy as np
+
+PIECE = 3000
+"""Columns for which BLAS starts no threads; they would take more time than they save, most of all where
+many processes simulate at once."""
+
+
+def product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """A matrix (K, 3) or a row (3,) times columns (3, ...), in their type: (K, ...) or (...)."""
+    flat = columns.reshape(len(columns), -1)
+    matrix = matrix.astype(columns.dtype, copy=False)
+    found = np.empty((*matrix.shape[:-1], flat.shape[1]), columns.dtype)
+    for first in range(0, flat.shape[1], PIECE):
+        piece = slice(first, first + PIECE)
+        np.matmul(matrix, flat[:, piece], out=found[..., piece])
+    return found.reshape(*matrix.shape[:-1], *columns.shape[1:])
