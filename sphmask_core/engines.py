@@ -76,9 +76,12 @@ class Ray:
         import ray.data
 
         logging.getLogger("ray").setLevel(logging.ERROR)  # its own account of every stage
-        ray.init(
-            ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-        )
+        try:
+            ray.init(
+                ignore_reinit_error=True, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+            )
+        except Exception as error:  # of no narrower type where a node does not start in time
+            raise OSError(f"--engine ray: {_last_line(error)}; check $RAY_ADDRESS, or try again") from error
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         resource = self._resource(ray.cluster_resources())
@@ -95,12 +98,17 @@ class Ray:
             for row in done.iter_rows():
                 yield row["number"], pickle.loads(row["result"])  # written by our own workers
         except ray.exceptions.RayError as error:
-            raise OSError(f"--engine ray: {str(error).strip().splitlines()[-1]}; --resume goes on") from error
+            raise OSError(f"--engine ray: {_last_line(error)}; --resume goes on") from error
 
     def _resource(self, there: dict[str, float]) -> str:
         """What a worker takes one of."""
         wanted = self.device.startswith("cuda") or (self.device == "auto" and there.get("GPU", 0) >= 1)
         return "GPU" if wanted else "CPU"
+
+
+def _last_line(error: Exception) -> str:
+    """What Ray's messages end with."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 class _Actor:

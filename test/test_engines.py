@@ -40,18 +40,16 @@ def clouds(tmp_path_factory):
     return folder
 
 
-def halves(item):
-    if item == 3:
-        raise ValueError("three\nlines\nof it")
-    return item / 2
-
-
-def task():
-    return halves
-
-
 @pytest.mark.parametrize("name", ENGINES)
 def test_engines(name):
+    def task():  # within the test, so that it goes to Ray's workers whole: they do not know this file
+        def halves(item):
+            if item == 3:
+                raise ValueError("three\nlines\nof it")
+            return item / 2
+
+        return halves
+
     engine = open_engine(name, None if name == "local" else 2, "cpu")
     done = dict(engine(task, [1, 2, 3, 4, 5]))
     assert done == {0: 0.5, 1: 1.0, 2: Failure("three lines of it"), 3: 2.0, 4: 2.5}
@@ -160,6 +158,17 @@ def test_one_line_errors(tmp_path, monkeypatch, capsys, arguments, says):
     error = capsys.readouterr().err
     assert error.startswith(f"sphmask: {says}") and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_ray
+def test_no_cluster_at_that_address(tmp_path, monkeypatch, capsys, weights, clouds):
+    import ray
+
+    ray.shutdown()
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    out = tmp_path / "out"
+    code, _, error = segment(capsys, clouds, "-o", out, "--model", weights, "--engine", "ray")
+    assert code == 2 and error.count("\n") == 1 and error.endswith("check $RAY_ADDRESS, or try again\n")
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
