@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From points to instances, by stage: real depth frames with a preset, or a room with the full-size model.
 
-Of the room also the full-size network's forward and backward pass, with the most memory that they hold.
+Of the full-size model also a training step on a simulated room, with the most memory that it holds.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from sphmask_core import Segmenter
 from sphmask_core.bench import MemoryTimer, measure, measure_machine, measurements
 from sphmask_core.cloud import Cloud, read_cloud
 from sphmask_core.config import load_config
-from sphmask_core.frames import upright
 from sphmask_core.model import SphericalMask
-from sphmask_core.voxels import Points, voxelize
+from sphmask_core.simulate import simulate_room
+from training.datasets.mosd import prepare
+from training.losses import Criterion, enough_foreground
+from training.scene import collate
+from training.step import batch_terms
 
 ROOM_POINTS = 150_000
 
@@ -50,22 +53,23 @@ def full_size(device: str) -> Segmenter:
     return Segmenter(SphericalMask(dataclasses.replace(config, inference=inference)), device)
 
 
-def print_training_step(segmenter: Segmenter, cloud: Cloud) -> None:
-    """Time and memory of one forward and backward pass of backbone and point-wise heads, in training mode."""
+def print_training_step(segmenter: Segmenter) -> None:
+    """Time and memory of forward pass, losses and backward pass of the whole model on a simulated room."""
     model, config, device = segmenter.model.train(), segmenter.config, segmenter.device
-    xyz = torch.from_numpy(cloud.xyz).to(device)
-    points = Points(upright(xyz, config.up).apply(xyz) / config.unit, torch.zeros_like(xyz))
-    voxels = voxelize([points], config.model.voxel_scale, config.model.with_coords)
+    model.has_foreground = enough_foreground
+    batch = collate([prepare(simulate_room(0), config)], config.model).to(device)
     timer = MemoryTimer(device)
-    timer.start("forward")
-    found = model(voxels, pointwise_only=True).pointwise
-    outputs = found.semantic_logits, found.center_offsets, found.corner_offsets, found.box_confidence
+    timer.start("forward and losses")
+    terms = batch_terms(model, Criterion(config), batch, config, pointwise_only=False)
     timer.start("backward")
-    torch.cat([output.flatten() for output in outputs]).square().mean().backward()
+    torch.stack(list(terms.values())).sum().backward()
     timer.stop()
     text = [f"{stage} {ms / 1e3:.2f} s" for stage, ms in timer.milliseconds.items()]
     peak = max(timer.bytes.values()) / 2**20
-    print(f"training step of {len(voxels.coords)} voxels: {', '.join(text)}, {peak:.0f} MB at most")
+    print(
+        f"training step of the whole model on {len(batch.voxels.coords)} voxels, {len(terms)} terms: "
+        f"{', '.join(text)}, {peak:.0f} MB at most"
+    )
     model.eval()
 
 
@@ -91,7 +95,7 @@ def main() -> None:
     print(f"{segmenter.config.name} on {segmenter.device}, {options.threads} threads")
     print(measurements(found, measure_machine(segmenter.device)))
     if options.root is None:
-        print_training_step(segmenter, clouds[0][1])
+        print_training_step(segmenter)
     for count in (1, 2):
         with threads(count):
             machine = measure_machine(segmenter.device)
