@@ -85,8 +85,10 @@ class SphericalMask(nn.Module):
 
     def forward(self, voxels: VoxelBatch, pointwise_only: bool = False) -> Predictions:
         """One round of queries for every scene of the batch."""
-        features = self.backbone(voxels.features, voxels.coords)
-        pointwise = self.pointwise(features)
+        with _gradients(self.backbone):
+            features = self.backbone(voxels.features, voxels.coords)
+        with _gradients(self.pointwise, features):
+            pointwise = self.pointwise(features)
         superpoints = self.pool_superpoints(voxels, features, pointwise)
         foreground = self.find_foreground(voxels, pointwise)
         if pointwise_only or not self.has_foreground(foreground):
@@ -173,6 +175,12 @@ class SphericalMask(nn.Module):
                 )
                 for b, rows in enumerate(own)
             ]
+
+
+def _gradients(module: nn.Module, *inputs: Tensor) -> torch.set_grad_enabled:
+    """Gradients only where something learns: in training, modules that are fixed run as in inference."""
+    learns = any(tensor.requires_grad for tensor in (*module.parameters(), *inputs))
+    return torch.set_grad_enabled(torch.is_grad_enabled() and learns)
 
 
 def _by_scene(rows: Tensor, active: Sequence[bool], n: int) -> Tensor:

@@ -22,6 +22,7 @@ from training.datasets import dataset
 from training.losses import Criterion
 from training.scene import Scene, collate
 from training.schedule import Steps, learning_rate
+from training.state import TrainState
 from training.step import batch_terms
 from training.train import main, override
 
@@ -98,6 +99,29 @@ def test_resuming_is_exact(tmp_path, monkeypatch):
     for a, b in ((whole.model, resumed.model), (whole.average, resumed.average)):
         for key, value in a.state_dict().items():
             assert torch.equal(value, b.state_dict()[key]), key
+
+
+def test_fixed_modules_run_as_in_inference():
+    """The same losses and gradients as when the modules that do not learn are asked for gradients too."""
+    config = override(CONFIG, ["train.fixed_modules=[backbone, pointwise]"])
+    batch = collate([tiny_scene(i) for i in range(2)], config.model)
+    losses, gradients = [], []
+    for asked in (False, True):
+        torch.manual_seed(0)
+        state = TrainState(SphericalMask(config), config.train)
+        state.train_mode()
+        state.model.backbone.requires_grad_(asked)
+        terms = batch_terms(state.model, Criterion(config), batch, config, pointwise_only=False)
+        sum(terms.values()).backward()
+        assert (state.model.backbone.input._packed is None) == asked  # inference's kernels, or training's
+        losses.append({name: term.item() for name, term in terms.items()})
+        learnt = {name: p.grad for name, p in state.model.named_parameters() if "backbone" not in name}
+        gradients.append({name: grad for name, grad in learnt.items() if grad is not None})
+    assert losses[0]["dice"] > 0 and losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 20
+    for name, gradient in gradients[0].items():
+        largest = gradient.abs().max().item()
+        assert torch.allclose(gradient, gradients[1][name], rtol=1e-3, atol=1e-5 + 1e-4 * largest), name
 
 
 def test_a_run_leaves_log_and_weights(tmp_path):
