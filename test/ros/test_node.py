@@ -51,6 +51,23 @@ def test_outputs_agree_with_each_other(player):
         assert np.linalg.norm(center - SCENE.xyz[mask].mean(0)) < 0.3
 
 
+def test_detections_have_the_ids_of_the_instances(player):
+    vision_msgs = pytest.importorskip("vision_msgs.msg", reason="needs vision_msgs, which is not on PyPI")
+    heard = []
+    subscription = player.create_subscription(
+        vision_msgs.Detection3DArray, "segment/detections", heard.append, 1
+    )
+    limit = time.monotonic() + TIMEOUT
+    while not heard:
+        assert time.monotonic() < limit
+        answer = player.ask(scene_message(8), TIMEOUT)
+        rclpy.spin_once(player, timeout_sec=0.5)
+    player.destroy_subscription(subscription)
+    assert heard[-1].header == header(8)
+    ids = [str(number) for number in read_tracks(answer.instances).ids]
+    assert [detection.id for detection in heard[-1].detections] == ids != []
+
+
 BAD = {
     "no points": (PointCloud2(), "no field x, y, z"),
     "no positions": (PointCloud2(height=1, width=2, point_step=4, data=bytes(8)), "no field x, y, z"),

@@ -12,8 +12,10 @@ import time
 
 import rclpy
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
-from ros_helpers import SCENE
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_helpers import SCENE, TIMEOUT, ask_patiently, header, scene_message
 from std_msgs.msg import Header
 
 from sphmask_core import Segmenter
@@ -22,6 +24,7 @@ from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_ros.conversions import write_points
 from sphmask_ros.parameters import Parameters
 from sphmask_ros.perception import Perception
+from sphmask_ros.player import Player
 from sphmask_ros.poses import Poses, listen
 
 
@@ -69,6 +72,47 @@ def test_odometry_is_listened_to(ros):
         rclpy.spin_once(node, timeout_sec=0.1)
     node.destroy_node()
     assert found is not None and found[:3, 3].tolist() == [3, 0, 0]
+
+
+def tell_by_odometry(player):
+    """Where the camera is in odom, by the topic that needs nothing beside ROS 2's common messages."""
+    publisher = player.create_publisher(Odometry, "odometry", 10)
+    msg = Odometry(header=header(1), child_frame_id="tilted_camera")
+    msg.header.frame_id = "odom"
+    return lambda: publisher.publish(msg)
+
+
+def tell_by_tf(player):
+    """The same by TF: the camera is fixed to a base, which moves."""
+    tf2_msgs = pytest.importorskip("tf2_msgs.msg", reason="needs tf2_msgs, which is not on PyPI")
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    fixed, moving = (
+        player.create_publisher(tf2_msgs.TFMessage, *topic)
+        for topic in (("/tf_static", latched), ("/tf", 10))
+    )
+    mount = TransformStamped(header=Header(frame_id="base"), child_frame_id="tilted_camera")
+    fixed.publish(tf2_msgs.TFMessage(transforms=[mount]))
+    base = TransformStamped(header=header(1), child_frame_id="base")
+    base.header.frame_id = "odom"
+    return lambda: moving.publish(tf2_msgs.TFMessage(transforms=[base]))
+
+
+@pytest.mark.parametrize("telling", [tell_by_odometry, tell_by_tf])
+def test_a_node_hears_where_its_camera_is(ros, start_node, telling):
+    name = telling.__name__
+    player = Player(namespace=name)
+    tell = telling(player)
+    node = start_node(f"/{name}", fixed_frame="odom")
+    node.wait_for_log("segmenting")
+    assert not ask_patiently(player, scene_message(1)).instances.instances
+    node.wait_for_log("no transform to fixed_frame 'odom'")
+    limit = time.monotonic() + TIMEOUT
+    while not ask_patiently(player, scene_message(1)).instances.instances:
+        assert time.monotonic() < limit, node.text()
+        tell()
+        time.sleep(0.2)
+    player.destroy_node()
+    assert node.end() == 0
 
 
 @pytest.fixture
