@@ -30,70 +30,57 @@ struct Pairs {
   int64_t count() const { return starts[tiles() * kernel]; }
 };
 
-// Sums of a tile's output rows.
+// Sums of a tile's output rows, and what is added to them.
 template <typename T>
-class Tile {
-public:
-  Tile(int64_t rows, int64_t columns) : columns_(columns), lines_(rows * columns * sizeof(T) / kLine + 1) {}
-
-  T* row(int64_t v) { return reinterpret_cast<T*>(lines_.data()) + v * columns_; }
+struct Tile {
+  const T* x;
+  const Pairs& pairs;
+  int64_t in, columns;
+  T* sums;  // (tile_rows, columns)
 
   // Adds the products of pairs [first, last) with the weights of their offset, panel after panel.
   template <int N>
-  void multiply(const T* x, const Pairs& pairs, int64_t first, int64_t last, const T* weight, int64_t in) {
+  void multiply(int64_t first, int64_t last, const T* weight) const {
     constexpr int64_t width = N * Block<T>::kLane;
     const int64_t fetched = pairs.count() - kAhead - kRows;
-    for (int64_t at = 0; at < columns_; at += width)
-      multiply<N>(x, pairs, first, last, weight + at * in, in, at, at == 0 ? fetched : 0);
+    for (int64_t at = 0; at < columns; at += width)
+      multiply<N>(first, last, weight + at * in, at, at == 0 ? fetched : 0);
   }
 
 private:
-  struct alignas(kLine) Line {
-    char bytes[kLine];
-  };
-
   // One panel; input rows of the pairs that come kAhead later are fetched, up to pair `fetched`. Inlined, its loops
   // would share their registers with all that is around them.
   template <int N>
-  [[gnu::noinline]] void multiply(const T* x, const Pairs& pairs, int64_t first, int64_t last, const T* panel, int64_t in, int64_t at,
-                int64_t fetched) {
+  [[gnu::noinline]] void multiply(int64_t first, int64_t last, const T* panel, int64_t at, int64_t fetched) const {
     constexpr int R = block_rows(N);
     for (; first + R <= last; first += R) {
       for (int64_t next = first + kAhead; next < first + kAhead + R && first < fetched; ++next)
-        fetch(x + pairs.source[next] * in, in);
-      multiply_block<N, R>(x, pairs, first, panel, in, at);
+        for (int64_t i = 0; i < in; i += kLine / sizeof(T)) __builtin_prefetch(x + pairs.source[next] * in + i);
+      multiply_block<N, R>(first, panel, at);
     }
-    multiply_rest<N, R - 1>(last - first, x, pairs, first, panel, in, at);
+    multiply_rest<N, R - 1>(last - first, first, panel, at);
   }
 
   template <int N, int R>
-  void multiply_block(const T* x, const Pairs& pairs, int64_t first, const T* panel, int64_t in, int64_t at) {
+  void multiply_block(int64_t first, const T* panel, int64_t at) const {
     const T* a[R];
     T* out[R];
 #pragma GCC unroll 6
     for (int m = 0; m < R; ++m) {
       a[m] = x + pairs.source[first + m] * in;
-      out[m] = row(pairs.target[first + m]);
+      out[m] = sums + pairs.target[first + m] * columns;
     }
     multiply_add<T, R, N>(a, panel, in, out, at);
   }
 
   // The last pairs, fewer than a block has.
   template <int N, int R>
-  void multiply_rest(int64_t count, const T* x, const Pairs& pairs, int64_t first, const T* panel, int64_t in,
-                     int64_t at) {
+  void multiply_rest(int64_t count, int64_t first, const T* panel, int64_t at) const {
     if constexpr (R > 0) {
-      if (count == R) return multiply_block<N, R>(x, pairs, first, panel, in, at);
-      multiply_rest<N, R - 1>(count, x, pairs, first, panel, in, at);
+      if (count == R) return multiply_block<N, R>(first, panel, at);
+      multiply_rest<N, R - 1>(count, first, panel, at);
     }
   }
-
-  static void fetch(const T* x, int64_t in) {
-    for (int64_t i = 0; i < in; i += kLine / sizeof(T)) __builtin_prefetch(x + i);
-  }
-
-  int64_t columns_;
-  std::vector<Line> lines_;
 };
 
 // Batch norm with fixed statistics, (C) each, and ReLU; none where there is no mean.
@@ -108,7 +95,7 @@ public:
   }
 
   void apply(const T* x, int64_t channels, T* out) const {
-    if (scale_.empty()) std::copy_n(x, channels, out);
+    if (scale_.empty() && x != out) std::copy_n(x, channels, out);
     for (size_t c = 0; c < scale_.size(); ++c) out[c] = std::max(x[c] * scale_[c] + shift_[c], T(0));
   }
 
@@ -129,19 +116,22 @@ struct Convolution {
   template <int N>
   void run(int threads) const {
     const int64_t columns = round_up(out_channels, N * Block<T>::kLane), tile_rows = pairs.tile_rows;
+    const bool in_place = columns == out_channels;
 #pragma omp parallel num_threads(threads)
     {
-      Tile<T> tile(tile_rows, columns);
+      std::vector<T> padded(in_place ? 0 : tile_rows * columns);
 #pragma omp for schedule(dynamic, 1)
       for (int64_t t = 0; t < pairs.tiles(); ++t) {
-        const int64_t first = t * tile_rows, last = std::min(pairs.rows, first + tile_rows);
-        std::fill(tile.row(0), tile.row(tile_rows), T(0));
-        for (int64_t v = first; start != nullptr && v < last; ++v)
-          std::copy_n(start + v * out_channels, out_channels, tile.row(v - first));
+        const int64_t first = t * tile_rows, count = std::min(pairs.rows - first, tile_rows);
+        T* const result = out + first * out_channels;
+        const Tile<T> tile{x, pairs, in, columns, in_place ? result : padded.data()};
+        std::fill_n(tile.sums, count * columns, T(0));
+        for (int64_t v = 0; start != nullptr && v < count; ++v)
+          std::copy_n(start + (first + v) * out_channels, out_channels, tile.sums + v * columns);
         for (int64_t k = 0; k < pairs.kernel; ++k)
-          tile.template multiply<N>(x, pairs, pairs.begin(t, k), pairs.end(t, k), weight + k * columns * in, in);
-        for (int64_t v = first; v < last; ++v)
-          norm.apply(tile.row(v - first), out_channels, out + v * out_channels);
+          tile.template multiply<N>(pairs.begin(t, k), pairs.end(t, k), weight + k * columns * in);
+        for (int64_t v = 0; v < count; ++v)
+          norm.apply(tile.sums + v * columns, out_channels, result + v * out_channels);
       }
     }
   }
