@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
 from sphmask_core.sparse.maps import (
+    TILE_ROWS,
+    KernelMap,
     _neighbours_reference,
     _number_reference,
     build_levels,
@@ -156,6 +158,22 @@ def test_numbers_follow_first_appearance(values):
 def test_neighbours_equal_plain_torch():
     coords = random_coords((20, 20, 20), 0.2, batch=3)
     assert torch.equal(find_neighbours(coords).index, _neighbours_reference(pack(coords)))
+
+
+@given(st.integers(1, 9), st.integers(0, 300), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 1000))
+def test_pairs_list_the_map_by_tile_then_by_offset(kernel, rows, fill, seed):
+    generator = torch.Generator().manual_seed(seed)
+    rates = torch.rand(kernel, rows, generator=generator)
+    index = torch.where(rates < fill, torch.randint(0, 1000, (kernel, rows), generator=generator), -1).int()
+    pairs = KernelMap(index).pairs
+    entries = []
+    for first in range(0, rows, TILE_ROWS):
+        for k in range(kernel):
+            assert pairs.starts[first // TILE_ROWS * kernel + k] == len(entries)
+            tile = index[k, first : first + TILE_ROWS].tolist()
+            entries += [(source, target) for target, source in enumerate(tile) if source >= 0]
+    assert pairs.starts[-1] == len(entries)
+    assert list(zip(pairs.source.tolist(), pairs.target.tolist(), strict=True)) == entries
 
 
 def test_autocast_convolves_in_its_type():
