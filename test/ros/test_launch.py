@@ -40,6 +40,22 @@ def test_show_args_lists_every_argument():
     assert all(found.values())
 
 
+def test_a_killed_node_is_respawned(ros, weights, domain):
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
+    process = launch(f"model:={weights}", "namespace:=immortal", "respawn:=true", env=environment)
+    player = Player(namespace="immortal")
+    player.wait_until_heard(TIMEOUT, lambda: process.poll() is None)
+    assert ask_patiently(player, scene_message(1)).points.header == header(1)
+    children = [path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/children")]
+    os.kill(int("".join(children)), signal.SIGKILL)
+    assert ask_patiently(player, scene_message(2)).points.header == header(2)
+    player.destroy_node()
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=20)
+    assert text.count("process has died") == 1, text
+
+
 def test_launches_the_node_as_asked(ros, weights, domain):
     pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
