@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Average precision of many scans, beside a loop over pairs of predictions and objects.
 
-python benchmarks/metrics.py [--scans 100] [--points 100000]
+python -m benchmarks.metrics [--scans 100] [--points 100000]
 """
 
 from __future__ import annotations

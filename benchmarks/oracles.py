@@ -16,7 +16,7 @@ from tqdm import tqdm
 from sphmask_core.evaluation import Gallery, evaluate, segment_scenes
 from sphmask_core.failures import GOOD_IOU, Failures
 from sphmask_core.inference import candidates
-from sphmask_core.instances import Candidates, select
+from sphmask_core.instances import Candidates, mask_iou, select
 from sphmask_core.metrics import Intersections, ScanResult
 from sphmask_core.model import SphericalMask
 from sphmask_core.output import apart
@@ -57,9 +57,7 @@ class Case:
 
     def iou(self, found: Candidates) -> Tensor:
         """(I, G) IoU in voxels of masks with objects."""
-        masks, objects = found.masks.float() * self.sizes, self.truth.masks.float()
-        shared = masks @ objects.T
-        return shared / (masks.sum(1, keepdim=True) + objects @ self.sizes.float() - shared).clamp(min=1)
+        return mask_iou(found.masks, self.truth.masks, self.sizes)
 
     def table(self, found: Candidates, protocol: Protocol) -> Intersections:
         """What AP needs of the masks, on points."""

@@ -91,7 +91,7 @@ def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tenso
     it holds, by their scores (Q,): low for masks of a part of an object, of two objects, or away from their
     query.
     """
-    iou = mask_iou(masks, voxel_counts)
+    iou = mask_iou(masks, masks, voxel_counts)
     inside = masks[:, starts] * scores
     return (inside * iou).sum(1) / inside.sum(1).clamp(min=1e-6)
 
@@ -117,15 +117,14 @@ def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig
 def same_class_iou(candidates: Candidates, voxel_counts: Tensor) -> Tensor:
     """IoU in voxels of candidates of one class, 0 between classes; by falling score: (I, I)."""
     same = candidates.class_ids[:, None] == candidates.class_ids
-    return mask_iou(candidates.masks, voxel_counts) * same
+    return mask_iou(candidates.masks, candidates.masks, voxel_counts) * same
 
 
-def mask_iou(masks: Tensor, voxel_counts: Tensor) -> Tensor:
-    """IoU in voxels of every two masks (I, S) bool, voxel_counts (S,): (I, I)."""
-    weights = masks.float()
-    shared = (weights * voxel_counts) @ weights.T
-    size = shared.diagonal()
-    return shared / (size[:, None] + size - shared).clamp(min=1)
+def mask_iou(masks: Tensor, others: Tensor, voxel_counts: Tensor) -> Tensor:
+    """IoU in voxels of masks (I, S) with other masks (G, S), voxel_counts (S,): (I, G)."""
+    weighed, others = masks.float() * voxel_counts, others.float()
+    shared = weighed @ others.T
+    return shared / (weighed.sum(1, keepdim=True) + others @ voxel_counts.float() - shared).clamp(min=1)
 
 
 def matrix_nms(candidates: Candidates, voxel_counts: Tensor) -> Tensor:

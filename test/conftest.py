@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where tests find real data: $SPHMASK_SHARED, or the folder `shared` beside the checkout."""
+"""Where tests find real data: $SPHMASK_SHARED, or the folder `shared` beside the checkout; small weights."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 
 import sphmask_core  # noqa: F401  before any test imports torch: idle threads then sleep
+
+# isort: split
+import torch
+from small import SMALL
+
+from sphmask_core.checkpoint import save_weights
+from sphmask_core.model import SphericalMask
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +34,12 @@ def golden(shared):
 def mosd(shared):
     """Folder of real Kinect scenes of tables."""
     return shared / "mosd" / "learn"
+
+
+@pytest.fixture
+def weights(tmp_path_factory):
+    """Weights of the configuration `SMALL`, in a folder of their own."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    save_weights(path, SphericalMask(SMALL), SMALL)
+    return path

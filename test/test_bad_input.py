@@ -5,19 +5,12 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
+from small import SMALL
 
 from sphmask_core import cli
-from sphmask_core.checkpoint import save_weights
-from sphmask_core.config import Config, ModelConfig, to_dict
-from sphmask_core.model import SphericalMask
+from sphmask_core.config import to_dict
 
-SMALL = Config(
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, mask_dim=4),
-)
 HEADER = "FIELDS {}\nSIZE {}\nTYPE {}\nWIDTH {}\nHEIGHT 1\nDATA ascii\n"
 
 
@@ -29,15 +22,6 @@ def pcd(names, lines):
 
 def points(low, high, count=500):
     return np.random.default_rng(0).uniform(low, high, (count, 3)).astype(np.float32)
-
-
-@pytest.fixture
-def weights(tmp_path):
-    torch.manual_seed(0)
-    folder = tmp_path / "models"
-    folder.mkdir()
-    save_weights(folder / "small.safetensors", SphericalMask(SMALL), SMALL)
-    return folder / "small.safetensors"
 
 
 def segment(cloud, model, out):

@@ -10,25 +10,9 @@ import torch
 from sphmask_core import cli
 from sphmask_core.backbone import SparseUNet
 from sphmask_core.bench import Machine, MemoryTimer, Work, convolution_work, measure
-from sphmask_core.checkpoint import save_weights
 from sphmask_core.cloud import Cloud
-from sphmask_core.config import Config, ModelConfig
-from sphmask_core.model import SphericalMask
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.sparse.maps import build_levels
-
-SMALL = Config(
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, mask_dim=4),
-)
-
-
-@pytest.fixture
-def weights(tmp_path):
-    torch.manual_seed(0)
-    save_weights(tmp_path / "small.safetensors", SphericalMask(SMALL), SMALL)
-    return tmp_path / "small.safetensors"
 
 
 def cube(side):

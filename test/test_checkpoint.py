@@ -7,24 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
+from small import SMALL
 
 from sphmask_core.checkpoint import CheckpointError, load_model, load_state, read_published, save_weights
-from sphmask_core.config import Config, ModelConfig, from_dict, to_dict
+from sphmask_core.config import Config, from_dict, to_dict
 from sphmask_core.model import SphericalMask
 from sphmask_core.published import import_published
-
-SMALL = Config(
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, mask_dim=4),
-)
-
-
-@pytest.fixture
-def weights(tmp_path):
-    path = tmp_path / "small.safetensors"
-    save_weights(path, SphericalMask(SMALL), SMALL)
-    return path
 
 
 def test_own_weights_come_back_with_their_configuration(tmp_path):

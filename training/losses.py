@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sphmask_core.config import Config
 from sphmask_core.heads import PointwisePredictions, QueryPredictions
-from sphmask_core.instances import assemble_masks
+from sphmask_core.instances import assemble_masks, mask_iou
 from sphmask_core.model import Predictions
 from sphmask_core.spherical import sectors
 from sphmask_core.voxels import VoxelBatch
@@ -100,7 +100,7 @@ class Criterion:
                 own = predictions.superpoints.scene(b)
                 with torch.no_grad():
                     masks = assemble_masks(queries, predictions.superpoints, b, self.config)
-                    quality = best_iou(masks, scene.masks, sizes[own])
+                    quality = mask_iou(masks, scene.masks, sizes[own]).amax(1)
                 term = term + (queries.confidence[b] - quality).square().mean()
         return self.config.train.quality_weight * term / (len(targets.scenes) * world_size())
 
@@ -131,7 +131,7 @@ def matched_terms(
     q, g, n = pairs.queries, pairs.instances, len(pairs.queries)
     delta, masks = queries.migration[b][q], scene.masks[g].to(xyz)
     boxes, rays, centers = queries.boxes[b, q], queries.rays[b, q], queries.centers[b, q]
-    confidence_error = queries.confidence[b, q] - mask_iou(delta.detach() > 0, masks > 0.5)
+    confidence_error = queries.confidence[b, q] - paired_iou(delta.detach() > 0, masks > 0.5)
     radial_error = torch.cat([rays, centers], dim=1) - scene.radial[g]
     return {
         "dice": dice_loss(delta, masks).sum() / n,
@@ -171,16 +171,8 @@ def dice_loss(delta: Tensor, masks: Tensor) -> Tensor:
     return 1 - (2 * (p * masks).sum(1) + 1) / (p.sum(1) + masks.sum(1) + 1)
 
 
-def best_iou(masks: Tensor, objects: Tensor, sizes: Tensor) -> Tensor:
-    """(Q,) IoU of masks (Q, S) with the objects (G, S) they cover best; sizes (S,) of the superpoints."""
-    weighed, objects = masks.to(sizes) * sizes, objects.to(sizes)
-    shared = weighed @ objects.T
-    union = weighed.sum(1, keepdim=True) + objects @ sizes - shared
-    return (shared / union.clamp(min=1)).amax(1)
-
-
-def mask_iou(a: Tensor, b: Tensor) -> Tensor:
-    """(P,) IoU of boolean masks (P, S)."""
+def paired_iou(a: Tensor, b: Tensor) -> Tensor:
+    """(P,) IoU, in superpoints, of each of the boolean masks (P, S) with its own."""
     return (a & b).sum(1) / ((a | b).sum(1) + 1e-6)
 
 
