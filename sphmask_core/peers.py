@@ -19,7 +19,7 @@ REPEATS = 5
 
 
 def compare_convolutions(levels: list[Level], channels: int) -> list[str]:
-    """One line a level of the U-Net: milliseconds of processor time, and how many times ours the others take.
+    """A table, one line a level of the U-Net: milliseconds of processor time, and how many times ours.
 
     spconv takes part where it is installed; its CPU engine is right with one thread only.
     """
@@ -27,12 +27,23 @@ def compare_convolutions(levels: list[Level], channels: int) -> list[str]:
     torch.set_num_threads(1)
     try:
         with torch.no_grad():
-            return [_line(level, channels * (depth + 1)) for depth, level in enumerate(levels)]
+            times = [_times(level, channels * (depth + 1)) for depth, level in enumerate(levels)]
     finally:
         torch.set_num_threads(before)
+    rows = [_line(level, channels * (i + 1), times[i]) for i, level in enumerate(levels)]
+    names = "".join(f"{name + ' ms':>20}" for name in (times[0] if times else ()))
+    return [f"{'3^3, one thread':<20}{'channels':>10}{names}{'GFLOP/s':>10}", *rows]
 
 
-def _line(level: Level, channels: int) -> str:
+def _line(level: Level, channels: int, times: dict[str, float]) -> str:
+    ours = times["ours"]
+    cells = "".join(f"{f'{ms:.2f} ({ms / ours:.1f} x)':>20}" for ms in times.values())
+    rate = 2e-6 * level.neighbours.count() * channels**2 / ours
+    return f"{f'{len(level.coords)} voxels':<20}{channels:>10}{cells}{rate:>10.0f}"
+
+
+def _times(level: Level, channels: int) -> dict[str, float]:
+    """Milliseconds of ours and of each peer, which have to agree."""
     torch.manual_seed(0)
     x, weight = torch.randn(len(level.coords), channels), torch.randn(27, channels, channels) / channels
     calls: dict[str, Callable[[], Tensor]] = {
@@ -43,10 +54,7 @@ def _line(level: Level, channels: int) -> str:
     if spconv is not None:
         calls["spconv"] = spconv
         torch.testing.assert_close(spconv(), calls["ours"](), atol=1e-3, rtol=1e-3)
-    times = {name: _milliseconds(call) for name, call in calls.items()}
-    rate = 2e-6 * level.neighbours.count() * channels**2 / times["ours"]
-    text = ", ".join(f"{name} {ms:.2f} ms ({ms / times['ours']:.1f} x)" for name, ms in times.items())
-    return f"{len(level.coords)} voxels, {channels} channels: {text}; ours {rate:.0f} GFLOP/s"
+    return {name: _milliseconds(call) for name, call in calls.items()}
 
 
 def _milliseconds(call: Callable[[], Tensor]) -> float:

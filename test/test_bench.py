@@ -77,7 +77,11 @@ def test_bench_of_a_cloud(tmp_path, capsys, weights):
     assert re.search(r"^cube\.npy +3000 +2\d\d\d ", printed, re.MULTILINE)
     assert re.search(r"^backbone +\d+\.\d\d +\d+% +-?\d+\.\d$", printed, re.MULTILINE)
     assert re.search(r"^machine: \d+ GFLOP/s in torch.mm, \d+\.\d GB/s in copies$", printed, re.MULTILINE)
-    assert len(re.findall(r"voxels, [48] channels: ours .* plain torch", printed)) == 2
+    assert re.search(
+        r"^3\^3, one thread +channels +ours ms +plain torch ms .*GFLOP/s$", printed, re.MULTILINE
+    )
+    levels = re.findall(r"^\d+ voxels +[48] +\d+\.\d\d \(1\.0 x\) +\d+\.\d\d \(", printed, re.MULTILINE)
+    assert len(levels) == 2
 
 
 @pytest.mark.parametrize("option", ["--repeats", "--threads"])
