@@ -42,7 +42,7 @@ def summary(found: Instances) -> str:
 
 
 def table(found: Instances, ids: np.ndarray | None = None) -> str:
-    """One line an instance, for people; nothing when there is none. ids (I,): of objects that are followed."""
+    """One line an instance, for people; nothing where there is none. ids (I,): of followed objects."""
     head = f"  {'#':>3}  {'class':<16} {'score':>5} {'points':>8}   {'centre (m)':<24}  size (m)"
     numbers = range(1, len(found) + 1) if ids is None else ids
     lines = [_line(number, item) for number, item in zip(numbers, instance_records(found), strict=True)]
