@@ -11,6 +11,7 @@ from sphmask_core.inference import find_instances, published_numbers, query_roun
 from sphmask_core.instances import assemble_masks, masks_on_points
 from sphmask_core.model import SphericalMask
 from sphmask_core.sampler import sample_rows
+from sphmask_core.sparse import functional, modules
 from sphmask_core.timing import Timer
 from sphmask_core.voxels import Points, voxelize
 
@@ -73,6 +74,15 @@ def open_run(golden, name):
     arrays = np.load(golden / f"{name}.npz")
     model = golden_model(golden, **RUNS[name])
     return arrays, model, voxelize([golden_points(arrays)], model.config.model.voxel_scale)
+
+
+@torch.inference_mode()
+def test_backbone_by_plain_torch(golden, monkeypatch):
+    """What every engine's kernels are held against."""
+    monkeypatch.setattr(functional, "_engine", lambda x: None)
+    monkeypatch.setattr(modules, "_fuses", lambda x, norm=None: False)
+    arrays, model, voxels = open_run(golden, "inference_single")
+    close(model.backbone(voxels.features, voxels.coords), arrays["voxel_feats"])
 
 
 @pytest.mark.usefixtures("threads")

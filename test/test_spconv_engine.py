@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_golden_inference import close, open_run
 from test_sparse import random_coords
 
 from sphmask_core.backbone import SparseUNet
@@ -41,6 +42,14 @@ def test_u_net_equals_ours(size, fill, num_levels, seed):
         for levels in (build_levels(coords, num_levels), spconv_engine.build_levels(coords, num_levels))
     )
     torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("one_thread")
+@torch.inference_mode()
+def test_golden_backbone(golden, monkeypatch):
+    monkeypatch.setattr(spconv_engine, "chosen", lambda device: True)
+    arrays, model, voxels = open_run(golden, "inference_single")
+    close(model.backbone(voxels.features, voxels.coords), arrays["voxel_feats"])
 
 
 def test_chosen_on_cuda_alone(monkeypatch):
