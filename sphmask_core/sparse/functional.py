@@ -47,8 +47,8 @@ def gather_convolve_reference(x: Tensor, weight: Tensor, kernel_map: KernelMap) 
 
 def _engine(x: Tensor) -> ModuleType | None:
     """The kernels that take x, None where there are none."""
-    engine = kernels("sphmask_core.sparse.triton_engine", x.device)
-    engine = cpu_engine if x.device.type == "cpu" else engine
+    on_cpu = x.device.type == "cpu"
+    engine = cpu_engine if on_cpu else kernels("sphmask_core.sparse.triton_engine", x.device)
     return engine if engine is not None and x.dtype in engine.TYPES else None
 
 
