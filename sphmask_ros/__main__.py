@@ -15,8 +15,7 @@ def run() -> int:
     from sphmask_ros.segment_node import main
     from sphmask_ros.signals import end_on_signals
 
-    end_on_signals()
-    return main()
+    return main(end_on_signals())
 
 
 if __name__ == "__main__":

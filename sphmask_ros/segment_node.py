@@ -16,6 +16,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool
 
@@ -108,9 +109,13 @@ class SegmentNode(LifecycleNode):
         if self._input is not None:
             self._input.close()
             self._input = None
-            self._worker.stop(timeout)
-            if self.context.ok():
-                self._outputs.clear()
+            self._clear(timeout)
+
+    def _clear(self, timeout: float | None = None) -> None:
+        """End the worker, after the frame at hand, and take away what it has shown."""
+        self._worker.stop(timeout)
+        if self.context.ok():
+            self._outputs.clear()
 
     def _perceive(self, model: str) -> Perception:
         segmenter = Segmenter.load(model, self._settings.device)
@@ -138,6 +143,9 @@ class SegmentNode(LifecycleNode):
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.health.enabled = request.data
+        if self._input is not None and not request.data:
+            self._clear()
+            self._worker = NewestFirst(self._answer)
         response.success = True
         return response
 
@@ -210,15 +218,15 @@ def _known(changed: list[Parameter]) -> dict[str, Any]:
     return {parameter.name: parameter.value for parameter in changed if parameter.name in names}
 
 
-def main() -> int:
-    """Run the node until it is ended; 2 when it cannot start."""
+def main(ended: Future[None]) -> int:
+    """Run the node until `ended` is done; 2 when it cannot start."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:
         node = SegmentNode()
         if node.get_parameter("autostart").value and not autostart(node):
             return 2 if rclpy.ok() else 0
-        rclpy.spin(node)
+        rclpy.spin_until_future_complete(node, ended)
     except ExternalShutdownException:
         return 0
     except (InvalidParameterTypeException, InvalidParameterValueException, ValueError) as error:

@@ -8,14 +8,15 @@ import signal
 import threading
 
 import rclpy
+from rclpy.task import Future
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE = 1.0
-"""Seconds that the node has to take its leave."""
+LEAVE, GRACE = 0.7, 1.0
+"""Seconds that the node has to take its leave by itself, and to be gone."""
 
 
-def end_on_signals() -> None:
-    """Hear the signals on a thread of its own.
+def end_on_signals() -> Future[None]:
+    """Hear the signals on a thread of its own; what is returned is done once one has come.
 
     Python would raise KeyboardInterrupt wherever the main thread is, and only once that is back from native
     code: loading a model or segmenting a large cloud may take longer than a supervisor waits.
@@ -25,10 +26,13 @@ def end_on_signals() -> None:
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(telling)
-    threading.Thread(target=_end, args=(hearing,), name="signals", daemon=True).start()
+    ended: Future[None] = Future()
+    threading.Thread(target=_end, args=(hearing, ended), name="signals", daemon=True).start()
+    return ended
 
 
-def _end(hearing: int) -> None:
+def _end(hearing: int, ended: Future[None]) -> None:
     os.read(hearing, 1)
     threading.Timer(GRACE, os._exit, [0]).start()
-    rclpy.try_shutdown()  # what spins returns, and the other nodes hear that this one leaves
+    threading.Timer(LEAVE, rclpy.try_shutdown).start()  # at least the other nodes hear that this one leaves
+    ended.set_result(None)

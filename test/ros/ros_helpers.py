@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of the node share: a scene, its message, calls of services."""
 
+import time
+from contextlib import contextmanager
+
 import rclpy
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from std_msgs.msg import Header
+from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_core.simulate import simulate_cloud
@@ -69,3 +73,17 @@ def set_parameters(asker, client, **values):
     return wait_for(
         asker, client.set_parameters([rclpy.Parameter(n, value=v) for n, v in values.items()])
     ).results
+
+
+@contextmanager
+def markers_go(asker, node):
+    """Whatever stands in the block, all markers of the node have to be gone after it, and stay away."""
+    heard = []
+    subscription = asker.create_subscription(MarkerArray, f"{node}/markers", heard.append, 10)
+    assert ask_patiently(asker, small_message()).markers.markers
+    yield
+    limit = time.monotonic() + TIMEOUT
+    while not heard or [marker.action for marker in heard[-1].markers] != [Marker.DELETEALL]:
+        assert time.monotonic() < limit, heard
+        rclpy.spin_once(asker, timeout_sec=0.1)
+    asker.destroy_subscription(subscription)

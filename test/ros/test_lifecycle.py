@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every edge of the node's lifecycle, over DDS where another process can see it."""
 
-import time
-
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
@@ -18,13 +16,14 @@ from ros_helpers import (
     call,
     change_state,
     header,
+    markers_go,
     scene_message,
     set_parameters,
     small_message,
     state,
 )
 from sphmask_ros.srv import LoadModel
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import Marker
 
 from sphmask_ros.player import Player
 from sphmask_ros.segment_node import SegmentNode
@@ -95,15 +94,8 @@ def test_an_inactive_node_does_not_answer(manager, managed):
 
 
 def test_an_inactive_node_leaves_no_markers_behind(manager, managed):
-    heard = []
-    subscription = manager.create_subscription(MarkerArray, f"{NODE}/markers", heard.append, 10)
-    assert ask_patiently(manager, scene_message()).markers.markers
-    assert change_state(manager, NODE, "deactivate")
-    limit = time.monotonic() + TIMEOUT
-    while not heard or [marker.action for marker in heard[-1].markers] != [Marker.DELETEALL]:
-        assert time.monotonic() < limit, heard
-        rclpy.spin_once(manager, timeout_sec=0.1)
-    manager.destroy_subscription(subscription)
+    with markers_go(manager, NODE):
+        assert change_state(manager, NODE, "deactivate")
     assert change_state(manager, NODE, "activate")
     markers = ask_patiently(manager, scene_message()).markers.markers
     assert {marker.action for marker in markers} == {Marker.ADD}

@@ -13,7 +13,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_helpers import TIMEOUT, ask_patiently, call, header, small_message
+from ros_helpers import TIMEOUT, ask_patiently, call, header, markers_go, small_message
 from sensor_msgs.msg import PointCloud2
 from sphmask_ros.msg import Timings
 from std_srvs.srv import SetBool
@@ -106,7 +106,8 @@ def test_diagnostics_tell_silence_errors_and_recovery(ros, lonely_node, diagnost
 def test_enable_stops_the_work_and_lets_it_go_on(ros, lonely_node, diagnostics):
     player = lonely_player()
     player.wait_until_heard(TIMEOUT, lonely_node.running)
-    assert call(player, SetBool, "segment/enable", data=False).success
+    with markers_go(player, "/lonely/segment"):
+        assert call(player, SetBool, "segment/enable", data=False).success
     with pytest.raises(TimeoutError):
         player.ask(small_message(3), 1.0)
     diagnostics(DiagnosticStatus.OK, "disabled")
@@ -150,6 +151,16 @@ def test_signals_end_it_while_it_starts(start_node, number):
         time.sleep(0.01)
     assert node.end(number) in (0, -number)
     assert node.text() == ""
+
+
+def test_what_it_has_shown_goes_with_it(ros, start_node):
+    node = start_node("/leaving")
+    player = Player(namespace="leaving")
+    player.wait_until_heard(TIMEOUT, node.running)
+    with markers_go(player, "/leaving/segment"):
+        assert node.end() == 0
+    assert "Traceback" not in node.text()
+    player.destroy_node()
 
 
 def test_signals_end_it_while_it_works(ros, start_node):
