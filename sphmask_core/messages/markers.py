@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instances as RViz markers: name and score at the centre, box, spherical polygon."""
+"""Instances as RViz markers: name and score above the box, box, spherical polygon."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ EDGES = np.array(
     [(0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7)]
 )
 """Edges of a box between its corners."""
+
+LETTERS = 6
+"""Heights of a letter that the longest edge of a box has: text about as wide as the object."""
 
 
 class InstanceMarkers:
@@ -56,8 +59,9 @@ def _instance_markers(
     color = object_colors(np.array([number]))[0] / 255.0
     label = _marker(make, header, "label", number, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0))
     label.text = f"{found.class_names[index]} {number}: {found.scores[index]:.2f}"
-    label.pose.position = _points(make, center[None], [0])[0]
-    label.scale.z = min(max(float((box[3:] - box[:3]).max()) / 4, 0.02), 0.2)
+    height = min(max(float((box[3:] - box[:3]).max()) / LETTERS, 0.02), 0.2)
+    label.pose.position = _points(make, _above(center, box, found.rotation[2], height / 2)[None], [0])[0]
+    label.scale.x, label.scale.z = height / 2, height  # x: of a space, which RViz else makes very wide
     outline = _marker(make, header, "box", number, type=LINE_LIST, color=_color(make, color, 1.0))
     outline.points = _points(make, box[CORNERS], EDGES)
     outline.scale.x = 0.003
@@ -66,6 +70,12 @@ def _instance_markers(
     shape.points = _points(make, vertices, faces)
     shape.scale.x = shape.scale.y = shape.scale.z = 1.0
     return [label, outline, shape]
+
+
+def _above(center: np.ndarray, box: np.ndarray, up: np.ndarray, gap: float) -> np.ndarray:
+    """(3,) the place over an object's centre that is a gap higher than its box (6,), along `up` (3,)."""
+    rise = ((box[CORNERS] - center) @ up).max() + gap
+    return np.asarray(center + rise * up)
 
 
 def _marker(make: Make, header: Any, namespace: str, number: int, **fields: Any) -> Any:

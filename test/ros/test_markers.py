@@ -60,6 +60,21 @@ def test_markers_show_name_box_and_polygon_under_the_clouds_header(make_instance
         assert marker.pose.orientation.w == 1.0
 
 
+def test_names_stand_clear_of_their_objects(make_instances):
+    """Text inside an object would be hidden by its points; `up` is the model's, in the clouds' frame."""
+    found = make_instances(3)
+    made = InstanceMarkers().update(HEADER, found, tracks(1, 2, 3), RAYS).markers
+    up = found.rotation[2]
+    for number, box in enumerate(found.boxes, 1):
+        (label,) = (marker for marker in made if (marker.ns, marker.id) == ("label", number))
+        corners = np.stack(np.meshgrid(*box.reshape(2, 3).T), -1).reshape(-1, 3)
+        place = np.array([label.pose.position.x, label.pose.position.y, label.pose.position.z])
+        np.testing.assert_allclose(place @ up, (corners @ up).max() + label.scale.z / 2, atol=1e-5)
+        offset = place - found.centers[number - 1]
+        np.testing.assert_allclose(offset, (offset @ up) * up, atol=1e-5)
+        assert 0 < label.scale.x < label.scale.z < 0.21
+
+
 @pytest.mark.parametrize("ids", [(), (4,), (5, 1, 9, 2, 3)])
 def test_instances_come_back_from_their_message(make_instances, ids):
     found, followed = make_instances(len(ids)), tracks(*ids, lost=[6, 8])
