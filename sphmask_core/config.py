@@ -168,6 +168,8 @@ class TrainConfig:
     """Folder of the data set."""
     area: int = 5
     """Area that validation holds out, where a data set comes in areas (S3DIS)."""
+    hold_out: bool = True
+    """Keep the scenes of validation out of training (mOSD); off: once they have chosen the settings."""
     simulated: int = 0
     """Simulated scenes, in the data sets that have them."""
     mixed: int = 0

@@ -14,7 +14,7 @@ from sphmask_core.checkpoint import load_model, save_weights
 from sphmask_core.config import load_config
 from sphmask_core.prepared import map_table, read_manifest
 from training import prepare
-from training.datasets import dataset
+from training.datasets import dataset, mosd
 from training.scene import collate
 from training.train import main, override
 
@@ -228,3 +228,20 @@ def test_own_clouds_with_one_yaml(tmp_path, capsys):
     saved = json.loads(metrics.read_text())
     assert status == 0 and [scene["scene"] for scene in saved["scenes"]] == ["scan4"]
     assert sum(saved["confusion"]["chair"].values()) == sum(saved["confusion"]["thing"].values()) == 2
+
+
+def test_validation_is_held_out_until_training_may_have_everything(tmp_path):
+    for number in range(10):
+        (tmp_path / f"learn{number}.pcd").touch()
+    held, whole = (
+        override(load_config("tabletop"), [f"train.root={tmp_path}", f"train.hold_out={value}"])
+        for value in ("true", "false")
+    )
+    names = {
+        (config.train.hold_out, split): [path.stem for path in mosd.scene_files(config, split)]
+        for config in (held, whole)
+        for split in ("train", "val")
+    }
+    assert names[True, "val"] == names[False, "val"] == ["learn4", "learn9"]
+    assert set(names[True, "train"]) == {f"learn{n}" for n in range(10)} - {"learn4", "learn9"}
+    assert names[False, "train"] == [f"learn{n}" for n in range(10)]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -20,13 +22,13 @@ POINTS_PER_EDGE = 2
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
     """The clouds of a split as they stand in their files, with their labels."""
-    return [scenes.read_scene(path) for path in scenes.scene_files(config.train.root, split)]
+    return [scenes.read_scene(path) for path in scene_files(config, split)]
 
 
 def load_scenes(config: Config, split: str) -> list[Scene]:
     """Scenes of a split, thinned; superpoints are those that inference would find."""
-    files = scenes.scene_files(config.train.root, split)
-    return [thinned(scenes.read_scene(path), config) for path in tqdm(files, desc=f"{split} scenes")]
+    files = tqdm(scene_files(config, split), desc=f"{split} scenes")
+    return [thinned(scenes.read_scene(path), config) for path in files]
 
 
 def thinned(raw: scenes.Scene, config: Config) -> Scene:
@@ -53,3 +55,9 @@ def prepare(raw: scenes.Scene, config: Config) -> Scene:
         semantic=raw.semantic[finite],
         instance=raw.instance[finite],
     )
+
+
+def scene_files(config: Config, split: str) -> list[Path]:
+    """Files of a split; nothing held out, all of them train."""
+    every = split == "train" and not config.train.hold_out
+    return scenes.scene_files(config.train.root, "all" if every else split)
