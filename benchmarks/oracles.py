@@ -25,6 +25,7 @@ from sphmask_core.sampler import PointSet, sample_rows
 from sphmask_core.scenes import Scene, open_split
 from sphmask_core.segmenter import Segmenter
 from training.datasets.mosd import prepare
+from training.datasets.synthetic import simulate
 from training.mixing import mixed_scenes
 from training.scene import Batch, collate
 from training.targets import InstanceTargets, build_targets
@@ -34,6 +35,8 @@ SAME_OBJECT = 0.25
 SURE = 0.6
 """Least score that an oracle gives."""
 PICTURED = 12
+SIMULATED = 3_000_000
+"""Seed of the first simulated table: neither training nor validation has it."""
 
 
 @dataclass(frozen=True)
@@ -166,10 +169,13 @@ def main() -> None:
     parser.add_argument("--model", default="tabletop")
     parser.add_argument("--split", default="val", choices=("train", "val", "all"))
     parser.add_argument("--mixed", type=int, default=24, help="mixtures of the split's frames; 0: the frames")
+    parser.add_argument("--simulated", type=int, default=0, help="simulated tables in the place of all these")
     parser.add_argument("--failures", type=Path, help="write a picture of the worst objects")
     options = parser.parse_args()
     scenes = list(open_split("mosd", options.root, options.split))
-    if options.mixed:
+    if options.simulated:
+        scenes = [simulate(SIMULATED + number) for number in range(options.simulated)]
+    elif options.mixed:
         scenes = list(mixed_scenes(scenes, options.mixed, seed=7))
     segmenter = Segmenter.load(options.model, "cpu")
     run(segmenter.model, scenes)
