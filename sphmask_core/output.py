@@ -108,12 +108,12 @@ def to_instances(
 def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
     """Rows of masks (I, S), by falling score, that have a share `min_own` of their points to themselves."""
     rows: list[int] = []
-    claimed = torch.zeros(len(sizes), dtype=torch.bool)
-    sizes = sizes.cpu()
-    for row, mask in enumerate(masks.cpu()):
-        if sizes[mask & ~claimed].sum() >= min_own * sizes[mask].sum():
+    points = sizes.cpu().numpy()
+    free = points.copy()
+    for row, mask in enumerate(masks.cpu().numpy()):
+        if free[mask].sum() >= min_own * points[mask].sum():
             rows.append(row)
-            claimed |= mask
+            free[mask] = 0
     return torch.tensor(rows, dtype=torch.int64, device=masks.device)
 
 
