@@ -19,8 +19,6 @@ SPACING = 2.4
 """Metres between the middles of neighbouring tables."""
 VIEWS = 12
 """Different simulated frames; the hall repeats them."""
-BLOCK_VOXELS = 60_000
-"""About a table and its surroundings, which is what the tabletop weights have been trained on."""
 
 
 def table(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,13 +59,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=float, default=1e7)
     parser.add_argument("--model", default="tabletop", help="a preset's name, or a path to weights")
-    parser.add_argument("--block-voxels", type=int, default=BLOCK_VOXELS, help="(default: %(default)s)")
+    parser.add_argument("--block-voxels", type=int, help="(default: the model's own)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     segmenter = Segmenter.load(options.model, "cpu")
-    inference = dataclasses.replace(segmenter.config.inference, block_voxels=options.block_voxels)
-    segmenter.model.config = dataclasses.replace(segmenter.config, inference=inference)
+    if options.block_voxels:
+        inference = dataclasses.replace(segmenter.config.inference, block_voxels=options.block_voxels)
+        segmenter.model.config = dataclasses.replace(segmenter.config, inference=inference)
     segmenter.warm_up()
     xyz, rgb = hall(int(options.points))
     before = peak()
