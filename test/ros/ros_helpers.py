@@ -16,6 +16,8 @@ from sphmask_core.simulate import simulate_cloud
 from sphmask_ros.conversions import write_points
 
 TIMEOUT = 60
+STAY_AWAY = 1.0
+"""Seconds in which markers that are gone must not come back."""
 SCENE = simulate_cloud(1, 160, 120)
 
 
@@ -80,10 +82,14 @@ def markers_go(asker, node):
     """Whatever stands in the block, all markers of the node have to be gone after it, and stay away."""
     heard = []
     subscription = asker.create_subscription(MarkerArray, f"{node}/markers", heard.append, 10)
-    assert ask_patiently(asker, small_message()).markers.markers
+    assert Marker.ADD in {marker.action for marker in ask_patiently(asker, small_message()).markers.markers}
     yield
     limit = time.monotonic() + TIMEOUT
     while not heard or [marker.action for marker in heard[-1].markers] != [Marker.DELETEALL]:
         assert time.monotonic() < limit, heard
         rclpy.spin_once(asker, timeout_sec=0.1)
+    gone, limit = len(heard), time.monotonic() + STAY_AWAY
+    while time.monotonic() < limit:
+        rclpy.spin_once(asker, timeout_sec=0.1)
+    assert len(heard) == gone, heard[gone:]
     asker.destroy_subscription(subscription)
