@@ -14,7 +14,7 @@ import torch
 from sphmask_core.config import Config, load_config
 from sphmask_core.frames import upright
 from sphmask_core.scenes import Scene, read_scene, scene_files
-from sphmask_core.superpoints import compute_superpoints
+from sphmask_core.superpoints import superpoints_of
 from sphmask_core.voxels import Points, voxelize
 
 WORST = 5
@@ -51,10 +51,12 @@ def measure(scene: Scene, config: Config) -> Measurement:
     """Superpoints of a scene as the segmenter makes them, and their time."""
     finite = np.isfinite(scene.cloud.xyz).all(axis=1)
     xyz = torch.from_numpy(scene.cloud.xyz[finite])
-    points = Points(upright(xyz, config.up).apply(xyz) / config.unit, torch.zeros_like(xyz))
+    colors = scene.cloud.rgb
+    rgb = torch.zeros_like(xyz) if colors is None else torch.from_numpy(colors[finite]) / 127.5 - 1
+    points = Points(upright(xyz, config.up).apply(xyz) / config.unit, rgb)
     voxels = voxelize([points], config.model.voxel_scale)
     start = time.perf_counter()
-    superpoints = compute_superpoints(voxels.coords[:, 1:], voxels.xyz, config.superpoints)
+    superpoints = superpoints_of(voxels, config.superpoints)
     elapsed = 1e3 * (time.perf_counter() - start)
     ious = best_unions(superpoints[voxels.point_to_voxel].numpy(), scene.instance[finite])
     return Measurement(scene.name, ious, len(superpoints), int(superpoints.max()) + 1, elapsed)

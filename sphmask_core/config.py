@@ -102,6 +102,8 @@ class SuperpointConfig:
     """Felzenszwalb's k, relative to the edge weight in [0, 1]: larger merges more."""
     convex: float = 0.1
     """Weight of a convex edge relative to a concave one of the same angle."""
+    color: float = 0.0
+    """Weight of the distance between two voxels' colours, each in [-1, 1]^3: parts faces that are flush."""
     neighbors: int = 8
     """Nearest voxels that each voxel has an edge to."""
     min_voxels: int = 20

@@ -22,7 +22,7 @@ from sphmask_core.memory import keep_freed_memory
 from sphmask_core.model import SphericalMask
 from sphmask_core.output import Instances, to_instances
 from sphmask_core.parts import vote, voxelize_parts
-from sphmask_core.superpoints import compute_superpoints
+from sphmask_core.superpoints import superpoints_of
 from sphmask_core.timing import Timer
 from sphmask_core.voxels import Points, VoxelBatch, voxelize
 
@@ -133,9 +133,8 @@ class Segmenter:
         return cloud, voxelize_parts(cloud, parts, model)
 
     def _add_superpoints(self, voxels: VoxelBatch) -> None:
-        coords, xyz = voxels.coords[:, 1:].cpu(), voxels.xyz.cpu()
-        numbers = compute_superpoints(coords, xyz, self.config.superpoints)
-        voxels.superpoints = numbers.to(self.device)
+        numbers = superpoints_of(voxels, self.config.superpoints)
+        voxels.superpoints = numbers
         voxels.superpoint_offsets = [0, int(numbers.max()) + 1]
 
 

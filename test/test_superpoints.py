@@ -95,13 +95,28 @@ def test_order_and_threads_do_not_matter(seed, threads):
     assert len(pairs) == len(expected.unique()) == len(shuffled.unique())
 
 
+def test_colour_parts_faces_that_are_flush():
+    """A flat patch of two colours; with no weight on colours it is one superpoint."""
+    xyz = sheet((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 20)
+    right = xyz[:, 0] > 9.5 * VOXEL
+    rgb = torch.where(right[:, None], 0.5, -0.5).expand(-1, 3)
+    coords = torch.floor(xyz / VOXEL + 0.5).int()
+    assert compute_superpoints(coords, xyz, SuperpointConfig(), rgb).unique().tolist() == [0]
+    found = compute_superpoints(coords, xyz, SuperpointConfig(threshold=0.02, color=0.1), rgb)
+    assert torch.equal(found, right.long())
+
+
 def test_bad_shapes_say_what_is_wrong():
     with pytest.raises(ValueError, match=r"must both be \(V, 3\), not \(4, 3\) and \(5, 3\)"):
         compute_superpoints(torch.zeros(4, 3, dtype=torch.int32), torch.zeros(5, 3), SuperpointConfig())
+    with pytest.raises(ValueError, match=r"rgb must be \(4, 3\) as xyz, not \(5, 3\)"):
+        compute_superpoints(
+            torch.zeros(4, 3, dtype=torch.int32), torch.zeros(4, 3), SuperpointConfig(), torch.zeros(5, 3)
+        )
 
 
 @pytest.mark.parametrize("name", ["learn2", "learn22", "learn38"])
 def test_unions_of_superpoints_describe_real_objects(mosd, name):
     found = load_benchmark().measure(read_scene(mosd / f"{name}.pcd"), load_config("tabletop"))
     assert np.mean(list(found.ious.values())) >= 0.965
-    assert 5 <= found.superpoints <= 200
+    assert 5 <= found.superpoints <= 300

@@ -31,6 +31,7 @@ float dot(Vec a, Vec b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
 struct Settings {
     float threshold;        // Felzenszwalb's k
     float convex;           // factor on the weight of convex edges
+    float color;            // weight of a step of colour
     int64_t min_voxels;     // smaller segments are joined to a neighbour
     int64_t edges;          // nearest neighbours that an edge leads to
 };
@@ -49,10 +50,20 @@ struct Grid {
     std::vector<int64_t> keys;                  // sorted, packed x, y, z
     std::vector<int32_t> order;                 // input index of each sorted voxel
     std::vector<Vec> points;
+    std::vector<Vec> colors;                    // none where they have no weight
     int64_t stride_x, stride_y;                 // key of a step along x and y
 };
 
-Grid make_grid(const int32_t* coords, const float* xyz, int64_t count) {
+std::vector<Vec> in_order(const float* values, const std::vector<int32_t>& order) {
+    std::vector<Vec> sorted(order.size());
+    for (size_t i = 0; i < order.size(); ++i) {
+        const float* v = values + 3 * static_cast<int64_t>(order[i]);
+        sorted[i] = {v[0], v[1], v[2]};
+    }
+    return sorted;
+}
+
+Grid make_grid(const int32_t* coords, const float* xyz, const float* rgb, int64_t count) {
     int64_t low[3], high[3];
     for (int axis = 0; axis < 3; ++axis) {
         low[axis] = high[axis] = coords[axis];
@@ -69,14 +80,12 @@ Grid make_grid(const int32_t* coords, const float* xyz, int64_t count) {
         const int32_t* c = coords + 3 * i;
         keys[i] = (c[0] - low[0]) * grid.stride_x + (c[1] - low[1]) * grid.stride_y + (c[2] - low[2]);
     }
-    grid.order.resize(count), grid.points.resize(count);
+    grid.order.resize(count);
     std::iota(grid.order.begin(), grid.order.end(), 0);
     radix_sort(keys, grid.order);
     grid.keys.assign(keys.begin(), keys.end());
-    for (int64_t i = 0; i < count; ++i) {
-        const float* p = xyz + 3 * static_cast<int64_t>(grid.order[i]);
-        grid.points[i] = {p[0], p[1], p[2]};
-    }
+    grid.points = in_order(xyz, grid.order);
+    if (rgb) grid.colors = in_order(rgb, grid.order);
     return grid;
 }
 
@@ -321,6 +330,9 @@ void weigh(const Grid& grid, const std::vector<Vec>& normals, const Settings& se
         const float bend = std::clamp(1 - dot(na, nb), 0.0f, 1.0f);
         const bool convex = dot(na - nb, grid.points[e.a] - grid.points[e.b]) >= 0;
         e.weight = convex ? settings.convex * bend : bend;
+        if (grid.colors.empty()) continue;
+        const Vec step = grid.colors[e.a] - grid.colors[e.b];
+        e.weight += settings.color * std::sqrt(dot(step, step));
     }
 }
 
@@ -353,13 +365,13 @@ int64_t number_segments(const Grid& grid, Segments& segments, int64_t* labels) {
 
 }  // namespace
 
-// coords (count, 3), xyz (count, 3), labels (count) out; returns the number of segments.
-extern "C" int64_t compute_superpoints(const int32_t* coords, const float* xyz, int64_t count, float threshold,
-                                       float convex, int64_t min_voxels, int64_t edges_each, int64_t* labels,
-                                       int64_t threads) {
+// coords (count, 3), xyz (count, 3), rgb (count, 3) or null, labels (count) out; returns the number of segments.
+extern "C" int64_t compute_superpoints(const int32_t* coords, const float* xyz, const float* rgb, int64_t count,
+                                       float threshold, float convex, float color, int64_t min_voxels,
+                                       int64_t edges_each, int64_t* labels, int64_t threads) {
     if (count == 0) return 0;
-    const Settings settings{threshold, convex, min_voxels, std::min<int64_t>(edges_each, kNearest)};
-    const Grid grid = make_grid(coords, xyz, count);
+    const Settings settings{threshold, convex, color, min_voxels, std::min<int64_t>(edges_each, kNearest)};
+    const Grid grid = make_grid(coords, xyz, rgb, count);
     const std::vector<Neighbours> near = find_neighbours(grid, static_cast<int>(threads));
     std::vector<Plane> planes = fit_planes(grid, near, static_cast<int>(threads));
     std::vector<Edge> edges = find_edges(near, settings.edges);

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from sphmask_core import scenes
 from sphmask_core.config import Config
 from sphmask_core.frames import upright
-from sphmask_core.superpoints import compute_superpoints
+from sphmask_core.superpoints import superpoints_of
 from sphmask_core.voxels import Points, voxelize
 from training.scene import Scene, thin
 
@@ -47,7 +47,7 @@ def prepare(raw: scenes.Scene, config: Config) -> Scene:
         else torch.from_numpy(raw.cloud.rgb[finite]) / 127.5 - 1
     )
     voxels = voxelize([Points(xyz, rgb)], config.model.voxel_scale)
-    superpoints = compute_superpoints(voxels.coords[:, 1:], voxels.xyz, config.superpoints)
+    superpoints = superpoints_of(voxels, config.superpoints)
     return Scene(
         xyz=xyz.numpy(),
         rgb=rgb.numpy(),

@@ -15,7 +15,7 @@ from sphmask_core.config import Config
 from sphmask_core.files import replacing
 from sphmask_core.frames import upright
 from sphmask_core.prepared import SceneRecord, Table, scene_path, write_table
-from sphmask_core.superpoints import compute_superpoints
+from sphmask_core.superpoints import superpoints_of
 from sphmask_core.voxels import Points, voxelize
 from training.formats.source import FormatError, NamedTable, Options, Source, naming
 
@@ -113,13 +113,13 @@ def _with_superpoints(table: Table, options: Options) -> Table:
         return replace(table, superpoints=None)
     if table.superpoints is not None and options.superpoints == "published":
         return replace(table, superpoints=np.unique(table.superpoints, return_inverse=True)[1])
-    return replace(table, superpoints=our_superpoints(table.xyz, config))
+    return replace(table, superpoints=our_superpoints(table, config))
 
 
-def our_superpoints(xyz: np.ndarray, config: Config) -> np.ndarray:
-    """(N,) superpoints of points (N, 3), metres, as inference would find them."""
-    points = torch.from_numpy(xyz.astype(np.float32))
+def our_superpoints(table: Table, config: Config) -> np.ndarray:
+    """(N,) superpoints of the points as inference would find them."""
+    points = torch.from_numpy(table.xyz.astype(np.float32))
+    rgb = torch.zeros_like(points) if table.rgb is None else torch.from_numpy(table.rgb) / 127.5 - 1
     points = upright(points, config.up).apply(points) / config.unit
-    voxels = voxelize([Points(points, torch.zeros_like(points))], config.model.voxel_scale)
-    superpoints = compute_superpoints(voxels.coords[:, 1:], voxels.xyz, config.superpoints)
-    return superpoints[voxels.point_to_voxel].numpy()
+    voxels = voxelize([Points(points, rgb)], config.model.voxel_scale)
+    return superpoints_of(voxels, config.superpoints)[voxels.point_to_voxel].numpy()
