@@ -223,6 +223,11 @@ class TrainConfig:
     workers: int = 0
     """Processes that load scenes; 0: the training process does."""
 
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch_size", "repeats", "accumulate", "validate_every"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"train.{key}: must be at least 1, not {getattr(self, key)}")
+
 
 @dataclass(frozen=True)
 class Config:

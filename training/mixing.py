@@ -77,11 +77,15 @@ class View:
 def mixed_scenes(scenes: Sequence[Scene], count: int, seed: int) -> Iterator[Scene]:
     """That many random mixtures of organised frames, each repeatable by seed and place."""
     views = [View.of(scene) for scene in scenes]
-    for place in range(count):
-        rng = np.random.default_rng((seed, place))
-        base, *donors = rng.permutation(len(views))[: rng.integers(*FRAMES, endpoint=True)]
-        mixed = mix(views[base], [views[donor] for donor in donors], rng)
-        yield replace(mixed, name=f"mixed{place}")
+    return (mixture(views, seed, place) for place in range(count))
+
+
+def mixture(views: Sequence[View], seed: int, place: int) -> Scene:
+    """The mixture of random views that has this place among those of a seed."""
+    rng = np.random.default_rng((seed, place))
+    base, *donors = rng.permutation(len(views))[: rng.integers(*FRAMES, endpoint=True)]
+    mixed = mix(views[base], [views[donor] for donor in donors], rng)
+    return replace(mixed, name=f"mixed{place}")
 
 
 def mix(base: View, donors: Sequence[View], rng: Generator) -> Scene:

@@ -255,6 +255,7 @@ def test_settings_override_the_configuration():
         (["nowhere"], "no such configuration"),
         (["tabletop", "--set", "train.rate=1"], "unknown key"),
         (["tabletop", "--set", "train.lr"], "expected key=value"),
+        (["tabletop", "--set", "train.validate_every=0"], "train.validate_every: must be at least 1, not 0"),
         (["tabletop", "--set", "name.lr=1"], "no section"),
         (["tabletop", "--resume"], "start without --resume"),
         (["tabletop", "--set", "train.init=nothing"], "no such weights"),

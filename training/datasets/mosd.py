@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from sphmask_core import scenes
 from sphmask_core.config import Config
 from sphmask_core.frames import upright
 from sphmask_core.superpoints import superpoints_of
 from sphmask_core.voxels import Points, voxelize
+from training.parallel import in_parallel
 from training.scene import Scene, thin
 
 POINTS_PER_EDGE = 2
@@ -27,8 +27,8 @@ def load_raw(config: Config, split: str) -> list[scenes.Scene]:
 
 def load_scenes(config: Config, split: str) -> list[Scene]:
     """Scenes of a split, thinned; superpoints are those that inference would find."""
-    files = tqdm(scene_files(config, split), desc=f"{split} scenes")
-    return [thinned(scenes.read_scene(path), config) for path in files]
+    files = scene_files(config, split)
+    return in_parallel(lambda i: thinned(scenes.read_scene(files[i]), config), len(files), f"{split} scenes")
 
 
 def thinned(raw: scenes.Scene, config: Config) -> Scene:

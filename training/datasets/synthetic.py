@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import numpy as np
-from tqdm import tqdm
 
 from sphmask_core import scenes
 from sphmask_core.config import Config
 from sphmask_core.simulate import simulate_cloud
 from training.datasets.mosd import thinned
+from training.parallel import in_parallel
 from training.scene import Scene
 
 FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
@@ -26,8 +26,8 @@ def load_raw(config: Config, split: str) -> list[scenes.Scene]:
 
 def load_scenes(config: Config, split: str) -> list[Scene]:
     """Scenes of a split, thinned; superpoints are those that inference would find."""
-    seeds = tqdm(_seeds(config, split), desc=f"simulated {split} scenes")
-    return [thinned(simulate(seed), config) for seed in seeds]
+    seeds = _seeds(config, split)
+    return in_parallel(lambda i: thinned(simulate(seeds[i]), config), len(seeds), f"simulated {split} scenes")
 
 
 def simulate(seed: int) -> scenes.Scene:

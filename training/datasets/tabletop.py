@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tqdm import tqdm
-
 from sphmask_core import scenes
 from sphmask_core.config import Config
 from training.datasets import mosd, synthetic
-from training.mixing import mixed_scenes
+from training.mixing import View, mixed_scenes, mixture
+from training.parallel import in_parallel
 from training.scene import Scene
 
 SEED = {"train": 1, "val": 2}
@@ -25,8 +24,13 @@ def load_raw(config: Config, split: str) -> list[scenes.Scene]:
 def load_scenes(config: Config, split: str) -> list[Scene]:
     """Real, mixed and simulated scenes."""
     real = mosd.load_scenes(config, split) * config.train.real_repeats
-    mixed = tqdm(_mixed(config, split), desc=f"mixed {split} scenes", total=_mixtures(config, split))
-    return [*real, *(mosd.thinned(scene, config) for scene in mixed), *synthetic.load_scenes(config, split)]
+    views = [View.of(scene) for scene in mosd.load_raw(config, split)]
+    mixed = in_parallel(
+        lambda place: mosd.thinned(mixture(views, SEED[split], place), config),
+        _mixtures(config, split),
+        f"mixed {split} scenes",
+    )
+    return [*real, *mixed, *synthetic.load_scenes(config, split)]
 
 
 def _mixed(config: Config, split: str) -> Iterator[scenes.Scene]:
