@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """From points to instances, by stage: real depth frames with a preset, or a room with the full-size model.
 
-Of the full-size model also a training step on a simulated room, with the most memory that it holds.
+Of several presets each frame in turn, and how much faster than the first the others are. Of the full-size
+model also a training step on a simulated room, with the most memory that it holds.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from benchmarks.measure import threads
 from benchmarks.room import room
 from sphmask_core import Segmenter
-from sphmask_core.bench import MemoryTimer, measure, measure_machine, measurements
+from sphmask_core.bench import Measurement, MemoryTimer, measure, measure_machine, measurements
 from sphmask_core.cloud import Cloud, read_cloud
 from sphmask_core.config import load_config
 from sphmask_core.model import SphericalMask
@@ -53,6 +55,17 @@ def full_size(device: str) -> Segmenter:
     return Segmenter(SphericalMask(dataclasses.replace(config, inference=inference)), device)
 
 
+def print_ratios(found: dict[str, list[Measurement]]) -> None:
+    """How much faster than the first model the others are."""
+    medians = {
+        name: statistics.median(sum(frame.milliseconds.values()) for frame in frames)
+        for name, frames in found.items()
+    }
+    (first, most), *others = medians.items()
+    for name, ms in others:
+        print(f"{name}: {most / ms:.2f} times as fast as {first}, median {ms:.1f} ms against {most:.1f} ms")
+
+
 def print_training_step(segmenter: Segmenter) -> None:
     """Time and memory of forward pass, losses and backward pass of the whole model on a simulated room."""
     model, config, device = segmenter.model.train(), segmenter.config, segmenter.device
@@ -78,27 +91,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, help="folder of .pcd frames; default: the room")
     parser.add_argument("--frames", type=int, default=9)
-    parser.add_argument("--model", default="tabletop", help="of the frames: a preset's name, or weights")
+    parser.add_argument("--model", nargs="+", default=["tabletop"], help="of the frames: presets or weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.root is None:
-        segmenter, clouds = full_size(options.device), [("room", room_cloud())]
+        segmenters, clouds = {"scannetv2": full_size(options.device)}, [("room", room_cloud())]
     else:
-        segmenter, clouds = (
-            Segmenter.load(options.model, options.device),
-            frames(options.root, options.frames),
-        )
-    found = [measure(segmenter, name, cloud, options.repeats) for name, cloud in clouds]
-    print(f"{segmenter.config.name} on {segmenter.device}, {options.threads} threads")
-    print(measurements(found, measure_machine(segmenter.device)))
+        segmenters = {model: Segmenter.load(model, options.device) for model in options.model}
+        clouds = frames(options.root, options.frames)
+    device = next(iter(segmenters.values())).device
+    found: dict[str, list[Measurement]] = {model: [] for model in segmenters}
+    for name, cloud in clouds:
+        for model, segmenter in segmenters.items():
+            found[model].append(measure(segmenter, name, cloud, options.repeats))
+    for model, measured in found.items():
+        print(f"{model} on {device}, {options.threads} threads")
+        print(measurements(measured, measure_machine(device)), end="\n\n")
+    print_ratios(found)
     if options.root is None:
-        print_training_step(segmenter)
+        print_training_step(segmenters["scannetv2"])
     for count in (1, 2):
         with threads(count):
-            machine = measure_machine(segmenter.device)
+            machine = measure_machine(device)
         print(
             f"{count} threads: {machine.flops / 1e9:.0f} GFLOP/s in torch.mm, {machine.bytes / 1e9:.1f} GB/s"
         )
