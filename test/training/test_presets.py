@@ -14,6 +14,7 @@ from training.train import override
 
 SIZES = {  # semantic and instance classes; published settings beside the defaults
     "tabletop": (2, 1, {}),
+    "tabletop-fast": (2, 1, {}),
     "scannetv2": (20, 18, {"epochs": 300, "accumulate": 16}),
     "scannet200": (200, 198, {"epochs": 120}),
     "s3dis": (13, 11, {"epochs": 120}),
