@@ -83,11 +83,17 @@ class NodeProcess:
     def text(self):
         return re.sub(r"\x1b\[[0-9;]*m", "", self.log.read_text())
 
-    def wait_for_log(self, text, timeout=60):
+    def says(self, text, timeout):
+        """Whether it writes this, at the latest after `timeout` seconds."""
         limit = time.monotonic() + timeout
         while text not in self.text():
-            assert self.running() and time.monotonic() < limit, self.text()
+            if not self.running() or time.monotonic() > limit:
+                return False
             time.sleep(0.1)
+        return True
+
+    def wait_for_log(self, text, timeout=60):
+        assert self.says(text, timeout), self.text()
 
     def memory(self):
         """Resident memory, MB."""
