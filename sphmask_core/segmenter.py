@@ -133,9 +133,8 @@ class Segmenter:
         return cloud, voxelize_parts(cloud, parts, model)
 
     def _add_superpoints(self, voxels: VoxelBatch) -> None:
-        numbers = superpoints_of(voxels, self.config.superpoints)
-        voxels.superpoints = numbers
-        voxels.superpoint_offsets = [0, int(numbers.max()) + 1]
+        voxels.superpoints = superpoints_of(voxels, self.config.superpoints)
+        voxels.superpoint_offsets = [0, int(voxels.superpoints.max()) + 1]
 
 
 def normalize_colors(rgb: Tensor) -> Tensor:
