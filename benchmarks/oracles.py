@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sphmask_core.evaluation import Gallery, evaluate, segment_scenes
+from sphmask_core.evaluation import Gallery, evaluate, pool, segment_scenes
 from sphmask_core.failures import GOOD_IOU, Failures
 from sphmask_core.inference import candidates
 from sphmask_core.instances import Candidates, mask_iou, select
@@ -152,14 +152,21 @@ def run(model: SphericalMask, scenes: list[Scene]) -> None:
         print(f"  {name:20s} AP {mean.ap:.3f}   AP50 {mean.ap50:.3f}   AP25 {mean.ap25:.3f}")
 
 
-def draw_failures(segmenter: Segmenter, scenes: list[Scene], path: Path) -> None:
-    """The worst objects of all scenes as one picture."""
+def score_results(segmenter: Segmenter, scenes: list[Scene], picture: Path | None) -> None:
+    """Print the scores of what a user gets; draw the worst objects of all scenes as one picture."""
     failures, protocol = Failures(PICTURED), Protocol()
-    evaluate(segment_scenes(segmenter, scenes, protocol), protocol, segmenter.min_score, Gallery(0), failures)
-    failures.draw(path)
+    found = segment_scenes(segmenter, scenes, protocol)
+    scores = pool(evaluate(found, protocol, segmenter.min_score, Gallery(0), failures), protocol)
+    mean = scores.precision.mean
+    overlap = " / ".join(f"{scores.overlap[name]:.3f}" for name in ("precision", "recall", "f"))
     print(
-        f"{failures.failed} of {failures.objects} objects below an IoU of {GOOD_IOU}; the worst are in {path}"
+        f"what a user gets: AP {mean.ap:.3f}   AP50 {mean.ap50:.3f}   AP25 {mean.ap25:.3f}   "
+        f"overlap precision / recall / F {overlap}"
     )
+    print(f"{failures.failed} of {failures.objects} objects below an IoU of {GOOD_IOU}")
+    if picture:
+        failures.draw(picture)
+        print(f"the worst are in {picture}")
 
 
 def wanted_scenes(options: argparse.Namespace) -> Iterable[Scene]:
@@ -184,8 +191,7 @@ def main() -> None:
     scenes = list(wanted_scenes(options))
     segmenter = Segmenter.load(options.model, "cpu")
     run(segmenter.model, scenes)
-    if options.failures:
-        draw_failures(segmenter, scenes, options.failures)
+    score_results(segmenter, scenes, options.failures)
 
 
 if __name__ == "__main__":

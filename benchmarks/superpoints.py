@@ -15,7 +15,7 @@ from sphmask_core.config import Config, load_config
 from sphmask_core.frames import upright
 from sphmask_core.scenes import Scene, read_scene, scene_files
 from sphmask_core.superpoints import superpoints_of
-from sphmask_core.voxels import Points, voxelize
+from sphmask_core.voxels import Points, normalize_colors, voxelize
 
 WORST = 5
 
@@ -52,7 +52,7 @@ def measure(scene: Scene, config: Config) -> Measurement:
     finite = np.isfinite(scene.cloud.xyz).all(axis=1)
     xyz = torch.from_numpy(scene.cloud.xyz[finite])
     colors = scene.cloud.rgb
-    rgb = torch.zeros_like(xyz) if colors is None else torch.from_numpy(colors[finite]) / 127.5 - 1
+    rgb = torch.zeros_like(xyz) if colors is None else normalize_colors(torch.from_numpy(colors[finite]))
     points = Points(upright(xyz, config.up).apply(xyz) / config.unit, rgb)
     voxels = voxelize([points], config.model.voxel_scale)
     start = time.perf_counter()

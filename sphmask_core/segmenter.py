@@ -24,7 +24,7 @@ from sphmask_core.output import Instances, to_instances
 from sphmask_core.parts import vote, voxelize_parts
 from sphmask_core.superpoints import superpoints_of
 from sphmask_core.timing import Timer
-from sphmask_core.voxels import Points, VoxelBatch, voxelize
+from sphmask_core.voxels import Points, VoxelBatch, normalize_colors, voxelize
 
 
 class Segmenter:
@@ -133,13 +133,9 @@ class Segmenter:
         return cloud, voxelize_parts(cloud, parts, model)
 
     def _add_superpoints(self, voxels: VoxelBatch) -> None:
-        voxels.superpoints = superpoints_of(voxels, self.config.superpoints)
-        voxels.superpoint_offsets = [0, int(voxels.superpoints.max()) + 1]
-
-
-def normalize_colors(rgb: Tensor) -> Tensor:
-    """uint8, or float in [-1, 1] already -> float32 in [-1, 1]."""
-    return rgb.float() / 127.5 - 1 if rgb.dtype == torch.uint8 else rgb
+        numbers = superpoints_of(voxels, self.config.superpoints)
+        voxels.superpoints = numbers.to(self.device)
+        voxels.superpoint_offsets = [0, int(numbers.max()) + 1]
 
 
 def _validate(xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:

@@ -16,8 +16,8 @@ _compute = function(
 
 
 def superpoints_of(voxels: VoxelBatch, config: SuperpointConfig) -> Tensor:
-    """Superpoint of each voxel of a batch of one cloud, (V,) int64."""
-    return compute_superpoints(voxels.coords[:, 1:], voxels.xyz, config, voxels.features[:, :3])
+    """Superpoint of each voxel of a batch of one cloud, (V,) int64 on the CPU."""
+    return compute_superpoints(voxels.coords[:, 1:], voxels.xyz.cpu(), config, voxels.features[:, :3])
 
 
 def compute_superpoints(

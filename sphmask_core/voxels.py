@@ -61,6 +61,11 @@ class VoxelBatch:
         return len(self.superpoint_offsets) - 1
 
 
+def normalize_colors(rgb: Tensor) -> Tensor:
+    """uint8, or float in [-1, 1] already -> float32 in [-1, 1]."""
+    return rgb.float() / 127.5 - 1 if rgb.dtype == torch.uint8 else rgb
+
+
 def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     """Mean of the rows of each segment. values (N, F), segments (N,) in 0 .. count-1 -> (count, F)."""
     plain = values.device.type == "cpu" and values.dtype == torch.float32

@@ -12,7 +12,7 @@ from sphmask_core import scenes
 from sphmask_core.config import Config
 from sphmask_core.frames import upright
 from sphmask_core.superpoints import superpoints_of
-from sphmask_core.voxels import Points, voxelize
+from sphmask_core.voxels import Points, normalize_colors, voxelize
 from training.parallel import in_parallel
 from training.scene import Scene, thin
 
@@ -44,7 +44,7 @@ def prepare(raw: scenes.Scene, config: Config) -> Scene:
     rgb = (
         torch.zeros_like(xyz)
         if raw.cloud.rgb is None
-        else torch.from_numpy(raw.cloud.rgb[finite]) / 127.5 - 1
+        else normalize_colors(torch.from_numpy(raw.cloud.rgb[finite]))
     )
     voxels = voxelize([Points(xyz, rgb)], config.model.voxel_scale)
     superpoints = superpoints_of(voxels, config.superpoints)

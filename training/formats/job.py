@@ -16,7 +16,7 @@ from sphmask_core.files import replacing
 from sphmask_core.frames import upright
 from sphmask_core.prepared import SceneRecord, Table, scene_path, write_table
 from sphmask_core.superpoints import superpoints_of
-from sphmask_core.voxels import Points, voxelize
+from sphmask_core.voxels import Points, normalize_colors, voxelize
 from training.formats.source import FormatError, NamedTable, Options, Source, naming
 
 RECORDS = ".records"
@@ -119,7 +119,7 @@ def _with_superpoints(table: Table, options: Options) -> Table:
 def our_superpoints(table: Table, config: Config) -> np.ndarray:
     """(N,) superpoints of the points as inference would find them."""
     points = torch.from_numpy(table.xyz.astype(np.float32))
-    rgb = torch.zeros_like(points) if table.rgb is None else torch.from_numpy(table.rgb) / 127.5 - 1
+    rgb = torch.zeros_like(points) if table.rgb is None else normalize_colors(torch.from_numpy(table.rgb))
     points = upright(points, config.up).apply(points) / config.unit
     voxels = voxelize([Points(points, rgb)], config.model.voxel_scale)
     return superpoints_of(voxels, config.superpoints)[voxels.point_to_voxel].numpy()
