@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.measure import cpu_ms, threads
-from sphmask_core.simulate import simulate_cloud, simulate_lidar, simulate_room
+from sphmask_core.simulation.scenes import simulate_cloud, simulate_lidar, simulate_room
 from sphmask_core.simulation.tabletop import load_assets, simulate_scene
 from sphmask_core.simulation.tabletop.extra import MissingExtraError
 

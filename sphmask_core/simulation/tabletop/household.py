@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Things that the wheels lack, made by rule: cartons, books, bottles, cutlery, tools, cables, bags, cloth, keyboards."""
+"""Things that the wheels lack, made by rule: cartons, books, bottles, cutlery, tools, cables, bags."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def scissors(rng: Random) -> Model:
         )
         angle = np.linspace(0, 2 * np.pi, 13)
         ring = np.column_stack([-0.3 * length + 0.15 * length * np.cos(angle),
-                                side * 0.04 * length + 0.085 * length * np.sin(angle), 0 * angle])  # fmt: skip
+                                length * (side * 0.04 + 0.085 * np.sin(angle)), 0 * angle])  # fmt: skip
         loop = tube(ring, rng.uniform(0.003, 0.006))
         pieces += [part.moved(turned((0, 0, 1), side * opening / 2), (0, 0, 0)) for part in (blade, loop)]
     return upright(joined("scissors", pieces)).painted(_two_colors(rng, 2 / length), 0.2)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose each measured point is, and what a person would have labelled."""
+"""Whose each measured point is, and what a person would have labeled."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sphmask_core.scenes import UNLABELLED
+from sphmask_core.clouds.scenes import UNLABELED
 from sphmask_core.simulation.tabletop.raycast import View
 from sphmask_core.simulation.tabletop.stages import OBJECT
 
@@ -22,8 +22,8 @@ FEWEST = 60
 def owners(measured: np.ndarray, view: View) -> np.ndarray:
     """(H, W) item whose surface, within some pixels, is nearest to the measured depth; -1 none or ambiguous.
 
-    A smeared edge of a near thing is the near thing's, although the ray passes it by; a flying pixel between two
-    surfaces is nobody's.
+    A smeared edge of a near thing is the near thing's, although the ray passes it by; a flying pixel between
+    two surfaces is nobody's.
     """
     height, width = measured.shape
     depth = np.pad(np.minimum(view.depth, np.float32(1e6)), SEARCH, constant_values=1e6)
@@ -45,15 +45,15 @@ def owners(measured: np.ndarray, view: View) -> np.ndarray:
 def labels(owner: np.ndarray, classes: np.ndarray, fewest: int) -> tuple[np.ndarray, np.ndarray]:
     """Class and instance (H, W) int64 of points by the item (H, W), whose classes are (items,).
 
-    Objects that show less than `fewest` points are unlabelled: no one would ask for them to be found, nor
+    Objects that show less than `fewest` points are unlabeled: no one would ask for them to be found, nor
     blame that they are. Instances are numbered from 0; everything else has a negative number.
     """
-    semantic = np.where(owner >= 0, classes[owner], UNLABELLED)
+    semantic = np.where(owner >= 0, classes[owner], UNLABELED)
     counts = np.bincount(owner[owner >= 0], minlength=len(classes))
     hidden = (classes == OBJECT) & (counts < fewest)
-    semantic = np.where((owner >= 0) & hidden[owner], UNLABELLED, semantic)
-    number = np.full(len(classes), UNLABELLED)
+    semantic = np.where((owner >= 0) & hidden[owner], UNLABELED, semantic)
+    number = np.full(len(classes), UNLABELED)
     shown = np.flatnonzero((classes == OBJECT) & (counts >= fewest))
     number[shown] = np.arange(len(shown))
-    instance = np.where(semantic == OBJECT, number[owner], UNLABELLED)
+    instance = np.where(semantic == OBJECT, number[owner], UNLABELED)
     return semantic.astype(np.int64), instance.astype(np.int64)

@@ -54,7 +54,7 @@ def brightness(world: World, view: View, lamp: Lamp) -> np.ndarray:
 
 
 def photograph(rng: Random, image: np.ndarray, view: View, misaligned: bool) -> np.ndarray:
-    """(H, W, 3) uint8 of what a color camera makes of it; `misaligned`: apart from the depth, as real ones are."""
+    """(H, W, 3) uint8 of what a color camera makes of it; `misaligned`: some pixels apart from the depth."""
     exposure = np.exp(rng.normal(scale=0.22)) * rng.uniform(0.8, 1.25)
     tint = 1 + rng.uniform(-0.13, 0.13, 3)
     photo = image * (exposure * tint).astype(np.float32)

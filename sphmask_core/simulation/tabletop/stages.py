@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where things stand: tables in rooms, floors, shelves, bins and totes; the camera looks along +y from the -y side."""
+"""Where things stand: tables in rooms, floors, shelves, bins and totes; the camera looks along +y."""
 
 from __future__ import annotations
 

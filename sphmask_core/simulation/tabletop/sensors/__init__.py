@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depth cameras by the way they measure: each takes an exact view and returns depth (H, W), NaN where none."""
+"""Depth cameras by the way they measure: each takes an exact view, returns depth (H, W), NaN where none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SENSORS = (
     Sensor("time of flight", time_of_flight, (0.68, 0.80), ((320, 265), (320, 288)), 0.2),
     Sensor("stripes", stripes, (0.9, 1.5), ((320, 240),), 0.14),
 )
-"""Focal lengths and shapes as of Kinect v1, Xtion, Astra; D415, D435, D455; Kinect v2, Azure; PhoXi, Zivid."""
+"""Focal lengths and shapes as of Kinect v1, Xtion, Astra; D415, D435, D455; Kinect v2, Azure; PhoXi."""
 
 
 def random_sensor(rng: np.random.Generator) -> Sensor:

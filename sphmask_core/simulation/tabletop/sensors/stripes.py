@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stripe scanners: PhoXi, Zivid: sharp, nearly without noise; blind in the projector's shadow and on gloss."""
+"""Stripe scanners: PhoXi, Zivid: sharp, nearly without noise; blind in the projector's shadow, on gloss."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time of flight: Kinect v2, Azure Kinect.
 
-A pixel that sees two surfaces measures between them (flying pixels); light that takes a way over other surfaces
-makes corners rounder and farther; noise grows as less light comes back (Tölgyessy et al., Sensors 2021).
+A pixel that sees two surfaces measures between them (flying pixels); light over other surfaces makes
+corners rounder and farther; noise grows as less light comes back (Tölgyessy et al., Sensors 2021).
 """
 
 from __future__ import annotations
