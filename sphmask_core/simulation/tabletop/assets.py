@@ -34,6 +34,8 @@ SHRUNK = 0.03
 VISIBLE_GROUP, SOLID_GROUP = 1, 0
 """MuJoCo's groups of geometry: what is seen, and what collides."""
 HULL_POINTS = 24
+SMALLEST = 0.04
+"""Metres; four of the random shapes are flakes."""
 LARGEST = 0.45
 """Metres; what is larger is furniture."""
 GROUPS = ("stable_hope_objects", "stable_scanned_objects", "turbosquid_objects", "custom_objects")
@@ -100,7 +102,7 @@ def _random_shapes(root: Path) -> Iterator[Model]:
     """Each file has the pieces of a convex decomposition as objects (`o`) of its own."""
     for path in sorted(root.glob("*/*.obj")):
         vertices, faces, pieces = _read_obj(path)
-        if not np.isfinite(vertices).all():  # one of the thousand is broken
+        if not np.ptp(vertices, axis=0).max() > SMALLEST:  # of NaN, too: one of the thousand is broken
             continue
         parts = tuple(Part.hull(_thinned(vertices[piece])) for piece in pieces if len(piece) > 3)
         yield Model(f"shape{path.stem}", vertices, faces, parts).centered()

@@ -22,7 +22,7 @@ PREFERENCE = np.array([1.0, 0.8, 0.4, 1.0, 0.35, 0.6, 1.3, 1.5])
 STYLES = ("apart", "touching", "rows", "heap", "mixed")
 ON_TABLES = np.array([0.3, 0.22, 0.18, 0.12, 0.18])
 IN_BINS = np.array([0.05, 0.07, 0.1, 0.68, 0.1])
-COUNTS = {"apart": (2, 14), "touching": (4, 22), "rows": (5, 20), "heap": (8, 34), "mixed": (8, 40)}
+COUNTS = {"apart": (3, 14), "touching": (6, 22), "rows": (6, 20), "heap": (10, 36), "mixed": (10, 40)}
 """Fewest and most things."""
 PLACES = 24
 """Places tried for a thing."""
