@@ -24,6 +24,8 @@ ON_TABLES = np.array([0.3, 0.22, 0.18, 0.12, 0.18])
 IN_BINS = np.array([0.05, 0.07, 0.1, 0.68, 0.1])
 COUNTS = {"apart": (3, 14), "touching": (6, 22), "rows": (6, 20), "heap": (10, 36), "mixed": (10, 40)}
 """Fewest and most things."""
+APART = 0.8
+"""Share of the balls around two things by which they are apart when they begin to fall in a heap."""
 PLACES = 24
 """Places tried for a thing."""
 SECONDS = 2.0
@@ -115,12 +117,15 @@ class _Ground:
     def heap(self, models: list[Model]) -> None:
         """Let things fall upon each other, turned anyhow."""
         spread = 0.75 * self.zone.half if self.zone.walled else np.minimum(self.zone.half, 0.1)
-        height = 0.05
+        hung = np.zeros((0, 4))  # x, y, z and reach of those that hang there already
         for model in models:
-            reach = float(np.linalg.norm(model.size)) / 2
-            place = self.rng.uniform(-1, 1, 2) * np.maximum(spread - reach / 2, 0)
-            height = min(height + 0.6 * reach, max(self.zone.room, 0.3) if self.zone.room < 0.3 else 1.6)
-            self._put(model, random_rotation(self.rng), np.append(place, height + reach), None)
+            reach = APART * float(np.linalg.norm(model.size)) / 2
+            x, y = self.rng.uniform(-1, 1, 2) * np.maximum(spread - reach / 2, 0)
+            aside = np.hypot(hung[:, 0] - x, hung[:, 1] - y)
+            below = hung[aside < hung[:, 3] + reach]
+            z = max(0.02, float((below[:, 2] + below[:, 3]).max(initial=0))) + reach
+            hung = np.vstack([hung, (x, y, z, reach)])
+            self._put(model, random_rotation(self.rng), np.array([x, y, z]), None)
 
     def row(self) -> None:
         """Boxes or books side by side, flush; equal or not; now and then a second layer."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ FRICTION = (0.7, 0.01, 0.002)
 DAMPING = 2e-4
 """Of turning, newton metres a radian a second: bottles stop rolling."""
 ITERATIONS = 12
+MEMORY = 1 << 28
+"""Bytes for contacts: heaps of bowls and racks of many parts have thousands."""
 STRIDE = 25
 """Steps between two looks at whether all is at rest."""
 STILL = 0.03
@@ -55,7 +57,10 @@ def settle(
     compiled = spec.compile()
     state = mujoco.MjData(compiled)
     for _ in range(max(1, round(seconds / STEP / STRIDE))):
-        mujoco.mj_step(compiled, state, nstep=STRIDE)
+        try:
+            mujoco.mj_step(compiled, state, nstep=STRIDE)
+        except mujoco.FatalError:  # more contacts than there is memory for: nothing is at rest
+            return [replace(pose, still=False) for pose in poses]
         if np.abs(state.qvel).max(initial=0) < STILL:
             break
     speed = np.linalg.norm(state.qvel.reshape(-1, 6)[:, :3], axis=1)
@@ -70,6 +75,7 @@ def _world(mujoco: Any, fixed: Sequence[Part], models: Sequence[Model], poses: S
     spec.option.timestep = STEP
     spec.option.iterations = ITERATIONS
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.memory = MEMORY
     spec.compiler.boundmass, spec.compiler.boundinertia = LIGHTEST, LIGHTEST * 1e-4
     for part in fixed:
         _add(mujoco, spec, spec.worldbody, part)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -246,7 +246,7 @@ def _surround(rng: Random, stage: Stage, assets: Assets) -> None:
         angle = rng.uniform(-1.3, 1.3)
         away = reach + max(model.size[:2]) / 2 + rng.uniform(0.1, 1.6)
         spot = (away * np.sin(angle), away * np.cos(angle), stage.floor)
-        stage.put(model, BACKGROUND, spot, rng.uniform(0, 2 * np.pi))
+        stage.put(replace(model, parts=()), BACKGROUND, spot, rng.uniform(0, 2 * np.pi))
 
 
 def _furniture(rng: Random, assets: Assets) -> Model:
