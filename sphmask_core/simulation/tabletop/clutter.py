@@ -117,7 +117,7 @@ class _Ground:
     def heap(self, models: list[Model]) -> None:
         """Let things fall upon each other, turned anyhow."""
         spread = 0.75 * self.zone.half if self.zone.walled else np.minimum(self.zone.half, 0.1)
-        hung = np.zeros((0, 4))  # x, y, z and reach of those that hang there already
+        hung: np.ndarray = np.zeros((0, 4))  # x, y, z and reach of those that hang there already
         for model in models:
             reach = APART * float(np.linalg.norm(model.size)) / 2
             x, y = self.rng.uniform(-1, 1, 2) * np.maximum(spread - reach / 2, 0)
