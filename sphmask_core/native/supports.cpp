@@ -27,14 +27,21 @@ struct Plane {
 // Points as columns, so that the compiler vectorizes loops over them.
 struct Columns {
     std::vector<float> x, y, z, tolerance;
-    std::vector<int32_t> row;                   // of the input
     int64_t size() const { return static_cast<int64_t>(x.size()); }
 
     void add(const Columns& from, int64_t i) {
         x.push_back(from.x[i]), y.push_back(from.y[i]), z.push_back(from.z[i]);
-        tolerance.push_back(from.tolerance[i]), row.push_back(from.row[i]);
+        tolerance.push_back(from.tolerance[i]);
     }
 };
+
+constexpr int kCells = 48;                      // a plane is seen in some of 48 by 48 cells
+constexpr float kFinestCell = 0.02f;            // metres
+constexpr int kFewestNeighbours = 3;            // cells of 3 by 3 that are seen where the middle one counts as seen
+constexpr float kOutermost = 0.02f;             // share of the points at either end that do not count for the extent
+constexpr float kSurroundings = 3;              // tolerances up to which points are compared with those on the plane
+constexpr float kMostHeight = 0.5f;             // metres: what is higher does not stand on the plane
+constexpr float kNearHeight = 0.15f;            // metres: what is so high counts 1/e of what touches the plane
 
 // A small generator with a fixed seed: results repeat.
 struct Random {
@@ -76,7 +83,7 @@ Columns in_morton_order(const float* xyz, const float* tolerance, int64_t n) {
     Columns points;
     for (int32_t i : order) {
         points.x.push_back(xyz[3 * i]), points.y.push_back(xyz[3 * i + 1]), points.z.push_back(xyz[3 * i + 2]);
-        points.tolerance.push_back(tolerance[i]), points.row.push_back(i);
+        points.tolerance.push_back(tolerance[i]);
     }
     return points;
 }
@@ -188,35 +195,256 @@ Plane best_plane(const Columns& points, Random& random) {
     return best;
 }
 
+// Where points were seen on a plane, and what stands on it; as sphmask_core/method/planes.py reads it, in floats.
+struct Patch {
+    float normal[3], offset;                    // towards the sensor
+    float axes[6];                              // in the plane: along the longer side, along the shorter side
+    float low[2], cell;                         // corner of the cells and their edge
+    float share;                                // of all points, those on the plane
+    float extent[2];                            // longer and shorter side
+    float center[3];
+    float gathered;                             // of the points around the plane, those on it
+    float things;                               // share of the points that stand on it, near ones counting more
+    float behind;                               // share of the points behind it
+};
+
+using Cells = std::array<uint8_t, kCells * kCells>;  // columns, rows
+
+float along(const float* axis, const Columns& p, int64_t i) {
+    return axis[0] * p.x[i] + axis[1] * p.y[i] + axis[2] * p.z[i];
+}
+
+// Sets the axes: at right angles to the normal, along the first the points spread most.
+void set_axes(Patch& patch, const Columns& on) {
+    const float* n = patch.normal;
+    const int least = std::abs(n[0]) <= std::abs(n[1]) ? (std::abs(n[0]) <= std::abs(n[2]) ? 0 : 2)
+                                                       : (std::abs(n[1]) <= std::abs(n[2]) ? 1 : 2);
+    float u[3], v[3];
+    const float length = std::sqrt(1 - n[least] * n[least]);
+    for (int k = 0; k < 3; ++k) u[k] = ((k == least) - n[least] * n[k]) / length;
+    for (int k = 0; k < 3; ++k) v[k] = n[(k + 1) % 3] * u[(k + 2) % 3] - n[(k + 2) % 3] * u[(k + 1) % 3];
+    const float cu = u[0] * patch.center[0] + u[1] * patch.center[1] + u[2] * patch.center[2];
+    const float cv = v[0] * patch.center[0] + v[1] * patch.center[1] + v[2] * patch.center[2];
+    double uu = 0, uv = 0, vv = 0;
+    for (int64_t i = 0; i < on.size(); ++i) {
+        const float a = along(u, on, i) - cu, b = along(v, on, i) - cv;
+        uu += a * a, uv += a * b, vv += b * b;
+    }
+    const double angle = 0.5 * std::atan2(2 * uv, uu - vv);
+    const float c = static_cast<float>(std::cos(angle)), s = static_cast<float>(std::sin(angle));
+    for (int k = 0; k < 3; ++k) patch.axes[k] = c * u[k] + s * v[k], patch.axes[3 + k] = c * v[k] - s * u[k];
+}
+
+// Sets extent, corner and edge of the cells.
+void set_extent(Patch& patch, const Columns& on) {
+    float range[2];
+    for (int axis = 0; axis < 2; ++axis) {
+        std::vector<float> feet(on.size());
+        for (int64_t i = 0; i < on.size(); ++i) feet[i] = along(patch.axes + 3 * axis, on, i);
+        const auto [least, most] = std::minmax_element(feet.begin(), feet.end());
+        patch.low[axis] = *least, range[axis] = *most - *least;
+        const int64_t outer = static_cast<int64_t>(kOutermost * (feet.size() - 1));
+        std::nth_element(feet.begin(), feet.begin() + outer, feet.end());
+        const float first = feet[outer];
+        std::nth_element(feet.begin(), feet.end() - 1 - outer, feet.end());
+        patch.extent[axis] = *(feet.end() - 1 - outer) - first;
+    }
+    patch.cell = std::max(kFinestCell, std::max(range[0], range[1]) / (kCells - 0.5f));
+}
+
+// The cell of a point's foot on the plane, -1 outside.
+int32_t cell_of(const Patch& patch, const Columns& p, int64_t i) {
+    const float column = std::floor((along(patch.axes, p, i) - patch.low[0]) / patch.cell);
+    const float row = std::floor((along(patch.axes + 3, p, i) - patch.low[1]) / patch.cell);
+    if (!(column >= 0 && row >= 0 && column < kCells && row < kCells)) return -1;
+    return static_cast<int32_t>(column) * kCells + static_cast<int32_t>(row);
+}
+
+// Of 3 by 3 cells around one, those that are set.
+int neighbours(const Cells& cells, int column, int row) {
+    int count = 0;
+    for (int c = std::max(column - 1, 0); c <= std::min(column + 1, kCells - 1); ++c)
+        for (int r = std::max(row - 1, 0); r <= std::min(row + 1, kCells - 1); ++r) count += cells[c * kCells + r];
+    return count;
+}
+
+Cells seen_cells(const Patch& patch, const Columns& on) {
+    Cells any{}, seen{};
+    for (int64_t i = 0; i < on.size(); ++i)
+        if (const int32_t cell = cell_of(patch, on, i); cell >= 0) any[cell] = 1;
+    for (int c = 0; c < kCells; ++c)
+        for (int r = 0; r < kCells; ++r)
+            seen[c * kCells + r] = any[c * kCells + r] && neighbours(any, c, r) >= kFewestNeighbours;
+    return seen;
+}
+
+// Sets all cells of a line (every `step`-th) between two that are set in `seen`.
+void fill_line(const Cells& seen, int start, int step, Cells& filled) {
+    int first = kCells, last = -1;
+    for (int k = 0; k < kCells; ++k)
+        if (seen[start + k * step]) first = std::min(first, k), last = k;
+    for (int k = first; k <= last; ++k) filled[start + k * step] = 1;
+}
+
+// Cells seen, and all between two of them in a row or a column.
+Cells fill(const Cells& seen) {
+    Cells filled{};
+    for (int k = 0; k < kCells; ++k) fill_line(seen, k * kCells, 1, filled), fill_line(seen, k, kCells, filled);
+    return filled;
+}
+
+// Sets what all points tell about a plane.
+void set_surroundings(Patch& patch, const Columns& all, const Plane& plane, const Cells& seen) {
+    const Cells filled = fill(seen);
+    const int64_t n = all.size();
+    double things = 0;
+    int64_t on = 0, around = 0, behind = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        const float height = plane.distance(all.x[i], all.y[i], all.z[i]), tolerance = all.tolerance[i];
+        behind += height < -kTaken * tolerance;
+        if (height < -kSurroundings * tolerance || height > std::max(kMostHeight, kSurroundings * tolerance)) continue;
+        const int32_t cell = cell_of(patch, all, i);
+        if (cell < 0) continue;
+        if (seen[cell] && std::abs(height) < kSurroundings * tolerance) ++around, on += std::abs(height) < tolerance;
+        if (filled[cell] && height > kTaken * tolerance && height < kMostHeight) things += std::exp(-height / kNearHeight);
+    }
+    patch.gathered = static_cast<float>(on) / static_cast<float>(std::max<int64_t>(around, 1));
+    patch.things = static_cast<float>(things / static_cast<double>(n));
+    patch.behind = static_cast<float>(behind) / static_cast<float>(n);
+}
+
+Patch make_patch(const Plane& plane, const Columns& on, const Columns& all, Cells& seen) {
+    Patch patch{};
+    patch.normal[0] = plane.x, patch.normal[1] = plane.y, patch.normal[2] = plane.z, patch.offset = plane.offset;
+    patch.share = static_cast<float>(on.size()) / static_cast<float>(all.size());
+    double sum[3] = {0, 0, 0};
+    for (int64_t i = 0; i < on.size(); ++i) sum[0] += on.x[i], sum[1] += on.y[i], sum[2] += on.z[i];
+    for (int k = 0; k < 3; ++k) patch.center[k] = static_cast<float>(sum[k] / static_cast<double>(on.size()));
+    set_axes(patch, on);
+    set_extent(patch, on);
+    seen = seen_cells(patch, on);
+    set_surroundings(patch, all, plane, seen);
+    return patch;
+}
+
 }  // namespace
 
 extern "C" {
 
+// out (at most `most`, 3): finite points of xyz (n, 3), one of each of `most` runs of rows, as `jitter` (most) in [0, 1)
+// says, or every point where there are no more. Returns how many.
+int64_t sphmask_sample(const float* xyz, int64_t n, const double* jitter, int64_t most, float* out) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < std::min(n, most); ++i) {
+        const int64_t row = n <= most ? i : static_cast<int64_t>((static_cast<double>(i) + jitter[i]) *
+                                                                 static_cast<double>(n) / static_cast<double>(most));
+        const float* p = xyz + 3 * std::min(row, n - 1);
+        if (!std::isfinite(p[0]) || !std::isfinite(p[1]) || !std::isfinite(p[2])) continue;
+        std::copy_n(p, 3, out + 3 * count++);
+    }
+    return count;
+}
+
 // The largest plane of the points xyz (n, 3), then the largest of the points that are left, and so on, until `most`
 // or until one has fewer than `fewest` points. tolerance (n): how far from a plane its points may be.
-// planes (most, 4): unit normal and offset. owner (n): each point's plane, -1 for none. Returns the number of planes.
-int64_t sphmask_planes(const float* xyz, const float* tolerance, int64_t n, int64_t most, int64_t fewest, float* planes,
-                       int32_t* owner) {
-    std::fill_n(owner, n, -1);
+// patches (most): struct Patch; seen (most, kCells, kCells): where points of each plane were seen. Returns their number.
+int64_t sphmask_planes(const float* xyz, const float* tolerance, int64_t n, int64_t most, int64_t fewest, float* patches,
+                       uint8_t* seen) {
     fewest = std::max<int64_t>(fewest, 3);
     if (n < fewest) return 0;
-    Columns points = in_morton_order(xyz, tolerance, n);
+    const Columns all = in_morton_order(xyz, tolerance, n);
+    Columns points = all;
     Random random;
     int64_t found = 0;
     for (; found < most && points.size() >= fewest; ++found) {
-        const Plane plane = best_plane(points, random);
+        Plane plane = best_plane(points, random);
         if ((plane.x == 0 && plane.y == 0 && plane.z == 0) || count_inliers(points, plane) < fewest) break;
-        Columns rest;
+        if (plane.offset < 0) plane = {-plane.x, -plane.y, -plane.z, -plane.offset};
+        Columns on, rest;
         for (int64_t i = 0; i < points.size(); ++i) {
             const float distance = std::abs(plane.distance(points.x[i], points.y[i], points.z[i]));
-            if (distance <= points.tolerance[i]) owner[points.row[i]] = static_cast<int32_t>(found);
+            if (distance <= points.tolerance[i]) on.add(points, i);
             if (distance > kTaken * points.tolerance[i]) rest.add(points, i);
         }
+        Cells cells;
+        reinterpret_cast<Patch*>(patches)[found] = make_patch(plane, on, all, cells);
+        std::copy(cells.begin(), cells.end(), seen + found * kCells * kCells);
         points = std::move(rest);
-        const float values[4] = {plane.x, plane.y, plane.z, plane.offset};
-        std::copy_n(values, 4, planes + 4 * found);
     }
     return found;
+}
+
+}  // extern "C"
+
+// ---- points on surfaces ----
+namespace {
+
+constexpr int kBlock = 64;                      // points that are looked at together
+constexpr int kTerms = 10;                      // of a cubic in two variables
+constexpr int kCovered = kCells + 4;            // cells in a row, with one more that a surface may cover, and a free one
+
+// As sphmask_core/method/supports.py fills it, in floats.
+struct Surface {
+    float normal[3], offset;                    // height over the plane
+    float u[3], v[3];                           // axes in the plane
+    float middle[2], scale[2];                  // (foot - middle) scale is from -1 to 1 in its extent
+    float cubic[kTerms];                        // height of the surface over the plane
+    float noise;                                // a point's height is uncertain by this, times its distance squared
+    float above, above_most, below;             // metres: the least and the most that is left out above, and below
+    float low[2], finer;                        // corner of the cells of its extent, and one over their edge
+};
+
+struct Block {
+    float x[kBlock], y[kBlock], z[kBlock];
+    int32_t cell[kBlock];                       // of a point's foot on the surface, 0 (never covered) for one off it
+};
+
+float dot(const float* axis, float x, float y, float z) { return axis[0] * x + axis[1] * y + axis[2] * z; }
+float clamp(float value, float most) { return std::min(std::max(value, -most), most); }
+
+void measure(const Surface& s, Block& b) {
+#pragma omp simd
+    for (int i = 0; i < kBlock; ++i) {
+        const float x = b.x[i], y = b.y[i], z = b.z[i];
+        const float u = dot(s.u, x, y, z), v = dot(s.v, x, y, z);
+        const float p = clamp((u - s.middle[0]) * s.scale[0], 1), q = clamp((v - s.middle[1]) * s.scale[1], 1);
+        const float* c = s.cubic;
+        const float first = c[0] + p * (c[1] + p * (c[3] + p * c[6]));
+        const float rest = c[2] + p * (c[4] + p * c[7]) + q * (c[5] + p * c[8] + q * c[9]);
+        const float gap = dot(s.normal, x, y, z) + s.offset - (first + q * rest);
+        const float above = std::min(std::max(s.noise * (x * x + y * y + z * z), s.above), s.above_most);
+        const float column = (u - s.low[0]) * s.finer, row = (v - s.low[1]) * s.finer;
+        const bool on = (gap <= above) & (gap >= -std::max(s.below, above)) & (column >= 0) & (row >= 0) &
+                        (column < kCovered) & (row < kCovered);
+        const int32_t cell = static_cast<int32_t>(on ? column : 0.0f) * kCovered + static_cast<int32_t>(on ? row : 0.0f);
+        b.cell[i] = cell;
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+// marks[i] = whether point i of xyz (n, 3) lies on one of the surfaces, within the cells (count, kCovered,
+// kCovered) that it covers, the first of which is none. Points that are not finite lie on none.
+void sphmask_on_surfaces(const float* xyz, int64_t n, const float* values, int64_t count, const uint8_t* cells,
+                         uint8_t* marks, int64_t threads) {
+    const Surface* surfaces = reinterpret_cast<const Surface*>(values);
+    std::fill_n(marks, n, 0);
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+    for (int64_t start = 0; start < n; start += kBlock) {
+        Block block;
+        const int size = static_cast<int>(std::min<int64_t>(kBlock, n - start));
+        for (int i = 0; i < kBlock; ++i) {
+            const float* p = xyz + 3 * (start + std::min(i, size - 1));
+            block.x[i] = p[0], block.y[i] = p[1], block.z[i] = p[2];
+        }
+        for (int64_t k = 0; k < count; ++k) {
+            measure(surfaces[k], block);
+            const uint8_t* covered = cells + k * kCovered * kCovered;
+            for (int i = 0; i < size; ++i) marks[start + i] |= covered[block.cell[i]];
+        }
+    }
 }
 
 }  // extern "C"
