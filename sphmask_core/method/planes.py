@@ -36,7 +36,8 @@ _jitter = np.random.default_rng(0).random(SAMPLED_POINTS)
 """Where in its run of rows each point of a sample lies: no beat with the rows of an image."""
 _PATCH = np.dtype([
     ("normal", "f4", 3), ("offset", "f4"), ("axes", "f4", (2, 3)), ("low", "f4", 2), ("cell", "f4"),
-    ("share", "f4"), ("extent", "f4", 2), ("center", "f4", 3), ("gathered", "f4"), ("things", "f4"), ("behind", "f4"),
+    ("share", "f4"), ("extent", "f4", 2), ("middle", "f4", 2), ("compactness", "f4"),
+    ("center", "f4", 3), ("gathered", "f4"), ("things", "f4"), ("behind", "f4"),
 ])  # fmt: skip
 """The kernel's struct Patch."""
 
@@ -60,7 +61,11 @@ class Patch:
     share: float
     """Of the points, those on the plane."""
     extent: tuple[float, float]
-    """Metres: longer and shorter side, without the outermost points."""
+    """Metres along the axes: the rectangle around its largest connected part."""
+    middle: np.ndarray
+    """(2,) float64: middle of that rectangle along the axes."""
+    compactness: float
+    """Of that rectangle, what is seen."""
     center: np.ndarray
     """(3,) float64: mean of its points."""
     things: float
@@ -75,11 +80,6 @@ class Patch:
     def feet(self, xyz: np.ndarray) -> np.ndarray:
         """(N, 2) coordinates of (N, 3) points along the axes."""
         return xyz @ self.axes.T.astype(xyz.dtype)
-
-    @property
-    def compactness(self) -> float:
-        """Of the rectangle of its extent, what is seen; low for a plane that only some scattered points are on."""
-        return float(self.seen.sum()) * self.cell**2 / max(self.extent[0] * self.extent[1], self.cell**2)
 
 
 def sample(xyz: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def find_patches(points: np.ndarray, tolerance: np.ndarray) -> list[Patch]:
 
 
 def _patch(values: np.void, seen: np.ndarray) -> Patch:
-    long, short = values["extent"].tolist()
+    extent = values["extent"].tolist()
     return Patch(
         normal=values["normal"].astype(float),
         offset=float(values["offset"]),
@@ -120,7 +120,9 @@ def _patch(values: np.void, seen: np.ndarray) -> Patch:
         cell=float(values["cell"]),
         seen=seen,
         share=float(values["share"]),
-        extent=(long, short),
+        extent=(extent[0], extent[1]),
+        middle=values["middle"].astype(float),
+        compactness=float(values["compactness"]),
         center=values["center"].astype(float),
         things=float(values["things"]),
         behind=float(values["behind"]),

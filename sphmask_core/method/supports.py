@@ -18,8 +18,10 @@ from sphmask_core.method.planes import CELLS, Patch, find_patches, sample, toler
 
 Kind = Literal["main", "shelf", "floor", "wall"]
 
-OWN_WEIGHT = 0.2
-"""Weight of a plane's own points beside those of the things on it."""
+OWN_WEIGHT, MOST_OWN_SHARE = 0.1, 0.1
+"""Weight of a plane's own share beside that of the things on it, and the share above which it weighs no more."""
+NEARNESS = 1.0
+"""Metres: of two planes alike, the one nearer to the sensor is the support; so much further weighs half."""
 POSE_WEIGHTS = ((-0.5, 0.0, 0.5), (0.25, 0.6, 1.0))
 """How far a plane faces the upper border of the image (cosine), and its weight as a support."""
 LEAST_MAIN_SHARE = 0.08
@@ -31,7 +33,7 @@ LEAST_EXTENT = 0.5
 LEAST_SHORT_SIDE = 0.12
 """Metres: shorter side of a shelf or a floor; less is an object's edge."""
 COMPACT = 0.4
-"""Of a shelf's or floor's rectangle what is seen; the tops of several objects at one height have less."""
+"""Of a shelf's or floor's rectangle what is seen, at least."""
 LEAST_ON_SHELF = 0.005
 """Share of the points that must stand on a shelf above the main support."""
 PARALLEL = 0.97
@@ -40,12 +42,14 @@ UPRIGHT = 0.35
 """Cosine between a wall's normal and the vertical, at most: sides of bins lean by up to 20 degrees."""
 MOST_BEHIND = 0.03
 """Share of the points that may lie behind a wall."""
-SPANNED = 0.6
+SPANNED = 0.8
 """Of the main support's length along a wall, what the wall spans (the sides of a small bin)."""
 VERTICAL_COSINE = 0.9
 """Where the vertical is given: between it and a support's normal, at least (26 degrees)."""
 STEP = 0.03
-"""Metres: a parallel plane that is no further below the main support is a part of it."""
+"""Metres: a parallel plane no further above the main support is no shelf."""
+LOW = 0.1
+"""Metres: a parallel plane further below the main support is a floor, or stands on one."""
 
 FITTED_POINTS = 2048
 FIT_ROUNDS = 4
@@ -82,7 +86,7 @@ class Support:
     share: float
     """Of the cloud's finite points, those near the plane."""
     extent: tuple[float, float]
-    """Metres: longer and shorter side of what is seen of it."""
+    """Metres: longer and shorter side of its largest connected part that is seen."""
     noise: float
     """1/metre: standard deviation of the points' heights over their squared distance from the sensor."""
 
@@ -130,8 +134,13 @@ def _main_support(
     patches: list[Patch], points: np.ndarray, vertical: tuple[float, float, float] | None
 ) -> int | None:
     """Index of the plane that most things stand on, or None."""
-    scores = [(p.things + OWN_WEIGHT * p.share) * _pose_weight(p, points, vertical) for p in patches]
+    scores = [_carries(patch) * _pose_weight(patch, points, vertical) for patch in patches]
     return int(np.argmax(scores)) if scores and max(scores) > 0 else None
+
+
+def _carries(patch: Patch) -> float:
+    """How much a plane looks like what things stand on, whatever its direction."""
+    return (patch.things + OWN_WEIGHT * min(patch.share, MOST_OWN_SHARE)) / (1 + patch.offset / NEARNESS)
 
 
 def _pose_weight(patch: Patch, points: np.ndarray, vertical: tuple[float, float, float] | None) -> float:
@@ -145,7 +154,7 @@ def _pose_weight(patch: Patch, points: np.ndarray, vertical: tuple[float, float,
 def _kinds(main: int, patches: list[Patch]) -> dict[int, Kind]:
     """The planes that are no objects and what they are, the main support first, if it is large enough."""
     base = patches[main]
-    if base.share < LEAST_MAIN_SHARE or base.extent[1] < LEAST_MAIN_SIDE:
+    if base.share < LEAST_MAIN_SHARE or min(base.extent) < LEAST_MAIN_SIDE:
         return {}
     kinds: dict[int, Kind] = {main: "main"}
     for k, patch in enumerate(patches):
@@ -158,12 +167,13 @@ def _kind(patch: Patch, base: Patch) -> Kind | None:
     """What a plane beside the main support is; None: maybe a part of an object."""
     cosine = float(patch.normal @ base.normal)
     if cosine > PARALLEL:
-        if patch.extent[0] < LEAST_EXTENT or patch.extent[1] < LEAST_SHORT_SIDE or patch.compactness < COMPACT:
-            return None
         height = float(patch.center @ base.normal) + base.offset
-        if height < -STEP:
+        if min(patch.extent) < LEAST_SHORT_SIDE or patch.compactness < COMPACT:
+            return None
+        if height < -LOW:
             return "floor"
-        return "shelf" if height > STEP and patch.things > LEAST_ON_SHELF else None
+        large = max(patch.extent) >= LEAST_EXTENT
+        return "shelf" if large and height > STEP and patch.things > LEAST_ON_SHELF else None
     if abs(cosine) < UPRIGHT and _bounds(patch, base):
         return "wall"
     return None
@@ -179,9 +189,9 @@ def _bounds(patch: Patch, base: Patch) -> bool:
 
 
 def _corners(patch: Patch) -> np.ndarray:
-    """(4, 3) corners of what is seen of a plane, up to a common shift."""
-    sides = 0.5 * np.array(patch.extent)[:, None] * patch.axes
-    return patch.center + np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) @ sides
+    """(4, 3) corners of a plane's rectangle, all shifted along its normal."""
+    signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
+    return (patch.middle + 0.5 * signs * patch.extent) @ patch.axes
 
 
 @dataclass(frozen=True)
@@ -243,7 +253,8 @@ TOLERANCE_NOISE = 0.0015
 
 
 def _support(patch: Patch, kind: Kind, noise: float) -> Support:
-    return Support(kind, patch.normal, patch.offset, patch.share, patch.extent, noise)
+    extent = (max(patch.extent), min(patch.extent))
+    return Support(kind, patch.normal, patch.offset, patch.share, extent, noise)
 
 
 def _box(patch: Patch) -> tuple[np.ndarray, np.ndarray]:

@@ -27,21 +27,24 @@ struct Plane {
 // Points as columns, so that the compiler vectorizes loops over them.
 struct Columns {
     std::vector<float> x, y, z, tolerance;
+    std::vector<int32_t> row;                   // in the columns of all points
     int64_t size() const { return static_cast<int64_t>(x.size()); }
 
     void add(const Columns& from, int64_t i) {
         x.push_back(from.x[i]), y.push_back(from.y[i]), z.push_back(from.z[i]);
-        tolerance.push_back(from.tolerance[i]);
+        tolerance.push_back(from.tolerance[i]), row.push_back(from.row[i]);
     }
 };
 
 constexpr int kCells = 48;                      // a plane is seen in some of 48 by 48 cells
 constexpr float kFinestCell = 0.02f;            // metres
 constexpr int kFewestNeighbours = 3;            // cells of 3 by 3 that are seen where the middle one counts as seen
-constexpr float kOutermost = 0.02f;             // share of the points at either end that do not count for the extent
 constexpr float kSurroundings = 3;              // tolerances up to which points are compared with those on the plane
 constexpr float kMostHeight = 0.5f;             // metres: what is higher does not stand on the plane
 constexpr float kNearHeight = 0.15f;            // metres: what is so high counts 1/e of what touches the plane
+
+constexpr float kParallel = 0.97f;              // cosine between the normals of parallel planes, at least
+constexpr float kLargeThing = 0.25f;            // metres: shorter side of a plane that carries things rather than being one
 
 // A small generator with a fixed seed: results repeat.
 struct Random {
@@ -83,7 +86,7 @@ Columns in_morton_order(const float* xyz, const float* tolerance, int64_t n) {
     Columns points;
     for (int32_t i : order) {
         points.x.push_back(xyz[3 * i]), points.y.push_back(xyz[3 * i + 1]), points.z.push_back(xyz[3 * i + 2]);
-        points.tolerance.push_back(tolerance[i]);
+        points.tolerance.push_back(tolerance[i]), points.row.push_back(static_cast<int32_t>(points.row.size()));
     }
     return points;
 }
@@ -201,10 +204,13 @@ struct Patch {
     float axes[6];                              // in the plane: along the longer side, along the shorter side
     float low[2], cell;                         // corner of the cells and their edge
     float share;                                // of all points, those on the plane
-    float extent[2];                            // longer and shorter side
-    float center[3];
+    float extent[2];                            // longer and shorter side of its largest connected part
+    float middle[2];                            // of its rectangle, along the axes
+    float compactness;                          // of that rectangle, what is seen
+    float center[3];                            // mean of the points on the plane
     float gathered;                             // of the points around the plane, those on it
-    float things;                               // share of the points that stand on it, near ones counting more
+    float things;                               // share of the points that stand on it, near ones counting more; those
+                                                // of other large planes parallel to it do not count
     float behind;                               // share of the points behind it
 };
 
@@ -235,19 +241,16 @@ void set_axes(Patch& patch, const Columns& on) {
     for (int k = 0; k < 3; ++k) patch.axes[k] = c * u[k] + s * v[k], patch.axes[3 + k] = c * v[k] - s * u[k];
 }
 
-// Sets extent, corner and edge of the cells.
-void set_extent(Patch& patch, const Columns& on) {
+// Sets corner and edge of the cells.
+void set_cells(Patch& patch, const Columns& on) {
     float range[2];
     for (int axis = 0; axis < 2; ++axis) {
-        std::vector<float> feet(on.size());
-        for (int64_t i = 0; i < on.size(); ++i) feet[i] = along(patch.axes + 3 * axis, on, i);
-        const auto [least, most] = std::minmax_element(feet.begin(), feet.end());
-        patch.low[axis] = *least, range[axis] = *most - *least;
-        const int64_t outer = static_cast<int64_t>(kOutermost * (feet.size() - 1));
-        std::nth_element(feet.begin(), feet.begin() + outer, feet.end());
-        const float first = feet[outer];
-        std::nth_element(feet.begin(), feet.end() - 1 - outer, feet.end());
-        patch.extent[axis] = *(feet.end() - 1 - outer) - first;
+        float low = along(patch.axes + 3 * axis, on, 0), high = low;
+        for (int64_t i = 1; i < on.size(); ++i) {
+            const float foot = along(patch.axes + 3 * axis, on, i);
+            low = std::min(low, foot), high = std::max(high, foot);
+        }
+        patch.low[axis] = low, range[axis] = high - low;
     }
     patch.cell = std::max(kFinestCell, std::max(range[0], range[1]) / (kCells - 0.5f));
 }
@@ -278,6 +281,44 @@ Cells seen_cells(const Patch& patch, const Columns& on) {
     return seen;
 }
 
+struct Part {
+    int cells = 0, low[2] = {kCells, kCells}, high[2] = {-1, -1};
+};
+
+// The cells connected with one, over gaps of a cell; takes them out of `left`.
+Part take_part(Cells& left, int start) {
+    Part part;
+    std::vector<int> open = {start};
+    left[start] = 0;
+    while (!open.empty()) {
+        const int at[2] = {open.back() / kCells, open.back() % kCells};
+        open.pop_back();
+        ++part.cells;
+        for (int axis = 0; axis < 2; ++axis)
+            part.low[axis] = std::min(part.low[axis], at[axis]), part.high[axis] = std::max(part.high[axis], at[axis]);
+        for (int c = std::max(at[0] - 2, 0); c <= std::min(at[0] + 2, kCells - 1); ++c)
+            for (int r = std::max(at[1] - 2, 0); r <= std::min(at[1] + 2, kCells - 1); ++r)
+                if (left[c * kCells + r]) left[c * kCells + r] = 0, open.push_back(c * kCells + r);
+    }
+    return part;
+}
+
+// Sets the extent, and whether its rectangle is full.
+void set_extent(Patch& patch, const Cells& seen) {
+    Cells left = seen;
+    Part largest;
+    for (int cell = 0; cell < kCells * kCells; ++cell)
+        if (left[cell])
+            if (const Part part = take_part(left, cell); part.cells > largest.cells) largest = part;
+    if (largest.cells == 0) return;
+    float sides[2];
+    for (int axis = 0; axis < 2; ++axis) sides[axis] = (largest.high[axis] - largest.low[axis] + 1) * patch.cell;
+    patch.compactness = largest.cells * patch.cell * patch.cell / (sides[0] * sides[1]);
+    for (int axis = 0; axis < 2; ++axis)
+        patch.middle[axis] = patch.low[axis] + 0.5f * (largest.high[axis] + largest.low[axis] + 1) * patch.cell;
+    patch.extent[0] = sides[0], patch.extent[1] = sides[1];
+}
+
 // Sets all cells of a line (every `step`-th) between two that are set in `seen`.
 void fill_line(const Cells& seen, int start, int step, Cells& filled) {
     int first = kCells, last = -1;
@@ -293,8 +334,20 @@ Cells fill(const Cells& seen) {
     return filled;
 }
 
-// Sets what all points tell about a plane.
-void set_surroundings(Patch& patch, const Columns& all, const Plane& plane, const Cells& seen) {
+bool parallel(const Patch& a, const Patch& b) {
+    const float* m = a.normal;
+    const float* n = b.normal;
+    return m[0] * n[0] + m[1] * n[1] + m[2] * n[2] > kParallel;
+}
+
+// Sets what all points tell about plane `own`; owner: of each point, the plane it is on, -1 for none.
+void set_surroundings(std::vector<Patch>& patches, int32_t own, const Columns& all, const std::vector<int32_t>& owner,
+                      const Cells& seen) {
+    Patch& patch = patches[own];
+    const Plane plane{patch.normal[0], patch.normal[1], patch.normal[2], patch.offset};
+    std::vector<uint8_t> thing(patches.size() + 1, 1);  // the last one: points on no plane
+    for (size_t k = 0; k < patches.size(); ++k)
+        thing[k] = !(parallel(patch, patches[k]) && std::min(patches[k].extent[0], patches[k].extent[1]) > kLargeThing);
     const Cells filled = fill(seen);
     const int64_t n = all.size();
     double things = 0;
@@ -306,24 +359,26 @@ void set_surroundings(Patch& patch, const Columns& all, const Plane& plane, cons
         const int32_t cell = cell_of(patch, all, i);
         if (cell < 0) continue;
         if (seen[cell] && std::abs(height) < kSurroundings * tolerance) ++around, on += std::abs(height) < tolerance;
-        if (filled[cell] && height > kTaken * tolerance && height < kMostHeight) things += std::exp(-height / kNearHeight);
+        if (filled[cell] && height > kTaken * tolerance && height < kMostHeight && thing[owner[i] < 0 ? patches.size() : owner[i]])
+            things += std::exp(-height / kNearHeight);
     }
     patch.gathered = static_cast<float>(on) / static_cast<float>(std::max<int64_t>(around, 1));
     patch.things = static_cast<float>(things / static_cast<double>(n));
     patch.behind = static_cast<float>(behind) / static_cast<float>(n);
 }
 
-Patch make_patch(const Plane& plane, const Columns& on, const Columns& all, Cells& seen) {
+// The patch of a plane, but for its surroundings; `on`: its points, of `total`.
+Patch make_patch(const Plane& plane, const Columns& on, int64_t total, Cells& seen) {
     Patch patch{};
     patch.normal[0] = plane.x, patch.normal[1] = plane.y, patch.normal[2] = plane.z, patch.offset = plane.offset;
-    patch.share = static_cast<float>(on.size()) / static_cast<float>(all.size());
+    patch.share = static_cast<float>(on.size()) / static_cast<float>(total);
     double sum[3] = {0, 0, 0};
     for (int64_t i = 0; i < on.size(); ++i) sum[0] += on.x[i], sum[1] += on.y[i], sum[2] += on.z[i];
     for (int k = 0; k < 3; ++k) patch.center[k] = static_cast<float>(sum[k] / static_cast<double>(on.size()));
     set_axes(patch, on);
-    set_extent(patch, on);
+    set_cells(patch, on);
     seen = seen_cells(patch, on);
-    set_surroundings(patch, all, plane, seen);
+    set_extent(patch, seen);
     return patch;
 }
 
@@ -353,25 +408,30 @@ int64_t sphmask_planes(const float* xyz, const float* tolerance, int64_t n, int6
     fewest = std::max<int64_t>(fewest, 3);
     if (n < fewest) return 0;
     const Columns all = in_morton_order(xyz, tolerance, n);
+    std::vector<int32_t> owner(n, -1);
+    std::vector<Patch> found;
+    std::vector<Cells> cells;
     Columns points = all;
     Random random;
-    int64_t found = 0;
-    for (; found < most && points.size() >= fewest; ++found) {
+    while (static_cast<int64_t>(found.size()) < most && points.size() >= fewest) {
         Plane plane = best_plane(points, random);
         if ((plane.x == 0 && plane.y == 0 && plane.z == 0) || count_inliers(points, plane) < fewest) break;
         if (plane.offset < 0) plane = {-plane.x, -plane.y, -plane.z, -plane.offset};
         Columns on, rest;
         for (int64_t i = 0; i < points.size(); ++i) {
             const float distance = std::abs(plane.distance(points.x[i], points.y[i], points.z[i]));
-            if (distance <= points.tolerance[i]) on.add(points, i);
+            if (distance <= points.tolerance[i]) on.add(points, i), owner[points.row[i]] = static_cast<int32_t>(found.size());
             if (distance > kTaken * points.tolerance[i]) rest.add(points, i);
         }
-        Cells cells;
-        reinterpret_cast<Patch*>(patches)[found] = make_patch(plane, on, all, cells);
-        std::copy(cells.begin(), cells.end(), seen + found * kCells * kCells);
+        found.push_back(make_patch(plane, on, n, cells.emplace_back()));
         points = std::move(rest);
     }
-    return found;
+    for (size_t k = 0; k < found.size(); ++k) {
+        set_surroundings(found, static_cast<int32_t>(k), all, owner, cells[k]);
+        reinterpret_cast<Patch*>(patches)[k] = found[k];
+        std::copy(cells[k].begin(), cells[k].end(), seen + k * kCells * kCells);
+    }
+    return static_cast<int64_t>(found.size());
 }
 
 }  // extern "C"
