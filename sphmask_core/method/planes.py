@@ -37,7 +37,7 @@ _jitter = np.random.default_rng(0).random(SAMPLED_POINTS)
 _PATCH = np.dtype([
     ("normal", "f4", 3), ("offset", "f4"), ("axes", "f4", (2, 3)), ("low", "f4", 2), ("cell", "f4"),
     ("share", "f4"), ("extent", "f4", 2), ("middle", "f4", 2), ("compactness", "f4"),
-    ("center", "f4", 3), ("gathered", "f4"), ("things", "f4"), ("behind", "f4"),
+    ("center", "f4", 3), ("gathered", "f4"), ("things", "f4"),
 ])  # fmt: skip
 """The kernel's struct Patch."""
 
@@ -69,9 +69,13 @@ class Patch:
     center: np.ndarray
     """(3,) float64: mean of its points."""
     things: float
-    """Share of the points that stand on the plane, between or before what is seen of it, near ones counting more."""
-    behind: float
-    """Share of the points behind the plane."""
+    """Share of the points that stand on the plane, between or before what is seen of it, near ones counting more;
+    those of other large planes parallel to it do not count."""
+
+    @property
+    def area(self) -> float:
+        """Square metres of its largest connected part."""
+        return self.compactness * self.extent[0] * self.extent[1]
 
     def heights(self, xyz: np.ndarray) -> np.ndarray:
         """(N,) distances of (N, 3) points from the plane, positive on the sensor's side."""
@@ -125,5 +129,4 @@ def _patch(values: np.void, seen: np.ndarray) -> Patch:
         compactness=float(values["compactness"]),
         center=values["center"].astype(float),
         things=float(values["things"]),
-        behind=float(values["behind"]),
     )

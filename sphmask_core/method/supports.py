@@ -20,20 +20,27 @@ Kind = Literal["main", "shelf", "floor", "wall"]
 
 OWN_WEIGHT, MOST_OWN_SHARE = 0.1, 0.1
 """Weight of a plane's own share beside that of the things on it, and the share above which it weighs no more."""
-NEARNESS = 1.0
-"""Metres: of two planes alike, the one nearer to the sensor is the support; so much further weighs half."""
+CARRIES = 0.5
+"""Of what the best plane carries, what one above it must to be the main support in its place (a table on a floor)."""
 POSE_WEIGHTS = ((-0.5, 0.0, 0.5), (0.25, 0.6, 1.0))
 """How far a plane faces the upper border of the image (cosine), and its weight as a support."""
-LEAST_MAIN_SHARE = 0.08
-"""A smaller main support orients the cloud, but nothing is left out for it: it may be an object's side."""
-LEAST_MAIN_SIDE = 0.08
-"""Metres: the same for its shorter side."""
+LEAST_MAIN_SHARE, LEAST_MAIN_AREA = 0.08, 0.06
+"""Of the points, and square metres: a main support that has less of both orients the cloud, but nothing is left out
+for it: it may be an object's side."""
+LEAST_RAISED = 0.1
+"""Square metres of a main support that is taken in place of a larger plane below it (the bottom of a small bin)."""
+LEAST_SHELF = 0.18
+"""Square metres of what is more than the top of a carton."""
+LEAST_SHELF_LENGTH, LEAST_SHELF_AREA = 0.6, 0.12
+"""Metres, square metres: of a board above the main support that things stand on, as far as they let it be seen."""
+TOP_HEIGHTS = (0.08, 0.5)
+"""Metres above what it stands on at which a smaller plane is taken for the top of an object."""
 LEAST_EXTENT = 0.5
-"""Metres: longer side of other supports and walls; objects that are moved are smaller."""
+"""Metres: length of walls; objects that are moved are smaller."""
 LEAST_SHORT_SIDE = 0.12
 """Metres: shorter side of a shelf or a floor; less is an object's edge."""
 COMPACT = 0.4
-"""Of a shelf's or floor's rectangle what is seen, at least."""
+"""Of a shelf's rectangle what is seen, at least."""
 LEAST_ON_SHELF = 0.005
 """Share of the points that must stand on a shelf above the main support."""
 PARALLEL = 0.97
@@ -48,8 +55,8 @@ VERTICAL_COSINE = 0.9
 """Where the vertical is given: between it and a support's normal, at least (26 degrees)."""
 STEP = 0.03
 """Metres: a parallel plane no further above the main support is no shelf."""
-LOW = 0.1
-"""Metres: a parallel plane further below the main support is a floor, or stands on one."""
+FAR_BELOW = 0.5
+"""Metres below the main support from which on a parallel plane is a floor whatever its size."""
 
 FITTED_POINTS = 2048
 FIT_ROUNDS = 4
@@ -60,10 +67,13 @@ LEAST_DEVIATION = 0.0005
 RIDGE = 1e-3
 NOISE_BAND = 4.0
 """Deviations of the noise that are left out above a surface."""
-LEAST_ABOVE, MOST_ABOVE = 0.0025, 0.02
+LEAST_ABOVE, MOST_ABOVE = 0.003, 0.02
 """Metres above a surface that are left out at least and at most."""
 BELOW = 0.03
 """Metres below a surface that are left out: nothing stands in there."""
+RAISED, RAISED_DEVIATIONS = 0.002, 4.0
+"""Metres, and deviations of all cells' means: cells whose points are higher on average hold something flat, a card or
+a pen, that is kept; the mean of a cell's points is far less noisy than each of them."""
 MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
@@ -123,7 +133,7 @@ def find_supports(
     main = _main_support(patches, points, vertical)
     if main is None:
         return Supports(None, (), np.zeros(len(xyz), bool))
-    kinds = _kinds(main, patches)
+    kinds = _kinds(main, patches, points, tolerance)
     surfaces = [_surface(patches[k], kind, points, tolerance) for k, kind in kinds.items()]
     planes = tuple(surface.support for surface in surfaces)
     chosen = planes[0] if main in kinds else _support(patches[main], "main", 0.0)
@@ -135,12 +145,34 @@ def _main_support(
 ) -> int | None:
     """Index of the plane that most things stand on, or None."""
     scores = [_carries(patch) * _pose_weight(patch, points, vertical) for patch in patches]
-    return int(np.argmax(scores)) if scores and max(scores) > 0 else None
+    scores = [0.0 if _is_top(patch, patches) else score for patch, score in zip(patches, scores, strict=True)]
+    if not scores or max(scores) <= 0:
+        return None
+    best = int(np.argmax(scores))
+    above = [
+        k for k, patch in enumerate(patches)
+        if scores[k] >= CARRIES * scores[best] and patch.normal @ patches[best].normal > PARALLEL
+        and (k == best or (patch.area > LEAST_RAISED and patch.compactness > COMPACT))
+    ]  # fmt: skip
+    return max(above, key=lambda k: _height(patches[k], patches[best]))
 
 
 def _carries(patch: Patch) -> float:
     """How much a plane looks like what things stand on, whatever its direction."""
-    return (patch.things + OWN_WEIGHT * min(patch.share, MOST_OWN_SHARE)) / (1 + patch.offset / NEARNESS)
+    return patch.things + OWN_WEIGHT * min(patch.share, MOST_OWN_SHARE)
+
+
+def _is_top(patch: Patch, patches: list[Patch]) -> bool:
+    """Whether a plane may be the top of an object: not large, and not far above another one."""
+    if patch.area >= LEAST_SHELF:
+        return False
+    below = [other for other in patches if patch.normal @ other.normal > PARALLEL]
+    return any(TOP_HEIGHTS[0] < _height(patch, other) < TOP_HEIGHTS[1] for other in below)
+
+
+def _height(patch: Patch, base: Patch) -> float:
+    """Metres that the middle of a plane is above another."""
+    return float(patch.center @ base.normal) + base.offset
 
 
 def _pose_weight(patch: Patch, points: np.ndarray, vertical: tuple[float, float, float] | None) -> float:
@@ -151,41 +183,42 @@ def _pose_weight(patch: Patch, points: np.ndarray, vertical: tuple[float, float,
     return float(np.interp(-patch.normal[1], *POSE_WEIGHTS)) if optical else 1.0
 
 
-def _kinds(main: int, patches: list[Patch]) -> dict[int, Kind]:
+def _kinds(main: int, patches: list[Patch], points: np.ndarray, tolerance: np.ndarray) -> dict[int, Kind]:
     """The planes that are no objects and what they are, the main support first, if it is large enough."""
     base = patches[main]
-    if base.share < LEAST_MAIN_SHARE or min(base.extent) < LEAST_MAIN_SIDE:
+    if base.share < LEAST_MAIN_SHARE and base.area < LEAST_MAIN_AREA:
         return {}
     kinds: dict[int, Kind] = {main: "main"}
     for k, patch in enumerate(patches):
-        if k != main and (kind := _kind(patch, base)):
+        cosine = float(patch.normal @ base.normal)
+        if k == main:
+            continue
+        if cosine > PARALLEL and (kind := _level_kind(patch, base)):
             kinds[k] = kind
+        elif abs(cosine) < UPRIGHT and _is_wall(patch, base, points, tolerance):
+            kinds[k] = "wall"
     return kinds
 
 
-def _kind(patch: Patch, base: Patch) -> Kind | None:
-    """What a plane beside the main support is; None: maybe a part of an object."""
-    cosine = float(patch.normal @ base.normal)
-    if cosine > PARALLEL:
-        height = float(patch.center @ base.normal) + base.offset
-        if min(patch.extent) < LEAST_SHORT_SIDE or patch.compactness < COMPACT:
-            return None
-        if height < -LOW:
-            return "floor"
-        large = max(patch.extent) >= LEAST_EXTENT
-        return "shelf" if large and height > STEP and patch.things > LEAST_ON_SHELF else None
-    if abs(cosine) < UPRIGHT and _bounds(patch, base):
-        return "wall"
-    return None
+def _level_kind(patch: Patch, base: Patch) -> Kind | None:
+    """What a plane parallel to the main support is; None: maybe a part of an object."""
+    if min(patch.extent) < LEAST_SHORT_SIDE:
+        return None
+    height = _height(patch, base)
+    if height < -FAR_BELOW or (height < STEP and patch.area > LEAST_SHELF):
+        return "floor"
+    long = max(patch.extent) > LEAST_SHELF_LENGTH and patch.area > LEAST_SHELF_AREA and patch.compactness > COMPACT
+    return "shelf" if long and height > STEP and patch.things > LEAST_ON_SHELF else None
 
 
-def _bounds(patch: Patch, base: Patch) -> bool:
-    """Whether an upright plane is long, and all that is seen lies before it."""
+def _is_wall(patch: Patch, base: Patch, points: np.ndarray, tolerance: np.ndarray) -> bool:
+    """Whether an upright plane is long, and all that is seen on the main support and above lies before it."""
     along = np.cross(patch.normal, base.normal)
-    own = np.ptp(_corners(patch) @ along)
-    if own < min(LEAST_EXTENT, SPANNED * np.ptp(_corners(base) @ along)):
+    length, whole = np.ptp(_corners(patch) @ along), np.ptp(_corners(base) @ along)
+    if length < min(LEAST_EXTENT, SPANNED * whole):
         return False
-    return patch.behind < MOST_BEHIND
+    behind = (patch.heights(points) < -2 * tolerance) & (base.heights(points) > -2 * tolerance)
+    return float(behind.mean()) < MOST_BEHIND
 
 
 def _corners(patch: Patch) -> np.ndarray:
@@ -217,9 +250,13 @@ class _Surface:
         patch = self.patch
         return np.concatenate([
             patch.normal, [patch.offset], *patch.axes, self.middle, self.scale, self.cubic,
-            [NOISE_BAND * self.support.noise, LEAST_ABOVE, MOST_ABOVE, BELOW],
+            [NOISE_BAND * self.support.noise, LEAST_ABOVE, MOST_ABOVE, BELOW], self._raised(),
             patch.low - 2 * patch.cell, [1 / patch.cell],
         ]).astype(np.float32)  # fmt: skip
+
+    def _raised(self) -> tuple[float, float]:
+        """Metres, and deviations; nothing flat is sought on walls."""
+        return (np.inf, 0.0) if self.support.kind == "wall" else (RAISED, RAISED_DEVIATIONS)
 
 
 def _surface(patch: Patch, kind: Kind, points: np.ndarray, tolerance: np.ndarray) -> _Surface:

@@ -211,7 +211,6 @@ struct Patch {
     float gathered;                             // of the points around the plane, those on it
     float things;                               // share of the points that stand on it, near ones counting more; those
                                                 // of other large planes parallel to it do not count
-    float behind;                               // share of the points behind it
 };
 
 using Cells = std::array<uint8_t, kCells * kCells>;  // columns, rows
@@ -351,10 +350,9 @@ void set_surroundings(std::vector<Patch>& patches, int32_t own, const Columns& a
     const Cells filled = fill(seen);
     const int64_t n = all.size();
     double things = 0;
-    int64_t on = 0, around = 0, behind = 0;
+    int64_t on = 0, around = 0;
     for (int64_t i = 0; i < n; ++i) {
         const float height = plane.distance(all.x[i], all.y[i], all.z[i]), tolerance = all.tolerance[i];
-        behind += height < -kTaken * tolerance;
         if (height < -kSurroundings * tolerance || height > std::max(kMostHeight, kSurroundings * tolerance)) continue;
         const int32_t cell = cell_of(patch, all, i);
         if (cell < 0) continue;
@@ -364,7 +362,6 @@ void set_surroundings(std::vector<Patch>& patches, int32_t own, const Columns& a
     }
     patch.gathered = static_cast<float>(on) / static_cast<float>(std::max<int64_t>(around, 1));
     patch.things = static_cast<float>(things / static_cast<double>(n));
-    patch.behind = static_cast<float>(behind) / static_cast<float>(n);
 }
 
 // The patch of a plane, but for its surroundings; `on`: its points, of `total`.
@@ -442,6 +439,12 @@ namespace {
 constexpr int kBlock = 64;                      // points that are looked at together
 constexpr int kTerms = 10;                      // of a cubic in two variables
 constexpr int kCovered = kCells + 4;            // cells in a row, with one more that a surface may cover, and a free one
+constexpr int kArea = kCovered * kCovered;
+constexpr uint16_t kNowhere = 65535;
+constexpr float kGapSteps = 1e5f;               // gaps are kept in steps of 0.01 mm, so that sums do not depend on order
+constexpr float kMostGap = 0.3f;                // metres
+constexpr int kFewestPoints = 5;                // of a cell whose mean gap tells anything
+constexpr float kDeviation = 1.4826f;           // of a normal distribution, over its median absolute deviation
 
 // As sphmask_core/method/supports.py fills it, in floats.
 struct Surface {
@@ -451,11 +454,15 @@ struct Surface {
     float cubic[kTerms];                        // height of the surface over the plane
     float noise;                                // a point's height is uncertain by this, times its distance squared
     float above, above_most, below;             // metres: the least and the most that is left out above, and below
+    float raised, raised_deviations;            // a cell whose points are by so much too high on average holds something
+                                                // flat: metres, and deviations of all cells' means
     float low[2], finer;                        // corner of the cells of its extent, and one over their edge
 };
 
 struct Block {
     float x[kBlock], y[kBlock], z[kBlock];
+    float gap[kBlock];                          // height above the surface
+    int32_t near[kBlock];                       // whether no further below it than the band above it
     int32_t cell[kBlock];                       // of a point's foot on the surface, 0 (never covered) for one off it
 };
 
@@ -476,8 +483,80 @@ void measure(const Surface& s, Block& b) {
         const float column = (u - s.low[0]) * s.finer, row = (v - s.low[1]) * s.finer;
         const bool on = (gap <= above) & (gap >= -std::max(s.below, above)) & (column >= 0) & (row >= 0) &
                         (column < kCovered) & (row < kCovered);
-        const int32_t cell = static_cast<int32_t>(on ? column : 0.0f) * kCovered + static_cast<int32_t>(on ? row : 0.0f);
-        b.cell[i] = cell;
+        b.cell[i] = static_cast<int32_t>(on ? column : 0.0f) * kCovered + static_cast<int32_t>(on ? row : 0.0f);
+        b.gap[i] = gap;
+        b.near[i] = gap >= -above;
+    }
+}
+
+// Sums of the gaps of the points of each cell.
+struct Means {
+    std::vector<int64_t> sums, counts;
+    explicit Means(int64_t surfaces) : sums(surfaces * kArea), counts(surfaces * kArea) {}
+
+    void add(const Means& other) {
+        for (size_t i = 0; i < sums.size(); ++i) sums[i] += other.sums[i], counts[i] += other.counts[i];
+    }
+    bool tells(int64_t cell) const { return counts[cell] >= kFewestPoints; }
+    float gap(int64_t cell) const { return static_cast<float>(sums[cell]) / (kGapSteps * static_cast<float>(counts[cell])); }
+};
+
+float median(std::vector<float>& values) {
+    std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+    return values[values.size() / 2];
+}
+
+// How high the mean of a cell of a surface must be, metres, for something flat to lie there.
+float raised_from(const Surface& s, const Means& means, int64_t first) {
+    std::vector<float> gaps;
+    for (int64_t cell = first; cell < first + kArea; ++cell)
+        if (means.tells(cell)) gaps.push_back(means.gap(cell));
+    if (gaps.empty()) return s.raised;
+    const float middle = median(gaps);
+    for (float& gap : gaps) gap = std::abs(gap - middle);
+    return std::max(s.raised, s.raised_deviations * kDeviation * median(gaps));
+}
+
+// For each cell, steps of gap above which its points are not on the surface after all.
+std::vector<int16_t> limits(const Surface* surfaces, int64_t count, const Means& means) {
+    std::vector<int16_t> steps(count * kArea, INT16_MAX);
+    for (int64_t k = 0; k < count; ++k) {
+        const float from = raised_from(surfaces[k], means, k * kArea);
+        for (int64_t cell = k * kArea; cell < (k + 1) * kArea; ++cell)
+            if (means.tells(cell) && means.gap(cell) > from)
+                steps[cell] = static_cast<int16_t>(std::min(from / 2, kMostGap) * kGapSteps);
+    }
+    return steps;
+}
+
+// Cell (of all surfaces' one after the other) and gap of each point on a surface, the first of several.
+void place(const float* xyz, int64_t n, const Surface* surfaces, int64_t count, const uint8_t* covered,
+           uint16_t* places, int16_t* gaps, Means& means, int threads) {
+#pragma omp parallel num_threads(threads)
+    {
+        Means own(count);
+#pragma omp for schedule(static)
+        for (int64_t start = 0; start < n; start += kBlock) {
+            Block block;
+            const int size = static_cast<int>(std::min<int64_t>(kBlock, n - start));
+            for (int i = 0; i < kBlock; ++i) {
+                const float* p = xyz + 3 * (start + std::min(i, size - 1));
+                block.x[i] = p[0], block.y[i] = p[1], block.z[i] = p[2];
+            }
+            std::fill_n(places + start, size, kNowhere);
+            for (int64_t k = 0; k < count; ++k) {
+                measure(surfaces[k], block);
+                for (int i = 0; i < size; ++i) {
+                    const int64_t cell = k * kArea + block.cell[i];
+                    if (!covered[cell] || places[start + i] != kNowhere) continue;
+                    const int16_t gap = static_cast<int16_t>(clamp(block.gap[i], kMostGap) * kGapSteps);
+                    places[start + i] = static_cast<uint16_t>(cell), gaps[start + i] = gap;
+                    if (block.near[i]) own.sums[cell] += gap, ++own.counts[cell];
+                }
+            }
+        }
+#pragma omp critical
+        means.add(own);
     }
 }
 
@@ -485,26 +564,18 @@ void measure(const Surface& s, Block& b) {
 
 extern "C" {
 
-// marks[i] = whether point i of xyz (n, 3) lies on one of the surfaces, within the cells (count, kCovered,
-// kCovered) that it covers, the first of which is none. Points that are not finite lie on none.
-void sphmask_on_surfaces(const float* xyz, int64_t n, const float* values, int64_t count, const uint8_t* cells,
+// marks[i] = whether point i of xyz (n, 3) lies on one of at most 24 surfaces, within the cells (count, kCovered,
+// kCovered) that it covers, the first of which is none, and not on something flat. Points that are not finite lie on none.
+void sphmask_on_surfaces(const float* xyz, int64_t n, const float* values, int64_t count, const uint8_t* covered,
                          uint8_t* marks, int64_t threads) {
     const Surface* surfaces = reinterpret_cast<const Surface*>(values);
-    std::fill_n(marks, n, 0);
+    std::vector<uint16_t> places(n);
+    std::vector<int16_t> gaps(n);
+    Means means(count);
+    place(xyz, n, surfaces, count, covered, places.data(), gaps.data(), means, static_cast<int>(threads));
+    const std::vector<int16_t> most = limits(surfaces, count, means);
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
-    for (int64_t start = 0; start < n; start += kBlock) {
-        Block block;
-        const int size = static_cast<int>(std::min<int64_t>(kBlock, n - start));
-        for (int i = 0; i < kBlock; ++i) {
-            const float* p = xyz + 3 * (start + std::min(i, size - 1));
-            block.x[i] = p[0], block.y[i] = p[1], block.z[i] = p[2];
-        }
-        for (int64_t k = 0; k < count; ++k) {
-            measure(surfaces[k], block);
-            const uint8_t* covered = cells + k * kCovered * kCovered;
-            for (int i = 0; i < size; ++i) marks[start + i] |= covered[block.cell[i]];
-        }
-    }
+    for (int64_t i = 0; i < n; ++i) marks[i] = places[i] != kNowhere && gaps[i] <= most[places[i]];
 }
 
 }  // extern "C"
