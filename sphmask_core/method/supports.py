@@ -43,8 +43,8 @@ COMPACT = 0.4
 """Of a shelf's rectangle what is seen, at least."""
 LEAST_ON_SHELF = 0.005
 """Share of the points that must stand on a shelf above the main support."""
-PARALLEL = 0.97
-"""Cosine between the normals of two horizontal planes, at least (14 degrees)."""
+PARALLEL = 0.985
+"""Cosine between the normals of two parallel planes, at least (10 degrees)."""
 UPRIGHT = 0.35
 """Cosine between a wall's normal and the vertical, at most: sides of bins lean by up to 20 degrees."""
 MOST_BEHIND = 0.03
@@ -58,7 +58,7 @@ STEP = 0.03
 FAR_BELOW = 0.5
 """Metres below the main support from which on a parallel plane is a floor whatever its size."""
 
-FITTED_POINTS = 2048
+FITTED_POINTS = 1024
 FIT_ROUNDS = 4
 TUKEY = 4.685
 """Residuals of so many deviations have no weight (Tukey's biweight at 95 % efficiency)."""

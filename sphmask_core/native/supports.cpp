@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kHypotheses = 512;                // planes through three points, for each plane that is found
 constexpr int kScored = 512;                    // points that all hypotheses are compared on
-constexpr int kFinalists = 12;                  // the best of them are compared on all points
+constexpr int kFinalists = 8;                   // the best of them are compared on all points
 constexpr int kFits = 4;                        // rounds of least squares on the inliers
 constexpr std::array<int64_t, 3> kWindows = {24, 96, 384};  // points of a hypothesis lie so near in Morton order
 constexpr float kTaken = 2;                     // points within so many tolerances are not searched for further planes
@@ -43,7 +43,7 @@ constexpr float kSurroundings = 3;              // tolerances up to which points
 constexpr float kMostHeight = 0.5f;             // metres: what is higher does not stand on the plane
 constexpr float kNearHeight = 0.15f;            // metres: what is so high counts 1/e of what touches the plane
 
-constexpr float kParallel = 0.97f;              // cosine between the normals of parallel planes, at least
+constexpr float kParallel = 0.985f;             // cosine between the normals of parallel planes, at least
 constexpr float kLargeThing = 0.25f;            // metres: shorter side of a plane that carries things rather than being one
 
 // A small generator with a fixed seed: results repeat.
@@ -440,7 +440,7 @@ constexpr int kBlock = 64;                      // points that are looked at tog
 constexpr int kTerms = 10;                      // of a cubic in two variables
 constexpr int kCovered = kCells + 4;            // cells in a row, with one more that a surface may cover, and a free one
 constexpr int kArea = kCovered * kCovered;
-constexpr uint16_t kNowhere = 65535;
+constexpr int32_t kNowhere = 65535;
 constexpr float kGapSteps = 1e5f;               // gaps are kept in steps of 0.01 mm, so that sums do not depend on order
 constexpr float kMostGap = 0.3f;                // metres
 constexpr int kFewestPoints = 5;                // of a cell whose mean gap tells anything
@@ -461,31 +461,35 @@ struct Surface {
 
 struct Block {
     float x[kBlock], y[kBlock], z[kBlock];
-    float gap[kBlock];                          // height above the surface
-    int32_t near[kBlock];                       // whether no further below it than the band above it
-    int32_t cell[kBlock];                       // of a point's foot on the surface, 0 (never covered) for one off it
+    int32_t place[kBlock];                      // cell, of all surfaces' one after the other; kNowhere on none
+    int32_t gap[kBlock];                        // steps above the surface
+    int32_t counted[kBlock];                    // cell whose mean the point counts for, 0 for none
 };
 
 float dot(const float* axis, float x, float y, float z) { return axis[0] * x + axis[1] * y + axis[2] * z; }
 float clamp(float value, float most) { return std::min(std::max(value, -most), most); }
 
-void measure(const Surface& s, Block& b) {
+// Places the points of a block that are on a surface and on none before. covered (kArea): 0, or -1 for a cell that the
+// surface covers; first: the surface's first cell.
+void measure(const Surface& s, const int32_t* covered, int32_t first, Block& b) {
 #pragma omp simd
     for (int i = 0; i < kBlock; ++i) {
         const float x = b.x[i], y = b.y[i], z = b.z[i];
         const float u = dot(s.u, x, y, z), v = dot(s.v, x, y, z);
         const float p = clamp((u - s.middle[0]) * s.scale[0], 1), q = clamp((v - s.middle[1]) * s.scale[1], 1);
         const float* c = s.cubic;
-        const float first = c[0] + p * (c[1] + p * (c[3] + p * c[6]));
-        const float rest = c[2] + p * (c[4] + p * c[7]) + q * (c[5] + p * c[8] + q * c[9]);
-        const float gap = dot(s.normal, x, y, z) + s.offset - (first + q * rest);
+        const float along = c[0] + p * (c[1] + p * (c[3] + p * c[6]));
+        const float across = c[2] + p * (c[4] + p * c[7]) + q * (c[5] + p * c[8] + q * c[9]);
+        const float gap = dot(s.normal, x, y, z) + s.offset - (along + q * across);
         const float above = std::min(std::max(s.noise * (x * x + y * y + z * z), s.above), s.above_most);
         const float column = (u - s.low[0]) * s.finer, row = (v - s.low[1]) * s.finer;
         const bool on = (gap <= above) & (gap >= -std::max(s.below, above)) & (column >= 0) & (row >= 0) &
                         (column < kCovered) & (row < kCovered);
-        b.cell[i] = static_cast<int32_t>(on ? column : 0.0f) * kCovered + static_cast<int32_t>(on ? row : 0.0f);
-        b.gap[i] = gap;
-        b.near[i] = gap >= -above;
+        const int32_t cell = static_cast<int32_t>(on ? column : 0.0f) * kCovered + static_cast<int32_t>(on ? row : 0.0f);
+        const int32_t take = covered[cell] & -static_cast<int32_t>(b.place[i] == kNowhere);  // all bits or none
+        b.place[i] = (take & (first + cell)) | (~take & b.place[i]);
+        b.gap[i] = (take & static_cast<int32_t>(clamp(gap, kMostGap) * kGapSteps)) | (~take & b.gap[i]);
+        b.counted[i] |= take & -static_cast<int32_t>(gap >= -above) & (first + cell);
     }
 }
 
@@ -497,7 +501,7 @@ struct Means {
     void add(const Means& other) {
         for (size_t i = 0; i < sums.size(); ++i) sums[i] += other.sums[i], counts[i] += other.counts[i];
     }
-    bool tells(int64_t cell) const { return counts[cell] >= kFewestPoints; }
+    bool tells(int64_t cell) const { return cell % kArea != 0 && counts[cell] >= kFewestPoints; }
     float gap(int64_t cell) const { return static_cast<float>(sums[cell]) / (kGapSteps * static_cast<float>(counts[cell])); }
 };
 
@@ -518,7 +522,8 @@ float raised_from(const Surface& s, const Means& means, int64_t first) {
 }
 
 // For each cell, steps of gap above which its points are not on the surface after all.
-std::vector<int16_t> limits(const Surface* surfaces, int64_t count, const Means& means) {
+std::vector<int16_t> limits(const std::vector<Surface>& surfaces, const Means& means) {
+    const int64_t count = static_cast<int64_t>(surfaces.size());
     std::vector<int16_t> steps(count * kArea, INT16_MAX);
     for (int64_t k = 0; k < count; ++k) {
         const float from = raised_from(surfaces[k], means, k * kArea);
@@ -529,31 +534,32 @@ std::vector<int16_t> limits(const Surface* surfaces, int64_t count, const Means&
     return steps;
 }
 
+Block load(const float* xyz, int size) {
+    Block block;
+    for (int i = 0; i < kBlock; ++i) {
+        const float* p = xyz + 3 * std::min(i, size - 1);
+        block.x[i] = p[0], block.y[i] = p[1], block.z[i] = p[2];
+        block.place[i] = kNowhere, block.gap[i] = block.counted[i] = 0;
+    }
+    return block;
+}
+
 // Cell (of all surfaces' one after the other) and gap of each point on a surface, the first of several.
-void place(const float* xyz, int64_t n, const Surface* surfaces, int64_t count, const uint8_t* covered,
+void place(const float* xyz, int64_t n, const std::vector<Surface>& surfaces, const std::vector<int32_t>& covered,
            uint16_t* places, int16_t* gaps, Means& means, int threads) {
+    const int64_t count = static_cast<int64_t>(surfaces.size());
 #pragma omp parallel num_threads(threads)
     {
         Means own(count);
 #pragma omp for schedule(static)
         for (int64_t start = 0; start < n; start += kBlock) {
-            Block block;
             const int size = static_cast<int>(std::min<int64_t>(kBlock, n - start));
-            for (int i = 0; i < kBlock; ++i) {
-                const float* p = xyz + 3 * (start + std::min(i, size - 1));
-                block.x[i] = p[0], block.y[i] = p[1], block.z[i] = p[2];
-            }
-            std::fill_n(places + start, size, kNowhere);
-            for (int64_t k = 0; k < count; ++k) {
-                measure(surfaces[k], block);
-                for (int i = 0; i < size; ++i) {
-                    const int64_t cell = k * kArea + block.cell[i];
-                    if (!covered[cell] || places[start + i] != kNowhere) continue;
-                    const int16_t gap = static_cast<int16_t>(clamp(block.gap[i], kMostGap) * kGapSteps);
-                    places[start + i] = static_cast<uint16_t>(cell), gaps[start + i] = gap;
-                    if (block.near[i]) own.sums[cell] += gap, ++own.counts[cell];
-                }
-            }
+            Block block = load(xyz + 3 * start, size);
+            for (int64_t k = 0; k < count; ++k)
+                measure(surfaces[k], covered.data() + k * kArea, static_cast<int32_t>(k * kArea), block);
+            for (int i = 0; i < size; ++i) places[start + i] = static_cast<uint16_t>(block.place[i]);
+            for (int i = 0; i < size; ++i) gaps[start + i] = static_cast<int16_t>(block.gap[i]);
+            for (int i = 0; i < size; ++i) own.sums[block.counted[i]] += block.gap[i], ++own.counts[block.counted[i]];
         }
 #pragma omp critical
         means.add(own);
@@ -565,15 +571,18 @@ void place(const float* xyz, int64_t n, const Surface* surfaces, int64_t count, 
 extern "C" {
 
 // marks[i] = whether point i of xyz (n, 3) lies on one of at most 24 surfaces, within the cells (count, kCovered,
-// kCovered) that it covers, the first of which is none, and not on something flat. Points that are not finite lie on none.
+// kCovered) that it covers, never the first one, and not on something flat. Points that are not finite lie on none.
 void sphmask_on_surfaces(const float* xyz, int64_t n, const float* values, int64_t count, const uint8_t* covered,
                          uint8_t* marks, int64_t threads) {
-    const Surface* surfaces = reinterpret_cast<const Surface*>(values);
+    const Surface* first = reinterpret_cast<const Surface*>(values);
+    const std::vector<Surface> surfaces(first, first + count);
+    std::vector<int32_t> cells(count * kArea);
+    for (int64_t cell = 0; cell < count * kArea; ++cell) cells[cell] = -static_cast<int32_t>(covered[cell]);
     std::vector<uint16_t> places(n);
     std::vector<int16_t> gaps(n);
     Means means(count);
-    place(xyz, n, surfaces, count, covered, places.data(), gaps.data(), means, static_cast<int>(threads));
-    const std::vector<int16_t> most = limits(surfaces, count, means);
+    place(xyz, n, surfaces, cells, places.data(), gaps.data(), means, static_cast<int>(threads));
+    const std::vector<int16_t> most = limits(surfaces, means);
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
     for (int64_t i = 0; i < n; ++i) marks[i] = places[i] != kNowhere && gaps[i] <= most[places[i]];
 }
