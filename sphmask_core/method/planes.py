@@ -13,7 +13,8 @@ SAMPLED_POINTS = 10240
 """Points that planes are sought among, finite or not."""
 MOST_PLANES = 8
 LEAST_SHARE = 0.02
-"""Of the finite points that a plane has."""
+FEWEST_POINTS = 32
+"""Of a plane: the share and the number of the sampled points that it has at least."""
 TOLERANCE = 0.004
 """Metres: a plane's points lie so near, and by `TOLERANCE_GROWTH` further for each square metre of distance."""
 TOLERANCE_GROWTH = 0.004
@@ -68,6 +69,8 @@ class Patch:
     """Of that rectangle, what is seen."""
     center: np.ndarray
     """(3,) float64: mean of its points."""
+    gathered: float
+    """Of the points around what is seen of the plane, those on it; fewer on a bulging surface."""
     things: float
     """Share of the points that stand on the plane, between or before what is seen of it, near ones counting more;
     those of other large planes parallel to it do not count."""
@@ -108,10 +111,11 @@ def find_patches(points: np.ndarray, tolerance: np.ndarray) -> list[Patch]:
     seen = np.zeros((MOST_PLANES, CELLS, CELLS), bool)
     found = _planes(
         native.pointer(points, np.float32), native.pointer(tolerance, np.float32), len(points),
-        MOST_PLANES, int(np.ceil(LEAST_SHARE * len(points))),
+        MOST_PLANES, max(FEWEST_POINTS, int(np.ceil(LEAST_SHARE * len(points)))),
         native.pointer(patches, _PATCH), native.pointer(seen, np.bool_),
     )  # fmt: skip
-    return [_patch(patches[k], seen[k]) for k in range(found) if patches["gathered"][k] >= LEAST_GATHERED]
+    surfaces = (patches["gathered"][:found] >= LEAST_GATHERED) & seen[:found].any(axis=(1, 2))
+    return [_patch(patches[k], seen[k]) for k in np.flatnonzero(surfaces)]
 
 
 def _patch(values: np.void, seen: np.ndarray) -> Patch:
@@ -128,5 +132,6 @@ def _patch(values: np.void, seen: np.ndarray) -> Patch:
         middle=values["middle"].astype(float),
         compactness=float(values["compactness"]),
         center=values["center"].astype(float),
+        gathered=float(values["gathered"]),
         things=float(values["things"]),
     )

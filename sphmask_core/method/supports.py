@@ -24,9 +24,13 @@ CARRIES = 0.5
 """Of what the best plane carries, what one above it must to be the main support in its place (a table on a floor)."""
 POSE_WEIGHTS = ((-0.5, 0.0, 0.5), (0.25, 0.6, 1.0))
 """How far a plane faces the upper border of the image (cosine), and its weight as a support."""
-LEAST_MAIN_SHARE, LEAST_MAIN_AREA = 0.08, 0.06
-"""Of the points, and square metres: a main support that has less of both orients the cloud, but nothing is left out
-for it: it may be an object's side."""
+LEAST_MAIN_AREA, LEAST_MAIN_SHARE = 0.06, 0.3
+"""Square metres, and share of the points: a main support that has less of both orients the cloud, but nothing is left
+out for it: it may be an object's side."""
+LEAST_BARE_AREA, LEAST_ON_MAIN = 0.15, 0.003
+"""Square metres: the same for one that carries less than this share of the points."""
+FLAT = 0.8
+"""Of the points around a plane those on it, where points are left out for it; tables have 0.85 and more, bags 0.7."""
 LEAST_RAISED = 0.1
 """Square metres of a main support that is taken in place of a larger plane below it (the bottom of a small bin)."""
 LEAST_SHELF = 0.18
@@ -186,18 +190,25 @@ def _pose_weight(patch: Patch, points: np.ndarray, vertical: tuple[float, float,
 def _kinds(main: int, patches: list[Patch], points: np.ndarray, tolerance: np.ndarray) -> dict[int, Kind]:
     """The planes that are no objects and what they are, the main support first, if it is large enough."""
     base = patches[main]
-    if base.share < LEAST_MAIN_SHARE and base.area < LEAST_MAIN_AREA:
+    if not _is_sure(base):
         return {}
     kinds: dict[int, Kind] = {main: "main"}
     for k, patch in enumerate(patches):
         cosine = float(patch.normal @ base.normal)
-        if k == main:
+        if k == main or patch.gathered < FLAT:
             continue
         if cosine > PARALLEL and (kind := _level_kind(patch, base)):
             kinds[k] = kind
         elif abs(cosine) < UPRIGHT and _is_wall(patch, base, points, tolerance):
             kinds[k] = "wall"
     return kinds
+
+
+def _is_sure(base: Patch) -> bool:
+    """Whether a main support is so large, and carries so much, that it is no side of an object."""
+    if base.gathered < FLAT or (base.things < LEAST_ON_MAIN and base.area < LEAST_BARE_AREA):
+        return False
+    return base.area >= LEAST_MAIN_AREA or base.share >= LEAST_MAIN_SHARE
 
 
 def _level_kind(patch: Patch, base: Patch) -> Kind | None:
@@ -263,7 +274,7 @@ def _surface(patch: Patch, kind: Kind, points: np.ndarray, tolerance: np.ndarray
     """The cubic height map of a plane's points, and their noise, by iterated robust least squares."""
     heights = patch.heights(points)
     near = np.flatnonzero(np.abs(heights) < 2 * tolerance)
-    near = near[:: -(-len(near) // FITTED_POINTS)]
+    near = near[:: max(1, -(-len(near) // FITTED_POINTS))]
     feet = patch.feet(points[near])
     cells = ((feet - patch.low.astype(np.float32)) / np.float32(patch.cell)).astype(np.int32)
     inside = ((cells >= 0) & (cells < CELLS)).all(axis=1)

@@ -12,6 +12,7 @@
 
 namespace {
 
+constexpr float kFarthest = 1e4f;               // metres along an axis; squares of these are still precise
 constexpr int kHypotheses = 512;                // planes through three points, for each plane that is found
 constexpr int kScored = 512;                    // points that all hypotheses are compared on
 constexpr int kFinalists = 8;                   // the best of them are compared on all points
@@ -383,7 +384,7 @@ Patch make_patch(const Plane& plane, const Columns& on, int64_t total, Cells& se
 
 extern "C" {
 
-// out (at most `most`, 3): finite points of xyz (n, 3), one of each of `most` runs of rows, as `jitter` (most) in [0, 1)
+// out (at most `most`, 3): points, finite and not absurdly far, of xyz (n, 3), one of each of `most` runs of rows, as `jitter` (most) in [0, 1)
 // says, or every point where there are no more. Returns how many.
 int64_t sphmask_sample(const float* xyz, int64_t n, const double* jitter, int64_t most, float* out) {
     int64_t count = 0;
@@ -391,7 +392,7 @@ int64_t sphmask_sample(const float* xyz, int64_t n, const double* jitter, int64_
         const int64_t row = n <= most ? i : static_cast<int64_t>((static_cast<double>(i) + jitter[i]) *
                                                                  static_cast<double>(n) / static_cast<double>(most));
         const float* p = xyz + 3 * std::min(row, n - 1);
-        if (!std::isfinite(p[0]) || !std::isfinite(p[1]) || !std::isfinite(p[2])) continue;
+        if (!(std::abs(p[0]) < kFarthest && std::abs(p[1]) < kFarthest && std::abs(p[2]) < kFarthest)) continue;
         std::copy_n(p, 3, out + 3 * count++);
     }
     return count;
@@ -488,7 +489,7 @@ void measure(const Surface& s, const int32_t* covered, int32_t first, Block& b) 
         const int32_t cell = static_cast<int32_t>(on ? column : 0.0f) * kCovered + static_cast<int32_t>(on ? row : 0.0f);
         const int32_t take = covered[cell] & -static_cast<int32_t>(b.place[i] == kNowhere);  // all bits or none
         b.place[i] = (take & (first + cell)) | (~take & b.place[i]);
-        b.gap[i] = (take & static_cast<int32_t>(clamp(gap, kMostGap) * kGapSteps)) | (~take & b.gap[i]);
+        b.gap[i] = (take & static_cast<int32_t>((on ? clamp(gap, kMostGap) : 0.0f) * kGapSteps)) | (~take & b.gap[i]);
         b.counted[i] |= take & -static_cast<int32_t>(gap >= -above) & (first + cell);
     }
 }

@@ -114,3 +114,13 @@ def shelves(rng, view, gap=0.4, count=4, **sensor) -> Seen:
     upper = boxes(rng, count, np.array([0.5, 0.14]), sides=(0.04, 0.1))
     upper = [Solid(t.shape, t.rotation, t.position + [0, 0.3, gap], t.paint) for t in upper]
     return see(background, things + upper, view, **sensor)
+
+
+def heap(rng, view, count=40, **sensor) -> Seen:
+    """Balls and barrels that fill the view: no plane."""
+    things = []
+    for _ in range(count):
+        x, y, z = rng.uniform((-0.5, -0.5, -0.1), (0.5, 0.5, 0.1))
+        radius = rng.uniform(0.06, 0.14)
+        things.append(solid(Revolved(2 * radius, 0.0, 2 * radius, -1.0), x, y, z))
+    return see([solid(Revolved(1.2, 0.0, 1.2, -1.0), z=-1.0)], things, view, **sensor)
