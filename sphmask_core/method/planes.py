@@ -38,7 +38,7 @@ _jitter = np.random.default_rng(0).random(SAMPLED_POINTS)
 _PATCH = np.dtype([
     ("normal", "f4", 3), ("offset", "f4"), ("axes", "f4", (2, 3)), ("low", "f4", 2), ("cell", "f4"),
     ("share", "f4"), ("extent", "f4", 2), ("middle", "f4", 2), ("compactness", "f4"),
-    ("center", "f4", 3), ("gathered", "f4"), ("things", "f4"),
+    ("center", "f4", 3), ("gathered", "f4"), ("whole", "f4"), ("things", "f4"),
 ])  # fmt: skip
 """The kernel's struct Patch."""
 
@@ -69,8 +69,8 @@ class Patch:
     """Of that rectangle, what is seen."""
     center: np.ndarray
     """(3,) float64: mean of its points."""
-    gathered: float
-    """Of the points around what is seen of the plane, those on it; fewer on a bulging surface."""
+    whole: float
+    """Of the points on the plane and those seen below it between them, those on it; fewer where it cuts through a heap."""
     things: float
     """Share of the points that stand on the plane, between or before what is seen of it, near ones counting more;
     those of other large planes parallel to it do not count."""
@@ -132,6 +132,6 @@ def _patch(values: np.void, seen: np.ndarray) -> Patch:
         middle=values["middle"].astype(float),
         compactness=float(values["compactness"]),
         center=values["center"].astype(float),
-        gathered=float(values["gathered"]),
+        whole=float(values["whole"]),
         things=float(values["things"]),
     )

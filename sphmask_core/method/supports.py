@@ -29,8 +29,10 @@ LEAST_MAIN_AREA, LEAST_MAIN_SHARE = 0.06, 0.3
 out for it: it may be an object's side."""
 LEAST_BARE_AREA, LEAST_ON_MAIN = 0.15, 0.003
 """Square metres: the same for one that carries less than this share of the points."""
-FLAT = 0.8
-"""Of the points around a plane those on it, where points are left out for it; tables have 0.85 and more, bags 0.7."""
+WHOLE = 0.85
+"""Of the points on a plane and below it between those, the ones on it, where points are left out for it."""
+MOST_CURVATURE = 0.3
+"""1/metre: a table that a camera bends by 2 cm over 1 m has 0.16, a bag or a ball more than 1."""
 LEAST_RAISED = 0.1
 """Square metres of a main support that is taken in place of a larger plane below it (the bottom of a small bin)."""
 LEAST_SHELF = 0.18
@@ -139,9 +141,11 @@ def find_supports(
         return Supports(None, (), np.zeros(len(xyz), bool))
     kinds = _kinds(main, patches, points, tolerance)
     surfaces = [_surface(patches[k], kind, points, tolerance) for k, kind in kinds.items()]
+    surfaces = [surface for surface in surfaces if not surface.bulges]
     planes = tuple(surface.support for surface in surfaces)
-    chosen = planes[0] if main in kinds else _support(patches[main], "main", 0.0)
-    return Supports(chosen, planes, _left_out(xyz, surfaces, threads or native.threads()))
+    if not planes or planes[0].kind != "main":
+        return Supports(_support(patches[main], "main", 0.0), (), np.zeros(len(xyz), bool))
+    return Supports(planes[0], planes, _left_out(xyz, surfaces, threads or native.threads()))
 
 
 def _main_support(
@@ -163,7 +167,7 @@ def _main_support(
 
 def _carries(patch: Patch) -> float:
     """How much a plane looks like what things stand on, whatever its direction."""
-    return patch.things + OWN_WEIGHT * min(patch.share, MOST_OWN_SHARE)
+    return patch.whole * (patch.things + OWN_WEIGHT * min(patch.share, MOST_OWN_SHARE))
 
 
 def _is_top(patch: Patch, patches: list[Patch]) -> bool:
@@ -195,7 +199,7 @@ def _kinds(main: int, patches: list[Patch], points: np.ndarray, tolerance: np.nd
     kinds: dict[int, Kind] = {main: "main"}
     for k, patch in enumerate(patches):
         cosine = float(patch.normal @ base.normal)
-        if k == main or patch.gathered < FLAT:
+        if k == main or patch.whole < WHOLE:
             continue
         if cosine > PARALLEL and (kind := _level_kind(patch, base)):
             kinds[k] = kind
@@ -206,7 +210,7 @@ def _kinds(main: int, patches: list[Patch], points: np.ndarray, tolerance: np.nd
 
 def _is_sure(base: Patch) -> bool:
     """Whether a main support is so large, and carries so much, that it is no side of an object."""
-    if base.gathered < FLAT or (base.things < LEAST_ON_MAIN and base.area < LEAST_BARE_AREA):
+    if base.whole < WHOLE or (base.things < LEAST_ON_MAIN and base.area < LEAST_BARE_AREA):
         return False
     return base.area >= LEAST_MAIN_AREA or base.share >= LEAST_MAIN_SHARE
 
@@ -247,6 +251,12 @@ class _Surface:
     middle: np.ndarray
     scale: np.ndarray
     cubic: np.ndarray
+
+    @property
+    def bulges(self) -> bool:
+        """Whether something that should be level is bent as no camera bends it."""
+        curvature = np.abs(2 * self.cubic[[3, 5]] * self.scale**2).max()
+        return self.support.kind in ("main", "shelf") and bool(curvature > MOST_CURVATURE)
 
     @property
     def cells(self) -> np.ndarray:

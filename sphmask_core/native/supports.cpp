@@ -210,6 +210,7 @@ struct Patch {
     float compactness;                          // of that rectangle, what is seen
     float center[3];                            // mean of the points on the plane
     float gathered;                             // of the points around the plane, those on it
+    float whole;                                // of the points on it and those seen below it through gaps, those on it
     float things;                               // share of the points that stand on it, near ones counting more; those
                                                 // of other large planes parallel to it do not count
 };
@@ -351,17 +352,19 @@ void set_surroundings(std::vector<Patch>& patches, int32_t own, const Columns& a
     const Cells filled = fill(seen);
     const int64_t n = all.size();
     double things = 0;
-    int64_t on = 0, around = 0;
+    int64_t on = 0, around = 0, below = 0;
     for (int64_t i = 0; i < n; ++i) {
         const float height = plane.distance(all.x[i], all.y[i], all.z[i]), tolerance = all.tolerance[i];
-        if (height < -kSurroundings * tolerance || height > std::max(kMostHeight, kSurroundings * tolerance)) continue;
+        if (height > std::max(kMostHeight, kSurroundings * tolerance)) continue;
         const int32_t cell = cell_of(patch, all, i);
         if (cell < 0) continue;
+        below += height < -tolerance && filled[cell] && !seen[cell];
         if (seen[cell] && std::abs(height) < kSurroundings * tolerance) ++around, on += std::abs(height) < tolerance;
         if (filled[cell] && height > kTaken * tolerance && height < kMostHeight && thing[owner[i] < 0 ? patches.size() : owner[i]])
             things += std::exp(-height / kNearHeight);
     }
     patch.gathered = static_cast<float>(on) / static_cast<float>(std::max<int64_t>(around, 1));
+    patch.whole = static_cast<float>(on) / static_cast<float>(std::max<int64_t>(on + below, 1));
     patch.things = static_cast<float>(things / static_cast<double>(n));
 }
 
