@@ -42,6 +42,7 @@ constexpr float kFinestCell = 0.02f;            // metres
 constexpr int kFewestNeighbours = 3;            // cells of 3 by 3 that are seen where the middle one counts as seen
 constexpr float kSurroundings = 3;              // tolerances up to which points are compared with those on the plane
 constexpr float kMostHeight = 0.5f;             // metres: what is higher does not stand on the plane
+constexpr float kDeepest = 0.2f;                // metres: what is further below is no part of the same heap
 constexpr float kNearHeight = 0.15f;            // metres: what is so high counts 1/e of what touches the plane
 
 constexpr float kParallel = 0.985f;             // cosine between the normals of parallel planes, at least
@@ -358,7 +359,7 @@ void set_surroundings(std::vector<Patch>& patches, int32_t own, const Columns& a
         if (height > std::max(kMostHeight, kSurroundings * tolerance)) continue;
         const int32_t cell = cell_of(patch, all, i);
         if (cell < 0) continue;
-        below += height < -tolerance && filled[cell] && !seen[cell];
+        below += height < -tolerance && height > -kDeepest && filled[cell] && !seen[cell];
         if (seen[cell] && std::abs(height) < kSurroundings * tolerance) ++around, on += std::abs(height) < tolerance;
         if (filled[cell] && height > kTaken * tolerance && height < kMostHeight && thing[owner[i] < 0 ? patches.size() : owner[i]])
             things += std::exp(-height / kNearHeight);
