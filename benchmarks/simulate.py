@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.measure import cpu_ms, threads
-from sphmask_core.simulate import simulate_cloud, simulate_lidar, simulate_room
+from sphmask_core.simulation.scenes import simulate_cloud, simulate_lidar, simulate_room
 
 WORLDS: dict[str, tuple[Callable[[int], Any], int]] = {
     "table, 320 x 240": (lambda seed: simulate_cloud(seed, 320, 240), 60),

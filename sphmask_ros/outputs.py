@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core import Instances
-from sphmask_core.cloud import Cloud
+from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.tracking import Tracks
 from sphmask_ros.conversions import CLASSES, InstanceMarkers, instance_array, labelled_points
 from sphmask_ros.detections import detection_array
@@ -23,7 +23,7 @@ from sphmask_ros.msg import Timings
 OUTPUTS = {
     "labelled_points": (
         "sensor_msgs/PointCloud2",
-        "The input's points, organised as they are; `rgb`: the object's colour, or the input's; "
+        "The input's points, organized as they are; `rgb`: the object's color, or the input's; "
         "`label`: the object's id, 0 for none; `score`; `class_id`, -1 for none.",
     ),
     "markers": (
@@ -32,7 +32,7 @@ OUTPUTS = {
     ),
     "instances": (
         "sphmask_ros/InstanceArray",
-        "Id, class, score, centre, box, rays and points of each instance; which are new, lost, found again.",
+        "Id, class, score, center, box, rays and points of each instance; which are new, lost, found again.",
     ),
     "detections": (
         "vision_msgs/Detection3DArray",

@@ -12,9 +12,9 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from sphmask_core import Instances, Segmenter
-from sphmask_core.cloud import Cloud, CloudError
+from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.pointcloud2 import read_cloud_message
-from sphmask_core.timing import Timer
+from sphmask_core.runtime.timing import Timer
 from sphmask_core.tracking import Tracker, Tracks
 from sphmask_ros.outputs import Answer
 from sphmask_ros.parameters import AXES, Parameters
@@ -29,7 +29,6 @@ class Perception:
 
     def __init__(self, segmenter: Segmenter, poses: Poses, say: Callable[[str], object]) -> None:
         self.segmenter = segmenter
-        self._own_min_score = segmenter.min_score
         self._tracker = Tracker(segmenter.config.voxel_size)
         self._poses = poses
         self._say = say
@@ -62,8 +61,8 @@ class Perception:
         pose = self._pose(msg.header, settings.fixed_frame)
         vertical = self._vertical(msg.header.frame_id, pose, settings)
         timer.stop()
-        self.segmenter.min_score = settings.min_score if settings.min_score >= 0 else self._own_min_score
-        found = self.segmenter(cloud.xyz, cloud.rgb, vertical=vertical)
+        min_score = settings.min_score if settings.min_score >= 0 else None
+        found = self.segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=min_score)
         timer.start("track")
         tracks = self._follow(msg.header, cloud, found, pose, settings)
         timer.stop()
@@ -84,8 +83,8 @@ class Perception:
         if pose is None and header.frame_id != self._frame_id:
             self._tracker.forget()  # another sensor, somewhere else
         self._frame_id = header.frame_id
-        self._tracker.overlap, self._tracker.memory = settings.track_overlap, settings.track_memory
-        return self._tracker.update(cloud.xyz, found, _seconds(header), pose)
+        limits = settings.track_overlap, settings.track_memory
+        return self._tracker.update(cloud.xyz, found, _seconds(header), pose, *limits)
 
     def _pose(self, header: Header, fixed_frame: str) -> np.ndarray | None:
         """(4, 4) from the cloud's frame to the fixed one; None: the sensor stands still."""

@@ -17,7 +17,7 @@ BEGIN, END = "<!-- node: written by python -m sphmask_ros.reference -->", "<!-- 
 INPUTS = {
     "points": (
         "sensor_msgs/PointCloud2",
-        "Any layout with x, y, z; colours from `rgb`, `rgba` or three fields.",
+        "Any layout with x, y, z; colors from `rgb`, `rgba` or three fields.",
     ),
     "odometry": ("nav_msgs/Odometry", "Where a frame is, beside TF; read where `fixed_frame` is given."),
 }

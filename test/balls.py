@@ -4,7 +4,7 @@
 import torch
 
 from sphmask_core.config import Config, InferenceConfig, ModelConfig
-from sphmask_core.model import SphericalMask
+from sphmask_core.method.model import SphericalMask
 
 CONFIG = Config(
     name="balls",
@@ -12,8 +12,8 @@ CONFIG = Config(
     instance_classes=("object",),
     voxel_size=0.0075,
     up="plane",
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, mask_dim=4, n_sample_pa1=256),
-    inference=InferenceConfig(npoint_thresh=20, queries=16, iterative_sampling=False),
+    model=ModelConfig(channels=4, levels=2, query_dim=8, mask_dim=4, seeds=256),
+    inference=InferenceConfig(min_points=20, queries=16, iterative_sampling=False),
 )
 
 

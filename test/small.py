@@ -6,5 +6,5 @@ from sphmask_core.config import Config, ModelConfig
 SMALL = Config(
     semantic_classes=("table", "object"),
     instance_classes=("object",),
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, mask_dim=4),
+    model=ModelConfig(channels=4, levels=2, query_dim=8, mask_dim=4),
 )

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from small import SMALL
 
-from sphmask_core import cli
+from sphmask_core.commands import cli
 from sphmask_core.config import to_dict
 
 HEADER = "FIELDS {}\nSIZE {}\nTYPE {}\nWIDTH {}\nHEIGHT 1\nDATA ascii\n"
@@ -59,7 +59,7 @@ def test_no_cloud(tmp_path, capsys, weights, name, content, says):
 def test_coordinates_of_a_billion(tmp_path, capsys, weights):
     np.save(tmp_path / "far.npy", points(-1e9, 1e9))
     assert segment(tmp_path / "far.npy", weights, tmp_path / "out") == 2
-    assert_one_line(capsys, "far.npy: the cloud is 9.99e+10 voxels long", "are its coordinates metres?")
+    assert_one_line(capsys, "far.npy: the cloud is 9.99e+10 voxels long", "are its coordinates meters?")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -91,13 +91,13 @@ def test_points_without_a_position_keep_their_place(tmp_path, weights):
     assert np.isnan(written.xyz[::3]).all()
 
 
-def test_without_colours(tmp_path, capsys, weights):
-    """The same as mid-grey."""
+def test_without_colors(tmp_path, capsys, weights):
+    """The same as mid-gray."""
     xyz = points(0, 1)
     np.savez(tmp_path / "plain.npz", xyz=xyz)
-    np.savez(tmp_path / "grey.npz", xyz=xyz, rgb=np.full(xyz.shape, 127.5 / 255))
+    np.savez(tmp_path / "gray.npz", xyz=xyz, rgb=np.full(xyz.shape, 127.5 / 255))
     found = []
-    for name in ("plain", "grey"):
+    for name in ("plain", "gray"):
         assert segment(tmp_path / f"{name}.npz", weights, tmp_path / "out") == 0
         found.append(json.loads((tmp_path / "out" / f"{name}.json").read_text())["instances"])
     assert len(found[0]) == len(found[1])
@@ -124,11 +124,20 @@ def test_no_weights(tmp_path, capsys, name, content, says):
     ("change", "says"),
     [
         (lambda config: config["model"].update(channels=8), "has shape (4, 3, 3, 3, 6)"),
-        (lambda config: config["model"].update(num_blocks=3), "no weight backbone.unet.inner.down_norm"),
+        (lambda config: config["model"].update(levels=3), "no weight backbone.unet.inner.down_norm"),
         (lambda config: config["model"].update(layers=3), "model.layers: unknown key"),
-        (lambda config: config["model"].update(channels=-4), "model.channels must be more than 0, not -4"),
-        (lambda config: config["model"].update(rays=[5, 0]), "model.rays must be more than 0, not (5, 0)"),
-        (lambda config: config.update(voxel_size=-1), "voxel_size must be a positive number of metres"),
+        (
+            lambda config: config["model"].update(channels=-4),
+            "model.channels: must be at least 1 and at most",
+        ),
+        (
+            lambda config: config["model"].update(rays=[5, 0]),
+            "model.rays: must be at least 1 and at most 64",
+        ),
+        (
+            lambda config: config.update(voxel_size=-1),
+            "voxel_size: must be more than 0 and at most",
+        ),
     ],
 )
 def test_configuration_and_weights_that_disagree(tmp_path, capsys, weights, change, says):

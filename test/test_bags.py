@@ -15,13 +15,14 @@ import mcap.reader
 import mcap.writer
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
-from sphmask_core import Segmenter, cli
-from sphmask_core.bags import OUTPUTS, BagError, read_clouds, segment_bag
-from sphmask_core.checkpoint import save_weights
-from sphmask_core.cloud import Cloud, CloudError, read_cloud
+from sphmask_core import Segmenter
+from sphmask_core.bags.segment import OUTPUTS, BagError, read_clouds, segment_bag
+from sphmask_core.checkpoints.weights import save_weights
+from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.commands import cli
 from sphmask_core.messages.definitions import Definitions
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels, write_points
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core.simulation.scenes import simulate_cloud
 
 TOPIC, OTHER = "/camera/points", "/odd"
 CLOUD, ODD = "sensor_msgs/msg/PointCloud2", "nobody_msgs/msg/Odd"

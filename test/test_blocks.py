@@ -9,15 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core import blocks
-from sphmask_core.blocks import MARGIN, TRUSTED, make_tiles
-from sphmask_core.cloud import read_cloud
+from sphmask_core.clouds.cloud import read_cloud
 from sphmask_core.config import Config, InferenceConfig
-from sphmask_core.instances import Candidates
+from sphmask_core.method import blocks
+from sphmask_core.method.blocks import MARGIN, TRUSTED, make_tiles
+from sphmask_core.method.candidates import Candidates
+from sphmask_core.method.voxels import VoxelBatch
+from sphmask_core.runtime.timing import Timer
 from sphmask_core.segmenter import Segmenter
-from sphmask_core.simulate import simulate_cloud
-from sphmask_core.timing import Timer
-from sphmask_core.voxels import VoxelBatch
+from sphmask_core.simulation.scenes import simulate_cloud
 
 CLASSES = ("table", "object", "wall")
 SIDE = 420
@@ -143,7 +143,7 @@ def test_a_large_cloud_with_nothing_in_it():
 
 
 def test_a_wrong_answer_near_the_border_of_a_block_does_not_count():
-    """Every block adds what touches its border to its first object; the neighbours know better."""
+    """Every block adds what touches its border to its first object; the neighbors know better."""
     voxels = scene([(20 * i, 20 * j, 18, 18) for i in range(21) for j in range(21)])
     low, high = voxels.xyz.amin(0), voxels.xyz.amax(0)
 
@@ -205,7 +205,7 @@ def test_the_segmenter_answers_a_large_cloud_in_blocks():
     """A simulated frame: instances that fit together, in the cloud's own frame."""
     cloud = simulate_cloud(3)
     segmenter = Segmenter.load("tabletop", "cpu")
-    budget = InferenceConfig(block_voxels=3000, filter_bg_thresh=0.3, npoint_thresh=40)
+    budget = InferenceConfig(block_voxels=3000, foreground_threshold=0.3, min_points=40)
     segmenter.model.config = replace(segmenter.config, inference=budget)
     found = segmenter(cloud.xyz, cloud.rgb)
     assert "merge" in found.timings and len(found) > 0
@@ -222,11 +222,10 @@ def test_the_segmenter_answers_a_large_cloud_in_blocks():
 def test_a_real_frame_in_blocks_has_the_objects_of_one_piece(mosd, index):
     cloud = read_cloud(mosd / f"learn{index}.pcd")
     segmenter = Segmenter.load("tabletop", "cpu")
-    segmenter.min_score = 0.5
-    whole = segmenter(cloud.xyz, cloud.rgb)
+    whole = segmenter(cloud.xyz, cloud.rgb, min_score=0.5)
     budget = replace(segmenter.config.inference, block_voxels=10000)
     segmenter.model.config = replace(segmenter.config, inference=budget)
-    parts = segmenter(cloud.xyz, cloud.rgb)
+    parts = segmenter(cloud.xyz, cloud.rgb, min_score=0.5)
     assert "merge" in parts.timings and len(parts) == len(whole) > 1
     for mask in whole.masks:
         overlap = (parts.masks & mask).sum(1) / (parts.masks | mask).sum(1)
@@ -238,6 +237,6 @@ def test_a_class_whose_semantic_mask_is_its_instance_stays_one():
     voxels = scene([(0, 0, 30, 30), (380, 380, 30, 30)])
     one_class = lambda block: replace(perfect(block), class_ids=perfect(block).class_ids * 0 + 2)  # noqa: E731
     apart, _ = find_in_cloud(one_class, voxels, config(1000))
-    whole, segments = find_in_cloud(one_class, voxels, config(1000, sem2ins_classes=(0,)))
+    whole, segments = find_in_cloud(one_class, voxels, config(1000, whole_classes=(0,)))
     assert (len(apart), len(whole)) == (2, 1)
     assert torch.equal(whole.masks[0][segments], numbers_of(voxels) > 0)

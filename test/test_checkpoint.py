@@ -9,10 +9,16 @@ import torch
 from safetensors.torch import save_file
 from small import SMALL
 
-from sphmask_core.checkpoint import CheckpointError, load_model, load_state, read_published, save_weights
+from sphmask_core.checkpoints.published import import_published
+from sphmask_core.checkpoints.weights import (
+    CheckpointError,
+    load_model,
+    load_state,
+    read_published,
+    save_weights,
+)
 from sphmask_core.config import Config, from_dict, to_dict
-from sphmask_core.model import SphericalMask
-from sphmask_core.published import import_published
+from sphmask_core.method.model import SphericalMask
 
 
 def test_own_weights_come_back_with_their_configuration(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from test_golden_inference import golden_model
 
-from sphmask_core import cli
-from sphmask_core.checkpoint import save_weights
-from sphmask_core.cloud import read_cloud
+from sphmask_core.checkpoints.weights import save_weights
+from sphmask_core.clouds.cloud import read_cloud
+from sphmask_core.commands import cli
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_results_that_cannot_all_be_written_leave_nothing(tmp_path, capsys, weig
     def full(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("sphmask_core.results.draw_result", full)
+    monkeypatch.setattr("sphmask_core.commands.results.draw_result", full)
     out = tmp_path / "out"
     assert cli.main(["segment", str(room), "-o", str(out), "--model", str(weights), "--png"]) == 2
     assert list(out.iterdir()) == []

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
-from sphmask_core.cloud import Cloud, CloudError, read_cloud, write_ply
+from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud, write_ply
 
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HEADER = """# .PCD v0.7
@@ -81,7 +81,7 @@ def test_pcd(tmp_path, data, color, kind):
     assert_equal(read_cloud(tmp_path / "a.pcd"), cloud)
 
 
-def test_pcd_with_a_field_a_colour(tmp_path):
+def test_pcd_with_a_field_a_color(tmp_path):
     fields = "FIELDS x y z r g b\nSIZE 4 4 4 1 1 1\nTYPE F F F U U U\nWIDTH 2\nHEIGHT 1\nDATA ascii\n"
     (tmp_path / "a.pcd").write_text(fields + "0 1 2 255 0 7\n3 4 nan 1 2 3\n")
     cloud = read_cloud(tmp_path / "a.pcd")
@@ -119,7 +119,7 @@ def test_ply_that_cannot_be_written_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize("text", [True, False])
 @pytest.mark.parametrize("corners", [3, 4])
-def test_ply_with_faces_and_float_colours(tmp_path, text, corners):
+def test_ply_with_faces_and_float_colors(tmp_path, text, corners):
     names = ("x", "y", "z", "red", "green", "blue")
     vertices = np.array([(0, 1, 2, 0.0, 0.5, 1.0), (3, 4, 5, 1.0, 0.0, 0.2)], [(n, "f4") for n in names])
     faces = np.array([([0, 1, 0, 1][:corners],)], [("vertex_indices", "i4", (corners,))])

@@ -2,7 +2,7 @@
 import numpy as np
 from PIL import Image
 
-from sphmask_core.confusion import CELL, FULL, GAP, NAMES, draw_confusion
+from sphmask_core.pictures.confusion import CELL, FULL, GAP, NAMES, draw_confusion
 
 
 def test_rows_with_objects_and_columns_that_were_said(tmp_path):

@@ -6,8 +6,8 @@ import torch
 import yaml
 from test_golden_inference import golden_config
 
-from sphmask_core import cli
-from sphmask_core.checkpoint import load_model, read_published, read_weights
+from sphmask_core.checkpoints.weights import load_model, read_published, read_weights
+from sphmask_core.commands import cli
 from sphmask_core.config import to_dict
 
 BACKBONE = ("input_conv", "unet", "output_layer")

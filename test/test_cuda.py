@@ -6,21 +6,21 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from test_golden_inference import RUNS, golden_points, in_order, open_run
+from test_golden_inference import RUNS, STRATEGIES, golden_points, in_order, open_run
 
-from sphmask_core import cuda
-from sphmask_core.backbone import SparseUNet
+from sphmask_core.clouds.scenes import read_scene, scene_files
 from sphmask_core.config import SuperpointConfig
-from sphmask_core.inference import find_instances
-from sphmask_core.instances import masks_on_points
-from sphmask_core.sampling import ball_query, farthest_points
-from sphmask_core.scenes import read_scene, scene_files
+from sphmask_core.method.aggregator import sample_rows
+from sphmask_core.method.backbone import SparseUNet
+from sphmask_core.method.candidates import masks_on_points
+from sphmask_core.method.rounds import find_instances
+from sphmask_core.method.sampling import ball_query, farthest_points
+from sphmask_core.method.superpoints import compute_superpoints
+from sphmask_core.method.voxels import voxelize
+from sphmask_core.runtime import cuda
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
-from sphmask_core.sparse.maps import KernelMap, build_levels, find_neighbours
-from sphmask_core.superpoints import compute_superpoints
-from sphmask_core.timing import Timer
-from sphmask_core.voxels import voxelize
+from sphmask_core.sparse.maps import KernelMap, build_levels, find_neighbors
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 CUDA = torch.device("cuda")
@@ -39,7 +39,7 @@ def with_gradients(convolution, *arguments, grad):
 @pytest.mark.parametrize("channels", [(6, 32), (32, 32), (96, 64), (224, 192)])
 def test_convolution_equals_plain_float64(channels):
     pytest.importorskip("triton", reason="triton is not installed")
-    window = KernelMap(find_neighbours(random_coords((40, 40, 10), 0.3)).index.to(CUDA))
+    window = KernelMap(find_neighbors(random_coords((40, 40, 10), 0.3)).index.to(CUDA))
     rows = window.index.shape[1]
     torch.manual_seed(0)
     x = torch.randn(rows, channels[0], device=CUDA, requires_grad=True)
@@ -75,7 +75,7 @@ def test_spconv_equals_our_engine(monkeypatch, grad):
 def test_maps_equal_those_of_the_cpu():
     coords = random_coords((30, 30, 30), 0.2)
     for ours, theirs in zip(build_levels(coords.to(CUDA), 4), build_levels(coords, 4), strict=True):
-        for name in ("coords", "neighbours", "children", "parents"):
+        for name in ("coords", "neighbors", "children", "parents"):
             mine, other = getattr(ours, name), getattr(theirs, name)
             if name != "coords" and mine is not None:
                 mine, other = mine.index, other.index
@@ -113,14 +113,22 @@ def golden_voxels(arrays, config):
     return voxelize([points], config.model.voxel_scale), points.superpoints
 
 
+def queries_of(model, voxels):
+    """The predictions of the first round."""
+    encoding = model.encode(voxels)
+    seeds, active = model.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
+    rows = sample_rows(seeds, model.config.inference.queries, pass_origin=True)
+    return model.predict_queries(seeds, rows, encoding.superpoints, active)
+
+
 def test_two_streams_give_what_one_gives(golden, monkeypatch):
     arrays, model, _ = open_run(golden, "inference_single")
     voxels, _ = golden_voxels(arrays, model.config)
     model = model.to(CUDA)
     with torch.inference_mode():
-        two = [model(voxels).queries for _ in range(20)]
+        two = [queries_of(model, voxels) for _ in range(20)]
         monkeypatch.setattr(cuda, "_side_stream", lambda main: main)
-        one = model(voxels).queries
+        one = queries_of(model, voxels)
     for queries in two:
         torch.testing.assert_close(queries.rays, one.rays, rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(queries.migration[0], one.migration[0], rtol=1e-3, atol=1e-4)
@@ -131,24 +139,24 @@ def test_the_host_waits_seldom(golden):
     arrays, model, _ = open_run(golden, "inference_single")
     voxels, _ = golden_voxels(arrays, model.config)
     model = model.to(CUDA)
-    find_instances(model, voxels, Timer(CUDA))  # kernels are compiled
+    find_instances(model, voxels)  # kernels are compiled
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as waits:
             warnings.simplefilter("always")
-            find_instances(model, voxels, Timer(CUDA))
+            find_instances(model, voxels)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert len(waits) <= 6 * model.config.model.num_blocks, [f"{w.filename}:{w.lineno}" for w in waits]
+    assert len(waits) <= 6 * model.config.model.levels, [f"{w.filename}:{w.lineno}" for w in waits]
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_golden_points_to_instances(golden, name):
     arrays, model, _ = open_run(golden, name)
     voxels, superpoints = golden_voxels(arrays, model.config)
-    found = find_instances(model.to(CUDA), voxels, Timer(CUDA))
+    found = find_instances(model.to(CUDA), voxels, strategy=STRATEGIES[name])
     masks = masks_on_points(found.masks, voxels.superpoints[voxels.point_to_voxel], vote=superpoints)
-    large = masks.sum(1) >= model.config.inference.npoint_thresh
+    large = masks.sum(1) >= model.config.inference.min_points
     ours = (found.class_ids[large] + 1, found.scores[large], masks[large])
     ours = in_order(*(field.cpu() for field in ours))
     published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)

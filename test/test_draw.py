@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures: which point a pixel shows, and whose colour it has."""
+"""Pictures: which point a pixel shows, and whose color it has."""
 
 import dataclasses
 
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sphmask_core.cloud import Cloud
-from sphmask_core.draw import SceneResult, draw_result, draw_scenes, instance_colors
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.pictures.draw import SceneResult, draw_result, draw_scenes, instance_colors
+from sphmask_core.pictures.views import pixel_points
 from sphmask_core.segmenter import Instances
-from sphmask_core.simulate import simulate_cloud
-from sphmask_core.views import pixel_points
+from sphmask_core.simulation.scenes import simulate_cloud
 
 UP = np.array([0.0, 0.0, 1.0])
 
@@ -61,12 +61,12 @@ def test_oblique_view_shows_the_top_and_the_near():
     assert (pixels >= 0).mean() > 0.3 and len(np.unique(pixels)) > 3000
 
 
-@pytest.mark.parametrize("organised", [True, False])
+@pytest.mark.parametrize("organized", [True, False])
 @pytest.mark.parametrize("colors", [True, False])
-def test_result(tmp_path, organised, colors):
+def test_result(tmp_path, organized, colors):
     cloud = simulate_cloud(2)
     labels = numbered(cloud.labels)
-    if not organised:
+    if not organized:
         seen = np.isfinite(cloud.xyz[:, 0])
         cloud, labels = Cloud(cloud.xyz[seen], cloud.rgb[seen], None, (1, int(seen.sum()))), labels[seen]
     if not colors:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from balls import CONFIG, balls
 
-from sphmask_core import cli
-from sphmask_core.checkpoint import save_weights
-from sphmask_core.cloud import write_ply
-from sphmask_core.engines import Failure, open_engine
-from sphmask_core.evaluate_many import Predictions
+from sphmask_core.checkpoints.weights import save_weights
+from sphmask_core.clouds.cloud import write_ply
+from sphmask_core.commands import cli
+from sphmask_core.commands.engines import Failure, open_engine
+from sphmask_core.commands.evaluate import Predictions
 from sphmask_core.segmenter import Segmenter
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core.simulation.scenes import simulate_cloud
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
 ENGINES = ["local", pytest.param("ray", marks=needs_ray)]

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sphmask_core.cloud import Cloud
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.clouds.prepared import Manifest
+from sphmask_core.clouds.scenes import Scene, every
 from sphmask_core.config import Config, InferenceConfig, load_config
-from sphmask_core.draw import SceneResult
-from sphmask_core.evaluation import Gallery, Segmented, evaluate, pool, segment_scenes
-from sphmask_core.failures import Failures
-from sphmask_core.prepared import Manifest
-from sphmask_core.protocol import PUBLISHED_TURN, Protocol, protocol_of
-from sphmask_core.report import as_json, class_table
-from sphmask_core.scenes import Scene, every
+from sphmask_core.evaluation.protocol import PUBLISHED_TURN, Protocol, protocol_of
+from sphmask_core.evaluation.report import as_json, class_table
+from sphmask_core.evaluation.scoring import Gallery, Segmented, evaluate, pool, segment_scenes
+from sphmask_core.pictures.draw import SceneResult
+from sphmask_core.pictures.failures import Failures
 
 CONFIG = Config(
     semantic_classes=("ceiling", "wall", "chair", "table"),
     instance_classes=("wall", "chair", "table"),
-    inference=InferenceConfig(sem2ins_classes=(0,)),
+    inference=InferenceConfig(whole_classes=(0,)),
 )
 MANIFEST = Manifest("s3dis", CONFIG.semantic_classes, 1, (0, 1, 2, 3), ())
 SIZE = 200
@@ -114,7 +114,7 @@ def test_scenes_are_turned_as_published():
         def warm_up(self):
             pass
 
-        def __call__(self, xyz, rgb, superpoints):
+        def __call__(self, xyz, rgb, superpoints, min_score=None):
             seen.append((xyz, superpoints))
 
     whole = scene([1, 2])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sphmask_core.frames import dominant_plane, upright
-from sphmask_core.scenes import read_scene
+from sphmask_core.clouds.scenes import read_scene
+from sphmask_core.method.frames import dominant_plane, upright
 
 CLOUDS = hnp.arrays(
     np.float32, st.tuples(st.integers(0, 60), st.just(3)), elements=st.floats(-100, 100, width=32)
@@ -51,7 +51,7 @@ def test_any_cloud_has_a_rigid_frame(xyz, up):
     assert torch.equal(again.rotation, frame.rotation) and torch.equal(again.origin, frame.origin)
 
 
-def test_z_keeps_the_axes_and_centres():
+def test_z_keeps_the_axes_and_centers():
     xyz = torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
     frame = upright(xyz, "z")
     assert torch.equal(frame.rotation, torch.eye(3))

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from sphmask_core.checkpoint import load_state, read_published
+from sphmask_core.checkpoints.weights import load_state, read_published
 from sphmask_core.config import from_dict
-from sphmask_core.inference import find_instances, published_numbers, query_rounds
-from sphmask_core.instances import assemble_masks, masks_on_points
-from sphmask_core.model import SphericalMask
-from sphmask_core.sampler import sample_rows
+from sphmask_core.method.aggregator import sample_rows
+from sphmask_core.method.candidates import assemble_masks, masks_on_points
+from sphmask_core.method.model import SphericalMask
+from sphmask_core.method.rounds import Strategy, find_instances, query_rounds
+from sphmask_core.method.spherical import MIN_RAY
+from sphmask_core.method.voxels import Points, voxelize
 from sphmask_core.sparse import functional, modules
-from sphmask_core.timing import Timer
-from sphmask_core.voxels import Points, voxelize
 
 CLASSES = [f"class{i}" for i in range(20)]
 
@@ -27,15 +27,14 @@ def golden_config(**inference):
             "voxel_size": 0.04,
             "model": {
                 "channels": 16,
-                "num_blocks": 4,
-                "dec_dim": 32,
-                "n_sample_pa1": 256,
-                "n_queries": 64,
-                "neighbor": 16,
+                "levels": 4,
+                "query_dim": 32,
+                "seeds": 256,
+                "neighbors": 16,
                 "radius_scale": 2.0,
                 "voxel_scale": 25.0,
             },
-            "inference": {"npoint_thresh": 20, **inference},
+            "inference": {"min_points": 20, **inference},
         }
     )
 
@@ -64,9 +63,28 @@ def close(ours, published):
 
 
 RUNS = {
-    "inference_single": {"iterative_sampling": False, "compat": "published"},
-    "inference_iterative": {"iterative_sampling": True, "compat": "published"},
+    "inference_single": {"iterative_sampling": False},
+    "inference_iterative": {"iterative_sampling": True},
     "inference_single_fixed_center": {"iterative_sampling": False},
+}
+
+
+class PublishedDefects(Strategy):
+    """Where the published code departs from its paper (docs/model.md, section 13)."""
+
+    def query_centers(self, centers):
+        """Centers are clamped to positive coordinates, as rays are."""
+        return centers.clamp(min=MIN_RAY)
+
+    def seed_superpoints(self, seeds, voxels, foreground):
+        """Numbers among the foreground voxels' superpoints alone, which then stand for other superpoints."""
+        return torch.searchsorted(torch.unique(voxels.superpoints[foreground]), seeds.superpoints)
+
+
+STRATEGIES = {
+    "inference_single": PublishedDefects(),
+    "inference_iterative": PublishedDefects(),
+    "inference_single_fixed_center": Strategy(),
 }
 
 
@@ -93,12 +111,10 @@ def test_stages_before_queries(golden, name):
     assert np.array_equal(voxels.coords, arrays["voxel_coords"])
     assert np.array_equal(voxels.point_to_voxel, arrays["point_to_voxel"])
     assert np.array_equal(torch.bincount(voxels.point_to_voxel), arrays["voxel_count"])
-    features = model.backbone(voxels.features, voxels.coords)
-    pointwise = model.pointwise(features)
-    superpoints = model.pool_superpoints(voxels, features, pointwise)
-    foreground = model.find_foreground(voxels, pointwise).nonzero().squeeze(1)
-    seeds, _ = model.sample_seeds(voxels, features, pointwise, foreground)
-    close(features, arrays["voxel_feats"])
+    encoding = model.encode(voxels)
+    pointwise, superpoints = encoding.pointwise, encoding.superpoints
+    seeds, _ = model.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
+    close(encoding.features, arrays["voxel_feats"])
     close(pointwise.semantic_logits, arrays["voxel_semantic_logits"])
     close(pointwise.center_offsets, arrays["voxel_center_offset"])
     close(pointwise.corner_offsets, arrays["voxel_box_offset"])
@@ -117,13 +133,11 @@ def test_stages_before_queries(golden, name):
 @torch.inference_mode()
 def test_queries_of_every_round(golden, name):
     arrays, model, voxels = open_run(golden, name)
-    features = model.backbone(voxels.features, voxels.coords)
-    pointwise = model.pointwise(features)
-    superpoints = model.pool_superpoints(voxels, features, pointwise)
-    foreground = model.find_foreground(voxels, pointwise).nonzero().squeeze(1)
-    seeds, active = model.sample_seeds(voxels, features, pointwise, foreground)
-    if model.config.inference.compat == "published":
-        seeds.superpoints = published_numbers(seeds, voxels, foreground)
+    encoding, strategy = model.encode(voxels), STRATEGIES[name]
+    foreground = encoding.foreground.nonzero().squeeze(1)
+    seeds, active = model.sample_seeds(voxels, encoding, foreground)
+    seeds.superpoints = strategy.seed_superpoints(seeds, voxels, foreground)
+    superpoints = encoding.superpoints
     rounds = list(query_rounds(model, seeds, active, superpoints, len(foreground)))
     suffixes = [f".{i}" for i in range(3)] if name == "inference_iterative" else [""]
     assert len(rounds) == len(suffixes)
@@ -135,17 +149,16 @@ def test_queries_of_every_round(golden, name):
         centers = queries.centers[0]
         close(torch.cat([queries.rays[0], centers], 1), arrays["rays_and_center" + suffix])
         close(queries.migration[0], arrays["migration" + suffix])
-        masks = assemble_masks(queries, superpoints, 0, model.config)
+        queries.centers = strategy.query_centers(queries.centers)
+        masks = assemble_masks(queries, superpoints, 0, model.config.model.rays)
         assert np.array_equal(masks, arrays["sp_masks" + suffix].astype(bool))
 
 
 @torch.inference_mode()
 def test_second_aggregator(golden):
     arrays, model, voxels = open_run(golden, "inference_single")
-    features = model.backbone(voxels.features, voxels.coords)
-    pointwise = model.pointwise(features)
-    foreground = model.find_foreground(voxels, pointwise).nonzero().squeeze(1)
-    seeds, _ = model.sample_seeds(voxels, features, pointwise, foreground)
+    encoding = model.encode(voxels)
+    seeds, _ = model.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
     rows = sample_rows(seeds, 256, pass_origin=True)
     assert np.array_equal(rows, arrays["query_indices"])
     queries = model.aggregator2(seeds, rows)
@@ -157,10 +170,10 @@ def test_second_aggregator(golden):
 @pytest.mark.parametrize("name", RUNS)
 def test_points_to_instances(golden, name):
     arrays, model, voxels = open_run(golden, name)
-    found = find_instances(model, voxels, Timer(torch.device("cpu")))
+    found = find_instances(model, voxels, strategy=STRATEGIES[name])
     points = voxels.superpoints[voxels.point_to_voxel]
     masks = masks_on_points(found.masks, points, vote=torch.from_numpy(arrays["superpoint"]))
-    large = masks.sum(1) >= model.config.inference.npoint_thresh
+    large = masks.sum(1) >= model.config.inference.min_points
     ours = in_order(found.class_ids[large] + 1, found.scores[large], masks[large])
     published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
     published = in_order(arrays["inst_label"], arrays["inst_score"], published)

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.config import ConfigError, ModelConfig, from_dict
-from sphmask_core.heads import box_size, migrate, migration_parameters
-from sphmask_core.model import SphericalMask
-from sphmask_core.voxels import Points, voxelize
+from sphmask_core.method.boxes import box_size
+from sphmask_core.method.migration import migrate, migration_parameters
+from sphmask_core.method.model import SphericalMask
+from sphmask_core.method.voxels import Points, voxelize
 
 
 def plain(parameters, query_xyz, query_boxes, xyz, boxes, features, num_layers):
@@ -70,8 +71,8 @@ def test_the_model_learns_through_every_layer(num_layers):
         {
             "semantic_classes": classes,
             "instance_classes": classes[1:],
-            "model": {"channels": 4, "num_blocks": 2, "dec_dim": 8, "num_dyco_layer": num_layers},
-            "inference": {"filter_bg_thresh": 0.0},
+            "model": {"channels": 4, "levels": 2, "query_dim": 8, "migration_layers": num_layers},
+            "inference": {"foreground_threshold": 0.0},
         }
     )
     torch.manual_seed(0)
@@ -88,6 +89,6 @@ def test_the_model_learns_through_every_layer(num_layers):
 
 @pytest.mark.parametrize("num_layers", [0, 1, 4, "2"])
 def test_other_numbers_of_layers_are_refused(num_layers):
-    with pytest.raises(ConfigError, match=r"model\.num_dyco_layer: must be one of 2, 3"):
-        from_dict({"model": {"num_dyco_layer": num_layers}})
-    assert ModelConfig().num_dyco_layer == 2
+    with pytest.raises(ConfigError, match=r"model\.migration_layers: must be one of 2, 3"):
+        from_dict({"model": {"migration_layers": num_layers}})
+    assert ModelConfig().migration_layers == 2

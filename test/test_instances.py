@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sphmask_core.config import InferenceConfig
-from sphmask_core.instances import (
+from sphmask_core.method.candidates import (
     Candidates,
     agreement,
     masks_on_points,
@@ -47,7 +47,7 @@ def test_agreement_is_that_of_the_queries_inside():
 
 
 def test_matrix_nms_lowers_the_copy_alone():
-    scores = matrix_nms(TWINS, COUNTS)
+    scores = matrix_nms(TWINS, COUNTS, sigma=2.0)
     torch.testing.assert_close(scores, torch.tensor([0.9, 0.8 * 0.1353353, 0.7, 0.6]))
 
 
@@ -56,7 +56,7 @@ def test_standard_nms_drops_the_copy_alone():
 
 
 def test_small_masks_and_the_rest_beyond_the_top_are_dropped():
-    config = InferenceConfig(npoint_thresh=15, max_instances=3, type_nms="standard")
+    config = InferenceConfig(min_points=15, max_instances=3, nms="standard")
     found = select(
         candidates([[1, 0], [1, 1], [0, 1], [1, 1]], [0.4, 0.3, 0.2, 0.1], [0, 1, 2, 3]), COUNTS[:2], config
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.metrics import ScanResult, average_precision, coverage, overlap
+from sphmask_core.evaluation.metrics import ScanResult, average_precision, coverage, overlap
 
 NAMES = ("ap", "ap50%", "ap25%", "rc", "rc50%", "rc25%")
 
@@ -52,12 +52,12 @@ def scan_of(instance, masks, scores):
     )
 
 
-def labelling(max_objects=4):
+def labeling(max_objects=4):
     return st.lists(st.integers(-1, max_objects - 1), min_size=12, max_size=40).filter(lambda x: max(x) >= 0)
 
 
 @settings(max_examples=50, deadline=None)
-@given(instance=labelling())
+@given(instance=labeling())
 def test_the_truth_scores_one(instance):
     ids = sorted(set(instance) - {-1})
     masks = [[value == i for value in instance] for i in ids]
@@ -68,7 +68,7 @@ def test_the_truth_scores_one(instance):
 
 
 @settings(max_examples=100, deadline=None)
-@given(instance=labelling(), predicted=labelling(6), data=st.data())
+@given(instance=labeling(), predicted=labeling(6), data=st.data())
 def test_bounds_and_order(instance, predicted, data):
     """All scores are in [0, 1], whatever the order of the predictions; a looser IoU never scores less."""
     n = min(len(instance), len(predicted))
@@ -98,7 +98,7 @@ def test_overlap_by_hand():
     assert (found.objects, found.good) == (1, 0)
 
 
-def test_overlap_gives_a_point_to_the_best_score_and_skips_unlabelled_points():
+def test_overlap_gives_a_point_to_the_best_score_and_skips_unlabeled_points():
     instance = np.array([0, 0, 1, 1, -1, -1])
     masks = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0]], bool)
     semantic = np.array([1, 1, 1, 1, -100, -100])

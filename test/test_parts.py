@@ -10,20 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.config import Config, InferenceConfig, ModelConfig
-from sphmask_core.heads import PointwisePredictions
-from sphmask_core.inference import whole_classes
-from sphmask_core.instances import Candidates, masks_on_points
-from sphmask_core.model import SphericalMask
-from sphmask_core.parts import join_parts, vote, voxelize_parts
+from sphmask_core.method.candidates import Candidates, masks_on_points
+from sphmask_core.method.model import SphericalMask
+from sphmask_core.method.parts import join_parts, vote, voxelize_parts
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.rounds import whole_classes
+from sphmask_core.method.voxels import Points, segment_mean, voxelize
 from sphmask_core.segmenter import Segmenter
-from sphmask_core.voxels import Points, segment_mean, voxelize
 
-MODEL = ModelConfig(channels=4, num_blocks=2, dec_dim=8, n_sample_pa1=16, n_queries=8, neighbor=4)
+MODEL = ModelConfig(channels=4, levels=2, query_dim=8, seeds=16, neighbors=4)
 CONFIG = Config(
     semantic_classes=("ceiling", "floor", "chair"),
     instance_classes=("chair",),
     model=MODEL,
-    inference=InferenceConfig(npoint_thresh=1, filter_bg_thresh=0.0, parts=4, sem2ins_classes=(0, 1)),
+    inference=InferenceConfig(min_points=1, foreground_threshold=0.0, parts=4, whole_classes=(0, 1)),
 )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sphmask_core.sampling import (
+from sphmask_core.method.sampling import (
     ball_query,
     ball_query_reference,
     farthest_points,

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labelled scenes: the split and the label scheme."""
+"""Labeled scenes: the split and the label scheme."""
 
 import numpy as np
 import pytest
 
-from sphmask_core.cloud import CloudError
-from sphmask_core.scenes import ground_truth, read_scene, scene_files
+from sphmask_core.clouds.cloud import CloudError
+from sphmask_core.clouds.scenes import ground_truth, read_scene, scene_files
 
 
 def test_split(shared):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated camera: rays hit what they should, frames are labelled, organised and repeatable."""
+"""The simulated camera: rays hit what they should, frames are labeled, organized and repeatable."""
 
 from itertools import groupby
 
@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.simulate import NEAREST, labelled, random_camera, simulate_cloud
 from sphmask_core.simulation.bodies import STEP, Body
 from sphmask_core.simulation.camera import FOCAL, Image, normals, render
 from sphmask_core.simulation.kinect import measure
 from sphmask_core.simulation.objects import mug, open_box
 from sphmask_core.simulation.paint import Paint
 from sphmask_core.simulation.piles import Pile
+from sphmask_core.simulation.scenes import NEAREST, labeled, random_camera, simulate_cloud
 from sphmask_core.simulation.shapes import BOTTOM, Box, Revolved, Solid
 from sphmask_core.simulation.soft import Soft
 from sphmask_core.simulation.tables import table_scene
@@ -150,10 +150,10 @@ def ground():
     return box(1, 1, 0.03).at(0, 0, -0.03)
 
 
-def test_drop_needs_the_centre_of_mass_carried():
+def test_drop_needs_the_center_of_mass_carried():
     pile = Pile(ground())
     assert pile.drop(cube(0.4)) and not pile.drop(cube(0.46)) and not pile.drop(cube(0.51))
-    assert pile.drop(cube(0.38)) and pile.items[-1].centre[2] == pytest.approx(0.15)
+    assert pile.drop(cube(0.38)) and pile.items[-1].center[2] == pytest.approx(0.15)
     assert len(pile.items) == 3
 
 
@@ -197,7 +197,7 @@ def test_light_passes_a_mugs_handle():
 def test_open_box_holds_things():
     pile = Pile(ground())
     assert pile.drop(open_box(np.random.default_rng(0)).at(0, 0))
-    assert pile.drop(cube(0, 0.04)) and pile.items[-1].centre[2] < 0.03
+    assert pile.drop(cube(0, 0.04)) and pile.items[-1].center[2] < 0.03
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -241,7 +241,7 @@ def test_shadows_of_an_object():
 
 
 def test_noise_is_alike_in_patches():
-    """Neighbours in a row share two thirds of their error, as in real frames."""
+    """Neighbors in a row share two thirds of their error, as in real frames."""
     rng, items, away = scene(0)
     camera = random_camera(rng, items, away, 640, 480)
     error = 43.5 / measure(rng, flat(0.9), np.ones((480, 640)), camera).depth - 43.5 / 0.9
@@ -266,7 +266,7 @@ def test_normals():
 def test_render_keeps_the_nearest():
     """The depth of every pixel is the smallest over the solids."""
     rng, items, away = scene(1)
-    solids, camera = labelled(items), random_camera(rng, items, away, 64, 48)
+    solids, camera = labeled(items), random_camera(rng, items, away, 64, 48)
     image = render(solids, camera)
     rays = np.tensordot(camera.rotation, camera.directions, 1).reshape(3, -1)
     each = np.array([solid.hit(camera.position, rays) for _, solid in solids])

@@ -4,11 +4,11 @@
 import numpy as np
 import pytest
 
-from sphmask_core.scenes import UNLABELLED
-from sphmask_core.simulate import LIDAR_HEIGHT, ROOM_CLASSES, simulate_lidar, simulate_room
+from sphmask_core.clouds.scenes import UNLABELED
 from sphmask_core.simulation.bodies import TOUCH, gaps
 from sphmask_core.simulation.lidar import Lidar
 from sphmask_core.simulation.rooms import CLUTTER, room
+from sphmask_core.simulation.scenes import LIDAR_HEIGHT, ROOM_CLASSES, simulate_lidar, simulate_room
 from sphmask_core.simulation.yards import CLASSES, GROUND, HOUSE, yard
 
 
@@ -23,9 +23,9 @@ def test_room(scanned):
     assert np.isfinite(scanned.cloud.xyz).all()
     found = {ROOM_CLASSES[i] for i in np.unique(scanned.semantic) if i >= 0}
     assert {"wall", "floor"} < found and len(found) >= 6
-    labelled = scanned.instance >= 0
-    assert not np.isin(scanned.semantic[labelled], [0, 1, UNLABELLED]).any()
-    pairs = np.unique(np.stack([scanned.instance, scanned.semantic])[:, labelled], axis=1)
+    labeled = scanned.instance >= 0
+    assert not np.isin(scanned.semantic[labeled], [0, 1, UNLABELED]).any()
+    pairs = np.unique(np.stack([scanned.instance, scanned.semantic])[:, labeled], axis=1)
     assert len(np.unique(pairs[0])) == pairs.shape[1] >= 5
 
 
@@ -78,7 +78,7 @@ def test_rings():
 def test_yard():
     scene = simulate_lidar(1)
     xyz, seen = scene.cloud.xyz, np.isfinite(scene.cloud.xyz[:, 0])
-    np.testing.assert_array_equal(scene.semantic != UNLABELLED, seen)
+    np.testing.assert_array_equal(scene.semantic != UNLABELED, seen)
     ground = xyz[scene.semantic == GROUND, 2] + LIDAR_HEIGHT
     assert abs(np.median(ground)) < 0.01 and 0.4 < seen.mean() < 0.99
     assert set(np.unique(scene.semantic[scene.instance >= 0])) <= set(range(len(CLASSES))) - {GROUND, HOUSE}

@@ -10,10 +10,10 @@ from sphmask_core.sparse.functional import gather_convolve, gather_convolve_refe
 from sphmask_core.sparse.maps import (
     TILE_ROWS,
     KernelMap,
-    _neighbours_reference,
+    _neighbors_reference,
     _number_reference,
     build_levels,
-    find_neighbours,
+    find_neighbors,
     number_by_first_appearance,
     pack,
 )
@@ -90,7 +90,7 @@ def test_kernels_equal_plain_torch(channels, threads):
     torch.set_num_threads(threads)
     try:
         coords = random_coords((30, 30, 5), 0.3)
-        kernel_map = find_neighbours(coords)
+        kernel_map = find_neighbors(coords)
         x = torch.randn(len(coords), channels[0], requires_grad=True)
         weight = torch.randn(27, *channels, requires_grad=True)
         grad = torch.randn(len(coords), channels[1])
@@ -138,7 +138,7 @@ def test_gradcheck():
     weights = [conv.kernel().detach().requires_grad_() for conv in convs]
 
     def net(x, subm, down, up):
-        x = gather_convolve(x, subm, fine.neighbours)
+        x = gather_convolve(x, subm, fine.neighbors)
         x = gather_convolve(x, down, fine.children, fine.parents)
         return gather_convolve(x, up, fine.parents, fine.children)
 
@@ -155,9 +155,9 @@ def test_numbers_follow_first_appearance(values):
         assert torch.equal(mine, reference)
 
 
-def test_neighbours_equal_plain_torch():
+def test_neighbors_equal_plain_torch():
     coords = random_coords((20, 20, 20), 0.2, batch=3)
-    assert torch.equal(find_neighbours(coords).index, _neighbours_reference(pack(coords)))
+    assert torch.equal(find_neighbors(coords).index, _neighbors_reference(pack(coords)))
 
 
 @given(st.integers(1, 9), st.integers(0, 300), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 1000))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_golden_inference import close, open_run
 from test_sparse import random_coords
 
-from sphmask_core.backbone import SparseUNet
+from sphmask_core.method.backbone import SparseUNet
 from sphmask_core.sparse import spconv_engine
 from sphmask_core.sparse.maps import build_levels
 

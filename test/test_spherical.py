@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sphmask_core.spherical import inside_polygons, polygon, ray_directions, sectors
+from sphmask_core.method.spherical import inside_polygons, polygon, ray_directions, sectors
 
 GRIDS = [(5, 5), (3, 7), (1, 1), (8, 4)]
 coordinate = st.floats(-10, 10, width=32).map(lambda v: v if abs(v) > 1e-6 else 0.0)
-"""Model units; what is smaller than a micrometre has squares that float32 cannot hold."""
+"""Model units; what is smaller than a micrometer has squares that float32 cannot hold."""
 
 
 @pytest.mark.parametrize("rays", GRIDS)

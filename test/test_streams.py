@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sphmask_core import Segmenter, cuda, segmenter
-from sphmask_core.inference import find_instances
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core import Segmenter, segmenter
+from sphmask_core.method.rounds import find_instances
+from sphmask_core.runtime import cuda
+from sphmask_core.simulation.scenes import simulate_cloud
 
 WAITING = ("_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "_unique2", "bincount")
 """Operators whose result has to reach the host."""

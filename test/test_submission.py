@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.submission import Submission, check
+from sphmask_core.evaluation.submission import Submission, check
 
 LABEL_IDS = [3, 4, 39]
 VERTICES = 12

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from sphmask_core.clouds.scenes import read_scene
 from sphmask_core.config import SuperpointConfig, load_config
-from sphmask_core.scenes import read_scene
-from sphmask_core.superpoints import compute_superpoints
+from sphmask_core.method.superpoints import compute_superpoints
 
 VOXEL = 0.02
 
@@ -95,8 +95,8 @@ def test_order_and_threads_do_not_matter(seed, threads):
     assert len(pairs) == len(expected.unique()) == len(shuffled.unique())
 
 
-def test_colour_parts_faces_that_are_flush():
-    """A flat patch of two colours; with no weight on colours it is one superpoint."""
+def test_color_parts_faces_that_are_flush():
+    """A flat patch of two colors; with no weight on colors it is one superpoint."""
     xyz = sheet((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), 20)
     right = xyz[:, 0] > 9.5 * VOXEL
     rgb = torch.where(right[:, None], 0.5, -0.5).expand(-1, 3)

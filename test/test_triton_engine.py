@@ -32,7 +32,7 @@ def random(*shape):
 
 @pytest.mark.parametrize(("size", "channels"), [((6, 6, 5), (6, 16)), ((2, 3, 3), (40, 70))])
 def test_convolution_and_gradients_equal_plain_torch(size, channels):
-    window = on_device(levels(size)[0].neighbours)
+    window = on_device(levels(size)[0].neighbors)
     rows = window.index.shape[1]
     x, weight, grad = random(rows, channels[0]), random(27, *channels), random(rows, channels[1])
     x.requires_grad_(), weight.requires_grad_()

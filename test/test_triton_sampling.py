@@ -6,8 +6,8 @@ import torch
 from test_sampling import make_cloud
 from test_triton_engine import DEVICE  # which sets the interpreter up
 
-from sphmask_core import triton_sampling
-from sphmask_core.sampling import ball_query_reference, farthest_points_reference
+from sphmask_core.method import triton_sampling
+from sphmask_core.method.sampling import ball_query_reference, farthest_points_reference
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow")  # numpy's, which interprets; infinity is meant
 SHAPES = ("free", "duplicate", "collinear", "huge")
@@ -34,7 +34,7 @@ def test_farthest_points(shape, count):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_ball_query(shape, count, k):
     xyz = make_cloud(shape, count, seed=count).to(DEVICE)
-    queries = torch.cat([xyz[::20], xyz.new_full((1, 3), 50.0)])  # one has no neighbour
+    queries = torch.cat([xyz[::20], xyz.new_full((1, 3), 50.0)])  # one has no neighbor
     apart = (xyz[count // 2] - xyz[0]).norm().item()  # a distance that occurs: strictly inside
     for radius in (0.0, apart, 1e-3 + 2 * apart):
         found = triton_sampling.ball_query(xyz, queries, radius, k)

@@ -6,8 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.sparse.maps import _family_reference, _halve, _pack_reference, pack, unpack
-from sphmask_core.voxels import (
+from sphmask_core.method.voxels import (
     _segment_bounds_reference,
     _segment_mean_reference,
     _voxel_keys_reference,
@@ -15,6 +14,7 @@ from sphmask_core.voxels import (
     segment_mean,
     voxel_keys,
 )
+from sphmask_core.sparse.maps import _family_reference, _halve, _pack_reference, pack, unpack
 
 SIZES = st.integers(1, 300), st.integers(1, 40), st.integers(0, 1000)
 
@@ -37,7 +37,7 @@ def test_keys_equal_plain_torch(n, scale, scene, seed):
 
 @pytest.mark.parametrize("length", [1e9, 3e38])
 def test_too_long_a_cloud(length):
-    with pytest.raises(ValueError, match="are its coordinates metres"):
+    with pytest.raises(ValueError, match="are its coordinates meters"):
         voxel_keys(torch.tensor([[-length, 0, 0], [length, 0, 0]]), 50.0, 0)
 
 

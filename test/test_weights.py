@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from sphmask_core import Segmenter
-from sphmask_core.checkpoint import WEIGHTS_DIR
+from sphmask_core.checkpoints.weights import WEIGHTS_DIR
+from sphmask_core.clouds.scenes import open_split
 from sphmask_core.config import load_config
-from sphmask_core.evaluation import Gallery, evaluate, pool, segment_scenes
-from sphmask_core.protocol import Protocol
-from sphmask_core.scenes import open_split
+from sphmask_core.evaluation.protocol import Protocol
+from sphmask_core.evaluation.scoring import Gallery, evaluate, pool, segment_scenes
 from training.datasets import synthetic
 
 SHIPPED = sorted(path.stem for path in WEIGHTS_DIR.glob("*.safetensors"))
@@ -33,7 +33,8 @@ def test_both_are_there():
 def test_they_fit_their_preset(name):
     assert (WEIGHTS_DIR / f"{name}.safetensors").stat().st_size < 12e6
     config = Segmenter.load(name, "cpu").config
-    assert replace(config, train=load_config(name).train) == load_config(name)
+    preset = load_config(name)
+    assert replace(config, data=preset.data, train=preset.train) == preset
 
 
 @pytest.mark.parametrize(

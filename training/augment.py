@@ -38,7 +38,7 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
         if rng.random() < config.elastic_chance:
             xyz = elastic(xyz, granularity * unit_voxel, magnitude * unit_voxel, rng)
     xyz[:, 2] += rng.normal(0, config.z_shift)
-    return replace(scene, xyz=xyz, rgb=augment_colour(scene.rgb, config, rng))
+    return replace(scene, xyz=xyz, rgb=augment_color(scene.rgb, config, rng))
 
 
 def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:
@@ -79,8 +79,8 @@ def smooth_noise(shape: NDArray, rng: Generator) -> Array:
     return np.ascontiguousarray(np.moveaxis(noise, 0, 3))
 
 
-def augment_colour(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
-    """Shift, stretch or drop the colours (N, 3) of a scene, all points alike; stays in [-1, 1]."""
+def augment_color(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
+    """Shift, stretch or drop the colors (N, 3) of a scene, all points alike; stays in [-1, 1]."""
     if rng.random() < config.color_drop:
         return np.zeros_like(rgb)
     gain, shift = rng.normal([[1], [0]], config.color_jitter, (2, 3)).astype(np.float32)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sphmask_core.config import ConfigError
-from sphmask_core.draw import SceneResult, draw_scenes
+from sphmask_core.pictures.draw import SceneResult, draw_scenes
 from training.log import Record, losses
 
 SCENES = (0, 1)

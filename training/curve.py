@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from sphmask_core.files import replacing
+from sphmask_core.runtime.files import replacing
 from training.log import SCORES, Record, losses, read
 
 

@@ -20,10 +20,11 @@ import sphmask_core  # noqa: F401  before torch: idle threads then sleep
 import torch
 import yaml
 
-from sphmask_core.checkpoint import CheckpointError
-from sphmask_core.cloud import CloudError
+from sphmask_core.checkpoints.weights import CheckpointError
+from sphmask_core.clouds.cloud import CloudError
+from sphmask_core.clouds.prepared import PreparedError
 from sphmask_core.config import Config, ConfigError, from_dict, load_config, to_dict
-from sphmask_core.prepared import PreparedError
+from sphmask_core.config.old_keys import current_path
 from training.distributed import join, leave, rank
 from training.runner import Runner
 
@@ -66,7 +67,7 @@ def override(config: Config, settings: Sequence[str]) -> Config:
         if not separator:
             raise ConfigError(f"--set {setting}: expected key=value, as in train.lr=0.001")
         section = values
-        *parents, key = path.split(".")
+        *parents, key = current_path(path).split(".")
         for parent in parents:
             section = section.get(parent, {})
             if not isinstance(section, dict):

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The colour of an object, the same as long as it has its id."""
+"""The color of an object, the same as long as it has its id."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sphmask_core.draw import instance_colors
+from sphmask_core.pictures.draw import instance_colors
 
 PALETTE = instance_colors(256)
 PLAIN = np.full((1, 3), 128, np.uint8)
-"""Mid-grey, of points without colour or instance."""
+"""Mid-gray, of points without color or instance."""
 
 
 def object_colors(ids: np.ndarray) -> np.ndarray:

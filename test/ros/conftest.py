@@ -14,7 +14,7 @@ import pytest
 from balls import CONFIG, balls
 
 from sphmask_core import Instances
-from sphmask_core.checkpoint import save_weights
+from sphmask_core.checkpoints.weights import save_weights
 
 ENDING = 2.5
 """Seconds from a signal to the end of a node, with some to spare for a busy machine."""

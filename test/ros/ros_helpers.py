@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core.messages.pointcloud2 import cloud_points
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_ros.conversions import write_points
 
 TIMEOUT = 60

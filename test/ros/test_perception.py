@@ -19,7 +19,7 @@ from ros_helpers import SCENE, TIMEOUT, ask_patiently, header, scene_message
 from std_msgs.msg import Header
 
 from sphmask_core import Segmenter
-from sphmask_core.cloud import Cloud, CloudError
+from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_ros.conversions import write_points
 from sphmask_ros.parameters import Parameters

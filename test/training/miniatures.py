@@ -102,11 +102,11 @@ def groups_of(scene: Room, segments: np.ndarray) -> list[dict]:
     ]
 
 
-def write_scan(folder: Path, name: str, scene: Room, labelled: bool = True, repeat: bool = False) -> None:
+def write_scan(folder: Path, name: str, scene: Room, labeled: bool = True, repeat: bool = False) -> None:
     """The files of a ScanNet scan; `repeat`: the aggregation has every object twice (scene0217_00)."""
     folder.mkdir(parents=True, exist_ok=True)
     write_mesh(folder / f"{name}_vh_clean_2.ply", scene)
-    if not labelled:
+    if not labeled:
         return
     nyu40 = np.array([LABEL_MAP[item.label][1] for item in scene.items])[scene.item]
     write_mesh(folder / f"{name}_vh_clean_2.labels.ply", scene, nyu40)
@@ -144,7 +144,7 @@ def write_scannet(raw: Path) -> None:
         for i, name in enumerate(names):
             write_scan(raw / "scans" / name, name, room(i), repeat=name == "scene0217_00")
     for name in TEST_SCANS:
-        write_scan(raw / "scans_test" / name, name, room(7), labelled=False)
+        write_scan(raw / "scans_test" / name, name, room(7), labeled=False)
 
 
 S3DIS_ITEMS = (

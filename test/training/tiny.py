@@ -22,11 +22,18 @@ PRESET = {
     "instance_classes": ["chair", "thing"],
     "voxel_size": 0.04,
     "model": {
-        "channels": 4, "num_blocks": 2, "dec_dim": 8, "n_sample_pa1": 32, "n_queries": 8, "neighbor": 4
+        "channels": 4, "levels": 2, "query_dim": 8, "seeds": 32, "neighbors": 4
     },
-    "inference": {"filter_bg_thresh": 0.0, "npoint_thresh": 1, "queries": 8, "iterative_sampling": False},
+    "inference": {"foreground_threshold": 0.0, "min_points": 1, "queries": 8, "iterative_sampling": False},
 }  # fmt: skip
-TRAIN = {"dataset": "folder", "batch_size": 1, "backbone_epochs": 1, "clip_grad": 1.0, "warmup_steps": 3}
+TRAIN = {
+    "queries": 8,
+    "dataset": "folder",
+    "batch_size": 1,
+    "backbone_epochs": 1,
+    "clip_grad": 1.0,
+    "warmup_steps": 3,
+}
 
 
 def write(folder: Path, rooms: int = 5, bare: tuple[int, ...] = (), **train: object) -> Path:

@@ -19,8 +19,8 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 
 # isort: split
 from sphmask_core.config import Config, ModelConfig, TrainConfig
-from sphmask_core.heads import PointwisePredictions
-from sphmask_core.voxels import VoxelBatch
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.voxels import VoxelBatch
 from training import runner, train
 from training.scene import Batch, Scene
 
@@ -30,10 +30,11 @@ CONFIG = Config(
     name="tiny",
     semantic_classes=("table", "object"),
     instance_classes=("object",),
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, n_sample_pa1=8, n_queries=6, neighbor=4),
+    model=ModelConfig(channels=4, levels=2, query_dim=8, seeds=8, neighbors=4),
     train=TrainConfig(
         epochs=5,
         batch_size=2,
+        queries=6,
         accumulate=3,
         backbone_epochs=1,
         clip_grad=5.0,

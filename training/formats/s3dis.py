@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from sphmask_core.prepared import Table
+from sphmask_core.clouds.prepared import Table
 from training.formats.source import FormatError, NamedTable, Options, Source
 from training.formats.text import read_numbers
 
