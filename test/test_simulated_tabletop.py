@@ -15,7 +15,7 @@ from sphmask_core.simulation.tabletop.model import Part, box, random_rotation, t
 from sphmask_core.simulation.tabletop.physics import Pose, settle
 from sphmask_core.simulation.tabletop.raycast import Pinhole, View
 from sphmask_core.simulation.tabletop.sensors import SENSORS
-from sphmask_core.simulation.tabletop.stages import BACKGROUND, OBJECT, SUPPORT
+from sphmask_core.clouds.scenes import BACKGROUND, OBJECT, SUPPORT
 
 seeds = st.integers(0, 2**32 - 1)
 SPHERE, RADIUS, PLANE = np.array([0.0, 0.0, 0.8]), 0.1, 1.0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.clouds.scenes import TABLE, UNLABELED, Scene
+from sphmask_core.clouds.scenes import SUPPORT, UNLABELED, Scene
 from sphmask_core.method.frames import upright
 
 Array = NDArray[np.floating]
@@ -109,7 +109,7 @@ def place(view: View, group: Array, rng: Generator) -> Array | None:
         if lifted is not None and _distance(view, lifted) > NEARER * _distance(view, group):
             return lifted
     taken = footprint(view.xyz[view.scene.instance >= 0])
-    table = ndimage.binary_closing(footprint(view.xyz[view.scene.semantic == TABLE]) | taken, iterations=8)
+    table = ndimage.binary_closing(footprint(view.xyz[view.scene.semantic == SUPPORT]) | taken, iterations=8)
     table = ndimage.binary_fill_holes(table)
     gap = ndimage.distance_transform_edt(~taken)
     shape = group[np.unique(cells(group) @ [CELLS, 1], return_index=True)[1]]

@@ -28,7 +28,8 @@ from sphmask_core.clouds.prepared import (
 DATASETS = ("mosd", "scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 SPLITS = ("train", "val", "all")
 UNLABELED = -100
-TABLE, OBJECT = 0, 1
+SUPPORT, BACKGROUND, OBJECT = 0, 1, 2
+"""Classes of tables, shelves and bins: what things stand on; what is neither that nor an object; objects."""
 FIRST_OBJECT = 20
 
 
@@ -39,7 +40,7 @@ class Scene:
     name: str
     cloud: Cloud
     semantic: np.ndarray
-    """(N,) int64: class (of mOSD 0 table, 1 object), -100 unlabeled"""
+    """(N,) int64: class (of tables: SUPPORT, BACKGROUND or OBJECT), -100 unlabeled"""
     instance: np.ndarray
     """(N,) int64: object number from 0, negative for everything else"""
     superpoints: np.ndarray | None = None
@@ -139,5 +140,5 @@ def ground_truth(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Semantic and instance labels (N,) of mOSD's: 0 invalid, 1 to 9 table, 20 to 29 the first object, ..."""
     is_object = labels >= FIRST_OBJECT
     is_table = (labels > 0) & (labels < FIRST_OBJECT // 2)
-    semantic = np.select([is_object, is_table], [OBJECT, TABLE], UNLABELED)
+    semantic = np.select([is_object, is_table], [OBJECT, SUPPORT], UNLABELED)
     return semantic, np.where(is_object, (labels - FIRST_OBJECT) // 10, UNLABELED)

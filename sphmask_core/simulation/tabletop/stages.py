@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from sphmask_core.clouds.scenes import BACKGROUND, SUPPORT
 from sphmask_core.simulation.paint import Paint
 from sphmask_core.simulation.tabletop.assets import Assets
 from sphmask_core.simulation.tabletop.coats import plain, printed, single, surface
@@ -17,9 +18,8 @@ from sphmask_core.simulation.tabletop.solids import cylinder, swollen, tube, upr
 
 Random = np.random.Generator
 
-SUPPORT, BACKGROUND, OBJECT = 0, 1, 2
-"""Classes: what things stand on; everything else that is no object; objects."""
 CLASSES = ("support", "background", "object")
+"""Names of the classes `SUPPORT`, `BACKGROUND` and `OBJECT`."""
 WIDE = 6.0
 """Metres of floors and walls, each way from the middle."""
 
