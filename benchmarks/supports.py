@@ -17,7 +17,7 @@ from sphmask_core.clouds.scenes import read_scene, scene_files
 from sphmask_core.method.frames import dominant_plane
 from sphmask_core.method.supports import find_supports
 from sphmask_core.runtime.memory import keep_freed_memory
-from sphmask_core.simulation.simulate import simulate_cloud
+from sphmask_core.simulation.scenes import simulate_cloud
 
 LARGEST_PLANE_BAND = 0.006
 """Metres above the largest plane below which all is left out, in the simplest way."""

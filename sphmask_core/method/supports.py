@@ -160,7 +160,7 @@ def _main_support(
     above = [
         k for k, patch in enumerate(patches)
         if scores[k] >= CARRIES * scores[best] and patch.normal @ patches[best].normal > PARALLEL
-        and (k == best or (patch.area > LEAST_RAISED and patch.compactness > COMPACT))
+        and (k == best or (patch.area > LEAST_RAISED and patch.compactness > COMPACT and _is_sure(patch)))
     ]  # fmt: skip
     return max(above, key=lambda k: _height(patches[k], patches[best]))
 

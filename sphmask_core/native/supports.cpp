@@ -39,6 +39,7 @@ struct Columns {
 
 constexpr int kCells = 48;                      // a plane is seen in some of 48 by 48 cells
 constexpr float kFinestCell = 0.02f;            // metres
+constexpr float kPointsPerCell = 2;             // on average, at least: a plane with few points has larger cells
 constexpr int kFewestNeighbours = 3;            // cells of 3 by 3 that are seen where the middle one counts as seen
 constexpr float kSurroundings = 3;              // tolerances up to which points are compared with those on the plane
 constexpr float kMostHeight = 0.5f;             // metres: what is higher does not stand on the plane
@@ -254,7 +255,8 @@ void set_cells(Patch& patch, const Columns& on) {
         }
         patch.low[axis] = low, range[axis] = high - low;
     }
-    patch.cell = std::max(kFinestCell, std::max(range[0], range[1]) / (kCells - 0.5f));
+    const float sparse = std::sqrt(kPointsPerCell * range[0] * range[1] / static_cast<float>(on.size()));
+    patch.cell = std::max({kFinestCell, sparse, std::max(range[0], range[1]) / (kCells - 0.5f)});
 }
 
 // The cell of a point's foot on the plane, -1 outside.

@@ -39,7 +39,8 @@ class Seen:
 
     def lost(self, left_out: np.ndarray) -> np.ndarray:
         """Share of each object's points that were left out."""
-        return np.array([left_out[self.label == k].mean() for k in np.unique(self.label) if k >= FIRST_OBJECT])
+        numbers = np.unique(self.label[self.label >= FIRST_OBJECT])
+        return np.array([left_out[self.label == number].mean() for number in numbers])
 
 
 def solid(shape, x=0.0, y=0.0, z=0.0, yaw=0.0) -> Solid:
