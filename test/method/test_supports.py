@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Supports: found in made scenes of every pose and kind, and on real tables; objects stay; any input is survived."""
+"""Supports: found in made scenes of every pose and kind, and on real tables; objects stay."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from support_scenes import FIRST_OBJECT, bin_of_boxes, camera, heap, see, shelves, solid, table
+from support_scenes import bin_of_boxes, camera, heap, see, shelves, solid, table
 
 from sphmask_core.clouds.scenes import read_scene
 from sphmask_core.method.supports import find_supports
@@ -43,7 +43,8 @@ def test_a_table_is_found_from_any_pose_and_its_objects_stay(pitch, distance, ro
     found = find_supports(scene.xyz)
     assert is_main(found, scene)
     assert scene.kept_background(found.left_out) < 0.05
-    assert (scene.lost(found.left_out) < 0.2).mean() >= 0.5 or not (scene.label >= FIRST_OBJECT).any()
+    lost = scene.lost(found.left_out)
+    assert (lost < 0.2).sum() >= len(lost) / 2
 
 
 @settings(max_examples=15, deadline=None)
@@ -102,7 +103,11 @@ def test_bottom_and_sides_of_a_bin(seed, pitch, around):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_top_of_a_large_carton_is_no_support(seed):
-    things = [solid(Box(0.4, 0.3, 0.3), yaw=seed), solid(Box(0.08, 0.12, 0.05), z=0.3), solid(Box(0.1, 0.1, 0.1), 0.45)]
+    things = [
+        solid(Box(0.4, 0.3, 0.3), yaw=seed),
+        solid(Box(0.08, 0.12, 0.05), z=0.3),
+        solid(Box(0.1, 0.1, 0.1), 0.45),
+    ]
     scene = table(None, camera(50, 1.3, yaw=30 * seed), objects=things, seed=seed)
     found = find_supports(scene.xyz)
     assert is_main(found, scene) and kinds(found) == ["main"]
