@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from sphmask_core.config import Config
 from sphmask_core.method.candidates import assemble_masks, mask_iou
-from sphmask_core.method.heads import PointwisePredictions, QueryPredictions
 from sphmask_core.method.model import Predictions
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import sectors
 from sphmask_core.method.voxels import VoxelBatch
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from sphmask_core.config import Config, ConfigError
-from sphmask_core.method.heads import PointwisePredictions, QueryPredictions
 from sphmask_core.method.model import Predictions, SphericalMask
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.query_heads import QueryPredictions
 
 from .losses import Criterion, Terms, enough_foreground
 from .scene import Batch
