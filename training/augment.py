@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from sphmask_core import native
 from sphmask_core.config import AugmentConfig
-from training.scene import Scene
+
+from .scene import Scene
 
 Array = NDArray[np.float32]
 
