@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Point-wise heads, and the two branches of query heads: radial instance detection (RID) and radial point
-migration (RPM) (MODEL.md, sections 3 and 6)."""
+migration (RPM) (docs/model.md, sections 3 and 6)."""
 
 from __future__ import annotations
 
