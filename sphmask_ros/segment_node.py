@@ -38,7 +38,7 @@ LOG_PERIOD = 5.0
 
 
 class SegmentNode(LifecycleNode):
-    """`points` in; objects out, under the cloud's own header. The tables of the README say what there is."""
+    """`points` in; objects out, under the cloud's own header. The tables of docs/ros.md say what there is."""
 
     def __init__(self) -> None:
         super().__init__("segment")
