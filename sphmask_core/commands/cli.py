@@ -29,7 +29,7 @@ from sphmask_core.commands.results import summary
 from sphmask_core.commands.segment import SegmentTask, clouds_of, settings_of
 from sphmask_core.config import Config
 from sphmask_core.evaluation.protocol import Protocol, protocol_of
-from sphmask_core.evaluation.report import as_json, class_table, scene_table
+from sphmask_core.evaluation.report import as_json, class_table, detection_line, group_table, scene_table
 from sphmask_core.evaluation.scoring import Gallery, Segmented, evaluate, pool
 from sphmask_core.evaluation.submission import Submission
 from sphmask_core.pictures.confusion import draw_confusion
@@ -196,6 +196,10 @@ def _score(
     pooled = pool(scores, protocol)
     print(f"AP: all instances; overlap: those with a score of at least {min_score:g}")
     print(class_table(pooled, protocol) if protocol.classes else scene_table(scores, pooled))
+    print(detection_line(pooled.detections))
+    if split.groups:
+        kept = [name for i, name in enumerate(split.groups) if i not in failed]
+        print(group_table(scores, kept, protocol))
     if options.output:
         values = as_json(scores, pooled, protocol) | {"failed": [split.names[i] for i in sorted(failed)]}
         _save_json(options.output / "metrics.json", values)

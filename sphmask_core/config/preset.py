@@ -26,7 +26,8 @@ class Config:
     up: Literal["z", "plane"] = "z"
     """The clouds' vertical: `z`, or `plane`: the normal of the largest plane, towards the sensor."""
     supports: bool = False
-    """Leave out the points on tables, shelves, floors and walls before the network (docs/model.md, section 1)."""
+    """Leave out the points on tables, shelves, floors and walls before the network (docs/model.md, section
+    1)."""
     model: ModelConfig = field(default_factory=ModelConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     superpoints: SuperpointConfig = field(default_factory=SuperpointConfig)

@@ -95,7 +95,8 @@ def upright(
 
 
 def frame_on(xyz: Tensor, normal: Tensor, offset: float) -> Frame:
-    """The frame whose z is a plane's normal (3,) float64, zero on the plane; x and y from the mean of (N, 3)."""
+    """The frame whose z is a plane's normal (3,) float64, zero on the plane; x and y from the mean of (N,
+    3)."""
     mean = _mean(xyz)
     origin = mean - (mean @ normal + offset) * normal
     return Frame(_axes(normal).float(), origin.float())
