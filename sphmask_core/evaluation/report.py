@@ -40,8 +40,9 @@ def group_table(scenes: Sequence[SceneScores], groups: Sequence[str], protocol: 
 def detection_line(found: Detections) -> str:
     """Precision and recall at the score threshold, in words."""
     return (
-        f"shown at the threshold: precision {found.precision:.3f}, recall {found.recall:.3f} at an IoU of 0.5
-        " f"({found.hits} right of {found.shown} shown, {found.objects} objects)" )
+        f"shown at the threshold: precision {found.precision:.3f}, recall {found.recall:.3f} "
+        f"at an IoU of 0.5 ({found.hits} right of {found.shown} shown, {found.objects} objects)"
+    )
 
 
 def _scene_line(name: str, precision: ClassScores, segments: dict[str, float], milliseconds: float) -> str:
