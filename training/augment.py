@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random changes of a scene that leave its labels right (section 11)."""
+"""Random changes of a scene that leave its labels right (docs/model.md, section 11)."""
 
 from __future__ import annotations
 

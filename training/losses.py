@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every term of the training loss (section 10), weighted, by name."""
+"""Every term of the training loss (docs/model.md, section 10), weighted, by name."""
 
 from __future__ import annotations
 

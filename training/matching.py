@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which query answers for which instance: the cheapest one-to-one assignment (section 10)."""
+"""Assigns queries to instances, one to one, at the least cost (docs/model.md, section 10)."""
 
 from __future__ import annotations
 

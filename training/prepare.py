@@ -25,8 +25,6 @@ from .formats.source import FormatError, Options, Source, check_counts, check_fi
 FORMATS = {"scannetv2": scannet, "scannet200": scannet, "s3dis": s3dis, "stpls3d": stpls3d, "folder": own}
 LISTED = 20
 """Bad files that are listed one by one."""
-
-
 PROGRAM = "python -m training.prepare"
 
 

@@ -23,13 +23,11 @@ import sphmask_core  # noqa: F401  before torch: idle threads then sleep
 
 # isort: split
 import torch
-import yaml
 
 from sphmask_core.checkpoints.weights import CheckpointError
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.clouds.prepared import PreparedError
-from sphmask_core.config import Config, ConfigError, from_dict, load_config, to_dict
-from sphmask_core.config.old_keys import current_path
+from sphmask_core.config import ConfigError, load_config, override
 
 from .distributed import join, leave, rank
 from .runner import Runner
@@ -65,23 +63,6 @@ def _train(options: argparse.Namespace, program: str) -> int:
     return 128 + stopped if stopped else 0
 
 
-def override(config: Config, settings: Sequence[str]) -> Config:
-    """The configuration with `section.key=value` settings (YAML values) applied."""
-    values = to_dict(config)
-    for setting in settings:
-        path, separator, value = setting.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {setting}: expected key=value, as in train.lr=0.001")
-        section = values
-        *parents, key = current_path(path).split(".")
-        for parent in parents:
-            section = section.get(parent, {})
-            if not isinstance(section, dict):
-                raise ConfigError(f"--set {setting}: {parent} is no section")
-        section[key] = yaml.safe_load(value)
-    return from_dict(values)
-
-
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program, description="Train a preset; under torchrun, on many GPUs and machines."
@@ -90,7 +71,9 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, help="folder of the run (default: runs/<preset>)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. train.lr=0.002")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="e.g. train.lr=2e-3"
+    )
     return parser
 
 

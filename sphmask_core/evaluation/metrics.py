@@ -274,8 +274,8 @@ def _ap_and_recall(matches: Sequence[Matches], number: int) -> tuple[float, floa
 def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
     """Returns precision, recall and F of a scan's disjoint segments.
 
-    A point belongs to its best-scored instance. Segments and objects are matched by Hungarian on their pairwise F, whatever their class; unlabeled points
-    do not count.
+    A point belongs to its best-scored instance. Segments and objects are matched by Hungarian on their
+    pairwise F, whatever their class; unlabeled points do not count.
     """
     table = intersect(_disjoint(_labeled(scan), min_score), shift, 1)
     predicted, objects = int(table.sizes.sum()), int(table.object_sizes.sum())
