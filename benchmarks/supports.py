@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What supports leave out: of all points, of labelled objects, in which time; the largest plane beside them."""
+"""What supports leave out of points and of labelled objects, and in which time, beside the largest plane."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.measure import side_by_side, threads, wall_ms
+from benchmarks.measure import cpu_ms, side_by_side, threads
 from sphmask_core.clouds.scenes import read_scene, scene_files
 from sphmask_core.method.frames import dominant_plane
 from sphmask_core.method.supports import find_supports
 from sphmask_core.runtime.memory import keep_freed_memory
-from sphmask_core.simulation.simulate import simulate_cloud
+from sphmask_core.simulation.scenes import simulate_cloud
 
 LARGEST_PLANE_BAND = 0.006
 """Metres above the largest plane below which all is left out, in the simplest way."""
@@ -57,10 +57,12 @@ class Totals:
 
     def line(self) -> str:
         lost = np.array(self.lost) if self.lost else np.zeros(1)
+        background = np.mean(self.background or [np.nan])
         return (
-            f"kept {np.mean(self.kept):6.1%} of all points, {np.mean(self.background or [np.nan]):5.1%} of the background; "
-            f"objects lack {lost.mean():5.1%} on average, {(lost >= LOST).sum():3d} of {len(self.lost)} lack {LOST:.0%}; "
-            f"median {np.median(self.milliseconds):5.2f} ms"
+            f"kept {np.mean(self.kept):6.1%} of all points, {background:5.1%} of the background; "
+            f"objects lack {lost.mean():5.1%} on average, "
+            f"{(lost >= LOST).sum():3d} of {len(self.lost)} lack {LOST:.0%}; "
+            f"median {np.median(self.milliseconds):5.2f} ms of processor time"
         )
 
 
@@ -77,7 +79,7 @@ def frames(root: Path) -> Iterator[Frame]:
         with np.load(path) as file:
             yield Frame(path.stem.split("_")[1].rstrip("0123456789"), file["xyz"], file["label"])
     for folder in sorted({path.parent for path in root.rglob("learn*.pcd")}):
-        for path in scene_files(folder.parent if folder.name == "learn" else folder):
+        for path in scene_files(folder):
             scene = read_scene(path)
             yield Frame("mosd", scene.cloud.xyz, np.maximum(scene.instance, -1) + 1)
 
@@ -96,7 +98,7 @@ def measure(frame: Frame, totals: dict[tuple[str, str], Totals]) -> None:
         "supports": lambda: find_supports(frame.xyz).left_out,
         "largest plane": lambda: largest_plane(frame.xyz),
     }
-    times = side_by_side(ways, REPEATS, wall_ms)
+    times = side_by_side(ways, REPEATS, cpu_ms)
     for way, call in ways.items():
         totals[frame.group, way].add(frame, call(), times[way])
 
@@ -104,7 +106,7 @@ def measure(frame: Frame, totals: dict[tuple[str, str], Totals]) -> None:
 def main() -> None:
     """Measure every labelled frame below a folder, and simulated ones."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, help="folder with table_*.npz frames or mOSD's learn*.pcd, at any depth")
+    parser.add_argument("--root", type=Path, help="folder with table_*.npz frames or learn*.pcd of mOSD")
     parser.add_argument("--simulated", type=int, default=SIMULATED, help="frames of the simulator")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

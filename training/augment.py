@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random changes of a scene that leave its labels right (section 11)."""
+"""Random changes of a scene that leave its labels right (docs/model.md, section 11)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from sphmask_core import native
 from sphmask_core.config import AugmentConfig
-from training.scene import Scene
+
+from .scene import Scene
 
 Array = NDArray[np.float32]
 

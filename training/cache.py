@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from sphmask_core.clouds.prepared import Table, write_table
 from sphmask_core.config import Config, ConfigError
-from training.distributed import rank, wait_for_all, world_size
-from training.parallel import in_parallel, own_cores
+
+from .distributed import rank, wait_for_all, world_size
+from .parallel import in_parallel, own_cores
 
 LAYOUT = 1
 """Version of what the files hold."""

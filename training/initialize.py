@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Initial weights from which masks start to learn at once.
+"""Initial weights from which masks start to learn at once (docs/model.md, section 12).
 
 With torch's own initial weights the masks stay empty for hundreds of steps: each query's network must find
 out that near superpoints with a box like its own belong to it. So the controller's last layer starts with

@@ -17,8 +17,9 @@ from sphmask_core.clouds.prepared import Table, map_table
 from sphmask_core.config import Config
 from sphmask_core.method.preparation import prepare
 from sphmask_core.method.voxels import normalize_colors
-from training.cache import cache_root, fill
-from training.scene import Scene, thin
+
+from .cache import cache_root, fill
+from .scene import Scene, thin
 
 POINTS_PER_EDGE = 2
 """Points that scenes keep along the edge of a voxel."""

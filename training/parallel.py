@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from training.distributed import world_size
-from training.interrupts import ignore_interrupts
+from .distributed import world_size
+from .interrupts import ignore_interrupts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -13,9 +13,10 @@ from sphmask_core.config import Config, ConfigError
 from sphmask_core.method.model import Predictions, SphericalMask
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_heads import QueryPredictions
-from training.losses import Criterion, Terms, enough_foreground
-from training.scene import Batch
-from training.targets import build_targets
+
+from .losses import Criterion, Terms, enough_foreground
+from .scene import Batch
+from .targets import build_targets
 
 Heads = TypeVar("Heads", PointwisePredictions, QueryPredictions)
 

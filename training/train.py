@@ -10,9 +10,14 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if not __package__:  # run by its path, as torchrun does: the folder beside it is the package of its imports
+    __package__ = "training"
+    spec = spec_from_file_location(__package__, Path(__file__).resolve().with_name("__init__.py"))
+    assert spec is not None
+    sys.modules[__package__] = module_from_spec(spec)
 
 import sphmask_core  # noqa: F401  before torch: idle threads then sleep
 
@@ -23,8 +28,9 @@ from sphmask_core.checkpoints.weights import CheckpointError
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.clouds.prepared import PreparedError
 from sphmask_core.config import ConfigError, load_config, override
-from training.distributed import join, leave, rank
-from training.runner import Runner
+
+from .distributed import join, leave, rank
+from .runner import Runner
 
 BAD_INPUT = (ConfigError, CheckpointError, CloudError, PreparedError)
 

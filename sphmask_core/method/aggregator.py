@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From foreground voxels to queries: two local aggregators (MODEL.md, section 5)."""
+"""From foreground voxels to queries: two local aggregators (docs/model.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From query predictions to instances: mask assembly, scores, NMS, points (MODEL.md, sections 7 and 8)."""
+"""Query predictions become instances: mask assembly, scores, NMS (docs/model.md, sections 7 and 8)."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ LEAST_SHARE = 0.02
 FEWEST_POINTS = 32
 """Of a plane: the share and the number of the sampled points that it has at least."""
 TOLERANCE = 0.004
-"""Metres: a plane's points lie so near, and by `TOLERANCE_GROWTH` further for each square metre of distance."""
+"""Meters: a plane's points lie so near, and `TOLERANCE_GROWTH` further for each square meter of distance."""
 TOLERANCE_GROWTH = 0.004
-"""1/metre: some three deviations of the depth of structured light (Khoshelham and Elberink 2012)."""
+"""1/meter: some three deviations of the depth of structured light (Khoshelham and Elberink 2012)."""
 MOST_TOLERANCE = 0.05
 LEAST_GATHERED = 0.6
 """Of the points around a surface those on it; around a plane that cuts through clutter a third is on it."""
@@ -50,19 +50,19 @@ class Patch:
     normal: np.ndarray
     """(3,) float64, unit length, towards the sensor."""
     offset: float
-    """Height of the sensor, metres, at least 0."""
+    """Height of the sensor, meters, at least 0."""
     axes: np.ndarray
     """(2, 3) float64: along the longer and the shorter side of the patch."""
     low: np.ndarray
-    """(2,) float64: corner of the cells along the axes, metres."""
+    """(2,) float64: corner of the cells along the axes, meters."""
     cell: float
-    """Metres: edge of a cell."""
+    """Meters: edge of a cell."""
     seen: np.ndarray
     """(CELLS, CELLS) bool: cells along the axes that points of the plane were seen in."""
     share: float
     """Of the points, those on the plane."""
     extent: tuple[float, float]
-    """Metres along the axes: the rectangle around its largest connected part."""
+    """Meters along the axes: the rectangle around its largest connected part."""
     middle: np.ndarray
     """(2,) float64: middle of that rectangle along the axes."""
     compactness: float
@@ -70,14 +70,15 @@ class Patch:
     center: np.ndarray
     """(3,) float64: mean of its points."""
     whole: float
-    """Of the points on the plane and those seen below it between them, those on it; fewer where it cuts through a heap."""
+    """Of the points on the plane and those seen below it between them, the share of those on it: low for a
+    plane that cuts through a heap."""
     things: float
-    """Share of the points that stand on the plane, between or before what is seen of it, near ones counting more;
-    those of other large planes parallel to it do not count."""
+    """Share of the points that stand on the plane, near ones counting more; those of other large planes
+    parallel to it do not count."""
 
     @property
     def area(self) -> float:
-        """Square metres of its largest connected part."""
+        """Square meters of its largest connected part."""
         return self.compactness * self.extent[0] * self.extent[1]
 
     def heights(self, xyz: np.ndarray) -> np.ndarray:
@@ -90,7 +91,7 @@ class Patch:
 
 
 def sample(xyz: np.ndarray) -> np.ndarray:
-    """At most `SAMPLED_POINTS` finite points, (M, 3) float32, spread evenly over the rows of (N, 3) float32."""
+    """At most `SAMPLED_POINTS` finite points (M, 3), spread evenly over the rows of xyz (N, 3); float32."""
     points = np.empty((SAMPLED_POINTS, 3), np.float32)
     count = _sample(
         native.pointer(xyz, np.float32), len(xyz), native.pointer(_jitter, np.float64), SAMPLED_POINTS,
@@ -112,7 +113,7 @@ def find_patches(points: np.ndarray, tolerance: np.ndarray) -> list[Patch]:
     found = _planes(
         native.pointer(points, np.float32), native.pointer(tolerance, np.float32), len(points),
         MOST_PLANES, max(FEWEST_POINTS, int(np.ceil(LEAST_SHARE * len(points)))),
-        native.pointer(patches, _PATCH), native.pointer(seen, np.bool_),
+        native.pointer(patches.view(np.float32), np.float32), native.pointer(seen, np.bool_),
     )  # fmt: skip
     surfaces = (patches["gathered"][:found] >= LEAST_GATHERED) & seen[:found].any(axis=(1, 2))
     return [_patch(patches[k], seen[k]) for k in np.flatnonzero(surfaces)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds of queries over one cloud's voxels (MODEL.md, section 8)."""
+"""Rounds of queries over one cloud's voxels (docs/model.md, section 8)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Supports: the surfaces that objects stand on, and walls behind them, found so that the network need not look at them.
+"""Supports: the surfaces that objects stand on and the walls behind them, which the network need not see.
 
-Most points of a frame lie on the table and the wall. `find_supports` finds planes in a sample of the points, tells
-which of them objects stand on, fits a gently curved surface to each (depth cameras bend planes), and marks all
-points within their noise of these surfaces.
+Most points of a frame lie on the table and the wall. `find_supports` finds planes in a sample of the points,
+tells which of them objects stand on, fits a gently curved surface to each (depth cameras bend planes), and
+marks all points within their noise of these surfaces.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from sphmask_core.method.planes import CELLS, Patch, find_patches, sample, toler
 Kind = Literal["main", "shelf", "floor", "wall"]
 
 OWN_WEIGHT, MOST_OWN_SHARE = 0.1, 0.1
-"""Weight of a plane's own share beside that of the things on it, and the share above which it weighs no more."""
+"""Weight of a plane's own share beside that of the things on it, and the share from which on it is constant."""
 CARRIES = 0.5
-"""Of what the best plane carries, what one above it must to be the main support in its place (a table on a floor)."""
+"""Of what the best plane carries, what one above it must carry to be the main support in its place."""
 POSE_WEIGHTS = ((-0.5, 0.0, 0.5), (0.25, 0.6, 1.0))
 """How far a plane faces the upper border of the image (cosine), and its weight as a support."""
 LEAST_MAIN_AREA, LEAST_MAIN_SHARE = 0.06, 0.3
-"""Square metres, and share of the points: a main support that has less of both orients the cloud, but nothing is left
-out for it: it may be an object's side."""
+"""Square meters, and share of the points: a main support that has less of both orients the cloud, but nothing
+is left out for it: it may be an object's side."""
 LEAST_BARE_AREA, LEAST_ON_MAIN = 0.15, 0.003
-"""Square metres: the same for one that carries less than this share of the points."""
+"""Square meters: the same for one that carries less than this share of the points."""
 WHOLE = 0.85
 """Of the points on a plane and below it between those, the ones on it, where points are left out for it."""
 MOST_CURVATURE = 0.3
-"""1/metre: a table that a camera bends by 2 cm over 1 m has 0.16, a bag or a ball more than 1."""
+"""1/meter: a table that a camera bends by 2 cm over 1 m has 0.16, a bag or a ball more than 1."""
 LEAST_RAISED = 0.1
-"""Square metres of a main support that is taken in place of a larger plane below it (the bottom of a small bin)."""
+"""Square meters of a main support that is taken in place of a larger plane below it: the bottom of a bin."""
 LEAST_SHELF = 0.18
-"""Square metres of what is more than the top of a carton."""
+"""Square meters of what is more than the top of a carton."""
 LEAST_SHELF_LENGTH, LEAST_SHELF_AREA = 0.6, 0.12
-"""Metres, square metres: of a board above the main support that things stand on, as far as they let it be seen."""
+"""Meters, square meters: what is seen, at least, of a board above the main support."""
 TOP_HEIGHTS = (0.08, 0.5)
-"""Metres above what it stands on at which a smaller plane is taken for the top of an object."""
+"""Meters above what it stands on at which a smaller plane is taken for the top of an object."""
 LEAST_EXTENT = 0.5
-"""Metres: length of walls; objects that are moved are smaller."""
+"""Meters: length of walls; objects that are moved are smaller."""
 LEAST_SHORT_SIDE = 0.12
-"""Metres: shorter side of a shelf or a floor; less is an object's edge."""
+"""Meters: shorter side of a shelf or a floor; less is an object's edge."""
 COMPACT = 0.4
 """Of a shelf's rectangle what is seen, at least."""
 LEAST_ON_SHELF = 0.005
@@ -60,26 +60,28 @@ SPANNED = 0.8
 VERTICAL_COSINE = 0.9
 """Where the vertical is given: between it and a support's normal, at least (26 degrees)."""
 STEP = 0.03
-"""Metres: a parallel plane no further above the main support is no shelf."""
+"""Meters: a parallel plane no further above the main support is no shelf."""
 FAR_BELOW = 0.5
-"""Metres below the main support from which on a parallel plane is a floor whatever its size."""
+"""Meters below the main support from which on a parallel plane is a floor whatever its size."""
 
 FITTED_POINTS = 1024
 FIT_ROUNDS = 4
 TUKEY = 4.685
 """Residuals of so many deviations have no weight (Tukey's biweight at 95 % efficiency)."""
+NEAREST = 0.05
+"""Meters: nothing is nearer to a sensor, unless it is not where the cloud's origin is."""
 LEAST_DEVIATION = 0.0005
-"""Metres: no depth camera measures better."""
+"""Meters: no depth camera measures better."""
 RIDGE = 1e-3
 NOISE_BAND = 4.0
 """Deviations of the noise that are left out above a surface."""
 LEAST_ABOVE, MOST_ABOVE = 0.003, 0.02
-"""Metres above a surface that are left out at least and at most."""
+"""Meters above a surface that are left out at least and at most."""
 BELOW = 0.03
-"""Metres below a surface that are left out: nothing stands in there."""
+"""Meters below a surface that are left out: nothing stands in there."""
 RAISED, RAISED_DEVIATIONS = 0.002, 4.0
-"""Metres, and deviations of all cells' means: cells whose points are higher on average hold something flat, a card or
-a pen, that is kept; the mean of a cell's points is far less noisy than each of them."""
+"""Meters, and deviations of all cells' means: cells whose points are higher on average hold something flat, a
+card or a pen, that is kept; the mean of a cell's points is far less noisy than each of them."""
 MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
@@ -98,16 +100,16 @@ class Support:
     normal: np.ndarray
     """(3,) float64, unit length, towards the sensor."""
     offset: float
-    """Metres: height of the sensor (the origin) above the plane, at least 0."""
+    """Meters: height of the sensor (the origin) above the plane, at least 0."""
     share: float
     """Of the cloud's finite points, those near the plane."""
     extent: tuple[float, float]
-    """Metres: longer and shorter side of its largest connected part that is seen."""
+    """Meters: longer and shorter side of its largest connected part that is seen."""
     noise: float
-    """1/metre: standard deviation of the points' heights over their squared distance from the sensor."""
+    """1/meter: standard deviation of the points' heights over their squared distance from the sensor."""
 
     def heights(self, xyz: np.ndarray) -> np.ndarray:
-        """(N,) heights of (N, 3) points above the plane, metres."""
+        """(N,) heights of (N, 3) points above the plane, meters."""
         return xyz @ self.normal.astype(xyz.dtype) + xyz.dtype.type(self.offset)
 
 
@@ -126,11 +128,12 @@ class Supports:
 def find_supports(
     xyz: np.ndarray, vertical: tuple[float, float, float] | None = None, threads: int | None = None
 ) -> Supports:
-    """Find the supports of a cloud (N, 3) float32, metres, with the sensor at the origin.
+    """Find the supports of a cloud (N, 3) float32, meters, with the sensor at the origin.
 
-    Points that are not finite are ignored. vertical: the unit vector up, where it is known; without it the support
-    is told by what stands on it, and a camera that looks along z is taken to be held upright rather than
-    upside down. The result is the same for the same cloud, and for any number of threads.
+    Points that are not finite are ignored. vertical: the unit vector up, where it is known; without it the
+    support is told by what stands on it, and a camera that looks along z is taken to be held upright rather
+    than upside down. threads: of the kernel; None: as many as torch's. The result is the same for the same
+    cloud, and for any number of threads.
     """
     xyz = np.ascontiguousarray(xyz, np.float32)
     points = sample(xyz)
@@ -160,7 +163,7 @@ def _main_support(
     above = [
         k for k, patch in enumerate(patches)
         if scores[k] >= CARRIES * scores[best] and patch.normal @ patches[best].normal > PARALLEL
-        and (k == best or (patch.area > LEAST_RAISED and patch.compactness > COMPACT))
+        and (k == best or (patch.area > LEAST_RAISED and patch.compactness > COMPACT and _is_sure(patch)))
     ]  # fmt: skip
     return max(above, key=lambda k: _height(patches[k], patches[best]))
 
@@ -179,7 +182,7 @@ def _is_top(patch: Patch, patches: list[Patch]) -> bool:
 
 
 def _height(patch: Patch, base: Patch) -> float:
-    """Metres that the middle of a plane is above another."""
+    """Meters that the middle of a plane is above another."""
     return float(patch.center @ base.normal) + base.offset
 
 
@@ -222,8 +225,13 @@ def _level_kind(patch: Patch, base: Patch) -> Kind | None:
     height = _height(patch, base)
     if height < -FAR_BELOW or (height < STEP and patch.area > LEAST_SHELF):
         return "floor"
-    long = max(patch.extent) > LEAST_SHELF_LENGTH and patch.area > LEAST_SHELF_AREA and patch.compactness > COMPACT
-    return "shelf" if long and height > STEP and patch.things > LEAST_ON_SHELF else None
+    return "shelf" if height > STEP and _is_board(patch) else None
+
+
+def _is_board(patch: Patch) -> bool:
+    """Whether a plane is longer than objects are, and carries some."""
+    long = max(patch.extent) > LEAST_SHELF_LENGTH and patch.area > LEAST_SHELF_AREA
+    return long and patch.compactness > COMPACT and patch.things > LEAST_ON_SHELF
 
 
 def _is_wall(patch: Patch, base: Patch, points: np.ndarray, tolerance: np.ndarray) -> bool:
@@ -276,7 +284,7 @@ class _Surface:
         ]).astype(np.float32)  # fmt: skip
 
     def _raised(self) -> tuple[float, float]:
-        """Metres, and deviations; nothing flat is sought on walls."""
+        """Meters, and deviations; nothing flat is sought on walls."""
         return (np.inf, 0.0) if self.support.kind == "wall" else (RAISED, RAISED_DEVIATIONS)
 
 
@@ -294,7 +302,7 @@ def _surface(patch: Patch, kind: Kind, points: np.ndarray, tolerance: np.ndarray
     heights = heights[near]
     middle, scale = _box(patch)
     basis = _basis(*((feet - middle) * scale).astype(np.float32).T)
-    squares = np.einsum("ij,ij->i", points[near], points[near])
+    squares = np.maximum(np.einsum("ij,ij->i", points[near], points[near]), NEAREST**2)
     cubic, noise = np.zeros(len(basis)), TOLERANCE_NOISE
     weights = (np.abs(heights) < tolerance[near]).astype(np.float32)
     for _ in range(FIT_ROUNDS):
@@ -307,7 +315,7 @@ def _surface(patch: Patch, kind: Kind, points: np.ndarray, tolerance: np.ndarray
 
 
 TOLERANCE_NOISE = 0.0015
-"""1/metre: noise of a plane with no points to tell it."""
+"""1/meter: noise of a plane with no points to tell it."""
 
 
 def _support(patch: Patch, kind: Kind, noise: float) -> Support:
@@ -318,7 +326,7 @@ def _support(patch: Patch, kind: Kind, noise: float) -> Support:
 def _box(patch: Patch) -> tuple[np.ndarray, np.ndarray]:
     """Middle of the cells seen (2,), and what scales offsets from it to -1 to 1 (2,)."""
     ends = [np.flatnonzero(patch.seen.any(axis=axis))[[0, -1]] for axis in (1, 0)]
-    first, last = patch.low + patch.cell * (np.array(ends).T + [[0], [1]])
+    first, last = patch.low + patch.cell * (np.array(ends).T + np.array([[0], [1]]))
     return (first + last) / 2, 2 / (last - first)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Points to voxels, on the device the points are on (MODEL.md, sections 1 and 4)."""
+"""Points to voxels, on the device the points are on (docs/model.md, sections 1 and 4)."""
 
 from __future__ import annotations
 

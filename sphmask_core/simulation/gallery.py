@@ -19,7 +19,8 @@ import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.scenes import UNLABELED, Scene
-from sphmask_core.pictures.draw import instance_colors, save_grid
+from sphmask_core.palette import instance_colors
+from sphmask_core.pictures.draw import save_grid
 from sphmask_core.simulation.tabletop import load_assets, simulate_scene
 from sphmask_core.simulation.tabletop.stages import BACKGROUND, OBJECT, SUPPORT
 

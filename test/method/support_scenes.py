@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Made scenes with known supports: boxes on tables, shelves and in bins, as a depth camera in any pose sees them."""
+"""Made scenes with known supports, as a depth camera in any pose sees them: tables, shelves, bins, heaps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class Seen:
 
     def lost(self, left_out: np.ndarray) -> np.ndarray:
         """Share of each object's points that were left out."""
-        return np.array([left_out[self.label == k].mean() for k in np.unique(self.label) if k >= FIRST_OBJECT])
+        numbers = np.unique(self.label[self.label >= FIRST_OBJECT])
+        return np.array([left_out[self.label == number].mean() for number in numbers])
 
 
 def solid(shape, x=0.0, y=0.0, z=0.0, yaw=0.0) -> Solid:
@@ -51,19 +52,19 @@ def slab(width, depth, x=0.0, y=0.0, top=0.0) -> Solid:
 
 
 def boxes(rng, count, half, top=0.0, sides=(0.04, 0.2)) -> list[Solid]:
-    """Boxes and cylinders that stand on z = top, each in a place of its own, up to `half` (2,) from the middle."""
+    """Boxes and cylinders that stand on z = top, each in its own place, up to `half` (2,) from the middle."""
     places = [(x, y) for x in np.linspace(-1, 1, 4) for y in np.linspace(-1, 1, 4)]
     things = []
     for k in rng.permutation(len(places))[:count]:
         x, y = np.array(places[k]) * half * 0.75
         width, depth, height = rng.uniform(*sides, 3)
-        round_one = Revolved(height, width**2 / 4, 0.0, 0.0)
-        things.append(solid(round_one if rng.random() < 0.3 else Box(width, depth, height), x, y, top, rng.uniform(0, 6)))
+        shape = Revolved(height, width**2 / 4) if rng.random() < 0.3 else Box(width, depth, height)
+        things.append(solid(shape, x, y, top, rng.uniform(0, 6)))
     return things
 
 
 def camera(pitch, distance, roll=0.0, yaw=0.0, target=(0.0, 0.0, 0.0), size=(200, 150)) -> Camera:
-    """Looks at the target, down by `pitch` degrees (90: straight), turned about its axis by `roll` degrees."""
+    """Looks at the target, down by `pitch` degrees (90: straight), turned about its axis by `roll`."""
     pitch, yaw = np.radians(pitch), np.radians(yaw)
     forward = np.array([np.cos(pitch) * np.sin(yaw), np.cos(pitch) * np.cos(yaw), -np.sin(pitch)])
     right = np.array([np.cos(yaw), -np.sin(yaw), 0.0])
@@ -104,7 +105,8 @@ def bin_of_boxes(rng, view, width=0.6, depth=0.4, height=0.2, count=6, around=Fa
     background += [solid(Box(width, wall, height), y=s * depth / 2) for s in (-1, 1)]
     background += [solid(Box(wall, depth, height), x=s * width / 2) for s in (-1, 1)]
     background += [solid(Box(4, 4, 0.02), z=-0.05)] if around else []
-    return see(background, boxes(rng, count, np.array([width, depth]) / 2 - 0.06, sides=(0.04, 0.12)), view, **sensor)
+    things = boxes(rng, count, np.array([width, depth]) / 2 - 0.06, sides=(0.04, 0.12))
+    return see(background, things, view, **sensor)
 
 
 def shelves(rng, view, gap=0.4, count=4, **sensor) -> Seen:
@@ -112,7 +114,7 @@ def shelves(rng, view, gap=0.4, count=4, **sensor) -> Seen:
     background = [slab(1.0, 0.4), slab(1.0, 0.3, y=0.3, top=gap), solid(Box(1.0, 0.02, 1.0), y=0.46)]
     things = boxes(rng, count, np.array([0.5, 0.2]))
     upper = boxes(rng, count, np.array([0.5, 0.14]), sides=(0.04, 0.1))
-    upper = [Solid(t.shape, t.rotation, t.position + [0, 0.3, gap], t.paint) for t in upper]
+    upper = [Solid(t.shape, t.rotation, t.position + np.array([0, 0.3, gap]), t.paint) for t in upper]
     return see(background, things + upper, view, **sensor)
 
 

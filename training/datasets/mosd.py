@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
-from training.cache import identity
-from training.made import MadeScenes, Maker, made_scenes
+
+from ..cache import identity
+from ..made import MadeScenes, Maker, made_scenes
 
 
 @dataclass(frozen=True)

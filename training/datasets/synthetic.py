@@ -8,7 +8,8 @@ import numpy as np
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 from sphmask_core.simulation.scenes import simulate_cloud
-from training.made import MadeScenes, Maker, made_clouds, made_scenes
+
+from ..made import MadeScenes, Maker, made_clouds, made_scenes
 
 FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
 VALIDATION_SCENES = 20

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
-from training.cache import identity
-from training.datasets import mosd, synthetic
-from training.made import MadeScenes, Maker, made_clouds, made_scenes
-from training.mixing import Mixtures
+
+from ..cache import identity
+from ..made import MadeScenes, Maker, made_clouds, made_scenes
+from ..mixing import Mixtures
+from . import mosd, synthetic
 
 SEED = {"train": 1, "val": 2}
 VALIDATION_MIXTURES = 18
