@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.clouds.prepared import UNLABELED
 
-UNLABELED = -100
+__all__ = ["BACKGROUND", "OBJECT", "SUPPORT", "UNLABELED", "Scene"]
+
 SUPPORT, BACKGROUND, OBJECT = 0, 1, 2
 """Classes of tables, shelves and bins: what things stand on; what is neither that nor an object; objects."""
 
@@ -21,7 +23,9 @@ class Scene:
     name: str
     cloud: Cloud
     semantic: np.ndarray
-    """(N,) int64: class (of tables: SUPPORT, BACKGROUND or OBJECT), -100 unlabeled"""
+    """(N,) int64: class (of tables: __all__ = ["BACKGROUND", "OBJECT", "SUPPORT", "UNLABELED", "Scene"]
+
+SUPPORT, BACKGROUND or OBJECT), -100 unlabeled"""
     instance: np.ndarray
     """(N,) int64: object number from 0, negative for everything else"""
     superpoints: np.ndarray | None = None

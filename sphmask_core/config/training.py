@@ -31,6 +31,8 @@ class TabletopConfig:
     """Keep the scenes of validation out of training; off: once they have chosen the settings."""
     simulated: int = count(0, low=0)
     """Simulated scenes."""
+    simulator: Literal["meshes", "shapes"] = "meshes"
+    """Real meshes at rest, seen by many cameras (extra `simulation`); or a Kinect's view of plain shapes."""
     mixed: int = count(0, low=0)
     """Scenes made of the objects of several real ones."""
     real_repeats: int = count(1, high=10_000)
@@ -59,6 +61,8 @@ class DataConfig:
     """Name of a data set: scannetv2, scannet200, s3dis, stpls3d, folder, mosd, synthetic or tabletop."""
     root: str = ""
     """Folder of the data set."""
+    cache: str = ""
+    """Folder for scenes that are made once (mixtures, simulations); none: sphmask in the user's caches."""
     fields: FieldsConfig = field(default_factory=FieldsConfig)
     tabletop: TabletopConfig = field(default_factory=TabletopConfig)
     s3dis: S3disConfig = field(default_factory=S3disConfig)
