@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adapt the shipped weights to one's own camera: sphmask adapt FRAMES -o mine.safetensors
 
-FRAMES is a folder of a few labeled frames: .npz (xyz, rgb, label, shape), or .ply and .pcd with a field label;
+FRAMES is a folder of a few labeled frames: .npz (xyz, rgb, label, shape), .ply or .pcd with a field label;
 objects are numbered from 1, 0 is what is no object, -1 what nobody knows.
 """
 

@@ -11,8 +11,11 @@ import importlib
 import pkgutil
 from types import ModuleType
 
+from sphmask_core.clouds.scene import TABLE_CLASSES
 from sphmask_core.config import Config, ConfigError
 
+TABLES = ("adapt", "mosd", "synthetic", "tabletop")
+"""Data sets whose classes are those of tables, whatever they hold."""
 PREPARED = ("scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 
 
@@ -23,4 +26,7 @@ def dataset(config: Config) -> ModuleType:
     known = [*modules, *PREPARED]
     if name not in known:
         raise ConfigError(f"data.dataset: no data set {name!r}; there are: {', '.join(known)}")
+    if name in TABLES and config.semantic_classes != TABLE_CLASSES:
+        classes = ", ".join(TABLE_CLASSES)
+        raise ConfigError(f"data.dataset: {name} has the classes {classes}; {config.name} has others")
     return importlib.import_module(f"{__name__}.{'prepared' if name in PREPARED else name}")

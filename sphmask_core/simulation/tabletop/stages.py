@@ -18,8 +18,6 @@ from sphmask_core.simulation.tabletop.solids import cylinder, swollen, tube, upr
 
 Random = np.random.Generator
 
-CLASSES = ("support", "background", "object")
-"""Names of the classes `SUPPORT`, `BACKGROUND` and `OBJECT`."""
 WIDE = 6.0
 """Metres of floors and walls, each way from the middle."""
 
