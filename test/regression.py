@@ -3,10 +3,10 @@
 
     python -m test.regression
 
-writes test/data/regression.npz anew, from whatever the code computes at the time: to be done only after a change
-that is meant to change it. The cloud, its superpoints and its labels are in the file; the weights are
-drawn by the names that the published code has for them, so that neither a new simulation nor new
-names of modules change them. Agreement with the published implementation is the golden tests' business.
+writes test/data/regression.npz anew, from whatever the code computes at the time: to be done only after a
+change that is meant to change it. The cloud, its superpoints and its labels are in the file; the weights are
+drawn by the names that the published code has for them, so that neither a new simulation nor new names of
+modules change them. Agreement with the published implementation is the golden tests' business.
 """
 
 import zlib
@@ -128,7 +128,7 @@ def _tensors(prefix, record):
 
 
 def learn(inputs):
-    """Every term of the loss, and the norm of every gradient, of a batch of two scenes: halves of the cloud."""
+    """Every term of the loss and the norm of every gradient; the batch is the two halves of the cloud."""
     model = make_model(rounds=False).train()
     middle = np.median(inputs["xyz"][:, 0])
     sides = inputs["xyz"][:, 0] < middle, inputs["xyz"][:, 0] >= middle

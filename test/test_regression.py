@@ -35,7 +35,7 @@ def test_every_stage_of_inference_and_training(threads, inputs, written):
 
 
 def test_the_file_says_something(written):
-    """Objects found and not, in more than one round; every gradient is there; small enough for a repository."""
+    """Objects are found and not, in every round; gradients are there; the file is small."""
     assert regression.FILE.stat().st_size < 300_000
     foreground, masks = written["single.foreground"], written["single.queries0.masks"]
     assert 0.2 < foreground.mean() < 1 and 0 < masks.mean() < 1
