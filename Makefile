@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo [INPUT=file, folder or bag] [TOPIC=of the bag] [MODEL=weights]
 #                            a node, clouds played to it over DDS, out/demo.png
-# make test | lint | colcon  what CI runs
+# make test | lint | colcon | wheel-test
+#                            what CI runs
 # make build                 .venv with all that runs in it, messages and node too; the others do it first
 #
 # ROS 2 comes from PyPI wheels (x86-64). On a machine with its own ROS 2: pip install . && colcon build.
@@ -10,7 +11,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint colcon clean
+.PHONY: build demo test lint colcon wheel-test clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -43,6 +44,11 @@ lint: build $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The wheel in an empty environment, away from the checkout: every command.
+wheel-test: $(VENV)/.packages $(VENV)/.dev
+	test/wheel.sh $(BIN)/python
 
 clean:
 	rm -rf $(VENV) build out
