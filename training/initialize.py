@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sphmask_core.checkpoints.convert import OWN, SHARED
 from sphmask_core.checkpoints.weights import read_state
 from sphmask_core.config import Config, ConfigError
-from sphmask_core.method.heads import migration_layers
+from sphmask_core.method.migration import migration_layers
 from sphmask_core.method.model import SphericalMask
 
 RADIUS = 0.5

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from training.boxes import box_iou
+from .boxes import box_iou
 
 CLASS_COST, CONFIDENCE_COST, GIOU_COST = 0.5, 0.2, 0.2
 

@@ -17,9 +17,10 @@ from tqdm import tqdm
 
 from sphmask_core.clouds.prepared import Manifest, write_manifest
 from sphmask_core.config import Config, ConfigError, load_config
-from training.formats import own, published, s3dis, scannet, stpls3d
-from training.formats.job import Job, do, is_done, scenes_of
-from training.formats.source import FormatError, Options, Source, check_counts, check_files
+
+from .formats import own, published, s3dis, scannet, stpls3d
+from .formats.job import Job, do, is_done, scenes_of
+from .formats.source import FormatError, Options, Source, check_counts, check_files
 
 FORMATS = {"scannetv2": scannet, "scannet200": scannet, "s3dis": s3dis, "stpls3d": stpls3d, "folder": own}
 LISTED = 20

@@ -12,11 +12,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud, write_ply
-from sphmask_core.pictures.draw import draw_result, instance_colors
+from sphmask_core.palette import MID_GRAY, instance_colors
+from sphmask_core.pictures.draw import draw_result
 from sphmask_core.runtime.files import replacing
 from sphmask_core.segmenter import Instances
-
-PLAIN = 170  # gray of points without color or instance
 
 
 def write_results(
@@ -115,7 +114,7 @@ def _write_arrays(path: Path, found: Instances) -> None:
 def _write_points(path: Path, cloud: Cloud, found: Instances) -> None:
     """Every point in its place, colored by instance, with `label` and `score`."""
     labels = found.labels
-    plain = np.full((len(labels), 3), PLAIN, np.uint8) if cloud.rgb is None else cloud.rgb
+    plain = np.full((len(labels), 3), MID_GRAY, np.uint8) if cloud.rgb is None else cloud.rgb
     colors = np.concatenate([np.zeros((1, 3), np.uint8), instance_colors(len(found))])[labels]
     rgb = np.where(labels[:, None] > 0, colors, plain)
     scores = np.concatenate([np.zeros(1, np.float32), found.scores])[labels]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sphmask_core.messages import Make
-from sphmask_core.messages.colors import object_colors
 from sphmask_core.method.instances import Instances
 from sphmask_core.method.spherical import polygon
+from sphmask_core.palette import object_colors
 from sphmask_core.tracking import Tracks
 
 DELETE, LINE_LIST, TEXT_VIEW_FACING, TRIANGLE_LIST = 2, 5, 9, 11

@@ -11,9 +11,9 @@ import numpy as np
 
 from sphmask_core.clouds.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
 from sphmask_core.messages import Make
-from sphmask_core.messages.colors import PLAIN, object_colors
 from sphmask_core.method.instances import Instances
 from sphmask_core.native import INT, PTR, function, pointer, threads
+from sphmask_core.palette import MID_GRAY, object_colors
 from sphmask_core.tracking import Tracks
 
 DATATYPES = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
@@ -102,7 +102,9 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, found: Instances, tra
     `label` is the object's id, 0 for none; class_id is then -1.
     """
     values = np.zeros(len(found) + 1, LABEL)
-    values["rgb"] = pack_colors(np.concatenate([PLAIN, object_colors(tracks.ids)]))
+    values["rgb"] = pack_colors(
+        np.concatenate([np.full((1, 3), MID_GRAY, np.uint8), object_colors(tracks.ids)])
+    )
     values["class_id"][0] = -1
     values["label"][1:], values["score"][1:], values["class_id"][1:] = (
         tracks.ids,

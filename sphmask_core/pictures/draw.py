@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.palette import instance_colors
 from sphmask_core.pictures.views import pixel_points
 from sphmask_core.runtime.files import replacing
 
@@ -50,14 +50,6 @@ class SceneResult:
     def pixels(self, size: tuple[int, int]) -> np.ndarray:
         """(height, width) int64: the point that each pixel of a picture shows, -1 none."""
         return pixel_points(self.cloud, self.up, size)
-
-
-def instance_colors(count: int) -> np.ndarray:
-    """Colors (count, 3) uint8 that differ as much as they can from those before."""
-    hues = (0.02 + np.arange(count) * 0.61803398875) % 1.0
-    tones = [(0.75, 0.95), (0.9, 0.7), (0.5, 1.0)]
-    colors = [colorsys.hsv_to_rgb(hue, *tones[i // 6 % 3]) for i, hue in enumerate(hues)]
-    return (np.array(colors).reshape(-1, 3) * 255).astype(np.uint8)
 
 
 def draw_result(

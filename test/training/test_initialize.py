@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sphmask_core.checkpoints.weights import read_published, save_weights
-from sphmask_core.config import Config, ConfigError, ModelConfig, TrainConfig
+from sphmask_core.config import Config, ConfigError, ModelConfig, TrainConfig, override
 from sphmask_core.method.model import SphericalMask
 from training.initialize import initialize, modules_of
-from training.train import override
 
 CONFIG = Config(
     semantic_classes=tuple(f"class {i}" for i in range(20)),

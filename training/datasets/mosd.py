@@ -10,8 +10,9 @@ import torch
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 from sphmask_core.method.preparation import prepare
-from training.parallel import in_parallel
-from training.scene import Scene, thin
+
+from ..parallel import in_parallel
+from ..scene import Scene, thin
 
 POINTS_PER_EDGE = 2
 """Points that scenes keep along the edge of a voxel."""

@@ -8,9 +8,10 @@ import numpy as np
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 from sphmask_core.simulation.scenes import simulate_cloud
-from training.datasets.mosd import thinned
-from training.parallel import in_parallel
-from training.scene import Scene
+
+from ..parallel import in_parallel
+from ..scene import Scene
+from .mosd import thinned
 
 FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
 VALIDATION_SCENES = 20

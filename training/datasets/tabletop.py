@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
-from training.datasets import mosd, synthetic
-from training.mixing import View, mixed_scenes, mixture
-from training.parallel import in_parallel
-from training.scene import Scene
+
+from ..mixing import View, mixed_scenes, mixture
+from ..parallel import in_parallel
+from ..scene import Scene
+from . import mosd, synthetic
 
 SEED = {"train": 1, "val": 2}
 VALIDATION_MIXTURES = 18

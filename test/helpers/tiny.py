@@ -58,7 +58,7 @@ def command(script: Path, *arguments: object, processes: int = 1) -> subprocess.
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.Popen(
         [sys.executable, *(launch if processes > 1 else []), str(script), *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TRAIN_SCRIPT.parents[1])},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

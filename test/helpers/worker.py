@@ -19,7 +19,7 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 
 # isort: split
 from sphmask_core.config import Config, ModelConfig, TrainConfig
-from sphmask_core.method.heads import PointwisePredictions
+from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.voxels import VoxelBatch
 from training import runner, train
 from training.scene import Batch, Scene
