@@ -48,7 +48,7 @@ lint: build $(VENV)/.dev
 
 # The site reads docstrings without importing the code, so it needs neither torch nor the extension.
 docs: $(SITE)/.packages
-	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build out
