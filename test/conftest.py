@@ -33,7 +33,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items):
-    """Under xdist a file's tests share a process, and with it their fixtures; so do all tests with ROS nodes."""
+    """Under xdist a file's tests share a process and its fixtures; so do all tests with ROS nodes."""
     for item in items:
         group = "ros" if "ros" in item.path.parts else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Points to voxels, on the device the points are on (MODEL.md, sections 1 and 4)."""
+"""Points to voxels, on the device the points are on (docs/model.md, sections 1 and 4)."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class Points:
     """(N, 3) float32 in [-1, 1]."""
     superpoints: Tensor | None = None
     """(N,) int64, any numbers; None: every voxel is its own superpoint."""
+    grid_xyz: Tensor | None = None
+    """(N, 3) float32, model units: the places by which points fall into voxels; None: xyz itself.
+
+    Elastic distortion in training moves these alone; means of positions are of xyz."""
 
 
 @dataclass
@@ -152,7 +156,8 @@ def _check_extent(extent: float) -> None:
 
 def voxelize(scenes: Sequence[Points], voxel_scale: float, with_coords: bool = True) -> VoxelBatch:
     """Group the points of each scene into voxels. Every scene has at least one point."""
-    keys = _joined([voxel_keys(p.xyz, voxel_scale, scene) for scene, p in enumerate(scenes)])
+    places = [p.xyz if p.grid_xyz is None else p.grid_xyz for p in scenes]
+    keys = _joined([voxel_keys(xyz, voxel_scale, scene) for scene, xyz in enumerate(places)])
     point_to_voxel, first = number_by_first_appearance(keys)
     coords = unpack(keys[first])
     xyz = segment_mean(_joined([p.xyz for p in scenes]), point_to_voxel, len(first))

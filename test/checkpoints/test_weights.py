@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weights in the package do what the README says of them, and fit their presets."""
+"""The weights in the package do what docs/weights.md says of them, and fit their presets."""
 
 from dataclasses import replace
 

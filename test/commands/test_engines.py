@@ -12,7 +12,7 @@ import pytest
 from sphmask_core.clouds.cloud import write_ply
 from sphmask_core.commands import cli
 from sphmask_core.commands.engines import Failure, open_engine
-from sphmask_core.commands.evaluate import Predictions
+from sphmask_core.commands.predictions import PredictionFolder
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.simulation.scenes import simulate_cloud
 from test.helpers.balls import balls
@@ -143,7 +143,7 @@ def test_eval_leaves_out_what_fails_and_resumes(tmp_path, capsys, balls_weights,
 def test_predictions_come_back(tmp_path):
     cloud = simulate_cloud(0, 80, 60)
     found = Segmenter(balls())(cloud.xyz, cloud.rgb)
-    predictions = Predictions(tmp_path)
+    predictions = PredictionFolder(tmp_path)
     predictions.save("scene", found, 12.5)
     back, milliseconds = predictions.load("scene")
     assert milliseconds == 12.5 and back.class_names == found.class_names

@@ -60,7 +60,7 @@ def command(program: tuple[str, ...], *arguments: object, processes: int = 1) ->
     return subprocess.Popen(
         [sys.executable, *(launch if processes > 1 else []), *program, *map(str, arguments)],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

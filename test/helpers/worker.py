@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sphmask_core.config import Config, TrainConfig
-from sphmask_core.method.heads import PointwisePredictions
+from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.voxels import VoxelBatch
 from test.helpers.small import SMALL
 from training import runner, train

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.config import ConfigError, InferenceConfig, ModelConfig, from_dict
-from sphmask_core.method.heads import box_size, migrate, migration_parameters
+from sphmask_core.method.boxes import box_size
+from sphmask_core.method.migration import migrate, migration_parameters
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.voxels import Points, voxelize
 from test.helpers.small import SMALL

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from sphmask_core.config import InferenceConfig
 from sphmask_core.method.candidates import Candidates, masks_on_points
-from sphmask_core.method.heads import PointwisePredictions
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import join_parts, vote, voxelize_parts
+from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.rounds import whole_classes
 from sphmask_core.method.voxels import Points, segment_mean, voxelize
 from sphmask_core.segmenter import Segmenter

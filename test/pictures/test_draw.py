@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.pictures.draw import SceneResult, draw_result, draw_scenes, instance_colors
+from sphmask_core.palette import instance_colors
+from sphmask_core.pictures.draw import SceneResult, draw_result, draw_scenes
 from sphmask_core.pictures.views import pixel_points
 from sphmask_core.segmenter import Instances
 from sphmask_core.simulation.scenes import simulate_cloud

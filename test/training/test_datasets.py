@@ -11,13 +11,13 @@ import yaml
 from sphmask_core.checkpoints.weights import load_model, save_weights
 from sphmask_core.clouds.prepared import map_table, read_manifest
 from sphmask_core.commands import cli
-from sphmask_core.config import load_config
+from sphmask_core.config import load_config, override
 from sphmask_core.evaluation import submission
 from test.helpers import miniatures, tiny
 from training import prepare
 from training.datasets import dataset, mosd
 from training.scene import collate
-from training.train import main, override
+from training.train import main
 
 TINY = [
     *(f"model.{name}={value}" for name, value in tiny.PRESET["model"].items()),

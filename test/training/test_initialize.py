@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sphmask_core.checkpoints.weights import read_published, save_weights
-from sphmask_core.config import ConfigError
+from sphmask_core.config import ConfigError, override
 from sphmask_core.method.model import SphericalMask
 from test.helpers.golden import CONFIG
 from test.helpers.published import save_published
 from training.initialize import initialize, modules_of
-from training.train import override
 
 
 def model_from(config, source):

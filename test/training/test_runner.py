@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sphmask_core.checkpoints.weights import load_model
 from sphmask_core.clouds import scenes as raw
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.config import ConfigError, InferenceConfig, TrainConfig, load_config
+from sphmask_core.config import ConfigError, InferenceConfig, TrainConfig, load_config, override
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.sparse import cpu_engine
 from test.helpers.small import SMALL
@@ -27,7 +27,7 @@ from training.scene import Scene, collate
 from training.schedule import Steps, learning_rate
 from training.state import TrainState
 from training.step import batch_terms
-from training.train import main, override
+from training.train import main
 
 CONFIG = replace(
     SMALL,
@@ -263,10 +263,10 @@ def test_settings_override_the_configuration():
     ("arguments", "message"),
     [
         (["nowhere"], "no such configuration"),
-        (["tabletop", "--set", "train.rate=1"], "unknown key"),
+        (["tabletop", "--set", "train.rate=1"], "no setting train.rate"),
         (["tabletop", "--set", "train.lr"], "expected key=value"),
         (["tabletop", "--set", "train.validate_every=0"], "train.validate_every: must be at least 1, not 0"),
-        (["tabletop", "--set", "name.lr=1"], "no section"),
+        (["tabletop", "--set", "name.lr=1"], "no setting name.lr"),
         (["tabletop", "--resume"], "start without --resume"),
         (["tabletop", "--set", "train.init=nothing"], "no such weights"),
         (["tabletop", "--set", "train.fixed_modules=[spine]"], "no module 'spine'"),
