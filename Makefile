@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo [INPUT=file, folder or bag] [TOPIC=of the bag] [MODEL=weights]
 #                            a node, clouds played to it over DDS, out/demo.png
-# make test | lint | colcon  what CI runs
+# make test | lint | colcon | wheel-test
+#                            what CI runs
 # make docs                  build/site, the documentation with the Python interface; warnings are errors
 # make build                 .venv with all that runs in it, messages and node too; the others do it first
 #
@@ -11,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint colcon docs clean
+.PHONY: build demo test lint colcon wheel-test docs clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -45,6 +46,11 @@ lint: build $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The wheel in an empty environment, away from the checkout: every command.
+wheel-test: $(VENV)/.packages $(VENV)/.dev
+	test/wheel.sh $(BIN)/python
 
 # The site reads docstrings without importing the code, so it needs neither torch nor the extension.
 docs: $(SITE)/.packages
