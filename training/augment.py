@@ -32,6 +32,8 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
     unit_voxel: edge of a voxel in model units. Elastic distortion moves the points on the voxel grid alone,
     as published: the coordinates that are features and every target (boxes, rays, centers) stay undistorted.
     """
+    if config.point_share < 1:
+        scene = take_share(scene, config.point_share, rng)
     if rng.random() < config.crop_chance:
         scene = crop(scene, config.crop_margin, rng)
     scene = limit(drop_points(scene, config.point_drop, rng), config.max_points, rng)
@@ -84,14 +86,20 @@ def smooth_noise(shape: NDArray, rng: Generator) -> Array:
 
 
 def augment_color(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
-    """Shift, stretch or drop the colors (N, 3) of a scene, all points alike; stays in [-1, 1]."""
+    """Shift, stretch or drop the colors (N, 3) of a scene, all points alike; they may leave [-1, 1]."""
     if rng.random() < config.color_drop:
         return np.zeros_like(rgb)
-    gain, shift = rng.normal([[1], [0]], config.color_jitter, (2, 3)).astype(np.float32)
+    gain, shift = rng.normal(1, config.color_gain, 3), rng.normal(0, config.color_jitter, 3)
     rgb = affine(rgb, np.diag(gain), shift)
     if config.color_noise:
         rgb += config.color_noise * rng.standard_normal(rgb.shape, np.float32)
-    return np.clip(rgb, -1, 1, out=rgb)
+    return rgb
+
+
+def take_share(scene: Scene, share: float, rng: Generator) -> Scene:
+    """A random share of the points, at least one, in their order."""
+    count = max(int(len(scene) * share), 1)
+    return scene.take(np.sort(rng.choice(len(scene), count, replace=False)))
 
 
 def drop_points(scene: Scene, most: float, rng: Generator) -> Scene:

@@ -82,7 +82,7 @@ def candidates(
     queries: QueryPredictions, starts: Tensor, superpoints: SuperpointTable, counts: Tensor, config: Config
 ) -> Candidates:
     """Masks and scores of a round's queries; starts (Q,) their superpoints, counts (S,) voxels of each."""
-    masks = assemble_masks(queries, superpoints, 0, config.model.rays)
+    masks = assemble_masks(queries, superpoints, 0, config.model.rays, config.model.migrations)
     found = score_queries(queries, masks, 0)
     if config.inference.agreement:
         best = found.scores.view(len(masks), -1).amax(1)

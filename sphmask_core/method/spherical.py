@@ -26,16 +26,22 @@ def sectors(offsets: Tensor, rays: tuple[int, int]) -> Tensor:
 
 
 def inside_polygons(
-    points: Tensor, migration: Tensor, centers: Tensor, ray_lengths: Tensor, rays: tuple[int, int]
+    points: Tensor,
+    migration: Tensor,
+    centers: Tensor,
+    ray_lengths: Tensor,
+    rays: tuple[int, int],
+    migrations: int = 2,
 ) -> Tensor:
     """Points that, migrated along their ray, lie inside each query's polygon.
 
     points (S, 3); migration (Q, S); centers (Q, 3); ray_lengths (Q, R) -> (Q, S) bool. The paper moves a
-    point by its migration once (eq. 5); the published weights expect it twice, in training and inference.
+    point by its migration once (eq. 5); the published weights expect it twice, in training and inference:
+    `migrations` says how often.
     """
     offsets = points - centers[:, None]
     reach = ray_lengths.clamp(min=MIN_RAY).gather(1, sectors(offsets, rays))
-    return reach - (offsets.norm(dim=-1) - 2 * migration) >= 0
+    return reach - (offsets.norm(dim=-1) - migrations * migration) >= 0
 
 
 @cache

@@ -18,10 +18,11 @@ import torch
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
 # isort: split
-from sphmask_core.config import Config, ModelConfig, TrainConfig
+from sphmask_core.config import BackboneConfig, Config, ModelConfig, TrainConfig
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.voxels import VoxelBatch
 from training import runner, train
+from training.phases import Phase
 from training.scene import Batch, Scene
 
 INSTANCES = (3, 0, 0, 2, 0, 0, 4, 1)
@@ -32,11 +33,11 @@ CONFIG = Config(
     instance_classes=("object",),
     model=ModelConfig(channels=4, levels=2, query_dim=8, seeds=8, neighbors=4),
     train=TrainConfig(
-        epochs=5,
+        epochs=4,
         batch_size=2,
         queries=6,
         accumulate=3,
-        backbone_epochs=1,
+        backbone=BackboneConfig(epochs=1),
         clip_grad=5.0,
         ema=0.9,
     ),
@@ -64,10 +65,10 @@ class DoubleRunner(runner.Runner):
         self.state.model.double()
         self.state.result.double()
 
-    def batch(self, batch: Batch, pointwise_only: bool) -> dict[str, float]:
-        return super().batch(batch._each(_double), pointwise_only)
+    def batch(self, batch: Batch, phase: Phase) -> dict[str, float]:
+        return super().batch(batch._each(_double), phase)
 
-    def validate(self, epoch: int) -> dict[str, float]:
+    def validate(self, epoch: int, pointwise_only: bool) -> dict[str, float]:
         return {}
 
 
