@@ -23,11 +23,12 @@ from .parallel import in_parallel
 FORMATS = {"scannetv2": scannet, "scannet200": scannet, "s3dis": s3dis, "stpls3d": stpls3d, "folder": own}
 LISTED = 20
 """Bad files that are listed one by one."""
+PROGRAM = "python -m training.prepare"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    asked = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Command line; returns the exit code. program: how the command is called in what it prints."""
+    asked = _parser(program).parse_args(arguments)
     try:
         options = Options(asked.raw, _config(asked), asked.superpoints, asked.partial)
         failures = prepare(options, asked.out, asked.jobs)
@@ -43,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2 if failures else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.prepare", description="Prepare a data set.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Prepare a data set.")
     parser.add_argument("dataset", choices=FORMATS)
     parser.add_argument("--raw", type=Path, required=True, metavar="DIR", help="the data set as downloaded")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where prepared scenes go")

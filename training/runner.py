@@ -24,6 +24,7 @@ from .initialize import initialize
 from .interrupts import Interrupts
 from .loader import batches_per_epoch, load_batches
 from .losses import Criterion
+from .outlook import Speed, outlook
 from .phases import Phase, phase_of, plan
 from .pointwise_scores import pointwise_scores
 from .scene import Batch
@@ -55,6 +56,7 @@ class Runner:
         self.criterion = Criterion(config)
         self.interrupts = Interrupts()
         self.board: Board | None = None
+        self.speed = Speed(device)
         self.saved = time.monotonic()
 
     @property
@@ -109,6 +111,11 @@ class Runner:
         if self.config.train.tensorboard:
             self.board = Board(self.folder, self.epoch_number, step + 1)
 
+    def outlook(self) -> list[str]:
+        """What the run is going to do, in words."""
+        sizes = len(self.scenes), len(self.validation)
+        return list(outlook(self.phases, *sizes, self.state.model, self.device))
+
     def run(self) -> int:
         """Train to the last epoch, or to a signal: returns its number, or 0."""
         batches = self.phases[-1].end_batch
@@ -137,6 +144,9 @@ class Runner:
                 terms = self.batch(batch.to(self.device), phase)
                 bar.set_postfix(epoch=number, loss=f"{sum(terms.values()):.3f}", lr=f"{self.rate():.1e}")
                 bar.update()
+                said = self.speed.after_batch(self.phases[-1].end_batch - self.state.batches)
+                if said and self.writes:
+                    bar.write(said)
                 if phase.ends_step(self.state.batches - 1):
                     self.log_step(phase)
                     stopped = self.save_when_due()

@@ -19,7 +19,7 @@ from sphmask_core.method.planes import CELLS, Patch, find_patches, sample, toler
 Kind = Literal["main", "shelf", "floor", "wall"]
 
 OWN_WEIGHT, MOST_OWN_SHARE = 0.1, 0.1
-"""Weight of a plane's own share beside that of the things on it, and the share from which on it is constant."""
+"""Weight of a plane's own share beside that of the things on it, and the most of it that counts."""
 CARRIES = 0.5
 """Of what the best plane carries, what one above it must carry to be the main support in its place."""
 POSE_WEIGHTS = ((-0.5, 0.0, 0.5), (0.25, 0.6, 1.0))

@@ -74,7 +74,7 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     """Mean of the rows of each segment. values (N, F), segments (N,) in 0 .. count-1 -> (count, F)."""
     plain = values.device.type == "cpu" and values.dtype == torch.float32
     if not plain or (values.requires_grad and torch.is_grad_enabled()):
-        return _segment_mean_reference(values, segments, count)
+        return segment_mean_reference(values, segments, count)
     values, segments = values.contiguous(), segments.contiguous()
     mean, sizes = torch.empty(count, values.shape[1]), torch.empty(count, dtype=torch.int64)
     _segment_mean(
@@ -85,7 +85,8 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     return mean
 
 
-def _segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
+def segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     total = values.new_zeros(count, values.shape[1]).index_add(0, segments, values)
     return total / segment_sizes(segments, count).clamp(min=1)[:, None]
 
@@ -106,7 +107,7 @@ def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
 def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
     """Minimum and maximum of the points (N, 3) of each segment: (count, 6); infinite where it has none."""
     if xyz.device.type != "cpu":
-        return _segment_bounds_reference(xyz, segments, count)
+        return segment_bounds_reference(xyz, segments, count)
     xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
     _segment_bounds(
         native.pointer(xyz, torch.float32),
@@ -116,7 +117,8 @@ def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
     return bounds
 
 
-def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+def segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     index = segments[:, None].expand(-1, 3)
     low = xyz.new_full((count, 3), torch.inf).scatter_reduce(0, index, xyz, "amin")
     high = xyz.new_full((count, 3), -torch.inf).scatter_reduce(0, index, xyz, "amax")
@@ -126,7 +128,7 @@ def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tens
 def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
     """Packed voxel of each point, voxels numbered from 0 on each axis. (N, 3) model units -> (N,) int64."""
     if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
-        return _voxel_keys_reference(xyz, voxel_scale, scene)
+        return voxel_keys_reference(xyz, voxel_scale, scene)
     xyz, keys = xyz.contiguous(), torch.empty(len(xyz), dtype=torch.int64)
     extent = _voxel_keys(
         native.pointer(xyz, torch.float32),
@@ -136,7 +138,8 @@ def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
     return keys
 
 
-def _voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+def voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     scaled = xyz * voxel_scale
     scaled = scaled - scaled.min(0).values
     _check_extent(scaled.max().item())

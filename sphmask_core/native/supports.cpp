@@ -28,8 +28,8 @@ struct Surface {
     float cubic[kTerms];                        // height of the surface over the plane
     float noise;                                // a point's height is uncertain by this, times its distance squared
     float above, above_most, below;             // meters: the least and the most that is left out above, and below
-    float raised, raised_deviations;            // a cell whose points are by so much too high on average holds something
-                                                // flat: meters, and deviations of all cells' means
+    float raised, raised_deviations;            // a cell whose points are so much too high on average holds a flat
+                                                // thing: meters, and deviations of all cells' means
     float low[2], finer;                        // corner of the cells of its extent, and one over their edge
 };
 

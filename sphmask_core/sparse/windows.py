@@ -29,7 +29,7 @@ class WindowMaps:
 
 
 def coarsen(coords: Tensor, stride: int) -> Tensor:
-    """Voxels `stride` times as large that hold a voxel: coords (V, 4) int32 -> (V', 4), by first appearance."""
+    """Voxels `stride` times as large that hold a voxel: coords (V, 4) int32 -> (V', 4), as they appear."""
     scene, position = coords[:, :1], coords[:, 1:]
     coarse = torch.cat([scene, position.div(stride, rounding_mode="floor")], dim=1).int()
     keys = pack(coarse)

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 
 from sphmask_core.checkpoints.weights import CheckpointError, load_model
 from sphmask_core.config import Config, ConfigError, ModelConfig
 from sphmask_core.method.model import SphericalMask
+from test.helpers import tiny
 from training.train import main
 
 PAGE = Path(__file__).parents[2] / "docs/backbones.md"

@@ -4,7 +4,6 @@
 import json
 from dataclasses import replace
 
-import miniatures
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from sphmask_core.clouds.prepared import map_table, read_manifest
 from sphmask_core.commands import cli
 from sphmask_core.config import AugmentConfig, load_config, override
 from sphmask_core.evaluation import submission
+from test.helpers import miniatures, tiny
 from training import prepare
 from training.augment import augment
 from training.datasets import dataset, mosd
@@ -22,12 +22,8 @@ from training.scene import collate
 from training.train import main
 
 TINY = [
-    "model.channels=4",
-    "model.levels=2",
-    "model.query_dim=8",
-    "model.seeds=32",
+    *(f"model.{name}={value}" for name, value in tiny.PRESET["model"].items()),
     "train.queries=8",
-    "model.neighbors=4",
     "inference.min_points=1",
     "inference.foreground_threshold=0.0",
     "inference.iterative_sampling=false",

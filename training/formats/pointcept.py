@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes that Pointcept prepared: a folder a scene, <split or area>/<scene>/coord.npy and columns beside it."""
+"""Scenes that Pointcept prepared: <split or area>/<scene>/coord.npy, and other columns beside it."""
 
 from __future__ import annotations
 
@@ -57,10 +57,9 @@ def _classes(said: np.ndarray, path: Path, options: Options) -> np.ndarray:
     count = len(options.config.semantic_classes)
     if len(said) and said.max() >= count:
         raise FormatError(f"{path}: has class {said.max()}, {options.config.data.dataset} has {count}")
-    order = np.arange(count)
-    if options.config.data.dataset in ("scannetv2", "scannet200"):
-        order = np.argsort(scannet.label_ids(options))
-    return np.where(said >= 0, order[np.maximum(said, 0)], UNLABELED)
+    by_number = options.config.data.dataset in ("scannetv2", "scannet200")
+    ids = scannet.label_ids(options) if by_number else tuple(range(count))
+    return np.where(said >= 0, np.argsort(ids)[np.maximum(said, 0)], UNLABELED)
 
 
 def _array(path: Path) -> np.ndarray:

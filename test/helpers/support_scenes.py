@@ -13,6 +13,7 @@ from sphmask_core.simulation.paint import plain
 from sphmask_core.simulation.shapes import Box, Revolved, Solid
 
 BACKGROUND, FIRST_OBJECT = 1, 20
+FEWEST_POINTS = 50
 NOISE = 0.0015
 """1/metre: deviation of the depth over its square (structured light)."""
 
@@ -38,8 +39,9 @@ class Seen:
         return float((~left_out[self.label == BACKGROUND]).mean())
 
     def lost(self, left_out: np.ndarray) -> np.ndarray:
-        """Share of each object's points that were left out."""
-        numbers = np.unique(self.label[self.label >= FIRST_OBJECT])
+        """Share of each object's points that were left out; not of objects of which hardly any is seen."""
+        numbers, sizes = np.unique(self.label[self.label >= FIRST_OBJECT], return_counts=True)
+        numbers = numbers[sizes >= FEWEST_POINTS]
         return np.array([left_out[self.label == number].mean() for number in numbers])
 
 
