@@ -18,6 +18,9 @@ from .scene import Scene
 
 Array = NDArray[np.float32]
 
+NODE_SPACING = 2
+"""Granularities between the nodes of an elastic distortion's noise, as the published code's grid has them."""
+
 _affine = native.function("sphmask_affine", native.PTR, native.INT, native.PTR, native.PTR, native.PTR)
 _elastic = native.function(
     "sphmask_elastic",
@@ -42,7 +45,8 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
     for granularity, magnitude in config.elastic:
         if rng.random() < config.elastic_chance:
             places = xyz if grid_xyz is None else grid_xyz
-            grid_xyz = elastic(places, granularity * unit_voxel, magnitude * unit_voxel, rng)
+            spacing = NODE_SPACING * granularity * unit_voxel
+            grid_xyz = elastic(places, spacing, magnitude * unit_voxel, rng)
     xyz[:, 2] += rng.normal(0, config.z_shift)
     return replace(scene, xyz=xyz, rgb=augment_color(scene.rgb, config, rng), grid_xyz=grid_xyz)
 
@@ -66,14 +70,14 @@ def affine(rows: Array, matrix: NDArray, shift: NDArray) -> Array:
     return changed
 
 
-def elastic(xyz: Array, granularity: float, magnitude: float, rng: Generator) -> Array:
+def elastic(xyz: Array, spacing: float, magnitude: float, rng: Generator) -> Array:
     """Move points (N, 3) by smooth noise drawn on a grid of that spacing; all in one unit."""
     xyz = np.ascontiguousarray(xyz, np.float32)
     low, high = (np.array([bound(column) for column in xyz.T]) for bound in (np.min, np.max))
-    noise = smooth_noise(np.ceil((high - low) / granularity).astype(int) + 3, rng)
+    noise = smooth_noise(np.ceil((high - low) / spacing).astype(int) + 3, rng)
     moved = np.empty_like(xyz)
     points, start, nodes, out = (native.pointer(array, np.float32) for array in (xyz, low, noise, moved))
-    _elastic(points, len(xyz), start, granularity, magnitude, nodes, *noise.shape[1:3], out)
+    _elastic(points, len(xyz), start, spacing, magnitude, nodes, *noise.shape[1:3], out)
     return moved
 
 

@@ -18,7 +18,7 @@ from sphmask_core.method.model import SphericalMask
 
 from . import log
 from .board import SCENES, Board, summary_writer
-from .datasets import dataset
+from .datasets import DataSet, dataset
 from .distributed import largest, rank, share_norms, total
 from .initialize import initialize
 from .interrupts import Interrupts
@@ -42,11 +42,15 @@ class Runner:
     Of many processes the first one validates and writes.
     """
 
-    def __init__(self, config: Config, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, config: Config, folder: Path, device: torch.device, data: DataSet | None = None
+    ) -> None:
+        """data: loads the scenes; None: the configuration's data set."""
         check_precision(config, device)
         if config.train.tensorboard:
             summary_writer()
         self.config, self.folder, self.device, self.writes = config, folder, device, rank() == 0
+        self.data = data
         torch.manual_seed(config.train.seed)
         model = SphericalMask(config)
         self.initial = initialize(model, config)
@@ -89,7 +93,7 @@ class Runner:
         if self.checkpoint.exists() != resume:
             hint = "give --resume, or another -o" if not resume else "start without --resume"
             raise ConfigError(f"{self.checkpoint}: {'exists' if not resume else 'no such file'}; {hint}")
-        data = dataset(self.config)
+        data = self.data or dataset(self.config)
         self.scenes = data.load_scenes(self.config, "train")
         if not len(self.scenes):
             raise ConfigError(

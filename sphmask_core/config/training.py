@@ -84,7 +84,8 @@ class AugmentConfig:
     """Of a shift along z, model units."""
     elastic: tuple[tuple[float, float], ...] = number(((10.0, 60.0), (30.0, 180.0)), 0, 1e6)
     """(granularity, magnitude) of smooth distortions, voxels. They move points on the voxel grid alone, not
-    the coordinates that the network is told and must answer."""
+    the coordinates that the network is told and must answer. As in the published code, the nodes of the noise
+    are two granularities apart."""
     elastic_chance: float = number(1.0, 0, 1)
     """Chance of each distortion."""
     color_jitter: float = number(0.1, 0, 10)
