@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from sphmask_core.commands.options import make_parser
-from sphmask_core.config import load_config, preset_names
-from training.train import override
+from sphmask_core.config import load_config, override, preset_names
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -83,6 +82,16 @@ def test_names_beside_files_are_defined_there():
             assert re.search(rf"(def|class) {name.split('.')[-1]}\b", code), name
 
 
+def test_folders_stand_in_the_order_that_lint_holds():
+    """docs/architecture.md lists the folders of sphmask_core as pyproject.toml does for import-linter."""
+    layers = re.search(
+        r"^layers = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
+    )
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    listed = re.findall(r"^\| `sphmask_core/(\w+)(?:/|\.py)` ", text, re.MULTILINE)
+    assert listed == re.findall(r"\w+", layers[1])
+
+
 def commands(document):
     """Command lines in the code blocks of a document, as words; a backslash joins lines."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
@@ -95,7 +104,7 @@ COMMANDS = [pytest.param(words, id=" ".join(words)[:80]) for path in DOCUMENTS f
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_commands_are_known(words):
+def test_commands_are_known(words, tmp_path, monkeypatch):
     """Make targets, modules, options of `sphmask` and settings of training in the documents exist."""
     match words:
         case ["make", *targets]:
@@ -111,5 +120,9 @@ def test_commands_are_known(words):
         case ["python", "training/train.py", config, *options] if config in [*preset_names(), *PRESETS]:
             settings = [word for word in options if re.match(r"\w+\.[\w.]+=", word)]
             assert override(load_config(config), settings)
+        case ["python", "-c", code]:
+            monkeypatch.chdir(tmp_path)
+            exec(compile(code, "<document>", "exec"), {})
+            assert list(tmp_path.iterdir())
         case ["python", script, *_]:
             assert (ROOT / script).is_file()
