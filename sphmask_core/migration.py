@@ -6,9 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .native import INT, PTR, function, pointer, threads
-
-_migrate = function("sphmask_migrate", *(PTR,) * 7, *(INT,) * 5)
+from . import native
 
 
 def migrate_fused(
@@ -29,8 +27,5 @@ def migrate_fused(
         array.contiguous() for array in (parameters, query_xyz, query_sizes, sp_xyz, sp_sizes, features)
     ]
     out = torch.empty(len(query_xyz), len(sp_xyz))
-    _migrate(
-        *(pointer(array, torch.float32) for array in (*arrays, out)),
-        *(len(query_xyz), len(sp_xyz), features.shape[1], num_layers, threads()),
-    )
+    native.migrate(*arrays, out, num_layers)
     return out

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace {
 
@@ -69,7 +68,8 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, i
 
 // The last rows, fewer than a block has.
 template <typename T, int R, int N>
-void multiply_add_rest(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out, int64_t at) {
+void multiply_add_rest(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out,
+                       int64_t at) {
   if constexpr (R > 0) {
     if (rows == R) return multiply_add<T, R, N>(a, b, depth, out, at);
     multiply_add_rest<T, R - 1, N>(rows, a, b, depth, out, at);
@@ -78,7 +78,8 @@ void multiply_add_rest(int64_t rows, const T* const* a, const T* b, int64_t dept
 
 // The same for any number of rows, block by block.
 template <typename T, int N = 2>
-void multiply_add_rows(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out, int64_t at) {
+void multiply_add_rows(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out,
+                       int64_t at) {
   constexpr int R = block_rows(N);
   for (; rows >= R; rows -= R, a += R, out += R) multiply_add<T, R, N>(a, b, depth, out, at);
   multiply_add_rest<T, R - 1, N>(rows, a, b, depth, out, at);
@@ -86,17 +87,16 @@ void multiply_add_rows(int64_t rows, const T* const* a, const T* b, int64_t dept
 
 int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// (K, in, out) -> (K, panels, in, width): each panel of output channels contiguous, the last padded with zeros.
+// (K, in, out) -> packed (K, panels, in, width): each panel of output channels contiguous. What the last
+// panel has beyond the output channels is left as it is.
 template <typename T>
-std::vector<T> pack_panels(const T* weight, int64_t kernel, int64_t in, int64_t out) {
+void pack_panels(const T* weight, int64_t kernel, int64_t in, int64_t out, T* packed) {
   constexpr int64_t width = Block<T>::kWidth;
   const int64_t panels = round_up(out, width) / width;
-  std::vector<T> packed(kernel * panels * in * width, T(0));
   for (int64_t k = 0; k < kernel; ++k)
     for (int64_t i = 0; i < in; ++i)
       for (int64_t o = 0; o < out; ++o)
         packed[((k * panels + o / width) * in + i) * width + o % width] = weight[(k * in + i) * out + o];
-  return packed;
 }
 
 }  // namespace
