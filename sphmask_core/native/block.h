@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products on a block of registers: a few rows against a panel of columns two vectors wide.
+// Matrix products on a block of registers: a few rows against a panel of columns a few vectors wide.
 // Included by the kernels, each with a copy of its own that the compiler may inline.
 #pragma once
 
 #include <cstdint>
 
+#include "vectors.h"
+
 namespace {
 
 template <typename T>
 struct Block {
-  typedef T Vector __attribute__((vector_size(32), aligned(alignof(T))));
-  static constexpr int kLane = 32 / sizeof(T);
-  static constexpr int kWidth = 2 * kLane;  // output channels of a narrow panel; a wide one has twice as many
+  typedef T Vector __attribute__((vector_size(kVectorBytes), aligned(alignof(T))));
+  static constexpr int kLane = kVectorBytes / sizeof(T);
+  static constexpr int kWidth =
+      64 / sizeof(T);  // output channels of a narrow panel; a wide one has twice as many
+  static constexpr int kNarrow = kWidth / kLane, kWide = 2 * kNarrow;  // vectors of each
 };
 
-// Rows of the register block for panels of N vectors: 12 vectors of accumulators.
-constexpr int block_rows(int vectors) { return 12 / vectors; }
+// Rows of the register block for panels of N vectors.
+constexpr int block_rows(int vectors) { return kSums / vectors; }
 
 template <typename T>
 typename Block<T>::Vector& vector_at(T* p) {
@@ -35,24 +39,24 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, i
   V sum[R][N];
 #pragma GCC unroll 6
   for (int m = 0; m < R; ++m)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n) sum[m][n] = vector_at(out[m] + at + n * lane);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < depth; ++i, b += N * lane) {
-    // Of 16 registers 12 hold sums: what there is less of, rows or columns, fits into the others.
+    // What there is less of, rows or columns, fits into the registers that hold no sums.
     if constexpr (N < R) {
       V column[N];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int n = 0; n < N; ++n) column[n] = vector_at(b + n * lane);
 #pragma GCC unroll 6
       for (int m = 0; m < R; ++m)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int n = 0; n < N; ++n) sum[m][n] += a[m][i] * column[n];
     } else {
       V factor[R];
 #pragma GCC unroll 6
       for (int m = 0; m < R; ++m) factor[m] = a[m][i] - V{};  // minus zero costs nothing: a copy in each lane
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int n = 0; n < N; ++n) {
         const V column = vector_at(b + n * lane);
 #pragma GCC unroll 6
@@ -62,7 +66,7 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, i
   }
 #pragma GCC unroll 6
   for (int m = 0; m < R; ++m)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n) vector_at(out[m] + at + n * lane) = sum[m][n];
 }
 
@@ -77,7 +81,7 @@ void multiply_add_rest(int64_t rows, const T* const* a, const T* b, int64_t dept
 }
 
 // The same for any number of rows, block by block.
-template <typename T, int N = 2>
+template <typename T, int N = Block<T>::kNarrow>
 void multiply_add_rows(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out,
                        int64_t at) {
   constexpr int R = block_rows(N);

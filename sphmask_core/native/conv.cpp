@@ -18,7 +18,6 @@ constexpr int64_t kSlabTiles = 64;  // tiles whose weight gradients are summed a
 constexpr int64_t kAhead = 12;      // pairs from a product to the rows that are fetched meanwhile
 constexpr int64_t kLine = 64;       // bytes of a cache line
 constexpr int64_t kFew = 1 << 15;   // numbers that one thread has normalized before another has woken
-constexpr int kRows = block_rows(2);
 
 // Pairs of an input row and an output row of a tile, as sphmask_list_pairs writes them.
 struct Pairs {
@@ -72,7 +71,7 @@ struct Tile {
   template <int N>
   void multiply(int64_t first, int64_t last, const T* weight) const {
     constexpr int64_t width = N * Block<T>::kLane;
-    const int64_t fetched = pairs.count - kAhead - kRows;
+    const int64_t fetched = pairs.count - kAhead - block_rows(N);
     for (int64_t at = 0; at < columns; at += width)
       multiply<N>(first, last, weight + at * in, at, at == 0 ? fetched : 0);
   }
@@ -189,7 +188,8 @@ const char* convolve(const Convolution<T>& work, int64_t panels, int64_t width, 
     return "panels must be as many as the outputs need";
   if (const char* problem = work.pairs.problem()) return problem;
   return guarded([&] {
-    return width == Block<T>::kWidth ? work.template run<2>(threads) : work.template run<4>(threads);
+    return width == Block<T>::kWidth ? work.template run<Block<T>::kNarrow>(threads)
+                                     : work.template run<Block<T>::kWide>(threads);
   });
 }
 
@@ -198,25 +198,27 @@ template <typename T, int R>
 void outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pairs& pairs, int64_t first,
                     int64_t last, T* sum) {
   using V = typename Block<T>::Vector;
-  V low[R], high[R];
-  for (int m = 0; m < R; ++m) {
-    low[m] = vector_at(sum + m * padded);
-    high[m] = vector_at(sum + m * padded + Block<T>::kLane);
-  }
+  constexpr int N = Block<T>::kNarrow, lane = Block<T>::kLane;
+  V sums[R][N];
+#pragma GCC unroll 6
+  for (int m = 0; m < R; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) sums[m][n] = vector_at(sum + m * padded + n * lane);
   for (int64_t p = first; p < last; ++p) {
     const T* a = x + pairs.source[p] * in;
     const T* b = g + pairs.target[p] * padded;
-    const V b_low = vector_at(b), b_high = vector_at(b + Block<T>::kLane);
+    V column[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) column[n] = vector_at(b + n * lane);
 #pragma GCC unroll 6
-    for (int m = 0; m < R; ++m) {
-      low[m] += a[m] * b_low;
-      high[m] += a[m] * b_high;
-    }
+    for (int m = 0; m < R; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) sums[m][n] += a[m] * column[n];
   }
-  for (int m = 0; m < R; ++m) {
-    vector_at(sum + m * padded) = low[m];
-    vector_at(sum + m * padded + Block<T>::kLane) = high[m];
-  }
+#pragma GCC unroll 6
+  for (int m = 0; m < R; ++m)
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) vector_at(sum + m * padded + n * lane) = sums[m][n];
 }
 
 // The same for `rows` rows, R or fewer.
@@ -239,6 +241,7 @@ std::vector<T> pad_rows(const T* x, int64_t rows, int64_t columns, int64_t padde
 template <typename T>
 void add_outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pairs& pairs, int64_t first,
                         int64_t last, T* sum) {
+  constexpr int kRows = block_rows(Block<T>::kNarrow);
   for (int64_t o = 0; o < padded; o += Block<T>::kWidth)
     for (int64_t i = 0; i < in; i += kRows)
       outer_products_of<T, kRows>(in - i, x + i, in, g + o, padded, pairs, first, last, sum + i * padded + o);

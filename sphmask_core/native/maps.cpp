@@ -13,6 +13,7 @@
 namespace {
 
 constexpr int kWindow = 3;
+constexpr int64_t kStepX = int64_t{1} << (2 * kBits), kStepY = int64_t{1} << kBits;  // of a key
 constexpr int kMostTileRows = 256;  // places in a tile are bytes
 
 uint64_t mix(uint64_t key) {
@@ -114,7 +115,7 @@ const char* sphmask_find_neighbors(const int64_t* keys, int32_t* neighbors, int6
     if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) return "keys are not distinct";
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
     for (int column = 0; column < kWindow * kWindow; ++column) {
-      const int64_t shift = ((column / kWindow - 1LL) << (2 * kBits)) + ((column % kWindow - 1LL) << kBits);
+      const int64_t shift = (column / kWindow - 1LL) * kStepX + (column % kWindow - 1LL) * kStepY;
       int64_t j = 0;
       for (int64_t i = 0; i < n; ++i) {
         const int64_t target = sorted[i] + shift;

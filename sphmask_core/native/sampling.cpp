@@ -20,10 +20,11 @@
 #include "kernels.h"
 #include "sort.h"
 #include "team.h"
+#include "vectors.h"
 
 namespace {
 
-constexpr int64_t kLanes = 8;
+constexpr int64_t kLanes = kVectorBytes / 4;
 constexpr int64_t kBlock = 64;  // points that are looked at together
 constexpr int32_t kNone = std::numeric_limits<int32_t>::max();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
