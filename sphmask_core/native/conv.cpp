@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "block.h"
@@ -67,32 +68,31 @@ struct Tile {
   int64_t in, columns;
   T* sums;  // (tile_rows, columns)
 
-  // Adds the products of pairs [first, last) with the weights of their offset, panel after panel.
-  template <int N>
+  // Adds the products of pairs [first, last) with the weights of their offset, panel P after panel.
+  template <typename P>
   void multiply(int64_t first, int64_t last, const T* weight) const {
-    constexpr int64_t width = N * Block<T>::kLane;
-    const int64_t fetched = pairs.count - kAhead - block_rows(N);
-    for (int64_t at = 0; at < columns; at += width)
-      multiply<N>(first, last, weight + at * in, at, at == 0 ? fetched : 0);
+    const int64_t fetched = pairs.count - kAhead - P::kRows;
+    for (int64_t at = 0; at < columns; at += P::kWidth)
+      multiply_panel<P>(first, last, weight + at * in, at, at == 0 ? fetched : 0);
   }
 
 private:
-  // One panel; input rows of the pairs that come kAhead later are fetched, up to pair `fetched`. Inlined, its
-  // loops would share their registers with all that is around them.
-  template <int N>
-  [[gnu::noinline]] void multiply(int64_t first, int64_t last, const T* panel, int64_t at,
-                                  int64_t fetched) const {
-    constexpr int R = block_rows(N);
+  // Input rows of the pairs that come kAhead later are fetched, up to pair `fetched`. Inlined, its loops
+  // would share their registers with all that is around them.
+  template <typename P>
+  [[gnu::noinline]] void multiply_panel(int64_t first, int64_t last, const T* panel, int64_t at,
+                                        int64_t fetched) const {
+    constexpr int R = P::kRows;
     for (; first + R <= last; first += R) {
       for (int64_t next = first + kAhead; next < first + kAhead + R && first < fetched; ++next)
         for (int64_t i = 0; i < in; i += kLine / sizeof(T))
           __builtin_prefetch(x + pairs.source[next] * in + i);
-      multiply_block<N, R>(first, panel, at);
+      multiply_block<P, R>(first, panel, at);
     }
-    multiply_rest<N, R - 1>(last - first, first, panel, at);
+    multiply_rest<P, R - 1>(last - first, first, panel, at);
   }
 
-  template <int N, int R>
+  template <typename P, int R>
   void multiply_block(int64_t first, const T* panel, int64_t at) const {
     const T* a[R];
     T* out[R];
@@ -101,15 +101,15 @@ private:
       a[m] = x + pairs.source[first + m] * in;
       out[m] = sums + pairs.target[first + m] * columns;
     }
-    multiply_add<T, R, N>(a, panel, in, out, at);
+    multiply_add<P, R>(a, panel, in, out, at);
   }
 
   // The last pairs, fewer than a block has.
-  template <int N, int R>
+  template <typename P, int R>
   void multiply_rest(int64_t count, int64_t first, const T* panel, int64_t at) const {
     if constexpr (R > 0) {
-      if (count == R) return multiply_block<N, R>(first, panel, at);
-      multiply_rest<N, R - 1>(count, first, panel, at);
+      if (count == R) return multiply_block<P, R>(first, panel, at);
+      multiply_rest<P, R - 1>(count, first, panel, at);
     }
   }
 };
@@ -146,9 +146,9 @@ struct Convolution {
   T* out;
   int64_t in, out_channels;
 
-  template <int N>
+  template <typename P>
   const char* run(int64_t threads) const {
-    const int64_t columns = round_up(out_channels, N * Block<T>::kLane), tile_rows = pairs.tile_rows;
+    const int64_t columns = round_up(out_channels, P::kWidth), tile_rows = pairs.tile_rows;
     const bool in_place = columns == out_channels;
     const int64_t scratch = in_place ? 0 : tile_rows * columns;
     Team<std::vector<T>> padded(threads, [&] { return std::vector<T>(scratch); });
@@ -156,7 +156,7 @@ struct Convolution {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast<int>(threads)) reduction(+ : strange)
     for (int64_t t = 0; t < pairs.tiles(); ++t) {
       if (pairs.valid(t))
-        run_tile<N>(t, columns, in_place ? out + t * tile_rows * out_channels : padded.mine().data());
+        run_tile<P>(t, columns, in_place ? out + t * tile_rows * out_channels : padded.mine().data());
       else
         ++strange;
     }
@@ -164,7 +164,7 @@ struct Convolution {
   }
 
 private:
-  template <int N>
+  template <typename P>
   void run_tile(int64_t t, int64_t columns, T* sums) const {
     const int64_t first = t * pairs.tile_rows, count = std::min(pairs.rows - first, pairs.tile_rows);
     T* const result = out + first * out_channels;
@@ -173,60 +173,59 @@ private:
     for (int64_t v = 0; start != nullptr && v < count; ++v)
       std::copy_n(start + (first + v) * out_channels, out_channels, sums + v * columns);
     for (int64_t k = 0; k < pairs.kernel; ++k)
-      tile.template multiply<N>(pairs.begin(t, k), pairs.end(t, k), weight + k * columns * in);
+      tile.template multiply<P>(pairs.begin(t, k), pairs.end(t, k), weight + k * columns * in);
     for (int64_t v = 0; v < count; ++v)
       norm.apply(sums + v * columns, out_channels, result + v * out_channels);
   }
 };
 
-// `width` output channels stand together in the weights: two or four vectors of them.
+// `width` output channels stand together in the weights.
 template <typename T>
 const char* convolve(const Convolution<T>& work, int64_t panels, int64_t width, int64_t threads) {
-  if (width != Block<T>::kWidth && width != 2 * Block<T>::kWidth)
-    return "panels must be two or four vectors wide";
+  if (width != Narrow<T>::kWidth && width != Wide<T>::kWidth) return "panels must be 64 or 128 bytes wide";
   if (panels * width != round_up(work.out_channels, width))
     return "panels must be as many as the outputs need";
   if (const char* problem = work.pairs.problem()) return problem;
   return guarded([&] {
-    return width == Block<T>::kWidth ? work.template run<Block<T>::kNarrow>(threads)
-                                     : work.template run<Block<T>::kWide>(threads);
+    return width == Wide<T>::kWidth ? work.template run<Wide<T>>(threads)
+                                    : work.template run<Narrow<T>>(threads);
   });
 }
 
 // sum[i][0:width] += x[source[p]][i] g[target[p]][0:width] over the pairs p of [first, last), for R rows i.
-template <typename T, int R>
+template <typename P, int R, typename T>
 void outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pairs& pairs, int64_t first,
                     int64_t last, T* sum) {
-  using V = typename Block<T>::Vector;
-  constexpr int N = Block<T>::kNarrow, lane = Block<T>::kLane;
+  using V = typename P::Vector;
+  constexpr int N = P::kVectors, lane = P::kLane;
   V sums[R][N];
 #pragma GCC unroll 6
   for (int m = 0; m < R; ++m)
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) sums[m][n] = vector_at(sum + m * padded + n * lane);
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) sums[m][n] = P::vector_at(sum + m * padded + n * lane);
   for (int64_t p = first; p < last; ++p) {
     const T* a = x + pairs.source[p] * in;
     const T* b = g + pairs.target[p] * padded;
     V column[N];
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) column[n] = vector_at(b + n * lane);
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) column[n] = P::vector_at(b + n * lane);
 #pragma GCC unroll 6
     for (int m = 0; m < R; ++m)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sums[m][n] += a[m] * column[n];
   }
 #pragma GCC unroll 6
   for (int m = 0; m < R; ++m)
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) vector_at(sum + m * padded + n * lane) = sums[m][n];
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) P::vector_at(sum + m * padded + n * lane) = sums[m][n];
 }
 
 // The same for `rows` rows, R or fewer.
-template <typename T, int R, typename... Rest>
+template <typename P, int R, typename... Rest>
 void outer_products_of(int64_t rows, Rest... rest) {
   if constexpr (R > 0) {
-    if (rows >= R) return outer_products<T, R>(rest...);
-    outer_products_of<T, R - 1>(rows, rest...);
+    if (rows >= R) return outer_products<P, R>(rest...);
+    outer_products_of<P, R - 1>(rows, rest...);
   }
 }
 
@@ -238,13 +237,13 @@ std::vector<T> pad_rows(const T* x, int64_t rows, int64_t columns, int64_t padde
 }
 
 // sum += x^T g over the pairs of a tile at one kernel offset; sum (in, padded), g (tile_rows, padded).
-template <typename T>
+template <typename P, typename T>
 void add_outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pairs& pairs, int64_t first,
                         int64_t last, T* sum) {
-  constexpr int kRows = block_rows(Block<T>::kNarrow);
-  for (int64_t o = 0; o < padded; o += Block<T>::kWidth)
-    for (int64_t i = 0; i < in; i += kRows)
-      outer_products_of<T, kRows>(in - i, x + i, in, g + o, padded, pairs, first, last, sum + i * padded + o);
+  for (int64_t o = 0; o < padded; o += P::kWidth)
+    for (int64_t i = 0; i < in; i += P::kRows)
+      outer_products_of<P, P::kRows>(in - i, x + i, in, g + o, padded, pairs, first, last,
+                                     sum + i * padded + o);
 }
 
 // grad[k] = sum_v x[index[k, v]]^T g[v]. Tiles are cut into slabs, each with a sum of its own, whatever the
@@ -256,13 +255,17 @@ const char* weight_gradient(const T* x, const Pairs& pairs, const T* g, T* grad,
   for (int64_t t = 0; t < pairs.tiles(); ++t)
     if (!pairs.valid(t)) return kNoRow;
   const int64_t kernel = pairs.kernel, tiles = pairs.tiles();
-  const int64_t padded = round_up(out_channels, Block<T>::kWidth),
+  const int64_t padded = round_up(out_channels, Narrow<T>::kWidth),
                 slabs = std::max<int64_t>(1, tiles / kSlabTiles);
   const int64_t tasks = slabs > 1 ? slabs : kernel, size = kernel * in * padded;
   const std::vector<T> aligned =
       padded == out_channels ? std::vector<T>() : pad_rows(g, pairs.rows, out_channels, padded);
   const T* gs = aligned.empty() ? g : aligned.data();
   std::vector<T> sums(slabs * size, T(0));
+  // Wide panels pay where they leave registers for more rows than they have vectors.
+  using Best = std::conditional_t<(Wide<T>::kVectors < Wide<T>::kRows), Wide<T>, Narrow<T>>;
+  const auto add =
+      padded % Best::kWidth == 0 ? add_outer_products<Best, T> : add_outer_products<Narrow<T>, T>;
 #pragma omp parallel num_threads(static_cast<int>(threads))
   {
 #pragma omp for schedule(dynamic, 1)
@@ -272,8 +275,8 @@ const char* weight_gradient(const T* x, const Pairs& pairs, const T* g, T* grad,
       const int64_t end = slab + 1 == slabs ? tiles : (slab + 1) * kSlabTiles;
       for (int64_t t = slab * kSlabTiles; t < end; ++t)
         for (int64_t k = k_first; k < k_last; ++k)
-          add_outer_products(x, in, gs + t * pairs.tile_rows * padded, padded, pairs, pairs.begin(t, k),
-                             pairs.end(t, k), sums.data() + slab * size + k * in * padded);
+          add(x, in, gs + t * pairs.tile_rows * padded, padded, pairs, pairs.begin(t, k), pairs.end(t, k),
+              sums.data() + slab * size + k * in * padded);
     }
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < kernel * in; ++row) {

@@ -37,7 +37,8 @@ public:
   Layer(int64_t in, int64_t out)
       : in_(in),
         out_(out),
-        padded_(round_up(out, Block<float>::kWidth)),
+        wide_(out % Wide<float>::kWidth == 0),
+        padded_(round_up(out, Narrow<float>::kWidth)),
         packed_(in * padded_),
         bias_(padded_),
         values_(kTile * padded_),
@@ -52,7 +53,7 @@ public:
   const float* values() const { return values_.data(); }
 
   void load(const float* weight, const float* bias) {
-    pack_panels(weight, 1, in_, out_, packed_.data());
+    pack_panels(weight, in_, out_, wide_ ? Wide<float>::kWidth : Narrow<float>::kWidth, packed_.data());
     std::copy_n(bias, out_, bias_.begin());
   }
 
@@ -61,13 +62,23 @@ public:
       source_[r] = x + r * stride;
       std::copy(bias_.begin(), bias_.end(), target_[r]);
     }
-    for (int64_t at = 0; at < padded_; at += Block<float>::kWidth)
-      multiply_add_rows(rows, source_.data(), packed_.data() + at * in_, in_, target_.data(), at);
+    if (wide_)
+      multiply<Wide<float>>(rows);
+    else
+      multiply<Narrow<float>>(rows);
     for (int64_t i = 0; i < rows * padded_; ++i) values_[i] = std::max(values_[i], 0.0f);
   }
 
 private:
-  int64_t in_, out_, padded_;
+  template <typename P>
+  void multiply(int64_t rows) {
+    for (int64_t at = 0; at < padded_; at += P::kWidth)
+      multiply_add_rows<P>(rows, source_.data(), packed_.data() + at * in_, in_, target_.data(), at);
+  }
+
+  int64_t in_, out_;
+  bool wide_;
+  int64_t padded_;
   std::vector<float> packed_, bias_, values_;
   std::vector<const float*> source_;
   std::vector<float*> target_;
