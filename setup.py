@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the C++ kernels; everything else about the package stands in pyproject.toml."""
+"""Names the packages and builds the C++ kernels; everything else stands in pyproject.toml."""
 
 import runpy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
@@ -34,7 +34,8 @@ class BuildLevels(build_ext):
 
         def compile_side_by_side(sources, *options, **named):  # noqa: ANN001, ANN002, ANN003, ANN202
             with ThreadPoolExecutor() as pool:
-                return sum(pool.map(lambda source: compile_all([source], *options, **named), sources), [])
+                objects = pool.map(lambda source: compile_all([source], *options, **named), sources)
+                return [one for some in objects for one in some]
 
         self.compiler.compile = compile_side_by_side
         try:
@@ -43,7 +44,13 @@ class BuildLevels(build_ext):
             self.build_temp, self.compiler.compile = folder, compile_all
 
 
+training = ["sphmask_training", *(f"sphmask_training.{name}" for name in find_packages("training"))]
+
 setup(
+    packages=[*find_packages(include=["sphmask_core*"]), *training],
+    package_dir={
+        "sphmask_training": "training"
+    },  # `training` would be too common a name among installed packages
     cmdclass={"build_py": BuildWithPresets, "build_ext": BuildLevels},
     ext_modules=[
         Extension(

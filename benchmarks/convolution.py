@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.measure import peer, print_ratios, side_by_side, threads, wall_ms
 from benchmarks.room import room_voxels
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
-from sphmask_core.sparse.maps import KernelMap, find_neighbours
+from sphmask_core.sparse.maps import KernelMap, find_neighbors
 
 MATRIX = 1024
 COPY_BYTES = 1 << 28
@@ -61,7 +61,7 @@ def spconv_convolution(spconv: ModuleType, problem: Problem) -> Callable[[], Ten
 
 
 def spconv_maps(spconv: ModuleType, coords: Tensor) -> Callable[[], Any]:
-    """spconv's neighbour pairs of the same window."""
+    """spconv's neighbor pairs of the same window."""
     tensor = spconv_tensor(spconv, coords, torch.zeros(len(coords), 1))
     shape, ones = tensor.spatial_shape, [1] * 3
     find = spconv.ops.get_indice_pairs
@@ -87,11 +87,11 @@ def compare_convolutions(problem: Problem, spconv: ModuleType | None, repeats: i
 
 
 def compare_maps(coords: Tensor, spconv: ModuleType | None, repeats: int) -> None:
-    """Print a line of the times of neighbour maps."""
-    calls: dict[str, Callable[[], Any]] = {"ours": lambda: find_neighbours(coords).pairs}
+    """Print a line of the times of neighbor maps."""
+    calls: dict[str, Callable[[], Any]] = {"ours": lambda: find_neighbors(coords).pairs}
     if spconv is not None:
         calls["spconv"] = spconv_maps(spconv, coords)
-    print_ratios("neighbour maps", side_by_side(calls, repeats))
+    print_ratios("neighbor maps", side_by_side(calls, repeats))
 
 
 def print_machine(repeats: int) -> None:
@@ -113,12 +113,12 @@ def main() -> None:
     """Measure the room at 2 cm."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--channels", type=int, nargs="+", default=[32, 64, 128])
-    parser.add_argument("--voxel-size", type=float, default=0.02, help="metres")
+    parser.add_argument("--voxel-size", type=float, default=0.02, help="meters")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     coords = torch.from_numpy(room_voxels(arguments.voxel_size))
-    window, spconv = find_neighbours(coords), peer("spconv.pytorch")
-    print(f"{len(coords)} voxels, {window.count() / len(coords):.1f} of 27 neighbours each")
+    window, spconv = find_neighbors(coords), peer("spconv.pytorch")
+    print(f"{len(coords)} voxels, {window.count() / len(coords):.1f} of 27 neighbors each")
     torch.manual_seed(0)
     with threads(1):
         print_machine(arguments.repeats)

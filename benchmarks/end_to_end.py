@@ -18,13 +18,13 @@ import torch
 from benchmarks.measure import threads
 from benchmarks.room import room
 from sphmask_core import Segmenter
-from sphmask_core.bench import Measurement, MemoryTimer, measure, measure_machine, measurements
-from sphmask_core.cloud import Cloud, read_cloud
+from sphmask_core.clouds.cloud import Cloud, read_cloud
+from sphmask_core.commands.bench import Measurement, MemoryTimer, measure, measure_machine, measurements
 from sphmask_core.config import load_config
-from sphmask_core.model import SphericalMask
-from sphmask_core.simulate import simulate_room
-from training.datasets.mosd import prepare
-from training.losses import Criterion, enough_foreground
+from sphmask_core.method.model import SphericalMask
+from sphmask_core.simulation.scenes import simulate_room
+from training.datasets.mosd import prepared
+from training.losses import Criterion
 from training.scene import collate
 from training.step import batch_terms
 
@@ -50,7 +50,7 @@ def room_cloud() -> Cloud:
 def full_size(device: str) -> Segmenter:
     """The ScanNetV2 model with random weights; every voxel counts as foreground, the most work there is."""
     config = load_config("scannetv2")
-    inference = dataclasses.replace(config.inference, filter_bg_thresh=0.0)
+    inference = dataclasses.replace(config.inference, foreground_threshold=0.0)
     torch.manual_seed(0)
     return Segmenter(SphericalMask(dataclasses.replace(config, inference=inference)), device)
 
@@ -69,8 +69,7 @@ def print_ratios(found: dict[str, list[Measurement]]) -> None:
 def print_training_step(segmenter: Segmenter) -> None:
     """Time and memory of forward pass, losses and backward pass of the whole model on a simulated room."""
     model, config, device = segmenter.model.train(), segmenter.config, segmenter.device
-    model.has_foreground = enough_foreground
-    batch = collate([prepare(simulate_room(0), config)], config.model).to(device)
+    batch = collate([prepared(simulate_room(0), config)], config.model).to(device)
     timer = MemoryTimer(device)
     timer.start("forward and losses")
     terms = batch_terms(model, Criterion(config), batch, config, pointwise_only=False)

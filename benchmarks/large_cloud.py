@@ -12,17 +12,17 @@ import numpy as np
 import torch
 
 from sphmask_core import Segmenter
-from sphmask_core.frames import upright
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core.method.frames import upright
+from sphmask_core.simulation.scenes import simulate_cloud
 
 SPACING = 2.4
-"""Metres between the middles of neighbouring tables."""
+"""Meters between the middles of neighboring tables."""
 VIEWS = 12
 """Different simulated frames; the hall repeats them."""
 
 
 def table(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The points of one simulated frame of 640 x 480 upright, z = 0 on the table, and their colours."""
+    """The points of one simulated frame of 640 x 480 upright, z = 0 on the table, and their colors."""
     cloud = simulate_cloud(seed, 640, 480)
     finite = np.isfinite(cloud.xyz).all(1)
     xyz = torch.from_numpy(cloud.xyz[finite])
@@ -31,9 +31,9 @@ def table(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hall(points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tables row by row until there are `points` points: (N, 3) float32 metres, (N, 3) uint8.
+    """Tables row by row until there are `points` points: (N, 3) float32 meters, (N, 3) uint8.
 
-    The sensor, which tells above from below, is a metre over them.
+    The sensor, which tells above from below, is a meter over them.
     """
     frames = [table(seed) for seed in range(VIEWS)]
     count = -(-points // min(len(xyz) for xyz, _ in frames))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernels for each level of processor beside the same sources compiled for this very machine.
 
-A wheel holds the kernels for x86-64-v2, v3 and v4, and the best that runs is used. The first column is it; the
-last is `g++ -march=native`, compiled now. Processor time of one thread; ratios are to the first column.
+A wheel holds the kernels for x86-64-v2, v3 and v4, and the best that runs is used: the first column. The last
+is `g++ -march=native`, compiled now. Processor time of one thread; ratios are to the first column.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sphmask_core.metrics import Intersections, ScanResult, intersect, precision_of
+from sphmask_core.evaluation.metrics import Intersections, ScanResult, intersect, precision_of
 
 CLASSES, SHIFT, MIN_REGION = 18, 2, 100
 OBJECTS, PREDICTIONS, SUPERPOINTS = 25, 90, 1500
@@ -27,7 +27,7 @@ def main() -> None:
     seconds = np.zeros(2)
     tables: list[list[Intersections]] = [[], []]
     for scan in make_scans(asked.scans, asked.points):
-        for way, function in enumerate((by_loop, vectorised)):
+        for way, function in enumerate((by_loop, vectorized)):
             start = time.process_time()
             tables[way].append(function(scan))
             seconds[way] += time.process_time() - start
@@ -60,7 +60,7 @@ def make_scans(count: int, points: int) -> Iterator[ScanResult]:
         yield ScanResult(masks, rng.random(PREDICTIONS), classes, semantic, instance, segments)
 
 
-def vectorised(scan: ScanResult) -> Intersections:
+def vectorized(scan: ScanResult) -> Intersections:
     """As `sphmask eval` counts."""
     return intersect(scan, SHIFT, MIN_REGION)
 

@@ -26,11 +26,11 @@ from sensor_msgs.msg import PointCloud2
 from sphmask_ros.msg import Timings
 from std_msgs.msg import Header
 
-from sphmask_core import cli
-from sphmask_core.cloud import Cloud, read_cloud
+from sphmask_core.clouds.cloud import Cloud, read_cloud
+from sphmask_core.commands import cli
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_ros.conversions import write_points
 from sphmask_ros.demo import FRAME_TIMEOUT, START_TIMEOUT, start_node, stop_node
 from sphmask_ros.player import Answer, Player
@@ -87,7 +87,7 @@ def _frames(player: Player, node: subprocess.Popen, cloud: Cloud, frames: int) -
         memory.append(_memory(node))
     print(f"{frames} clouds of {len(cloud.xyz)} points; the first took {latencies[0]:.0f} ms")
     median, longest = np.median(latencies), max(latencies[1:])
-    print(f"publish to labelled cloud  {median:8.1f} ms median, {longest:.1f} longest")
+    print(f"publish to labeled cloud  {median:8.1f} ms median, {longest:.1f} longest")
     medians = {stage: float(np.median(times)) for stage, times in stages.items()}
     own = {stage: medians.pop(stage) for stage in OWN}
     parts = ", ".join(f"{stage} {ms:.1f}" for stage, ms in own.items())
@@ -116,7 +116,7 @@ def _rounds(player: Player, node: subprocess.Popen, rounds: int) -> None:
 
 
 def _scenes(player: Player, files: list[Path], repeats: int, model: str) -> None:
-    """Whether every cloud is answered in time, labelled as the command line does, its ids kept."""
+    """Whether every cloud is answered in time, labeled as the command line does, its ids kept."""
     answers: dict[Path, list[Answer]] = {}
     ask = _paced(player)
     for file in files:
@@ -126,9 +126,7 @@ def _scenes(player: Player, files: list[Path], repeats: int, model: str) -> None
     print(f"{len(latencies)} clouds of {len(files)} files answered")
     late = sum(latency > PERIOD for latency in latencies)
     median, longest = np.median(latencies) * 1e3, max(latencies) * 1e3
-    print(
-        f"publish to labelled cloud  {median:8.1f} ms median, {longest:.1f} longest; {late} beyond a period"
-    )
+    print(f"publish to labeled cloud  {median:8.1f} ms median, {longest:.1f} longest; {late} beyond a period")
     kept = [file for file, several in answers.items() if _keep_ids(several)]
     print(f"ids kept while it repeats  {len(kept):6d} files of {len(files)}")
     with tempfile.TemporaryDirectory() as folder:

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sphmask_core.evaluation import Gallery, evaluate, pool, segment_scenes
-from sphmask_core.failures import GOOD_IOU, Failures
-from sphmask_core.inference import candidates
-from sphmask_core.instances import Candidates, mask_iou, select
-from sphmask_core.metrics import Intersections, ScanResult
-from sphmask_core.model import SphericalMask
-from sphmask_core.output import apart
-from sphmask_core.protocol import Protocol
-from sphmask_core.sampler import PointSet, sample_rows
-from sphmask_core.scenes import Scene, open_split
+from sphmask_core.clouds.scenes import Scene, open_split
+from sphmask_core.evaluation.metrics import Intersections, ScanResult
+from sphmask_core.evaluation.protocol import Protocol
+from sphmask_core.evaluation.scoring import Gallery, evaluate, pool, segment_scenes
+from sphmask_core.method.aggregator import PointSet, sample_rows
+from sphmask_core.method.candidates import Candidates, mask_iou, select
+from sphmask_core.method.instances import apart
+from sphmask_core.method.model import SphericalMask
+from sphmask_core.method.rounds import candidates
+from sphmask_core.pictures.failures import GOOD_IOU, Failures
 from sphmask_core.segmenter import Segmenter
-from training.datasets.mosd import prepare
+from training.datasets.mosd import prepared
 from training.datasets.synthetic import simulate
 from training.mixing import mixed_scenes
 from training.scene import Batch, collate
@@ -52,7 +52,7 @@ class Case:
     def of(cls, scene: Scene, model: SphericalMask) -> Case:
         """A raw scene, prepared as for the model."""
         config = model.config
-        batch = collate([prepare(scene, config)], config.model)
+        batch = collate([prepared(scene, config)], config.model)
         voxels = batch.voxels
         targets = build_targets(voxels, batch.semantic, batch.instance, config.class_shift, config.model.rays)
         sizes = torch.bincount(voxels.superpoints, minlength=voxels.superpoint_offsets[-1])
@@ -93,23 +93,22 @@ def experiments(model: SphericalMask, case: Case) -> Iterator[tuple[str, Candida
 def queries(model: SphericalMask, case: Case, perfect_foreground: bool, perfect_seeds: bool) -> Candidates:
     """Every query's mask and score."""
     voxels = case.batch.voxels
-    features = model.backbone(voxels.features, voxels.coords)
-    pointwise = model.pointwise(features)
-    superpoints = model.pool_superpoints(voxels, features, pointwise)
+    encoding = model.encode(voxels)
     inside = case.truth.masks.any(0)[voxels.superpoints]
-    foreground = inside if perfect_foreground else model.find_foreground(voxels, pointwise)
-    seeds, active = model.sample_seeds(voxels, features, pointwise, foreground.nonzero().squeeze(1))
+    foreground = inside if perfect_foreground else encoding.foreground
+    seeds, active = model.sample_seeds(voxels, encoding, foreground.nonzero().squeeze(1))
     rows = (
         one_seed_each(seeds, case.truth)
         if perfect_seeds
         else sample_rows(seeds, model.config.inference.queries, pass_origin=True)
     )
-    found = model.predict_queries(seeds, rows, superpoints, active)
-    return candidates(found, seeds.superpoints[rows[0]], superpoints, case.sizes, model.config)
+    predictions = model.predict_queries(seeds, rows, encoding.superpoints, active)
+    starts = seeds.superpoints[rows[0]]
+    return candidates(predictions, starts, encoding.superpoints, case.sizes, model.config)
 
 
 def one_seed_each(seeds: PointSet, truth: InstanceTargets) -> Tensor:
-    """(1, G') the seed of each object that is nearest to its centre, of the objects that have one."""
+    """(1, G') the seed of each object that is nearest to its center, of the objects that have one."""
     own = truth.masks[:, seeds.superpoints] > 0
     distance = torch.cdist(truth.centers, seeds.xyz).masked_fill(~own, torch.inf)
     return distance.argmin(1)[own.any(1)][None]
@@ -180,7 +179,7 @@ def wanted_scenes(options: argparse.Namespace) -> Iterable[Scene]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", required=True, help="folder of labelled scenes (mOSD)")
+    parser.add_argument("--root", required=True, help="folder of labeled scenes (mOSD)")
     parser.add_argument("--model", default="tabletop")
     parser.add_argument("--split", default="val", choices=("train", "val", "all"))
     parser.add_argument("--mixed", type=int, default=24, help="mixtures of the split's frames; 0: the frames")

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test" / "traini
 import miniatures
 
 SIZE = (8.0, 6.0, 2.6)
-"""Of a room, metres."""
+"""Of a room, meters."""
 OBJECTS = 30
 
 

@@ -6,17 +6,17 @@ from __future__ import annotations
 import numpy as np
 
 SIZE = (3.4, 2.8, 2.2)
-"""Edges of the room, metres."""
+"""Edges of the room, meters."""
 TURN = 0.35 * np.pi
 """The room's angle to the axes, so that no wall lies along the voxels."""
 NOISE = 0.002
-"""Standard deviation of the scanner's error, metres."""
+"""Standard deviation of the scanner's error, meters."""
 FURNITURE = 6
 """Boxes that stand in the room."""
 
 
 def rectangle(corner: np.ndarray, u: np.ndarray, v: np.ndarray, step: float) -> np.ndarray:
-    """Points (n, 3) every `step` metres over corner + [0, 1] u + [0, 1] v."""
+    """Points (n, 3) every `step` meters over corner + [0, 1] u + [0, 1] v."""
     nu, nv = (max(1, round(float(np.linalg.norm(edge)) / step)) for edge in (u, v))
     a, b = np.meshgrid((np.arange(nu) + 0.5) / nu, (np.arange(nv) + 0.5) / nv, indexing="ij")
     return corner + a.reshape(-1, 1) * u + b.reshape(-1, 1) * v
@@ -30,7 +30,7 @@ def box_sides(low: np.ndarray, size: np.ndarray, step: float) -> list[np.ndarray
 
 
 def room(step: float = 0.01, seed: int = 0) -> np.ndarray:
-    """Floor, walls and furniture: (N, 3) float32 metres, a point every `step` metres of surface."""
+    """Floor, walls and furniture: (N, 3) float32 meters, a point every `step` meters of surface."""
     random = np.random.default_rng(seed)
     extent = np.array(SIZE)
     *walls, _ceiling = box_sides(np.zeros(3), extent, step)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.measure import peer, print_ratios, side_by_side, threads
 from benchmarks.room import room
-from sphmask_core.sampling import (
+from sphmask_core.method.sampling import (
     ball_query,
     ball_query_reference,
     farthest_points,
@@ -44,7 +44,7 @@ def farthest_point_calls(xyz: Tensor, n: int) -> dict[str, Callable[[], Any]]:
 
 
 def measure(xyz: Tensor, n: int, k: int, repeats: int) -> None:
-    """Print a line of times for the sampler and for balls of several radii; xyz (N, 3) metres."""
+    """Print a line of times for the sampler and for balls of several radii; xyz (N, 3) meters."""
     print_ratios(f"{n} farthest of {len(xyz)}", side_by_side(farthest_point_calls(xyz, n), repeats))
     queries = xyz[farthest_points(xyz, n)]
     for radius in (0.04, 0.2, 0.4, 0.8):
@@ -62,13 +62,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=150_000)
     parser.add_argument("--samples", type=int, default=2048)
-    parser.add_argument("--neighbours", type=int, default=32)
+    parser.add_argument("--neighbors", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     xyz = torch.from_numpy(room())
     xyz = xyz[torch.randperm(len(xyz), generator=torch.Generator().manual_seed(0))[: arguments.points]]
     with threads(1):
-        measure(xyz.contiguous(), arguments.samples, arguments.neighbours, arguments.repeats)
+        measure(xyz.contiguous(), arguments.samples, arguments.neighbors, arguments.repeats)
 
 
 if __name__ == "__main__":

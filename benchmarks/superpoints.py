@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well superpoints can describe objects: best union of superpoints against each labelled object."""
+"""How well superpoints can describe objects: best union of superpoints against each labeled object."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sphmask_core.clouds.scenes import Scene, read_scene, scene_files
 from sphmask_core.config import Config, load_config
-from sphmask_core.frames import upright
-from sphmask_core.scenes import Scene, read_scene, scene_files
-from sphmask_core.superpoints import superpoints_of
-from sphmask_core.voxels import Points, normalize_colors, voxelize
+from sphmask_core.method.preparation import prepare
+from sphmask_core.method.superpoints import superpoints_of
 
 WORST = 5
 
@@ -49,15 +48,14 @@ def best_unions(superpoints: np.ndarray, instance: np.ndarray) -> dict[int, floa
 
 def measure(scene: Scene, config: Config) -> Measurement:
     """Superpoints of a scene as the segmenter makes them, and their time."""
-    finite = np.isfinite(scene.cloud.xyz).all(axis=1)
-    xyz = torch.from_numpy(scene.cloud.xyz[finite])
-    colors = scene.cloud.rgb
-    rgb = torch.zeros_like(xyz) if colors is None else normalize_colors(torch.from_numpy(colors[finite]))
-    points = Points(upright(xyz, config.up).apply(xyz) / config.unit, rgb)
-    voxels = voxelize([points], config.model.voxel_scale)
+    rgb = None if scene.cloud.rgb is None else torch.from_numpy(scene.cloud.rgb)
+    cloud = prepare(torch.from_numpy(scene.cloud.xyz), rgb, config)
+    assert cloud.voxels is not None
     start = time.perf_counter()
-    superpoints = superpoints_of(voxels, config.superpoints)
+    superpoints = superpoints_of(cloud.voxels, config.superpoints)
     elapsed = 1e3 * (time.perf_counter() - start)
+    finite = cloud.rows.numpy()
+    voxels = cloud.voxels
     ious = best_unions(superpoints[voxels.point_to_voxel].numpy(), scene.instance[finite])
     return Measurement(scene.name, ious, len(superpoints), int(superpoints.max()) + 1, elapsed)
 
@@ -78,7 +76,7 @@ def report(found: list[Measurement]) -> None:
 def main() -> None:
     """Measure every scene of a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, required=True, help="folder of labelled scenes (mOSD)")
+    parser.add_argument("--root", type=Path, required=True, help="folder of labeled scenes (mOSD)")
     parser.add_argument("--model", default="tabletop", help="preset or configuration file")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A camera's or a bag's clouds in, object instances out: ros2 launch sphmask_ros segment.launch.py -s"""
 
+from difflib import get_close_matches
+from pathlib import Path
+
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
-from launch.conditions import IfCondition, LaunchConfigurationNotEquals
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
@@ -13,12 +16,18 @@ PARAMETERS = {
     "model": "preset's name, or path to weights; empty: what params_file says",
     "device": "auto, cpu, cuda or cuda:N; empty: what params_file says",
     "autostart": "false: wait for a lifecycle manager; empty: what params_file says",
+    "use_sim_time": "true: time comes from /clock, as of a simulator; empty: what params_file says",
 }
+BOOLEANS = ("autostart", "use_sim_time")
 ARGUMENTS = {
     "points": ("points", "topic of the clouds"),
     "params_file": (
         PathJoinSubstitution([SHARE, "config", "segment_node.yaml"]),
         "the node's parameters",
+    ),
+    "fastdds_profile": (
+        PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
+        "Fast DDS profile with room for clouds in shared memory; empty: Fast DDS as it comes",
     ),
     "rviz": ("false", "true: show the result in RViz"),
     "frame": ("camera_color_optical_frame", "RViz's fixed frame: the clouds' own"),
@@ -27,6 +36,8 @@ ARGUMENTS = {
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "respawn": ("false", "true: start the node again when it has died"),
 }
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+"""Where Fast DDS looks for a profile: from Jazzy on, and in Humble."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -36,41 +47,77 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in given.items()
     ]
-    bag = LaunchConfiguration("bag")
-    play = ExecuteProcess(
-        cmd=["ros2", "bag", "play", "--loop", bag],
-        condition=LaunchConfigurationNotEquals("bag", ""),
+    return LaunchDescription([*arguments, OpaqueFunction(function=_start)])
+
+
+def _start(context: LaunchContext) -> list[Action]:
+    """What the arguments ask for. RuntimeError, in one line, for a file that is not there."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in (*PARAMETERS, *ARGUMENTS)}
+    for name in ("params_file", "fastdds_profile"):
+        if given[name] and not Path(given[name]).is_file():
+            raise RuntimeError(f"{name} {given[name]}: no such file")
+    actions: list[Action] = [*_misspelled(context), _segment(given, _profile(context, given))]
+    if given["bag"]:
+        clock = ["--clock"] if _true(given["use_sim_time"]) else []
+        play = ["ros2", "bag", "play", "--loop", *clock, given["bag"]]
+        actions.append(ExecuteProcess(cmd=play, output="screen"))
+    if _true(given["rviz"]):
+        actions.append(_rviz(given))
+    return actions
+
+
+def _misspelled(context: LaunchContext) -> list[Action]:
+    """A line for each argument that there is not, which ros2 launch takes without a word."""
+    known = [*PARAMETERS, *ARGUMENTS]
+    names = [argument.split(":=")[0] for argument in context.argv if ":=" in argument]
+    lines = []
+    for name in names:
+        near = get_close_matches(name, known, 1)
+        if name not in known:
+            hint = f"; did you mean {near[0]}?" if near else "; -s lists those that there are"
+            lines.append(LogInfo(msg=f"segment.launch.py has no argument {name}{hint}"))
+    return lines
+
+
+def _profile(context: LaunchContext, given: dict[str, str]) -> dict[str, str]:
+    """The environment that gives Fast DDS its profile, where it has none and is what ROS 2 uses."""
+    rmw = context.environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    taken = any(name in context.environment for name in PROFILE_VARIABLES)
+    if taken or "fastrtps" not in rmw or not given["fastdds_profile"]:
+        return {}
+    return dict.fromkeys(PROFILE_VARIABLES, given["fastdds_profile"])
+
+
+def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:
+    """The node; a parameter that was given goes before the parameters file."""
+    values = {
+        name: _true(given[name]) if name in BOOLEANS else given[name] for name in PARAMETERS if given[name]
+    }
+    return Node(
+        package="sphmask_ros",
+        executable="segment_node",
+        name="segment",
+        namespace=given["namespace"],
+        parameters=[given["params_file"], values],
+        remappings=[("points", given["points"])],
+        ros_arguments=["--log-level", f"segment:={given['log_level']}"],
+        additional_env=environment,
+        respawn=_true(given["respawn"]),
+        respawn_delay=1.0,
         output="screen",
     )
+
+
+def _rviz(given: dict[str, str]) -> Node:
     layout = PathJoinSubstitution([SHARE, "rviz", "segment.rviz"])
-    rviz = Node(
+    return Node(
         package="rviz2",
         executable="rviz2",
-        namespace=LaunchConfiguration("namespace"),
-        arguments=["-d", layout, "-f", LaunchConfiguration("frame")],
-        condition=IfCondition(LaunchConfiguration("rviz")),
+        namespace=given["namespace"],
+        arguments=["-d", layout, "-f", given["frame"]],
         output="screen",
     )
-    return LaunchDescription([*arguments, OpaqueFunction(function=_segment), play, rviz])
 
 
-def _segment(context: LaunchContext) -> list[Node]:
-    """The node; a parameter that was given goes before the parameters file."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
-    values = {name: value for name, value in given.items() if value}
-    if "autostart" in values:
-        values["autostart"] = values["autostart"].lower() == "true"
-    return [
-        Node(
-            package="sphmask_ros",
-            executable="segment_node",
-            name="segment",
-            namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("params_file"), values],
-            remappings=[("points", LaunchConfiguration("points"))],
-            ros_arguments=["--log-level", ["segment:=", LaunchConfiguration("log_level")]],
-            respawn=LaunchConfiguration("respawn"),
-            respawn_delay=1.0,
-            output="screen",
-        )
-    ]
+def _true(text: str) -> bool:
+    return text.lower() in ("true", "1", "yes", "on")

@@ -10,10 +10,14 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
 
-from sphmask_core.output import Instances
+from sphmask_core.method.instances import Instances
 
 NEW, KEPT, FOUND_AGAIN = range(3)
 """States of an instance: its object was never seen before; was in the frame before; was lost for a while."""
+OVERLAP = 0.2
+"""IoU, in coarse voxels, from which an instance is an object of the frame before."""
+MEMORY = 10.0
+"""Seconds for which an object that is out of sight keeps its id."""
 COARSE = 4
 """Edge of the voxels whose overlap is measured, in the model's voxels: wider than a sensor's noise."""
 SAMPLED = 2048
@@ -59,27 +63,34 @@ class Tracker:
     """Gives each object an id that it keeps while it is seen, and for `memory` seconds when it is not.
 
     Instances are matched with the objects of their class whose last seen voxels they overlap most (all
-    together, Hungarian), from an IoU of `overlap` on. Ids are never used again.
+    together, Hungarian). Ids are never used again.
     """
 
     def __init__(self, voxel_size: float, first_id: int = 1) -> None:
-        self.overlap = 0.2
-        self.memory = 10.0
         self.next_id = first_id
         self._edge = COARSE * voxel_size
         self._objects: list[_Object] = []
         self._now = -np.inf
 
-    def update(self, xyz: np.ndarray, found: Instances, now: float, pose: np.ndarray | None = None) -> Tracks:
+    def update(
+        self,
+        xyz: np.ndarray,
+        found: Instances,
+        now: float,
+        pose: np.ndarray | None = None,
+        overlap: float = OVERLAP,
+        memory: float = MEMORY,
+    ) -> Tracks:
         """Follow the objects into the next frame.
 
-        xyz (N, 3) metres; now: seconds; pose (4, 4): from the cloud's frame to one at rest, None: the sensor
-        stands still. A clock that goes back (a bag played again) makes nothing older.
+        xyz (N, 3) meters; now: seconds; pose (4, 4): from the cloud's frame to one at rest, None: the sensor
+        stands still; overlap: least IoU of an instance with an object it is; memory: seconds for which an
+        object keeps its id unseen. A clock that goes back (a bag played again) makes nothing older.
         """
-        self._advance(now)
+        self._advance(now, memory)
         voxels = self._voxels(xyz, [found.points(i) for i in range(len(found))], pose)
         before = {item.id for item in self._objects if not item.lost}
-        matches = self._match(voxels, found.class_ids)
+        matches = self._match(voxels, found.class_ids, overlap)
         tracks = [self._follow(*row) for row in zip(matches, found.class_ids, voxels, strict=True)]
         ids = [item.id for item, _ in tracks]
         for item in self._objects:
@@ -94,11 +105,11 @@ class Tracker:
         """Start anew, as in another place; ids go on."""
         self._objects.clear()
 
-    def _advance(self, now: float) -> None:
+    def _advance(self, now: float, memory: float) -> None:
         for item in self._objects if now < self._now else ():
             item.seen += now - self._now
         self._now = now
-        self._objects = [item for item in self._objects if now - item.seen <= self.memory]
+        self._objects = [item for item in self._objects if now - item.seen <= memory]
 
     def _voxels(
         self, xyz: np.ndarray, points: Sequence[np.ndarray], pose: np.ndarray | None
@@ -113,7 +124,9 @@ class Tracker:
         ends = np.cumsum([len(part) for part in samples], dtype=np.int64)
         return [np.unique(part) for part in np.split(keys, ends)[:-1]]
 
-    def _match(self, voxels: Sequence[np.ndarray], class_ids: np.ndarray) -> list[_Object | None]:
+    def _match(
+        self, voxels: Sequence[np.ndarray], class_ids: np.ndarray, overlap: float
+    ) -> list[_Object | None]:
         """The object of each instance, None for a new one."""
         matches: list[_Object | None] = [None] * len(voxels)
         if not voxels or not self._objects:
@@ -121,7 +134,7 @@ class Tracker:
         iou = _overlaps([item.voxels for item in self._objects], voxels)
         iou *= np.array([item.class_id for item in self._objects])[:, None] == class_ids
         for row, column in zip(*linear_sum_assignment(iou, maximize=True), strict=True):
-            if iou[row, column] >= self.overlap:
+            if iou[row, column] >= overlap:
                 matches[column] = self._objects[row]
         return matches
 

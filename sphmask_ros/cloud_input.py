@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import PointCloud2
 
-REMATCH_PERIOD = 1.0
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+"""Of the node's timers: with use_sim_time and no /clock, ROS time stands still and so would they."""
+REMATCH_PERIOD = 0.5
 """Seconds between looks at the publishers' reliability."""
 
 
@@ -24,7 +27,7 @@ class CloudInput:
         self.topic = node.resolve_topic_name("points")
         """Its full name after remapping, which looking at its publishers does not do."""
         self._subscription = self._subscribe(self._wanted())
-        self._timer = node.create_timer(REMATCH_PERIOD, self.match)
+        self._timer = node.create_timer(REMATCH_PERIOD, self.match, clock=STEADY)
 
     def match(self) -> None:
         """Subscribe again when the publishers' reliability asks for another one."""
@@ -43,11 +46,15 @@ class CloudInput:
         return self._node.create_subscription(PointCloud2, "points", self._receive, qos)
 
     def _wanted(self) -> ReliabilityPolicy:
-        """Reliable, unless told otherwise or a publisher is only best effort: it would not be heard."""
+        """What the publishers offer, unless told otherwise; best effort when some or none of them is reliable.
+
+        Whoever comes is heard by a best-effort subscription. A reliable one would not hear a best-effort
+        publisher, and DDS would complain of it on both sides.
+        """
         if self._reliability() != "auto":
             return ReliabilityPolicy[self._reliability().upper()]
         offered = [
             info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)
         ]
-        best_effort = ReliabilityPolicy.BEST_EFFORT in offered
-        return ReliabilityPolicy.BEST_EFFORT if best_effort else ReliabilityPolicy.RELIABLE
+        reliable = offered and ReliabilityPolicy.BEST_EFFORT not in offered
+        return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT

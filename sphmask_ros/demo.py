@@ -17,14 +17,14 @@ from ament_index_python.packages import get_package_prefix
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
-from sphmask_core.bag_files import BagError
-from sphmask_core.bags import read_clouds
-from sphmask_core.cloud import Cloud, CloudError, read_cloud
-from sphmask_core.draw import draw_result
+from sphmask_core.bags.files import BagError
+from sphmask_core.bags.segment import read_clouds
+from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.commands.results import table
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
-from sphmask_core.results import table
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core.pictures.draw import draw_result
+from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
 
@@ -117,7 +117,7 @@ def _play(files: list[Path], topic: str | None, picture: Path, node: subprocess.
             most = len(found)
             draw_result(picture, cloud, found, f"{name}, as the node answers: id and score", ids)
     print(f"all {len(latencies)} frames answered; latency median {np.median(latencies):.0f} ms, ", end="")
-    print(f"longest {max(latencies):.0f} ms, from publishing a cloud to its labelled points; {picture}")
+    print(f"longest {max(latencies):.0f} ms, from publishing a cloud to its labeled points; {picture}")
 
 
 def start_node(model: str) -> subprocess.Popen:

@@ -31,6 +31,10 @@ class Health:
     """Clouds that a newer one replaced before it was looked at."""
     unreadable: int = 0
     out_of_memory: int = 0
+    refused: int = 0
+    """Messages and requests that were none: a quaternion that is no rotation, a parameter without a type."""
+    refused_at: float = -np.inf
+    """When the last of them came."""
     error: str = ""
     """The last one; it stays after the next good frame."""
     failing: bool = False
@@ -55,6 +59,11 @@ class Health:
         """A cloud could not be segmented."""
         self.error, self.failing = error, True
 
+    def refuse(self, error: str) -> None:
+        """A message or a request could not be used."""
+        self.refused += 1
+        self.error, self.refused_at = error, time.monotonic()
+
     def rate_and_latency(self) -> tuple[float, float, float]:
         """Answers a second; mean and longest latency, seconds, NaN without an answer in the window."""
         now = time.monotonic()
@@ -76,6 +85,8 @@ class Health:
             return DiagnosticStatus.STALE, f"no cloud for {silence:.0f} s"
         if self.failing:
             return DiagnosticStatus.WARN, self.error
+        if time.monotonic() - self.refused_at <= WINDOW:
+            return DiagnosticStatus.WARN, self.error
         if not self.heard:
             return DiagnosticStatus.OK, "nobody listens"
         return DiagnosticStatus.OK, f"{self.rate_and_latency()[0]:.1f} clouds a second"
@@ -94,6 +105,7 @@ def report(health: Health, name: str, about: dict[str, str], stale_after: float)
         "clouds answered": str(health.answered),
         "clouds dropped": str(health.dropped),
         "clouds unreadable": str(health.unreadable),
+        "messages refused": str(health.refused),
         "out of memory": str(health.out_of_memory),
         "last error": health.error or "none",
     }

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.time import Time
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core import Instances
-from sphmask_core.cloud import Cloud
+from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.tracking import Tracks
 from sphmask_ros.conversions import CLASSES, InstanceMarkers, instance_array, labelled_points
 from sphmask_ros.detections import detection_array
 from sphmask_ros.msg import Timings
+from sphmask_ros.poses import stamp_seconds
 
 OUTPUTS = {
     "labelled_points": (
         "sensor_msgs/PointCloud2",
-        "The input's points, organised as they are; `rgb`: the object's colour, or the input's; "
+        "The input's points, organized as they are; `rgb`: the object's color, or the input's; "
         "`label`: the object's id, 0 for none; `score`; `class_id`, -1 for none.",
     ),
     "markers": (
@@ -32,7 +32,7 @@ OUTPUTS = {
     ),
     "instances": (
         "sphmask_ros/InstanceArray",
-        "Id, class, score, centre, box, rays and points of each instance; which are new, lost, found again.",
+        "Id, class, score, center, box, rays and points of each instance; which are new, lost, found again.",
     ),
     "detections": (
         "vision_msgs/Detection3DArray",
@@ -41,6 +41,8 @@ OUTPUTS = {
     "timings": ("sphmask_ros/Timings", "Milliseconds by stage, and latency from the cloud's stamp."),
 }
 """Type and meaning of each topic, in the order of publishing."""
+LONGEST_LATENCY = 60.0
+"""Seconds; an older stamp is not of the node's clock."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Answer:
     """Polar and azimuth sectors of the rays."""
     milliseconds: dict[str, float]
     """Of each stage up to here."""
+    arrival: float
+    """When the cloud was handed over, seconds of the steady clock."""
 
 
 class Outputs:
@@ -79,14 +83,21 @@ class Outputs:
         ]
 
     def publish(self, answer: Answer, selected: Iterable[str]) -> float:
-        """Publish the selected outputs; seconds from the cloud's stamp to the last."""
+        """Publish the selected outputs; seconds from the cloud's stamp to the last.
+
+        From its arrival instead, where the stamp is of another clock than the node's: a bag's, or simulated
+        time without /clock.
+        """
         begun = time.perf_counter()
         wanted = self.wanted(selected)
         for name in wanted:
             if name != "timings":
                 self._publishers[name].publish(self._message(name, answer))
         stages = answer.milliseconds | {"write": (time.perf_counter() - begun) * 1e3}
-        latency = (self._node.get_clock().now() - Time.from_msg(answer.header.stamp)).nanoseconds / 1e9
+        now = self._node.get_clock().now().nanoseconds / 1e9
+        latency = now - stamp_seconds(answer.header.stamp)
+        if not 0 <= latency <= LONGEST_LATENCY:
+            latency = time.monotonic() - answer.arrival
         if "timings" in wanted:
             self._publishers["timings"].publish(
                 Timings(

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 OUTPUTS = ("labelled_points", "markers", "instances", "detections", "timings")
 AXES = {
@@ -48,6 +51,11 @@ class Parameters:
         "and objects followed in it. Empty: the sensor stands still, and `up` is up.",
         UNCONFIGURED,
     )
+    pose_timeout: float = _parameter(
+        0.2,
+        "Seconds that a cloud waits for a pose of its time; poses are interpolated, never extrapolated.",
+        range=(0.0, 10.0),
+    )
     up: str = _parameter(
         "auto",
         "The clouds' axis that points up, for models that do not find it themselves; auto: -y in a frame "
@@ -84,11 +92,9 @@ class Parameters:
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "outputs", tuple(self.outputs or ()))  # ROS gives lists
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if type(value) is not type(field.default):
-                raise ValueError(f"{field.name} must be a {type(field.default).__name__}, not {value!r}")
+            value = _as_declared(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
             _validate(field.name, value, field.metadata["limits"])
         if self.fixed_frame and self.up != "auto":
             raise ValueError(
@@ -98,12 +104,18 @@ class Parameters:
     @staticmethod
     def declare(node: Node) -> Parameters:
         """Declare every parameter on the node, with its descriptor, and return the values it starts with."""
-        return Parameters(
-            **{
-                field.name: node.declare_parameter(field.name, field.default, descriptor(field)).value
-                for field in dataclasses.fields(Parameters)
-            }
-        )
+        return Parameters(**{field.name: _declare(node, field) for field in dataclasses.fields(Parameters)})
+
+    @staticmethod
+    def unknown(node: Node) -> dict[str, str]:
+        """Parameters that the node was started with but has not, and which of ours each may be meant for."""
+        given = getattr(node, "_parameter_overrides", {})  # rclpy does not tell them otherwise
+        names = [field.name for field in dataclasses.fields(Parameters)]
+        return {
+            name: next(iter(get_close_matches(name, names, 1)), "")
+            for name in given
+            if not node.has_parameter(name)
+        }
 
     @staticmethod
     def names(when: str) -> list[str]:
@@ -111,11 +123,22 @@ class Parameters:
         return [field.name for field in dataclasses.fields(Parameters) if field.metadata["when"] == when]
 
 
+def _declare(node: Node, field: dataclasses.Field) -> Any:
+    """The value that a parameter starts with."""
+    value = node.declare_parameter(field.name, field.default, descriptor(field)).value
+    if value is None and isinstance(field.default, tuple):  # `outputs: []` in a parameters file
+        value = []
+        node.set_parameters([Parameter(field.name, Parameter.Type.STRING_ARRAY, value)])
+    return value
+
+
 def descriptor(field: dataclasses.Field) -> ParameterDescriptor:
     """What `ros2 param describe` tells of a parameter."""
     limits = field.metadata["limits"]
     made = ParameterDescriptor(
         description=field.metadata["description"],
+        # An integer does for a number, and an empty list, whose type ROS does not know, for a list of texts.
+        dynamic_typing=isinstance(field.default, float | tuple),
         read_only=field.metadata["when"] == START,
         additional_constraints=_constraints(field),
     )
@@ -123,6 +146,19 @@ def descriptor(field: dataclasses.Field) -> ParameterDescriptor:
         low, high = limits["range"]
         made.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return made
+
+
+def _as_declared(field: dataclasses.Field, value: Any) -> Any:
+    """A value in its field's type. ROS gives lists as lists or arrays, and 1 for what is meant as 1.0."""
+    kind = type(field.default)
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is tuple and isinstance(value, list | tuple | array):
+        return tuple(value)
+    if type(value) is not kind:
+        name = {float: "number", tuple: "list", str: "text", bool: "true or false"}[kind]
+        raise ValueError(f"{field.name} must be a {name}, not {value!r}")
+    return value
 
 
 def _constraints(field: dataclasses.Field) -> str:

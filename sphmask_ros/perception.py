@@ -3,25 +3,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from sphmask_core import Instances, Segmenter
-from sphmask_core.cloud import Cloud, CloudError
+from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.pointcloud2 import read_cloud_message
-from sphmask_core.timing import Timer
+from sphmask_core.runtime.timing import Timer
 from sphmask_core.tracking import Tracker, Tracks
 from sphmask_ros.outputs import Answer
 from sphmask_ros.parameters import AXES, Parameters
-from sphmask_ros.poses import Poses
+from sphmask_ros.poses import PoseError, Poses, stamp_seconds
 
 NO_POINTS = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
 CPU = torch.device("cpu")
+MOST_SAID = 20
+"""Frames whose rule of what is up is told; who sends a new name with every cloud need not fill the log."""
 
 
 class Perception:
@@ -29,7 +31,6 @@ class Perception:
 
     def __init__(self, segmenter: Segmenter, poses: Poses, say: Callable[[str], object]) -> None:
         self.segmenter = segmenter
-        self._own_min_score = segmenter.min_score
         self._tracker = Tracker(segmenter.config.voxel_size)
         self._poses = poses
         self._say = say
@@ -56,25 +57,27 @@ class Perception:
 
     def __call__(self, msg: PointCloud2, settings: Parameters) -> Answer:
         """Find the objects of a cloud. Raises ValueError where there is no answer."""
+        arrival = time.monotonic()
         timer = Timer(CPU)
         timer.start("read")
         cloud = read_cloud_message(msg)
-        pose = self._pose(msg.header, settings.fixed_frame)
+        pose = self._pose(msg.header, settings)
         vertical = self._vertical(msg.header.frame_id, pose, settings)
         timer.stop()
-        self.segmenter.min_score = settings.min_score if settings.min_score >= 0 else self._own_min_score
-        found = self.segmenter(cloud.xyz, cloud.rgb, vertical=vertical)
+        min_score = settings.min_score if settings.min_score >= 0 else None
+        found = self.segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=min_score)
         timer.start("track")
         tracks = self._follow(msg.header, cloud, found, pose, settings)
         timer.stop()
         read, track = timer.milliseconds["read"], timer.milliseconds["track"]
         stages = {"read": read, **found.timings, "track": track}
-        return Answer(msg.header, cloud, found, tracks, self.segmenter.config.model.rays, stages)
+        return Answer(msg.header, cloud, found, tracks, self.segmenter.config.model.rays, stages, arrival)
 
     def nothing(self, header: Header) -> Answer:
         """The answer to a cloud that has none."""
         found = self.segmenter(NO_POINTS.xyz)
-        return Answer(header, NO_POINTS, found, Tracks.none(0), self.segmenter.config.model.rays, {})
+        rays = self.segmenter.config.model.rays
+        return Answer(header, NO_POINTS, found, Tracks.none(0), rays, {}, time.monotonic())
 
     def _follow(
         self, header: Header, cloud: Cloud, found: Instances, pose: np.ndarray | None, settings: Parameters
@@ -84,17 +87,20 @@ class Perception:
         if pose is None and header.frame_id != self._frame_id:
             self._tracker.forget()  # another sensor, somewhere else
         self._frame_id = header.frame_id
-        self._tracker.overlap, self._tracker.memory = settings.track_overlap, settings.track_memory
-        return self._tracker.update(cloud.xyz, found, _seconds(header), pose)
+        limits = settings.track_overlap, settings.track_memory
+        return self._tracker.update(cloud.xyz, found, stamp_seconds(header.stamp), pose, *limits)
 
-    def _pose(self, header: Header, fixed_frame: str) -> np.ndarray | None:
+    def _pose(self, header: Header, settings: Parameters) -> np.ndarray | None:
         """(4, 4) from the cloud's frame to the fixed one; None: the sensor stands still."""
+        fixed_frame = settings.fixed_frame
         if not fixed_frame:
             return None
-        pose = self._poses.find(fixed_frame, header.frame_id, _seconds(header))
-        if pose is None:
-            raise CloudError(f"no transform to fixed_frame {fixed_frame!r} at its time; who publishes it?")
-        return pose
+        try:
+            return self._poses.find(
+                fixed_frame, header.frame_id, stamp_seconds(header.stamp), settings.pose_timeout
+            )
+        except PoseError as error:
+            raise CloudError(f"no transform to fixed_frame {fixed_frame!r} at its time: {error}") from None
 
     def _vertical(
         self, frame_id: str, pose: np.ndarray | None, settings: Parameters
@@ -109,15 +115,11 @@ class Perception:
             up, why = "z", f"of {settings.fixed_frame}"
         if self.segmenter.config.up == "plane":
             up, why = "the normal of the largest plane", "as the model was trained"
-        self._say_once(f"clouds of {frame_id!r}: up is {up} ({why})")
+        self._say_once(f"clouds of {frame_id[:40]!r}: up is {up} ({why})")
         x, y, z = (vertical / np.linalg.norm(vertical)).tolist()
         return x, y, z
 
     def _say_once(self, text: str) -> None:
-        if text not in self._said:
+        if text not in self._said and len(self._said) < MOST_SAID:
             self._said.add(text)
             self._say(text)
-
-
-def _seconds(header: Header) -> float:
-    return Time.from_msg(header.stamp).nanoseconds / 1e9

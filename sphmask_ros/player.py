@@ -26,7 +26,7 @@ class Answer:
     markers: MarkerArray
     instances: InstanceArray
     latency: float
-    """Seconds from publishing the cloud to the arrival of its labelled points."""
+    """Seconds from publishing the cloud to the arrival of its labeled points."""
 
 
 class Player(Node):

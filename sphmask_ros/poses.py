@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where frames are to each other, from TF and odometry: the newest seconds of every transform."""
+"""Where frames are to each other at a time, from TF and odometry, by the rules of tf2.
+
+A pose between two known ones is interpolated (positions linearly, rotations along the shortest arc). A pose
+that is not known yet is waited for. None is ever extrapolated: tf2/src/cache.cpp does the same.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import defaultdict, deque
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,60 +20,147 @@ from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.time import Time
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
-KEPT = 1000
-"""Transforms of a frame that are kept: 10 s at 100 Hz."""
-TOLERANCE = 0.5
-"""Seconds that the nearest transform may be from the time that is asked for."""
+KEPT = 10.0
+"""Seconds of each frame's history, as in tf2 (TIMECACHE_DEFAULT_MAX_STORAGE_TIME)."""
+MOST_FRAMES = 1000
+"""Child frames that are kept; a robot has some dozens, and who invents names must not fill the memory."""
+NORMALIZED = 1e-2
+"""How far a quaternion's squared length may be from one, as in tf2 (QUATERNION_NORMALIZATION_TOLERANCE)."""
+Refuse = Callable[[str, Exception], None]
+"""Told what a message was and why it was refused."""
+
+
+class PoseError(ValueError):
+    """A pose that is not known; one line says what is missing."""
+
+
+@dataclass
+class _History:
+    """Where a child frame was in its parent's, by rising time."""
+
+    stamps: list[float] = field(default_factory=list)
+    """Seconds; one infinite stamp: at rest for ever."""
+    steps: list[tuple[str, np.ndarray]] = field(default_factory=list)
+    """Parent frame and pose (4, 4) at each."""
+
+    def add(self, seconds: float, parent: str, pose: np.ndarray) -> None:
+        """Insert a pose; what is older than KEPT is dropped, and all where the clock has gone back further."""
+        if self.stamps and (np.isinf(seconds) or seconds < self.stamps[-1] - KEPT):
+            self.stamps.clear()
+            self.steps.clear()
+        place = bisect_left(self.stamps, seconds)
+        if place < len(self.stamps) and self.stamps[place] == seconds:
+            self.steps[place] = (parent, pose)
+            return
+        self.stamps.insert(place, seconds)
+        self.steps.insert(place, (parent, pose))
+        old = bisect_left(self.stamps, self.stamps[-1] - KEPT) if np.isfinite(self.stamps[-1]) else 0
+        del self.stamps[:old], self.steps[:old]
+
+    def at(self, seconds: float) -> tuple[str, np.ndarray]:
+        """Parent frame and pose (4, 4) at a time. Raises PoseError where that needs extrapolation."""
+        if np.isinf(self.stamps[-1]):
+            return self.steps[-1]
+        if seconds > self.stamps[-1]:
+            raise PoseError(f"the newest known is {seconds - self.stamps[-1]:.3f} s older")
+        if seconds < self.stamps[0]:
+            raise PoseError(f"the oldest known is {self.stamps[0] - seconds:.3f} s newer")
+        place = bisect_left(self.stamps, seconds)
+        if self.stamps[place] == seconds:
+            return self.steps[place]
+        (parent, before), (other, after) = self.steps[place - 1 : place + 1]
+        if parent != other:
+            return parent, before
+        begin, end = self.stamps[place - 1 : place + 1]
+        return parent, interpolate(before, after, (seconds - begin) / (end - begin))
+
+
+def interpolate(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
+    """The pose (4, 4) at a share, from 0 to 1, of the way between two: lerp of positions, slerp of rotations."""
+    pose = np.eye(4)
+    pose[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
+    turns = Rotation.from_matrix(np.stack([before[:3, :3], after[:3, :3]]))
+    pose[:3, :3] = Slerp([0.0, 1.0], turns)(share).as_matrix()
+    return pose
 
 
 class Poses:
     """Transforms by child frame; added to by one thread, asked by another."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._parents: dict[str, deque[tuple[float, str, np.ndarray]]] = defaultdict(
-            lambda: deque(maxlen=KEPT)
-        )
+        self._changed = threading.Condition()
+        self._histories: dict[str, _History] = {}
 
     def add(self, parent: str, child: str, seconds: float, pose: np.ndarray) -> None:
-        """Where (4, 4) a child frame is in its parent's at a time; infinite: always. Nonsense is left out."""
+        """Where (4, 4) a child frame is in its parent's at a time; infinite: always.
+
+        Raises ValueError for what is no pose.
+        """
         if not np.isfinite(pose).all():
-            return
-        with self._lock:
-            if np.isinf(seconds):
-                self._parents[child].clear()
-            self._parents[child].append((seconds, parent, pose))
+            raise ValueError(f"the pose of {child!r} is not finite")
+        if not child or child == parent:
+            raise ValueError(f"a transform from {parent!r} to {child!r} joins no two frames")
+        with self._changed:
+            if child not in self._histories and len(self._histories) >= MOST_FRAMES:
+                raise ValueError(f"more than {MOST_FRAMES} frames; {child[:40]!r} is left out")
+            self._histories.setdefault(child, _History()).add(seconds, parent, pose)
+            self._changed.notify_all()
 
-    def find(self, target: str, source: str, seconds: float) -> np.ndarray | None:
-        """(4, 4) that takes points of the source frame to the target frame; None when it is not known."""
-        with self._lock:
-            up, down = (self._to_ancestors(frame, seconds) for frame in (source, target))
+    def find(self, target: str, source: str, seconds: float, timeout: float = 0.0) -> np.ndarray:
+        """(4, 4) that takes points of the source frame to the target frame at a time.
+
+        timeout: seconds to wait for what is not known yet. Raises PoseError when it is not known then.
+        """
+        limit = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                try:
+                    return self._look_up(target, source, seconds)
+                except PoseError:
+                    left = limit - time.monotonic()
+                    if left <= 0:
+                        raise
+                self._changed.wait(left)
+
+    def _look_up(self, target: str, source: str, seconds: float) -> np.ndarray:
+        up, why_up = self._to_ancestors(source, seconds)
+        down, why_down = self._to_ancestors(target, seconds)
         common = next((frame for frame in up if frame in down), None)
-        return None if common is None else np.linalg.inv(down[common]) @ up[common]
+        if common is None:
+            reason = "; ".join(reason for reason in (why_up, why_down) if reason)
+            raise PoseError(reason or f"nothing joins {source[:40]!r} and {target[:40]!r}")
+        return np.asarray(np.linalg.inv(down[common]) @ up[common])
 
-    def _to_ancestors(self, frame: str, seconds: float) -> dict[str, np.ndarray]:
-        """Poses (4, 4) of a frame in each of its ancestors, itself first."""
+    def _to_ancestors(self, frame: str, seconds: float) -> tuple[dict[str, np.ndarray], str]:
+        """Poses (4, 4) of a frame in each of its ancestors, itself first, and why they end, if by the time."""
         poses = {frame: np.eye(4)}
-        pose = poses[frame]
-        while history := self._parents.get(frame):
-            time, parent, step = min(history, key=lambda item: abs(item[0] - seconds))
-            if (abs(time - seconds) > TOLERANCE and np.isfinite(time)) or parent in poses:
+        while history := self._histories.get(frame):
+            try:
+                parent, step = history.at(seconds)
+            except PoseError as error:
+                return poses, f"of {frame[:40]!r} {error}"
+            if parent in poses:
                 break
-            frame, pose = parent, step @ pose
-            poses[frame] = pose
-        return poses
+            poses[parent] = step @ poses[frame]
+            frame = parent
+        return poses, ""
 
 
-def listen(node: Node, poses: Poses) -> None:
-    """Keep the poses up to date from `odometry`, /tf and /tf_static."""
+def listen(node: Node, poses: Poses, refuse: Refuse) -> None:
+    """Keep the poses up to date from `odometry`, /tf and /tf_static; what is no pose goes to `refuse`."""
+
+    def add(what: str, msg: Any, child: str, place: Any, turn: Quaternion, static: bool = False) -> None:
+        try:
+            seconds = np.inf if static else stamp_seconds(msg.header.stamp)
+            poses.add(msg.header.frame_id, child, seconds, pose_matrix(place, turn))
+        except ValueError as error:
+            refuse(f"{what} of {child[:40]!r}", error)
 
     def odometry(msg: Odometry) -> None:
         body = msg.pose.pose
-        pose = _matrix(body.position, body.orientation)
-        poses.add(msg.header.frame_id, msg.child_frame_id, _seconds(msg), pose)
+        add("odometry", msg, msg.child_frame_id, body.position, body.orientation)
 
     node.create_subscription(Odometry, "odometry", odometry, 100)
     try:
@@ -76,23 +171,26 @@ def listen(node: Node, poses: Poses) -> None:
 
     def transforms(msg: Any, static: bool = False) -> None:
         for item in msg.transforms:
-            pose = _matrix(item.transform.translation, item.transform.rotation)
-            seconds = np.inf if static else _seconds(item)
-            poses.add(item.header.frame_id, item.child_frame_id, seconds, pose)
+            place, turn = item.transform.translation, item.transform.rotation
+            add("transform", item, item.child_frame_id, place, turn, static)
 
     latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_subscription(TFMessage, "/tf", transforms, 100)
     node.create_subscription(TFMessage, "/tf_static", lambda msg: transforms(msg, static=True), latched)
 
 
-def _seconds(msg: Any) -> float:
-    return Time.from_msg(msg.header.stamp).nanoseconds / 1e9
+def stamp_seconds(stamp: Any) -> float:
+    """Seconds of a builtin_interfaces/Time, which may be negative (rclpy's own Time may not)."""
+    return float(stamp.sec) + float(stamp.nanosec) / 1e9
 
 
-def _matrix(place: Any, turn: Quaternion) -> np.ndarray:
-    """(4, 4); NaN where the quaternion is none."""
+def pose_matrix(place: Any, turn: Quaternion) -> np.ndarray:
+    """(4, 4) of a position and a quaternion. Raises ValueError where the quaternion is no rotation."""
+    quaternion = (turn.x, turn.y, turn.z, turn.w)
+    length = math.hypot(*quaternion)
+    if not abs(length * length - 1) <= NORMALIZED:  # NaN is not
+        raise ValueError(f"its quaternion has length {length:.3g}, not 1")
     pose = np.eye(4)
-    quaternion = np.array([turn.x, turn.y, turn.z, turn.w])
-    pose[:3, :3] = Rotation.from_quat(quaternion).as_matrix() if quaternion.any() else np.nan
+    pose[:3, :3] = Rotation.from_quat(quaternion).as_matrix()
     pose[:3, 3] = place.x, place.y, place.z
     return pose

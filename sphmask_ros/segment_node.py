@@ -21,8 +21,9 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool
 
 from sphmask_core import Segmenter
-from sphmask_ros.cloud_input import CloudInput
+from sphmask_ros.cloud_input import STEADY, CloudInput
 from sphmask_ros.diagnostics import Health, report
+from sphmask_ros.guard import guard_services, spin
 from sphmask_ros.outputs import Answer, Outputs
 from sphmask_ros.parameters import UNCONFIGURED, Parameters
 from sphmask_ros.perception import Perception
@@ -35,10 +36,12 @@ DIAGNOSTICS_PERIOD = 1.0
 """Seconds."""
 LOG_PERIOD = 5.0
 """Seconds in which clouds that cannot be segmented make one line of log."""
+START_ERRORS = (InvalidParameterTypeException, InvalidParameterValueException, ValueError)
+"""What parameters that cannot be used raise; once the node runs, nothing that is sent to it raises."""
 
 
 class SegmentNode(LifecycleNode):
-    """`points` in; objects out, under the cloud's own header. The tables of the README say what there is."""
+    """`points` in; objects out, under the cloud's own header. The tables of docs/ros.md say what there is."""
 
     def __init__(self) -> None:
         super().__init__("segment")
@@ -51,7 +54,11 @@ class SegmentNode(LifecycleNode):
         self.create_service(SetBool, "~/enable", self._enable)
         self.create_service(LoadModel, "~/load_model", self._load_model)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose)
+        self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=STEADY)
+        guard_services(self, self.refuse)
+        for name, near in self._settings.unknown(self).items():
+            hint = f"; did you mean {near}?" if near else ""
+            self.get_logger().warning(f"there is no parameter {name}{hint}")
 
     @transition("inactive")
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -61,7 +68,7 @@ class SegmentNode(LifecycleNode):
         self._outputs = Outputs(self)
         self._in_use = {name: getattr(self._settings, name) for name in Parameters.names(UNCONFIGURED)}
         if self._settings.fixed_frame and not self._listening:
-            listen(self, self._poses)
+            listen(self, self._poses, self.refuse)
             self._listening = True
         return super().on_configure(state)
 
@@ -137,8 +144,8 @@ class SegmentNode(LifecycleNode):
                     f"{fixed[0]} is in use; clean up first, or for another model call ~/load_model"
                 )
             self._settings = dataclasses.replace(self._settings, **values)
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+        except (ValueError, OverflowError) as error:
+            return SetParametersResult(successful=False, reason=one_line(error))
         return SetParametersResult(successful=True)
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -197,6 +204,11 @@ class SegmentNode(LifecycleNode):
         self.health.failing = False
         return answer
 
+    def refuse(self, what: str, error: Exception) -> None:
+        """Something was sent that cannot be used: count and tell it, and go on."""
+        self.health.refuse(f"{what} is refused: {one_line(error)}")
+        self.get_logger().warning(self.health.error, throttle_duration_sec=LOG_PERIOD)
+
     def _complain(self, msg: PointCloud2, error: Exception) -> None:
         self.health.fail(one_line(error))
         text = f"no objects in a cloud of {msg.header.frame_id!r}: {self.health.error}"
@@ -226,10 +238,10 @@ def main(ended: Future[None]) -> int:
         node = SegmentNode()
         if node.get_parameter("autostart").value and not autostart(node):
             return 2 if rclpy.ok() else 0
-        rclpy.spin_until_future_complete(node, ended)
+        spin(node, ended, node.refuse)
     except ExternalShutdownException:
         return 0
-    except (InvalidParameterTypeException, InvalidParameterValueException, ValueError) as error:
+    except START_ERRORS as error:
         print(f"segment: {one_line(error)}", file=sys.stderr)
         return 2
     finally:

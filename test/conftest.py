@@ -12,8 +12,8 @@ import sphmask_core  # noqa: F401  before any test imports torch: idle threads t
 import torch
 from small import SMALL
 
-from sphmask_core.checkpoint import save_weights
-from sphmask_core.model import SphericalMask
+from sphmask_core.checkpoints.weights import save_weights
+from sphmask_core.method.model import SphericalMask
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sphmask_core import Segmenter
-from sphmask_core.cloud import read_cloud
+from sphmask_core.clouds.cloud import read_cloud
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_same_result_twice_and_for_any_numbering_of_threads(segmenter, mosd):
     assert np.array_equal(first.scores, second.scores)
 
 
-def test_a_cloud_without_colours_is_grey(segmenter, mosd):
+def test_a_cloud_without_colors_is_gray(segmenter, mosd):
     cloud = read_cloud(mosd / "learn4.pcd")
     assert_consistent(segmenter(cloud.xyz), len(cloud.xyz))
 
@@ -83,7 +83,7 @@ def test_repeats_hidden_under_better_instances_are_dropped(segmenter, mosd):
     ("xyz", "rgb", "message"),
     [
         (np.zeros((4, 2)), None, "expected \\(N, 3\\)"),
-        (np.zeros((4, 3)), np.zeros((3, 3)), "one colour a point"),
+        (np.zeros((4, 3)), np.zeros((3, 3)), "one color a point"),
     ],
 )
 def test_wrong_shapes_are_named(segmenter, xyz, rgb, message):

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from sphmask_core import Instances
 from sphmask_core.tracking import FOUND_AGAIN, KEPT, NEW, Tracker, Tracks
 
-CELL = 0.0075  # metres; coarse voxels are then 3 cm
+CELL = 0.0075  # meters; coarse voxels are then 3 cm
 
 
 def blobs(centers, class_ids=None, noise=0.0, seed=0):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Axis-aligned boxes (min x, y, z, max x, y, z): intersection over union and its generalised form."""
+"""Axis-aligned boxes (min x, y, z, max x, y, z): intersection over union and its generalized form."""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from sphmask_core.files import replacing
-from training.log import SCORES, Record, losses, read
+from sphmask_core.runtime.files import replacing
+
+from .log import SCORES, Record, losses, read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -75,9 +75,12 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 def share_norms(model: nn.Module) -> None:
     """Let every batch norm of the model take its statistics over all processes."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d) and world_size() > 1:
-            module.__class__ = SharedNorm  # the same parameters and buffers, only another forward
+    if world_size() == 1:
+        return
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm1d):
+                setattr(parent, name, SharedNorm.of(child))
 
 
 def _reduced(values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
@@ -90,6 +93,15 @@ def _reduced(values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
 
 class SharedNorm(nn.BatchNorm1d):
     """Batch norm of rows (N, C) over all processes; a process may have no rows."""
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm1d) -> SharedNorm:
+        """The same norm, over all processes: with the very parameters and buffers of `norm`."""
+        shared = cls(norm.num_features, norm.eps, norm.momentum)
+        shared.weight, shared.bias = norm.weight, norm.bias
+        for name, buffer in norm.named_buffers():
+            shared.register_buffer(name, buffer)
+        return shared
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:

@@ -10,11 +10,12 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from sphmask_core.config import Config, ConfigError
-from sphmask_core.memory import keep_freed_memory
-from training.augment import augment
-from training.distributed import rank, world_size
-from training.interrupts import ignore_interrupts
-from training.scene import Batch, Scene, collate
+from sphmask_core.runtime.memory import keep_freed_memory
+
+from .augment import augment
+from .distributed import rank, world_size
+from .interrupts import ignore_interrupts
+from .scene import Batch, Scene, collate
 
 
 class EpochBatches(Dataset[Batch]):
@@ -37,7 +38,7 @@ class EpochBatches(Dataset[Batch]):
     def _scene(self, place: int) -> Scene:
         rng = np.random.default_rng((self.config.train.seed, self.epoch, place))
         voxel = 1 / self.config.model.voxel_scale
-        return augment(self.scenes[self.order[place]], self.config.train.augment, voxel, rng)
+        return augment(self.scenes[self.order[place]], self.config.augment, voxel, rng)
 
 
 class Waiting:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sphmask_core.files import replacing
+from sphmask_core.runtime.files import replacing
 
 Record = dict[str, Any]
 

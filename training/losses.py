@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every term of the training loss (section 10), weighted, by name."""
+"""Every term of the training loss (docs/model.md, section 10), weighted, by name."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sphmask_core.config import Config
-from sphmask_core.heads import PointwisePredictions, QueryPredictions
-from sphmask_core.instances import assemble_masks, mask_iou
-from sphmask_core.model import Predictions
-from sphmask_core.spherical import sectors
-from sphmask_core.voxels import VoxelBatch
-from training.boxes import box_iou
-from training.distributed import total, world_size
-from training.matching import Match, match, matching_cost
-from training.targets import IGNORE, InstanceTargets, Targets
+from sphmask_core.method.candidates import assemble_masks, mask_iou
+from sphmask_core.method.model import Predictions
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.query_heads import QueryPredictions
+from sphmask_core.method.spherical import sectors
+from sphmask_core.method.voxels import VoxelBatch
+
+from .boxes import box_iou
+from .distributed import total, world_size
+from .matching import Match, match, matching_cost
+from .targets import IGNORE, InstanceTargets, Targets
 
 QUERY_WEIGHTS = {
     "dice": 1.0,
@@ -43,14 +45,14 @@ class Criterion:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.box_weight = config.model.voxel_scale / 50
-        self.class_weights = torch.tensor(config.train.class_weights or [1.0] * len(config.semantic_classes))
+        self.class_weights = torch.tensor(config.loss.class_weights or [1.0] * len(config.semantic_classes))
 
     def __call__(self, predictions: Predictions, voxels: VoxelBatch, targets: Targets) -> Terms:
         """Weighted scalar terms; their sum is the loss."""
-        terms = self.pointwise(predictions.pointwise, voxels.xyz, targets)
+        terms = self.pointwise(predictions.encoding.pointwise, voxels.xyz, targets)
         if predictions.queries is not None:
             terms |= self.queries(predictions, predictions.queries, targets)
-            if self.config.train.quality_weight:
+            if self.config.loss.quality:
                 terms["quality"] = self.quality(predictions, predictions.queries, voxels, targets)
         return terms
 
@@ -68,7 +70,7 @@ class Criterion:
         terms["corner_offset"] = corner_error.abs().sum() / count * self.box_weight
         terms["box_giou"] = (1 - giou).sum() / count
         terms["box_confidence"] = (predicted.box_confidence[inside] - iou.detach()).square().sum() / count
-        return {f"point_{name}": self.config.train.pointwise_weight * term for name, term in terms.items()}
+        return {f"point_{name}": self.config.loss.pointwise * term for name, term in terms.items()}
 
     def queries(self, predictions: Predictions, queries: QueryPredictions, targets: Targets) -> Terms:
         """Terms of the matched queries, averaged over the scenes of the batch.
@@ -80,11 +82,12 @@ class Criterion:
         zero = torch.stack([output.sum() for output in outputs]).sum() * 0
         names = [*QUERY_WEIGHTS, *(f"aux_{name}" for name in QUERY_WEIGHTS)]
         terms = dict.fromkeys(names, zero)
-        offsets = predictions.superpoints.offsets
+        superpoints = predictions.encoding.superpoints
+        offsets = superpoints.offsets
         for b, scene in enumerate(targets.scenes):
             if not len(scene) or not queries.active[b]:
                 continue
-            xyz = predictions.superpoints.xyz[offsets[b] : offsets[b + 1]]
+            xyz = superpoints.xyz[offsets[b] : offsets[b + 1]]
             for name, term in self.scene(queries, b, xyz, scene).items():
                 terms[name] = terms[name] + term / (len(targets.scenes) * world_size())
         return terms
@@ -93,16 +96,17 @@ class Criterion:
         self, predictions: Predictions, queries: QueryPredictions, voxels: VoxelBatch, targets: Targets
     ) -> Tensor:
         """Error of the confidence of all queries, matched or not, averaged over the scenes of the batch."""
-        sizes = voxels.superpoints.bincount(minlength=len(predictions.superpoints.xyz)).to(voxels.xyz)
+        superpoints = predictions.encoding.superpoints
+        sizes = voxels.superpoints.bincount(minlength=len(superpoints.xyz)).to(voxels.xyz)
         term = queries.confidence.sum() * 0
         for b, scene in enumerate(targets.scenes):
             if len(scene) and queries.active[b]:
-                own = predictions.superpoints.scene(b)
+                own = superpoints.scene(b)
                 with torch.no_grad():
-                    masks = assemble_masks(queries, predictions.superpoints, b, self.config)
+                    masks = assemble_masks(queries, superpoints, b, self.config.model.rays)
                     quality = mask_iou(masks, scene.masks, sizes[own]).amax(1)
                 term = term + (queries.confidence[b] - quality).square().mean()
-        return self.config.train.quality_weight * term / (len(targets.scenes) * world_size())
+        return self.config.loss.quality * term / (len(targets.scenes) * world_size())
 
     def scene(self, queries: QueryPredictions, b: int, xyz: Tensor, scene: InstanceTargets) -> Terms:
         """Terms of scene b, of the matching and of the auxiliary one; xyz (S_b, 3) of its superpoints."""

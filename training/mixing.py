@@ -12,15 +12,15 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sphmask_core.cloud import Cloud
-from sphmask_core.frames import upright
-from sphmask_core.scenes import TABLE, UNLABELLED, Scene
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.clouds.scenes import TABLE, UNLABELED, Scene
+from sphmask_core.method.frames import upright
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 CELL = 0.01
-"""Metres, edge of the cells in which places on a table are counted."""
+"""Meters, edge of the cells in which places on a table are counted."""
 CELLS = 256
 FOCAL = 525.0 / 640.0
 """Of the Kinect, in image widths."""
@@ -28,7 +28,7 @@ ATTEMPTS = 60
 TURN = np.radians(25)
 """Farthest that objects move around the camera, so that the side they show stays the side it sees."""
 REACH = (-0.1, 0.3)
-"""Metres that objects move away from the camera."""
+"""Meters that objects move away from the camera."""
 NEARER = 0.85
 """Least new distance from the camera, in old ones: nearer, the points no longer cover what is behind them."""
 SHADOW = 6
@@ -38,8 +38,8 @@ ON_TOP = 0.3
 CLOSE = 0.7
 """Share of groups that are put as near to the others as they fit."""
 FLAT = 0.012
-"""Metres below its highest point that belong to an object's top."""
-HOLE_NEIGHBOURS = 5
+"""Meters below its highest point that belong to an object's top."""
+HOLE_NEIGHBORS = 5
 FRAMES = (2, 7)
 """Fewest and most frames that make a mixed one."""
 
@@ -50,7 +50,7 @@ class View:
 
     scene: Scene
     xyz: Array
-    """(N, 3) metres, NaN where the camera saw nothing"""
+    """(N, 3) meters, NaN where the camera saw nothing"""
     rotation: Array
     """(3, 3) p_camera = (p - camera) @ rotation"""
     camera: Array
@@ -58,7 +58,7 @@ class View:
 
     @classmethod
     def of(cls, scene: Scene) -> View:
-        """The view of an organised frame."""
+        """The view of an organized frame."""
         xyz = torch.from_numpy(scene.cloud.xyz)
         frame = upright(xyz[xyz.isfinite().all(1)], "plane")
         camera = frame.apply(torch.zeros(1, 3))[0].numpy()
@@ -75,7 +75,7 @@ class View:
 
 
 def mixed_scenes(scenes: Sequence[Scene], count: int, seed: int) -> Iterator[Scene]:
-    """That many random mixtures of organised frames, each repeatable by seed and place."""
+    """That many random mixtures of organized frames, each repeatable by seed and place."""
     views = [View.of(scene) for scene in scenes]
     return (mixture(views, seed, place) for place in range(count))
 
@@ -143,12 +143,12 @@ def insert(view: View, moved: Array, donor: Scene, group: NDArray[np.int64]) -> 
         scene.name,
         Cloud(
             _put(scene.cloud.xyz, target, seen[order], hidden, np.nan),
-            _colours(scene.cloud, donor.cloud, target, source),
+            _colors(scene.cloud, donor.cloud, target, source),
             None,
             (height, width),
         ),
-        _put(scene.semantic, target, donor.semantic[source], hidden, UNLABELLED),
-        _put(scene.instance, target, donor.instance[source] + first, hidden, UNLABELLED),
+        _put(scene.semantic, target, donor.semantic[source], hidden, UNLABELED),
+        _put(scene.instance, target, donor.instance[source] + first, hidden, UNLABELED),
     )
     view.xyz = _put(view.xyz, target, moved[order], hidden, np.nan)
 
@@ -193,8 +193,8 @@ def _on_top(view: View, group: Array, rng: Generator) -> Array | None:
         height = np.quantile(points[:, 2], 0.98)
         surface = points[points[:, 2] > height - FLAT]
         area = ndimage.binary_closing(footprint(surface))
-        centre = np.median(surface, axis=0)
-        moved = group + np.append(centre[:2] - group[:, :2].mean(0), height).astype(group.dtype)
+        center = np.median(surface, axis=0)
+        moved = group + np.append(center[:2] - group[:, :2].mean(0), height).astype(group.dtype)
         above = footprint(view.xyz[(view.scene.instance >= 0) & (view.xyz[:, 2] > height + FLAT)])
         cell = tuple(cells(moved).T)
         if area[cell].mean() > 0.9 and not above[cell].any():
@@ -206,8 +206,8 @@ def _holes(target: NDArray, shape: tuple[int, int]) -> NDArray:
     """Pixels between those that were just written, which would show what is behind."""
     written = np.zeros(shape, np.uint8)
     written.reshape(-1)[target] = 1
-    neighbours = ndimage.convolve(written, np.ones((3, 3), np.uint8), mode="constant")
-    return np.flatnonzero((neighbours >= HOLE_NEIGHBOURS) & (written == 0))
+    neighbors = ndimage.convolve(written, np.ones((3, 3), np.uint8), mode="constant")
+    return np.flatnonzero((neighbors >= HOLE_NEIGHBORS) & (written == 0))
 
 
 def _put(old: NDArray, target: NDArray, new: NDArray, hidden: NDArray, nothing: float) -> NDArray:
@@ -217,7 +217,7 @@ def _put(old: NDArray, target: NDArray, new: NDArray, hidden: NDArray, nothing: 
     return changed
 
 
-def _colours(base: Cloud, donor: Cloud, target: NDArray, source: NDArray) -> NDArray | None:
+def _colors(base: Cloud, donor: Cloud, target: NDArray, source: NDArray) -> NDArray | None:
     if base.rgb is None or donor.rgb is None:
         return None
     rgb = base.rgb.copy()

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from training.distributed import world_size
-from training.interrupts import ignore_interrupts
+from .distributed import world_size
+from .interrupts import ignore_interrupts
 
 Made = TypeVar("Made")
 

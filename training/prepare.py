@@ -15,11 +15,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from sphmask_core.clouds.prepared import Manifest, write_manifest
 from sphmask_core.config import Config, ConfigError, load_config
-from sphmask_core.prepared import Manifest, write_manifest
-from training.formats import own, published, s3dis, scannet, stpls3d
-from training.formats.job import Job, do, is_done, scenes_of
-from training.formats.source import FormatError, Options, Source, check_counts, check_files
+
+from .formats import own, published, s3dis, scannet, stpls3d
+from .formats.job import Job, do, is_done, scenes_of
+from .formats.source import FormatError, Options, Source, check_counts, check_files
 
 FORMATS = {"scannetv2": scannet, "scannet200": scannet, "s3dis": s3dis, "stpls3d": stpls3d, "folder": own}
 LISTED = 20
@@ -65,7 +66,7 @@ def _config(asked: argparse.Namespace) -> Config:
             "folder: give --config, a .yaml that names the classes and the fields of your clouds"
         )
     config = load_config(asked.config or asked.dataset)
-    return replace(config, train=replace(config.train, dataset=asked.dataset))
+    return replace(config, data=replace(config.data, dataset=asked.dataset))
 
 
 def prepare(options: Options, out: Path, processes: int) -> list[str]:
@@ -89,7 +90,7 @@ def find_sources(options: Options) -> list[Source]:
     """What is in the raw folder: scenes that others prepared, or the data set as downloaded."""
     if not options.raw.is_dir():
         raise FormatError(f"{options.raw}: no such folder")
-    form = FORMATS[options.config.train.dataset]
+    form = FORMATS[options.config.data.dataset]
     sources, official = published.find(options), form.OFFICIAL
     if not sources:
         sources = form.find(options)
@@ -122,9 +123,9 @@ def _manifest(jobs: Sequence[Job], options: Options) -> Manifest:
     scenes = sorted(
         (scene for job in jobs for scene in scenes_of(job)), key=lambda one: (one.split, one.name)
     )
-    label_ids = FORMATS[config.train.dataset].label_ids(options)
+    label_ids = FORMATS[config.data.dataset].label_ids(options)
     return Manifest(
-        config.train.dataset, config.semantic_classes, config.class_shift, label_ids, tuple(scenes)
+        config.data.dataset, config.semantic_classes, config.class_shift, label_ids, tuple(scenes)
     )
 
 

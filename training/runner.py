@@ -11,23 +11,24 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from sphmask_core.checkpoint import save_weights
+from sphmask_core.checkpoints.weights import save_weights
 from sphmask_core.config import Config, ConfigError, to_dict
-from sphmask_core.evaluation import Gallery
-from sphmask_core.model import SphericalMask
-from training import log
-from training.board import SCENES, Board
-from training.datasets import dataset
-from training.distributed import largest, rank, share_norms, total
-from training.initialise import initialise
-from training.interrupts import Interrupts
-from training.loader import batches_per_epoch, load_batches
-from training.losses import Criterion, enough_foreground
-from training.scene import Batch
-from training.schedule import Steps, learning_rate
-from training.state import TrainState
-from training.step import batch_terms, check_precision
-from training.validate import validate
+from sphmask_core.evaluation.scoring import Gallery
+from sphmask_core.method.model import SphericalMask
+
+from . import log
+from .board import SCENES, Board
+from .datasets import dataset
+from .distributed import largest, rank, share_norms, total
+from .initialize import initialize
+from .interrupts import Interrupts
+from .loader import batches_per_epoch, load_batches
+from .losses import Criterion
+from .scene import Batch
+from .schedule import Steps, learning_rate
+from .state import TrainState
+from .step import batch_terms, check_precision
+from .validate import validate
 
 SAVE_SECONDS = 120.0
 """Longest time between two checkpoints."""
@@ -44,10 +45,9 @@ class Runner:
         self.config, self.folder, self.device, self.writes = config, folder, device, rank() == 0
         torch.manual_seed(config.train.seed)
         model = SphericalMask(config)
-        self.initial = initialise(model, config)
+        self.initial = initialize(model, config)
         """What the first weights are, in words."""
         share_norms(model)
-        model.has_foreground = enough_foreground
         self.state = TrainState(model.to(device), config.train)
         self.criterion = Criterion(config)
         self.interrupts = Interrupts()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A labelled scene as training sees it, and scenes put together as a batch."""
+"""A labeled scene as training sees it, and scenes put together as a batch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sphmask_core.config import ModelConfig
-from sphmask_core.voxels import Points, VoxelBatch, voxelize
+from sphmask_core.method.voxels import Points, VoxelBatch, voxelize
 
 
 @dataclass(frozen=True)
 class Scene:
-    """N labelled points, upright, in model units."""
+    """N labeled points, upright, in model units."""
 
     xyz: NDArray[np.float32]
     """(N, 3) model units."""
@@ -27,16 +27,19 @@ class Scene:
     superpoints: NDArray[np.int64]
     """(N,) superpoint of each point."""
     semantic: NDArray[np.int64]
-    """(N,) semantic class, -100 unlabelled."""
+    """(N,) semantic class, -100 unlabeled."""
     instance: NDArray[np.int64]
     """(N,) instance id, -100 for points of no instance."""
+    grid_xyz: NDArray[np.float32] | None = None
+    """(N, 3) model units: the place by which a point falls into a voxel, where it is not its own (xyz)."""
 
     def __len__(self) -> int:
         return len(self.xyz)
 
     def take(self, index: NDArray) -> Scene:
         """The points that an index array or a mask picks."""
-        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: rows[index] for name, rows in columns.items() if rows is not None})
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:
         Points(
             torch.from_numpy(scene.xyz),
             torch.from_numpy(scene.rgb),
-            torch.from_numpy(scene.superpoints) if model.use_spp_pool else None,
+            torch.from_numpy(scene.superpoints) if model.use_superpoints else None,
+            None if scene.grid_xyz is None else torch.from_numpy(scene.grid_xyz),
         )
         for scene in scenes
     ]
@@ -79,7 +83,7 @@ def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:
 
 
 def thin(scene: Scene, cell: float) -> Scene:
-    """One point per cubic cell (model units): mean position and colour, labels of the cell's first point."""
+    """One point per cubic cell (model units): mean position and color, labels of the cell's first point."""
     index = np.floor((scene.xyz - scene.xyz.min(0)) / cell).astype(np.int64)
     key = np.ravel_multi_index(tuple(index.T), tuple(index.max(0) + 1))
     _, first, cell_of, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)

@@ -12,8 +12,9 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sphmask_core.config import ConfigError, TrainConfig
-from sphmask_core.model import SphericalMask
-from training.distributed import sum_gradients, world_size
+from sphmask_core.method.model import SphericalMask
+
+from .distributed import sum_gradients, world_size
 
 
 class TrainState:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from sphmask_core.config import Config, ConfigError
-from sphmask_core.heads import PointwisePredictions, QueryPredictions
-from sphmask_core.model import Predictions, SphericalMask
-from training.losses import Criterion, Terms
-from training.scene import Batch
-from training.targets import build_targets
+from sphmask_core.method.model import Predictions, SphericalMask
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.query_heads import QueryPredictions
+
+from .losses import Criterion, Terms, enough_foreground
+from .scene import Batch
+from .targets import build_targets
 
 Heads = TypeVar("Heads", PointwisePredictions, QueryPredictions)
 
@@ -25,7 +27,7 @@ def batch_terms(
     """Weighted terms of the loss of a batch that is on the model's device."""
     device, mixed = batch.semantic.device.type, config.train.precision == "bfloat16"
     with torch.autocast(device, torch.bfloat16, enabled=mixed):
-        predictions = model(batch.voxels, pointwise_only=pointwise_only)
+        predictions = model(batch.voxels, pointwise_only, enough_foreground)
     targets = build_targets(
         batch.voxels, batch.semantic, batch.instance, config.class_shift, config.model.rays
     )
@@ -45,7 +47,8 @@ def check_precision(config: Config, device: torch.device) -> None:
 def in_float32(predictions: Predictions) -> Predictions:
     """What the heads say, in float32."""
     queries = None if predictions.queries is None else _float32(predictions.queries)
-    return replace(predictions, pointwise=_float32(predictions.pointwise), queries=queries)
+    encoding = replace(predictions.encoding, pointwise=_float32(predictions.encoding.pointwise))
+    return replace(predictions, encoding=encoding, queries=queries)
 
 
 def _float32(heads: Heads) -> Heads:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model should have said: per voxel, and per instance with its radial label (section 9)."""
+"""Targets of training: of each voxel, and of each instance (docs/model.md, section 9)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sphmask_core.spherical import sectors
-from sphmask_core.voxels import VoxelBatch
+from sphmask_core.method.spherical import sectors
+from sphmask_core.method.voxels import VoxelBatch
 
 IGNORE = -100
-"""Label of points that nobody labelled, and instance of those that belong to none."""
+"""Label of points that nobody labeled, and instance of those that belong to none."""
 EMPTY_RAY = 1e-6
 """Ray of a sector in which the instance has no voxel."""
 
@@ -46,7 +46,7 @@ class Targets:
     """Targets of a batch of V voxels."""
 
     semantic: Tensor
-    """(V,) int64 semantic class, IGNORE where unlabelled."""
+    """(V,) int64 semantic class, IGNORE where unlabeled."""
     instance: Tensor
     """(V,) int64 row of the voxel's instance among those of the whole batch, or IGNORE."""
     centers: Tensor
@@ -94,14 +94,14 @@ def consecutive_instances(class_ids: Tensor, instance: Tensor, scene: Tensor) ->
     class_ids, instance, scene: (V,) int64 of voxels. Returns (V,) ids or IGNORE, and the (G,) class of each
     instance's first voxel.
     """
-    labelled = instance >= 0
-    keys = scene[labelled] * (int(instance.max().clamp(min=0)) + 1) + instance[labelled]
+    labeled = instance >= 0
+    keys = scene[labeled] * (int(instance.max().clamp(min=0)) + 1) + instance[labeled]
     unique, ids = torch.unique(keys, return_inverse=True)
     first = first_points(ids, len(unique))
-    classes = class_ids[labelled][first]
+    classes = class_ids[labeled][first]
     renumber = torch.where(classes >= 0, (classes >= 0).cumsum(0) - 1, IGNORE)
     numbered = torch.full_like(instance, IGNORE)
-    numbered[labelled] = renumber[ids]
+    numbered[labeled] = renumber[ids]
     return numbered, classes[classes >= 0]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Average precision on labelled scenes, by the path that users' clouds take."""
+"""Average precision on labeled scenes, by the path that users' clouds take."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import takewhile
 
 import torch
 
-from sphmask_core.evaluation import Gallery, evaluate, segment_scenes
-from sphmask_core.model import SphericalMask
-from sphmask_core.protocol import protocol_of
-from sphmask_core.scenes import Scene, Split
+from sphmask_core.clouds.scenes import Scene, Split
+from sphmask_core.evaluation.protocol import protocol_of
+from sphmask_core.evaluation.scoring import Gallery, evaluate, segment_scenes
+from sphmask_core.method.model import SphericalMask
 from sphmask_core.segmenter import Segmenter
 
 
@@ -25,7 +25,7 @@ def validate(
     """AP, AP50 and AP25 of the model on whole scenes, as `sphmask eval` scores them; none when stopped."""
     config = model.config
     manifest = scenes.manifest if isinstance(scenes, Split) else None
-    protocol = protocol_of(config.train.dataset, manifest, config)
+    protocol = protocol_of(config.data.dataset, manifest, config)
     segmented = segment_scenes(Segmenter(model, device), scenes, protocol)
     wanted = takewhile(lambda _: not stop(), segmented)
     scores = evaluate(wanted, protocol, config.inference.min_score, gallery)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sphmask_core.messages import Make
-from sphmask_core.output import Instances
+from sphmask_core.method.instances import Instances
 from sphmask_core.tracking import Tracks
 
 
@@ -33,7 +33,7 @@ def instance_array(make: Make, header: Any, found: Instances, tracks: Tracks, ra
 
 
 def read_instances(msg: Any, labels: np.ndarray) -> Instances:
-    """The instances of a message; `labels` (N,) are those of the labelled points."""
+    """The instances of a message; `labels` (N,) are those of the labeled points."""
     found = msg.instances
     indices = np.asarray(msg.point_indices, np.uint32)
     masks = np.zeros((len(found), len(labels) + 1), bool)
@@ -94,7 +94,7 @@ def _instance(
 
 
 def _point(make: Make, xyz: np.ndarray) -> Any:
-    """(3,) metres."""
+    """(3,) meters."""
     return make("geometry_msgs/Point", x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sphmask_core.messages import Make
-from sphmask_core.messages.colors import object_colors
-from sphmask_core.output import Instances
-from sphmask_core.spherical import polygon
+from sphmask_core.method.instances import Instances
+from sphmask_core.method.spherical import polygon
+from sphmask_core.palette import object_colors
 from sphmask_core.tracking import Tracks
 
 DELETE, LINE_LIST, TEXT_VIEW_FACING, TRIANGLE_LIST = 2, 5, 9, 11
@@ -73,7 +73,7 @@ def _instance_markers(
 
 
 def _above(center: np.ndarray, box: np.ndarray, up: np.ndarray, gap: float) -> np.ndarray:
-    """(3,) the place over an object's centre that is a gap higher than its box (6,), along `up` (3,)."""
+    """(3,) the place over an object's center that is a gap higher than its box (6,), along `up` (3,)."""
     rise = ((box[CORNERS] - center) @ up).max() + gap
     return np.asarray(center + rise * up)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sphmask_core.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
+from sphmask_core.clouds.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
 from sphmask_core.messages import Make
-from sphmask_core.messages.colors import PLAIN, object_colors
+from sphmask_core.method.instances import Instances
 from sphmask_core.native import label_points
-from sphmask_core.output import Instances
+from sphmask_core.palette import MID_GRAY, object_colors
 from sphmask_core.tracking import Tracks
 
 DATATYPES = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
@@ -21,7 +21,7 @@ DATATYPES = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), sta
 COLOR_FIELDS = {"rgb", "rgba"}.union(*COLOR_NAMES)
 POSITION = [(axis, "<f4") for axis in "xyz"]
 LABEL = [("rgb", "<f4"), ("label", "<u4"), ("score", "<f4"), ("class_id", "<i4")]
-"""What labelled points have beside their position, 4 bytes each."""
+"""What labeled points have beside their position, 4 bytes each."""
 
 
 def read_points(msg: Any, names: Container[str]) -> np.ndarray:
@@ -41,7 +41,7 @@ def read_points(msg: Any, names: Container[str]) -> np.ndarray:
 
 
 def read_cloud_message(msg: Any) -> Cloud:
-    """Position and colour of every point of a message; points without a finite position are NaN."""
+    """Position and color of every point of a message; points without a finite position are NaN."""
     points = read_points(msg, COLOR_FIELDS | set("xyz")).reshape(-1)
     missing = [axis for axis in "xyz" if axis not in points.dtype.names]
     if missing:
@@ -49,7 +49,7 @@ def read_cloud_message(msg: Any) -> Cloud:
         raise CloudError(f"has no field {', '.join(missing)}; its fields: {names}")
     for axis in "xyz":
         if points.dtype[axis].kind != "f":
-            raise CloudError(f"field {axis} is {points.dtype[axis].name}, not float32 or float64 metres")
+            raise CloudError(f"field {axis} is {points.dtype[axis].name}, not float32 or float64 meters")
     xyz = _finite_positions(points)
     if np.isnan(xyz[:, 0]).all():
         raise CloudError(f"none of its {len(points)} points has a finite position")
@@ -85,7 +85,7 @@ def write_points(make: Make, header: Any, points: np.ndarray) -> Any:
 
 
 def cloud_points(cloud: Cloud) -> np.ndarray:
-    """Structured array (height, width): x, y, z, and rgb as PCL and RViz read it, where there are colours."""
+    """Structured array (height, width): x, y, z, and rgb as PCL and RViz read it, where there are colors."""
     columns = POSITION + (LABEL[:1] if cloud.rgb is not None else [])
     points = np.empty(len(cloud.xyz), columns)
     for axis, column in zip("xyz", cloud.xyz.T, strict=True):
@@ -96,12 +96,14 @@ def cloud_points(cloud: Cloud) -> np.ndarray:
 
 
 def labelled_points(make: Make, header: Any, cloud: Cloud, found: Instances, tracks: Tracks) -> Any:
-    """A cloud whose points have the `label`, `score`, `class_id` and colour of their best instance.
+    """A cloud whose points have the `label`, `score`, `class_id` and color of their best instance.
 
     `label` is the object's id, 0 for none; class_id is then -1.
     """
     values = np.zeros(len(found) + 1, LABEL)
-    values["rgb"] = pack_colors(np.concatenate([PLAIN, object_colors(tracks.ids)]))
+    values["rgb"] = pack_colors(
+        np.concatenate([np.full((1, 3), MID_GRAY, np.uint8), object_colors(tracks.ids)])
+    )
     values["class_id"][0] = -1
     values["label"][1:], values["score"][1:], values["class_id"][1:] = (
         tracks.ids,
@@ -115,7 +117,7 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, found: Instances, tra
 
 
 def read_labels(msg: Any) -> np.ndarray:
-    """(N,) field `label` of labelled points: the object's id, 0 for none."""
+    """(N,) field `label` of labeled points: the object's id, 0 for none."""
     return read_points(msg, {"label"})["label"].reshape(-1)
 
 

@@ -5,9 +5,9 @@ A function takes contiguous tensors or NumPy arrays on the CPU, the ones that it
 them; `kernels` lists all. `LEVEL` says which processor's kernels are in use.
 """
 
-import torch  # noqa: F401 - first, so that the kernels share its OpenMP runtime and threads
+import torch  # first, so that the kernels share its OpenMP runtime and threads
 
-from .kernels import (
+from sphmask_core.native.kernels import (
     COORDINATE_BITS,
     LEVEL,
     affine,
@@ -24,7 +24,10 @@ from .kernels import (
     migrate,
     norm_relu,
     number_keys,
+    on_surfaces,
     pack,
+    planes,
+    sample,
     segment_bounds,
     segment_mean,
     superpoints,
@@ -32,6 +35,12 @@ from .kernels import (
     voxel_keys,
     weight_gradient,
 )
+
+
+def threads() -> int:
+    """Threads of a kernel: as many as torch's."""
+    return torch.get_num_threads()
+
 
 __all__ = [
     "COORDINATE_BITS",
@@ -50,10 +59,14 @@ __all__ = [
     "migrate",
     "norm_relu",
     "number_keys",
+    "on_surfaces",
     "pack",
+    "planes",
+    "sample",
     "segment_bounds",
     "segment_mean",
     "superpoints",
+    "threads",
     "turn",
     "voxel_keys",
     "weight_gradient",

@@ -172,7 +172,8 @@ class Signature:
     arguments: dict[str, Argument]
     result: type | None = None
     """Type of C of the number that it finds."""
-    threads: bool = False
+    parallel: bool = False
+    """Whether its last argument is the number of threads."""
 
     def sizes(self) -> Sizes:
         """Places of all sizes: numbers first, then names in the order in which they appear."""
@@ -185,18 +186,18 @@ class Signature:
         named = sum(isinstance(size, str) for size in self.sizes())
         result: list[Any] = [] if self.result is None else [ctypes.POINTER(self.result)]
         kinds = [kind.ctype for kind in self.arguments.values()]
-        return [*kinds, *result, *[ctypes.c_int64] * (named + self.threads)]
+        return [*kinds, *result, *[ctypes.c_int64] * (named + self.parallel)]
 
     def bind(self, library: ctypes.CDLL, function: str) -> Callable[..., Any]:
         """The C function `sphmask_<function>` as one of Python: one value for each argument, in their order.
 
-        It returns the number that the C function finds. A value of the wrong type raises a TypeError, one that
-        the function cannot work with a ValueError, and lack of memory a MemoryError.
+        It returns the number that the C function finds. A value of the wrong type raises a TypeError, one
+        that the function cannot work with a ValueError, and lack of memory a MemoryError.
         """
         c_function = getattr(library, f"sphmask_{function}")
         c_function.argtypes, c_function.restype = self.c_types(), ctypes.c_char_p
         result: Any = self.result
-        threads, sizes = self.threads, self.sizes()
+        parallel, sizes = self.parallel, self.sizes()
         takers: list[Callable[..., Any]] = [
             kind.taker(f"{function}: {name}", sizes) for name, kind in self.arguments.items()
         ]
@@ -212,7 +213,7 @@ class Signature:
             if found is not None:
                 passed.append(ctypes.byref(found))
             passed += known[fixed:]
-            if threads:
+            if parallel:
                 passed.append(torch.get_num_threads())
             problem = c_function(*passed)
             if problem is not None:

@@ -145,4 +145,22 @@ const char* sphmask_migrate(const float* parameters, const float* query_xyz, con
                             int64_t layers, int64_t queries, int64_t parameter_count, int64_t superpoints,
                             int64_t mask_dim, int64_t threads);
 
+// points (at most `most`, 3): points, finite and not absurdly far, of xyz (n, 3), one of each of `most` runs
+// of rows, as `jitter` (most) in [0, 1) says, or every point where there are no more; `count`: how many.
+const char* sphmask_sample(const float* xyz, const double* jitter, float* points, int64_t* count, int64_t n,
+                           int64_t most);
+
+// The largest plane of the points xyz (n, 3), then the largest of the points that are left, and so on, until
+// `most` or until one has fewer than `fewest` points; `count`: how many. tolerance (n): how far from a plane
+// its points may be. patches (most, 25): struct Patch; seen (most, 48, 48): where points of each plane were
+// seen.
+const char* sphmask_planes(const float* xyz, const float* tolerance, float* patches, uint8_t* seen,
+                           int64_t fewest, int64_t* count, int64_t n, int64_t most);
+
+// marks[i] = whether point i of xyz (n, 3) lies on one of at most 24 surfaces (count, 33), struct Surface,
+// within the cells (count, 52, 52) that it covers, never the first one, and not on something flat. Points
+// that are not finite lie on none. Here the number of threads is an argument like the others.
+const char* sphmask_on_surfaces(const float* xyz, const float* values, const uint8_t* covered, uint8_t* marks,
+                                int64_t threads, int64_t n, int64_t count);
+
 }  // extern "C"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from .boundary import (
+from sphmask_core.native.boundary import (
     BOOL,
     FLOAT32,
     FLOAT32_MAX,
@@ -29,7 +29,7 @@ from .boundary import (
     real,
     whole,
 )
-from .library import choose_level, open_library
+from sphmask_core.native.library import choose_level, open_library
 
 COORDINATE_BITS = 18
 """Bits of one axis in a packed voxel, as in keys.h; coordinates run from 0 to 2^18 - 3."""
@@ -39,6 +39,11 @@ MOST_TILE_ROWS = 256
 MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
 SMALLEST_SPACING = 1e-30
+PATCH_FLOATS, PATCH_CELLS = 25, 48
+"""Of struct Patch in planes.cpp."""
+SURFACE_FLOATS, SURFACE_CELLS = 33, 52
+"""Of struct Surface in supports.cpp."""
+MOST_THREADS = 1024
 
 _TABLE: dict[str, Signature] = {}
 _CHOSEN = choose_level()
@@ -49,9 +54,9 @@ LEVEL = _CHOSEN.name
 
 
 def _function(
-    name: str, result: type | None = None, threads: bool = False, **arguments: Argument
+    name: str, result: type | None = None, parallel: bool = False, **arguments: Argument
 ) -> Callable[..., Any]:
-    _TABLE[name] = Signature(arguments, result, threads)
+    _TABLE[name] = Signature(arguments, result, parallel)
     return _TABLE[name].bind(_LIBRARY, name)
 
 
@@ -72,7 +77,7 @@ turn = _function(
     rotation=array(FLOAT32, 3, 3),
     origin=array(FLOAT32, 3),
     turned=out(_points),
-    threads=True,
+    parallel=True,
 )
 voxel_keys = _function(
     "voxel_keys",
@@ -82,7 +87,7 @@ voxel_keys = _function(
     scene=whole(0, MOST_SCENE),
     most=real(0, 2**COORDINATE_BITS - 3),
     result=ctypes.c_float,
-    threads=True,
+    parallel=True,
 )
 segment_mean = _function(
     "segment_mean",
@@ -101,7 +106,7 @@ label_points = _function(
     values=array(UINT32, "objects", 4),
     points=out(array(UINT32, "n", 7)),
     rgb=maybe(array(UINT8, "n", 3)),
-    threads=True,
+    parallel=True,
 )
 affine = _function(
     "affine",
@@ -147,8 +152,8 @@ family = _function(
 number_keys = _function(
     "number_keys", keys=_keys, inverse=out(_keys), first=out(_keys), result=ctypes.c_int64
 )
-find_neighbors = _function("find_neighbors", keys=_keys, neighbors=out(array(INT32, 27, "n")), threads=True)
-count_pairs = _function("count_pairs", index=_index, starts=out(_starts), tile_rows=_tile_rows, threads=True)
+find_neighbors = _function("find_neighbors", keys=_keys, neighbors=out(array(INT32, 27, "n")), parallel=True)
+count_pairs = _function("count_pairs", index=_index, starts=out(_starts), tile_rows=_tile_rows, parallel=True)
 list_pairs = _function(
     "list_pairs",
     index=_index,
@@ -156,7 +161,7 @@ list_pairs = _function(
     source=out(_source),
     target=out(_target),
     tile_rows=_tile_rows,
-    threads=True,
+    parallel=True,
 )
 
 # Convolutions, for single and double precision
@@ -179,7 +184,7 @@ gather_convolve = {
         bias=maybe(array(dtype, "out")),
         epsilon=_epsilon,
         tile_rows=_tile_rows,
-        threads=True,
+        parallel=True,
     )
     for dtype, name in ((FLOAT32, "f32"), (FLOAT64, "f64"))
 }
@@ -193,7 +198,7 @@ weight_gradient = {
         grad=array(dtype, "rows", "out"),
         weight_grad=out(array(dtype, "kernel", "in", "out")),
         tile_rows=_tile_rows,
-        threads=True,
+        parallel=True,
     )
     for dtype, name in ((FLOAT32, "f32"), (FLOAT64, "f64"))
 }
@@ -206,7 +211,7 @@ norm_relu = _function(
     bias=array(FLOAT32, "channels"),
     changed=out(array(FLOAT32, "rows", "channels")),
     epsilon=_epsilon,
-    threads=True,
+    parallel=True,
 )
 
 # The method
@@ -224,7 +229,7 @@ ball_query = _function(
     queries=array(FLOAT32, "queries", 3),
     hits=out(array(INT64, "queries", "k")),
     radius=real(0, math.inf),
-    threads=True,
+    parallel=True,
 )
 superpoints = _function(
     "superpoints",
@@ -238,7 +243,7 @@ superpoints = _function(
     min_voxels=whole(0),
     neighbors=whole(1, MOST_NEIGHBORS),
     result=ctypes.c_int64,
-    threads=True,
+    parallel=True,
 )
 migrate = _function(
     "migrate",
@@ -250,5 +255,32 @@ migrate = _function(
     features=array(FLOAT32, "superpoints", "mask_dim"),
     migration=out(array(FLOAT32, "queries", "superpoints")),
     layers=whole(2, 3),
-    threads=True,
+    parallel=True,
+)
+
+# Supports
+
+sample = _function(
+    "sample",
+    xyz=_points,
+    jitter=array(FLOAT64, "most"),
+    points=out(array(FLOAT32, "most", 3)),
+    result=ctypes.c_int64,
+)
+planes = _function(
+    "planes",
+    xyz=_points,
+    tolerance=array(FLOAT32, "n"),
+    patches=out(array(FLOAT32, "most", PATCH_FLOATS)),
+    seen=out(array(BOOL, "most", PATCH_CELLS, PATCH_CELLS)),
+    fewest=whole(0),
+    result=ctypes.c_int64,
+)
+on_surfaces = _function(
+    "on_surfaces",
+    xyz=_points,
+    values=array(FLOAT32, "count", SURFACE_FLOATS),
+    covered=array(BOOL, "count", SURFACE_CELLS, SURFACE_CELLS),
+    marks=out(array(BOOL, "n")),
+    threads=whole(1, MOST_THREADS),
 )

@@ -18,9 +18,9 @@ from sphmask_core.simulation.shapes import Revolved, Solid
 STEPS = 72
 STEP = np.pi / STEPS
 """Radians about the vertical."""
-TOUCH = 1e-6  # metres that count as contact, not as overlap
-LEVEL = 5e-4  # metres between heights that are one level
-STEADY = 0.1  # of half a base: how far from its edge a centre of mass must be
+TOUCH = 1e-6  # meters that count as contact, not as overlap
+LEVEL = 5e-4  # meters between heights that are one level
+STEADY = 0.1  # of half a base: how far from its edge a center of mass must be
 
 _angles = np.arange(STEPS) * STEP
 AXES = np.stack([np.cos(_angles), np.sin(_angles)])
@@ -34,7 +34,7 @@ class Body:
     """Solids that share a label, in a frame of their own."""
 
     parts: tuple[Solid, ...]
-    centre: np.ndarray
+    center: np.ndarray
     """(3,) of mass"""
     mass: float
 
@@ -44,11 +44,11 @@ class Body:
             replace(part, rotation=rotation @ part.rotation, position=rotation @ part.position)
             for part in self.parts
         ]
-        return Body(tuple(parts), rotation @ self.centre, self.mass)
+        return Body(tuple(parts), rotation @ self.center, self.mass)
 
     def at(self, x: float, y: float, z: float = 0.0) -> Item:
-        """With its centre of mass over (x, y) and its lowest point at height z."""
-        return Item(self, np.array([x - self.centre[0], y - self.centre[1], z - self.low]))
+        """With its center of mass over (x, y) and its lowest point at height z."""
+        return Item(self, np.array([x - self.center[0], y - self.center[1], z - self.low]))
 
     @cached_property
     def extents(self) -> np.ndarray:
@@ -65,7 +65,7 @@ class Body:
 
     @cached_property
     def margin(self) -> np.ndarray:
-        """(STEPS,) metres that the edge of what carries it must be away from its centre of mass."""
+        """(STEPS,) meters that the edge of what carries it must be away from its center of mass."""
         lows = self.extents[0, :, -1]
         base = [face for face, z in zip(self.faces[0], lows, strict=True) if z < self.low + LEVEL]
         return np.asarray(STEADY / 2 * np.ptp(np.concatenate(base) @ AXES, axis=0))
@@ -103,8 +103,8 @@ class Item:
         return [replace(part, position=part.position + self.offset) for part in self.body.parts]
 
     @property
-    def centre(self) -> np.ndarray:
-        return np.asarray(self.body.centre + self.offset)
+    def center(self) -> np.ndarray:
+        return np.asarray(self.body.center + self.offset)
 
     @property
     def top(self) -> float:
@@ -129,7 +129,7 @@ def extents(parts: Sequence[Solid], directions: np.ndarray) -> np.ndarray:
 
 
 def gaps(mine: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(parts, others, D): metres between solids along each direction, negative where they overlap."""
+    """(parts, others, D): meters between solids along each direction, negative where they overlap."""
     (low, high), (other_low, other_high) = mine[:, :, None], others[:, None]
     return np.maximum(low - other_high, other_low - high)
 

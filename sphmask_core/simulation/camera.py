@@ -13,7 +13,7 @@ from sphmask_core.simulation.product import product
 from sphmask_core.simulation.shapes import Solid
 
 FOCAL = 525.0 / 640.0  # of the Kinect, in image widths
-BEHIND = 0.05  # metres along the optical axis up to which a point may be anywhere in the image
+BEHIND = 0.05  # meters along the optical axis up to which a point may be anywhere in the image
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Camera:
         return np.stack([*np.meshgrid(u, v), np.ones((self.height, self.width))]).astype(np.float32)
 
     def depths(self, points: np.ndarray) -> np.ndarray:
-        """(K,) metres along the optical axis of points (K, 3) in the world."""
+        """(K,) meters along the optical axis of points (K, 3) in the world."""
         return (points - self.position) @ self.rotation[:, 2]
 
     def window(self, hull: np.ndarray) -> tuple[slice, slice]:
@@ -48,9 +48,9 @@ class Camera:
         if points[:, 2].min() < BEHIND < points[:, 2].max():
             return slice(0, self.height), slice(0, self.width)
         scaled = points[:, :2] / np.maximum(points[:, 2:], 1e-3) * self.focal
-        centre = np.array([self.width / 2, self.height / 2])
-        low = np.clip(np.floor(scaled.min(0) + centre), 0, centre * 2).astype(int)
-        high = np.clip(np.ceil(scaled.max(0) + centre), 0, centre * 2).astype(int)
+        center = np.array([self.width / 2, self.height / 2])
+        low = np.clip(np.floor(scaled.min(0) + center), 0, center * 2).astype(int)
+        high = np.clip(np.ceil(scaled.max(0) + center), 0, center * 2).astype(int)
         return slice(low[1], high[1]), slice(low[0], high[0])
 
 
@@ -59,7 +59,7 @@ class Image:
     """What the camera sees before the sensor's noise; label 0 and infinite depth: nothing."""
 
     depth: np.ndarray
-    """(height, width) float32, metres along the optical axis"""
+    """(height, width) float32, meters along the optical axis"""
     rgb: np.ndarray
     """(height, width, 3) float32 in [0, 1]"""
     labels: np.ndarray

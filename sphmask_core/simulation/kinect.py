@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors of a Kinect: what structured light measures of an image of exact depth.
 
-Amounts are those of tables and boxes in real frames at 0.6 to 1.6 m, registered to the colour camera.
+Amounts are those of tables and boxes in real frames at 0.6 to 1.6 m, registered to the color camera.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 from sphmask_core.simulation.camera import Camera, Image
 
 DISPARITY = (
-    43.5  # pixels * metres: 580 pixels of focal length times 7.5 cm between infrared camera and projector
+    43.5  # pixels * meters: 580 pixels of focal length times 7.5 cm between infrared camera and projector
 )
 STEP = 1 / 8  # pixels of disparity between depths
 NOISE = 0.08  # pixels of disparity, standard deviation
 PATCH = (3, 6)  # pixels of an image 640 wide, rows and columns over which the noise is alike
-PROJECTOR, INFRARED = 0.05, -0.025  # metres right of the colour camera
+PROJECTOR, INFRARED = 0.05, -0.025  # meters right of the color camera
 HIDDEN = 1.5  # pixels of disparity by which something nearer hides a point
-EDGE = 0.02  # metres between neighbours that are a step of depth
+EDGE = 0.02  # meters between neighbors that are a step of depth
 RAGGED = 0.9  # pixels that such an edge wanders by
 MIXED = 0.1  # of the pixels there, that measure both sides at once
 SPECKLE = 0.0005
@@ -72,7 +72,7 @@ def _ragged(
 
 
 def _in_view(disparity: np.ndarray, position: float, camera: Camera) -> np.ndarray:
-    """Whether nothing nearer stands between a pixel and a place `position` metres right of the camera."""
+    """Whether nothing nearer stands between a pixel and a place `position` meters right of the camera."""
     shift = disparity * (position / DISPARITY * camera.focal)
     column = np.rint(np.arange(camera.width) - shift).astype(np.int64)
     span = camera.width + 2 * int(np.abs(shift).max()) + 2

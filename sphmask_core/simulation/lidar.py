@@ -20,9 +20,9 @@ class Lidar:
     elevations: tuple[float, float] = (-25.0, 10.0)
     """Degrees, of the lowest and the highest beam"""
     farthest: float = 80.0
-    """Metres"""
+    """Meters"""
     noise: float = 0.02
-    """Metres of range, standard deviation"""
+    """Meters of range, standard deviation"""
     dropout: float = 0.01
     """Share of returns lost, of those from the farthest range nearly all"""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lamp and a colour camera: how bright and how tinted surfaces look."""
+"""A lamp and a color camera: how bright and how tinted surfaces look."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sphmask_core.simulation.camera import Camera
 from sphmask_core.simulation.product import product
 
 AMBIENT = 0.55
-NOISE = 0.015  # of the colour camera's brightness, standard deviation
+NOISE = 0.015  # of the color camera's brightness, standard deviation
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Light:
     def colors(
         self, rng: np.random.Generator, rgb: np.ndarray, facing: np.ndarray, camera: Camera
     ) -> np.ndarray:
-        """(height, width, 3) uint8 of surface colours; `facing` (3, height, width) normals in its frame."""
+        """(height, width, 3) uint8 of surface colors; `facing` (3, height, width) normals in its frame."""
         lamp = self.lamp @ camera.rotation
         light = AMBIENT + (1 - AMBIENT) * np.clip(product(lamp, facing), 0, 1)
         light *= 1 + product(self.fall, camera.directions[:2])

@@ -28,7 +28,7 @@ class Brand:
     """A carton of one product: all its boxes have one size and look alike."""
 
     size: np.ndarray
-    """(3,) metres, ascending"""
+    """(3,) meters, ascending"""
     paint: Paint
 
     def box(self, rng: Random) -> Body:
@@ -160,7 +160,7 @@ def _solid(shape: Shape, paint: Paint) -> Solid:
 
 
 def _body(parts: list[Solid]) -> Body:
-    """Its centre and mass are those of the box around its first part, which stands over the origin."""
+    """Its center and mass are those of the box around its first part, which stands over the origin."""
     spread = np.ptp(parts[0].surface, axis=0)
     return Body(tuple(parts), np.array([0, 0, spread[2] / 2]), float(np.prod(np.maximum(spread, 0.02))))
 

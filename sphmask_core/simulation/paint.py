@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours of surfaces: plain, striped, or printed with patches as cartons are."""
+"""Colors of surfaces: plain, striped, or printed with patches as cartons are."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ PRINTED = 0.3
 
 @dataclass(frozen=True)
 class Paint:
-    """Colours of a surface by the place in its solid's frame."""
+    """Colors of a surface by the place in its solid's frame."""
 
     colors: np.ndarray
     """(4, 3) in [0, 1]: two that alternate as stripes, two of patches"""
     stripes: np.ndarray
-    """(3,) direction across the stripes times stripes a metre; zero: none"""
+    """(3,) direction across the stripes times stripes a meter; zero: none"""
     cells: np.ndarray
-    """(3,) cells a metre along each axis, some of which have a patch; zero: none"""
+    """(3,) cells a meter along each axis, some of which have a patch; zero: none"""
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """Colours (P, 3) at points (3, P)."""
+        """Colors (P, 3) at points (3, P)."""
         color = np.floor(product(self.stripes, points)).astype(np.int64) & 1
         if self.cells.any():
             cell = np.floor(points * self.cells[:, None].astype(points.dtype)).astype(np.int64)
@@ -38,7 +38,7 @@ class Paint:
 
 
 def random_colors(rng: np.random.Generator) -> np.ndarray:
-    """(4, 3): one colour, a second that is near to it more often than not, and two of patches."""
+    """(4, 3): one color, a second that is near to it more often than not, and two of patches."""
     first, second, *patches = rng.uniform(0.05, 0.95, (4, 3))
     near = first + (second - first) * rng.choice([0.0, 0.15, 1.0], p=[0.4, 0.3, 0.3])
     return np.stack([first, near, *patches])

@@ -23,8 +23,8 @@ from sphmask_core.simulation.shapes import BOTTOM, Revolved, Solid
 
 GRID = np.stack(np.meshgrid(*[np.linspace(0.01, 0.99, 7)] * 2), -1).reshape(-1, 2)
 RIM = 0.85  # of the radius of a cup, from where on it carries
-WALL = 0.003  # metres, thickness of cups and bowls for what is put into them
-CARRIED = 1.15  # of the height of its centre of mass: what a leaning box must lean on
+WALL = 0.003  # meters, thickness of cups and bowls for what is put into them
+CARRIED = 1.15  # of the height of its center of mass: what a leaning box must lean on
 
 
 @dataclass(frozen=True)
@@ -83,18 +83,18 @@ class Pile:
         if height is None:
             return False
         item = body.at(*(holder.offset + holder.body.parts[0].position + [0, 0, height]))
-        return self.free(item, container) and self._keep(item, [Contact(container, item.centre[None, :2])])
+        return self.free(item, container) and self._keep(item, [Contact(container, item.center[None, :2])])
 
     def lean(self, body: Body, anchor: int, direction: np.ndarray) -> bool:
         """Move a tilted box on the ground along -`direction` against item `anchor` until it touches."""
         wall = self.items[anchor]
-        item = body.at(*wall.centre[:2])
+        item = body.at(*wall.center[:2])
         tilted = np.concatenate([DIRECTIONS[:-1], body.parts[0].rotation.T])
         ends = overlap_ends(extents(item.parts, tilted), extents(wall.parts, tilted), tilted @ direction)
         if not np.isfinite(ends.max()):
             return False
         item = item.moved(*(ends.max() * direction[:2]))
-        stands = len(self._contact(item, 0, 0).points) > 0 and wall.top > CARRIED * item.centre[2]
+        stands = len(self._contact(item, 0, 0).points) > 0 and wall.top > CARRIED * item.center[2]
         if not stands or not self.free(item, anchor):
             return False
         self._add(item, [])
@@ -124,7 +124,7 @@ class Pile:
     def _at_rest(self) -> bool:
         """Whether the load of the last item, and of each that carries it, is over what carries that."""
         changed = {len(self.items) - 1}
-        load = [(item.body.mass, item.body.mass * item.centre[:2]) for item in self.items]
+        load = [(item.body.mass, item.body.mass * item.center[:2]) for item in self.items]
         for i in range(len(self.items) - 1, 0, -1):
             contacts, (mass, moment) = self._contacts[i], load[i]
             if not contacts:  # it leans
@@ -169,15 +169,15 @@ def _on_rim(points: np.ndarray, solid: Solid, side: int) -> np.ndarray:
     return points[np.linalg.norm(points - solid.position[:2], axis=1) > rim]
 
 
-def _steady(points: np.ndarray, centre: np.ndarray, margin: np.ndarray) -> bool:
-    """Whether the centre of mass (2,) is over the hull of the points (K, 2), by a margin along each axis."""
-    offset = (points - centre) @ AXES
+def _steady(points: np.ndarray, center: np.ndarray, margin: np.ndarray) -> bool:
+    """Whether the center of mass (2,) is over the hull of the points (K, 2), by a margin along each axis."""
+    offset = (points - center) @ AXES
     return bool(((offset.max(0) >= margin - TOUCH) & (-offset.min(0) >= margin - TOUCH)).all())
 
 
 def _nested_height(body: Body, cavity: Revolved) -> float | None:
     """How high a body stands in a hollow one, both about one axis; None where it does not fit."""
-    points = np.concatenate([part.surface for part in body.parts]) - [*body.centre[:2], body.low]
+    points = np.concatenate([part.surface for part in body.parts]) - [*body.center[:2], body.low]
     radius, height = np.hypot(points[:, 0], points[:, 1]) + WALL, points[:, 2]
     for lift in np.linspace(BOTTOM, 0.8 * cavity.height, 24):
         within = height + lift <= cavity.height

@@ -54,8 +54,8 @@ def room(rng: Random) -> tuple[list[Thing], Pile]:
     for carrier in carriers:
         for _ in range(rng.integers(0, 6)):
             body = random_brand(rng).box(rng) if rng.random() < 0.5 else round_thing(rng)
-            reach = np.abs(carrier.extents[1, 0, [0, 36]] - carrier.centre[:2]) * 0.8
-            names += [CLUTTER] * pile.drop(body.at(*(carrier.centre[:2] + rng.uniform(-reach, reach))))
+            reach = np.abs(carrier.extents[1, 0, [0, 36]] - carrier.center[:2]) * 0.8
+            names += [CLUTTER] * pile.drop(body.at(*(carrier.center[:2] + rng.uniform(-reach, reach))))
     things = [Thing(name, item) for name, item in zip(names, pile.items, strict=True)]
     return things + _on_walls(rng, size), pile
 
@@ -97,7 +97,7 @@ def _at_wall(rng: Random, pile: Pile, body: Body, size: np.ndarray) -> bool:
     side = rng.integers(4)
     turned = turn(2, side * np.pi / 2)
     length, away = (size[0], size[1]) if side % 2 == 0 else (size[1], size[0])
-    back = -min(part.surface[:, 1].min() for part in body.parts) + body.centre[1]
+    back = -min(part.surface[:, 1].min() for part in body.parts) + body.center[1]
     along = rng.uniform(-0.5, 0.5) * length
     x, y, _ = turned @ [along, -away / 2 + back + 0.07, 0]
     return pile.stand(body.turned(turned).at(x, y))

@@ -18,7 +18,7 @@ SLICES = 9
 
 
 class Shape(Protocol):
-    """A solid standing on z = 0 about the z axis of its own frame, metres."""
+    """A solid standing on z = 0 about the z axis of its own frame, meters."""
 
     @property
     def height(self) -> float: ...
@@ -43,9 +43,9 @@ def span(
 ) -> tuple[np.ndarray, np.ndarray]:
     """From and to which t (P,) rays (3, P) are within a box, given its middle and half its size (3,)."""
     inverse = 1 / (directions + directions.dtype.type(1e-20))  # never of zero
-    centre = inverse * (middle - origin)[:, None].astype(directions.dtype)
+    center = inverse * (middle - origin)[:, None].astype(directions.dtype)
     reach = np.abs(inverse) * half[:, None].astype(directions.dtype)
-    return (centre - reach).max(0), (centre + reach).min(0)
+    return (center - reach).max(0), (center + reach).min(0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Revolved:
 
     @classmethod
     def bowl(cls, rim: float, height: float) -> Revolved:
-        """Part of a sphere of radius `rim` whose centre is at the rim; `height` at most `rim`."""
+        """Part of a sphere of radius `rim` whose center is at the rim; `height` at most `rim`."""
         return cls(height, rim**2 - height**2, 2 * height, -1.0, hollow=True)
 
     def squared_radius(self, z: np.ndarray | float) -> np.ndarray | float:

@@ -28,7 +28,7 @@ class Soft:
     power: int
     """2 or 4: round or with corners"""
     waves: np.ndarray
-    """(3, 3) rows: directions along which dents repeat, radians a metre"""
+    """(3, 3) rows: directions along which dents repeat, radians a meter"""
     dent: float
     """What dents take from the 1 above, at most"""
 

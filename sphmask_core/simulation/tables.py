@@ -32,7 +32,7 @@ OPEN = 0.05
 ATTEMPTS = 3
 """Places tried for each object, at most."""
 HIGHEST = 0.4
-"""Metres over the table up to which objects are piled."""
+"""Meters over the table up to which objects are piled."""
 WAYS = ("apart", "beside", "on", "behind", "within", "leaning", "wall")
 ALONE = np.array([0.75, 0.05, 0.15, 0.05, 0.0, 0.0, 0.0])
 CROWDED = np.array([1.2, 3.0, 2.2, 1.2, 1.0, 0.4, 0.5])
@@ -50,7 +50,7 @@ class Theme:
     """Share of boxes"""
     brands: tuple[Brand, ...]
     spread: float
-    """Metres from the middle within which objects are put down"""
+    """Meters from the middle within which objects are put down"""
 
     def body(self, rng: Random) -> Body:
         if rng.random() < SOFT:
@@ -131,7 +131,7 @@ def _beside(rng: Random, pile: Pile, body: Body, anchor: int) -> np.ndarray:
     """Touching another object, or a little apart from it; along its sides more often than not."""
     other = pile.items[anchor]
     out = _side(rng, other)
-    start = other.centre[:2] + np.array([-out[1], out[0]]) * rng.uniform(-0.8, 0.8) * _reach(other)
+    start = other.center[:2] + np.array([-out[1], out[0]]) * rng.uniform(-0.8, 0.8) * _reach(other)
     gap = 0.0 if rng.random() < 0.6 else rng.exponential(0.015)
     way = pile.slide(body.at(*start), anchor, out)
     return np.asarray(start + (max(way, 0) + gap) * out[:2])
@@ -140,18 +140,18 @@ def _beside(rng: Random, pile: Pile, body: Body, anchor: int) -> np.ndarray:
 def _behind(rng: Random, pile: Pile, body: Body, anchor: int, away: np.ndarray) -> np.ndarray:
     """Hidden by another object at least in part."""
     other = pile.items[anchor]
-    start = other.centre[:2] + np.array([-away[1], away[0]]) * rng.normal(scale=0.04)
+    start = other.center[:2] + np.array([-away[1], away[0]]) * rng.normal(scale=0.04)
     way = pile.slide(body.at(*start), anchor, np.append(away, 0))
     return np.asarray(start + (max(way, 0) + rng.uniform(0, 0.08)) * away)
 
 
 def _on(rng: Random, other: Item) -> np.ndarray:
     """On top of another object, not always in its middle."""
-    return np.asarray(other.centre[:2] + _reach(other) * rng.uniform(-0.7, 0.7, 2))
+    return np.asarray(other.center[:2] + _reach(other) * rng.uniform(-0.7, 0.7, 2))
 
 
 def _reach(item: Item) -> float:
-    """Metres from an object's middle to its sides, at least."""
+    """Meters from an object's middle to its sides, at least."""
     low, high = item.body.extents[..., :-1]
     return float(np.minimum(high.max(0), -low.min(0)).min())
 

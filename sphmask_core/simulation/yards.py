@@ -16,10 +16,10 @@ from sphmask_core.simulation.shapes import Box, Revolved, Shape, Solid
 GROUND, HOUSE = 0, 1
 CLASSES = ("ground", "house", "car", "tree", "pole", "person", "crate")
 HALF = 30.0
-"""Metres from the middle to the ends of the ground."""
+"""Meters from the middle to the ends of the ground."""
 COUNTS = {"car": (3, 10), "tree": (2, 10), "pole": (2, 8), "person": (2, 8), "crate": (2, 10)}
 CLEAR = 2.5
-"""Metres around the sensor without anything."""
+"""Meters around the sensor without anything."""
 
 Part = tuple[Shape, float, float, float]
 
@@ -64,7 +64,7 @@ def _car(rng: Random) -> Body:
     places = [(x * length * 0.32, y * width / 2 - 0.1, 0.3) for x in (-1, 1) for y in (-1, 1)]
     onto_side = turn(0, -np.pi / 2)
     wheels = [Solid(wheel, onto_side, np.array(place), body.parts[0].paint) for place in places]
-    return Body((*body.parts, *wheels), body.centre, body.mass)
+    return Body((*body.parts, *wheels), body.center, body.mass)
 
 
 def _tree(rng: Random) -> Body:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sphmask_core.cuda import kernels
+from sphmask_core.runtime.cuda import kernels
 from sphmask_core.sparse import cpu_engine
 from sphmask_core.sparse.maps import KernelMap
 

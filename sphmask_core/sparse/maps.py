@@ -61,7 +61,7 @@ class Level:
 
     coords: Tensor
     """(V, 4) int32: scene in the batch, x, y, z."""
-    neighbours: KernelMap
+    neighbors: KernelMap
     """(27, V): the voxel at each offset of the 3^3 window, row-major over x, y, z."""
     children: KernelMap | None = None
     """(8, V'): voxels of this level under each voxel of the next, by coordinate mod 2."""
@@ -70,7 +70,7 @@ class Level:
 
 
 def pack(coords: Tensor, halvings: int = 0) -> Tensor:
-    """One int64 key per voxel; keys of neighbours differ by constants. coords (V, 4) int32 -> (V,).
+    """One int64 key per voxel; keys of neighbors differ by constants. coords (V, 4) int32 -> (V,).
 
     x, y and z are halved first, `halvings` times.
     """
@@ -112,25 +112,25 @@ def _number_reference(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 def build_levels(coords: Tensor, num_levels: int) -> list[Level]:
     """Maps of `num_levels` levels, each half as fine as the one before. coords (V, 4) int32."""
-    levels = [Level(coords, find_neighbours(coords))]
+    levels = [Level(coords, find_neighbors(coords))]
     for _ in range(num_levels - 1):
         fine = levels[-1]
         fine.children, fine.parents, coarse = _halve(fine.coords)
-        levels.append(Level(coarse, find_neighbours(coarse)))
+        levels.append(Level(coarse, find_neighbors(coarse)))
     return levels
 
 
-def find_neighbours(coords: Tensor) -> KernelMap:
+def find_neighbors(coords: Tensor) -> KernelMap:
     """The 3^3 window on distinct coordinates (V, 4) int32: a map (27, V)."""
     keys = pack(coords)
     if keys.device.type != "cpu":
-        return KernelMap(_neighbours_reference(keys))
+        return KernelMap(_neighbors_reference(keys))
     found = torch.empty(27, len(keys), dtype=torch.int32)
     native.find_neighbors(keys, found)
     return KernelMap(found)
 
 
-def _neighbours_reference(keys: Tensor) -> Tensor:
+def _neighbors_reference(keys: Tensor) -> Tensor:
     steps = torch.arange(-1, 2, device=keys.device)
     x, y, z = torch.meshgrid(steps, steps, steps, indexing="ij")
     offsets = ((x << 2 * BITS) + (y << BITS) + z).flatten()

@@ -81,7 +81,7 @@ class SubmanifoldConv(_SparseConv):
         self, x: Tensor, level: AnyLevel, norm: nn.BatchNorm1d | None = None, start: Tensor | None = None
     ) -> Tensor:
         """The convolution, added to `start` (V, out) where given; then, where given, norm and ReLU."""
-        return self.convolve(x, level.neighbours, norm=norm, start=start)
+        return self.convolve(x, level.neighbors, norm=norm, start=start)
 
 
 class DownConv(_SparseConv):

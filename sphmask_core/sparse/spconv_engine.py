@@ -41,7 +41,7 @@ class SpconvLevel:
         """spconv's tensor of the level; only its coordinates and maps count."""
         self.coarser: SpconvLevel | None = None
 
-    def neighbours(self, x: Tensor, weight: Tensor) -> Tensor:
+    def neighbors(self, x: Tensor, weight: Tensor) -> Tensor:
         """3^3 convolution among the voxels of this level: (V, in) -> (V, out)."""
         self.voxels = self._convolve(self.voxels, x, weight, "window", subm=True)
         return self.voxels.features  # type: ignore[no-any-return]

@@ -14,7 +14,7 @@ import pytest
 from balls import CONFIG, balls
 
 from sphmask_core import Instances
-from sphmask_core.checkpoint import save_weights
+from sphmask_core.checkpoints.weights import save_weights
 
 ENDING = 2.5
 """Seconds from a signal to the end of a node, with some to spare for a busy machine."""
@@ -61,11 +61,12 @@ def make_instances():
 class NodeProcess:
     """The node `segment` in a process of its own."""
 
-    def __init__(self, log, namespace, points, **parameters):
+    def __init__(self, log, namespace, points, params_file=None, **parameters):
         command = [sys.executable, "-m", "sphmask_ros", "--ros-args"]
         command += ["-r", f"__ns:={namespace}", "-r", f"points:={points}"]
         for name, value in parameters.items():
             command += ["-p", f"{name}:={value}"]
+        command += ["--params-file", params_file] if params_file else []
         environment = os.environ | {
             "ROS_DOMAIN_ID": str(DOMAIN),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",

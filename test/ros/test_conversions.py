@@ -12,7 +12,7 @@ pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make bu
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
-from sphmask_core.cloud import Cloud, CloudError
+from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.pointcloud2 import (
     DATATYPES,
     cloud_points,
@@ -116,12 +116,12 @@ def test_broken_messages_are_clouds_or_one_clear_line(msg):
 
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1), st.booleans())
-def test_clouds_come_back_as_they_were(height, width, seed, coloured):
+def test_clouds_come_back_as_they_were(height, width, seed, colored):
     rng = np.random.default_rng(seed)
     xyz = rng.normal(size=(height * width, 3)).astype(np.float32)
     xyz[rng.random(len(xyz)) < 0.3] = np.nan
     assume(np.isfinite(xyz).any())
-    rgb = rng.integers(0, 256, xyz.shape, dtype=np.uint8) if coloured else None
+    rgb = rng.integers(0, 256, xyz.shape, dtype=np.uint8) if colored else None
     msg = write_points(HEADER, cloud_points(Cloud(xyz, rgb, None, (height, width))))
     back = read_cloud_message(msg)
     np.testing.assert_array_equal(back.xyz, xyz)
@@ -134,7 +134,7 @@ def test_clouds_come_back_as_they_were(height, width, seed, coloured):
 
 @pytest.mark.parametrize("datatype", [PointField.FLOAT32, PointField.UINT32, PointField.INT32])
 @pytest.mark.parametrize("order", "<>")
-def test_reads_packed_colours(datatype, order):
+def test_reads_packed_colors(datatype, order):
     fields = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate("xyz")]
     fields.append(PointField(name="rgb", offset=12, datatype=datatype, count=1))
     msg = PointCloud2(height=1, width=1, fields=fields, point_step=16, is_bigendian=order == ">")
@@ -148,11 +148,11 @@ def test_points_without_a_finite_position_are_nan():
     np.testing.assert_array_equal(np.isnan(back.xyz).all(1), [True, True, False])
 
 
-@pytest.mark.parametrize("coloured", [True, False])
-def test_labelled_points_tell_the_best_instance_of_each_point(make_instances, coloured):
+@pytest.mark.parametrize("colored", [True, False])
+def test_labelled_points_tell_the_best_instance_of_each_point(make_instances, colored):
     found = make_instances(3)
     xyz = np.arange(150, dtype=np.float32).reshape(50, 3)
-    rgb = np.full((50, 3), (1, 2, 3), np.uint8) if coloured else None
+    rgb = np.full((50, 3), (1, 2, 3), np.uint8) if colored else None
     tracks = Tracks(np.array([4, 300, 1], np.uint32), np.zeros(3, np.uint8), np.empty(0, np.uint32))
     msg = labelled_points(HEADER, Cloud(xyz, rgb, None, (5, 10)), found, tracks)
     assert msg.header == HEADER
@@ -163,10 +163,10 @@ def test_labelled_points_tell_the_best_instance_of_each_point(make_instances, co
     for field, values, none in (("score", found.scores, 0), ("class_id", found.class_ids, -1)):
         expected = np.array([none, *values.tolist()])[found.labels]
         np.testing.assert_allclose(points[field].ravel(), expected, rtol=1e-6)
-    colours = read_cloud_message(msg).rgb
-    plain = np.unique(colours[found.labels == 0], axis=0)
-    assert plain.tolist() == [[1, 2, 3] if coloured else [128] * 3]
-    assert len({tuple(colour) for colour in colours}) == 4
+    colors = read_cloud_message(msg).rgb
+    plain = np.unique(colors[found.labels == 0], axis=0)
+    assert plain.tolist() == [[1, 2, 3] if colored else [128] * 3]
+    assert len({tuple(color) for color in colors}) == 4
 
 
 def test_large_clouds_convert_at_the_speed_of_memory():

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
-from sphmask_core.cloud import write_ply
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core.clouds.cloud import write_ply
+from sphmask_core.simulation.scenes import simulate_cloud
 
 ROOT = Path(__file__).parents[2]
 

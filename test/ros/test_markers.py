@@ -8,7 +8,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from sphmask_core.messages.instances import read_instances, read_tracks
-from sphmask_core.spherical import polygon
+from sphmask_core.method.spherical import polygon
 from sphmask_core.tracking import Tracks
 from sphmask_ros.conversions import InstanceMarkers, instance_array
 

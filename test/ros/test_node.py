@@ -15,8 +15,8 @@ from sensor_msgs.msg import PointCloud2, PointField
 from sphmask_ros.msg import Instance
 from visualization_msgs.msg import Marker
 
-from sphmask_core import cli
-from sphmask_core.cloud import CloudError, read_cloud
+from sphmask_core.clouds.cloud import CloudError, read_cloud
+from sphmask_core.commands import cli
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_cloud_message, read_labels
 from sphmask_ros.conversions import write_points
@@ -168,7 +168,7 @@ def real_player(ros, start_node):
     player.destroy_node()
 
 
-def test_real_frames_are_labelled_as_the_command_line_does(real_player, mosd, tmp_path):
+def test_real_frames_are_labeled_as_the_command_line_does(real_player, mosd, tmp_path):
     """Two scenes by turns: ids come back with their scene, and point for point the labels are the same."""
     ids = {}
     for second, name in enumerate(["learn4", "learn9", "learn4", "learn9"], 1):

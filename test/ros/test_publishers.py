@@ -18,7 +18,7 @@ from sensor_msgs.msg import PointCloud2
 from sphmask_ros.msg import Timings
 from std_srvs.srv import SetBool
 
-from sphmask_core.cloud import Cloud
+from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player

@@ -9,24 +9,25 @@ import pytest
 import torch
 import yaml
 
-from sphmask_core import cli, submission
-from sphmask_core.checkpoint import load_model, save_weights
-from sphmask_core.config import load_config
-from sphmask_core.prepared import map_table, read_manifest
+from sphmask_core.checkpoints.weights import load_model, save_weights
+from sphmask_core.clouds.prepared import map_table, read_manifest
+from sphmask_core.commands import cli
+from sphmask_core.config import load_config, override
+from sphmask_core.evaluation import submission
 from training import prepare
 from training.datasets import dataset, mosd
 from training.scene import collate
-from training.train import main, override
+from training.train import main
 
 TINY = [
     "model.channels=4",
-    "model.num_blocks=2",
-    "model.dec_dim=8",
-    "model.n_sample_pa1=32",
-    "model.n_queries=8",
-    "model.neighbor=4",
-    "inference.npoint_thresh=1",
-    "inference.filter_bg_thresh=0.0",
+    "model.levels=2",
+    "model.query_dim=8",
+    "model.seeds=32",
+    "train.queries=8",
+    "model.neighbors=4",
+    "inference.min_points=1",
+    "inference.foreground_threshold=0.0",
     "inference.iterative_sampling=false",
     "inference.queries=16",
     "train.epochs=1",
@@ -35,7 +36,7 @@ TINY = [
     "train.repeats=1",
     "train.backbone_epochs=0",
     "train.workers=0",
-    "train.augment.elastic=[]",
+    "augment.elastic=[]",
 ]
 
 
@@ -50,7 +51,7 @@ def prepared(folder, name, write):
 def trained(folder, preset, *settings):
     """Weights after an epoch of a tiny model; the log's only line."""
     run = folder / f"run_{len(list(folder.iterdir()))}"
-    everything = [*TINY, f"train.root={folder / 'out'}", *settings]
+    everything = [*TINY, f"data.root={folder / 'out'}", *settings]
     assert main([str(preset), "-o", str(run), "--device", "cpu", "--set", *everything]) == 0
     return _finding(run / "last.safetensors"), json.loads((run / "log.jsonl").read_text())
 
@@ -121,7 +122,7 @@ def test_submission(scannet, capsys):
 def test_training_scenes_are_read_from_the_map(scannet):
     """What training sees: model units, colors in [-1, 1], the labels of the file."""
     folder, _, _ = scannet
-    config = override(load_config("scannetv2"), [f"train.root={folder / 'out'}", *TINY])
+    config = override(load_config("scannetv2"), [f"data.root={folder / 'out'}", *TINY])
     scenes = dataset(config).load_scenes(config, "train")
     table = map_table(folder / "out/train/scene0001_00.npy")
     assert len(scenes) == 2 and len(scenes[-2:]) == 2
@@ -164,7 +165,7 @@ def s3dis(tmp_path_factory):
 def test_training_takes_quarters(s3dis):
     """Four steps on one room; its quarters together are the room."""
     folder, _, log = s3dis
-    config = override(load_config("s3dis"), [f"train.root={folder / 'out'}", "train.area=1"])
+    config = override(load_config("s3dis"), [f"data.root={folder / 'out'}", "data.s3dis.area=1"])
     quarters = list(dataset(config).load_scenes(config, "val"))
     table = map_table(folder / "out/Area_1/Area_1_office_1.npy")
     assert len(quarters) == 4 and log["epoch"] == 0
@@ -189,7 +190,7 @@ def test_evaluation_on_s3dis(s3dis, capsys):
 def test_stpls3d(tmp_path, capsys):
     """Voxels are their own superpoints, colors the only features."""
     prepared(tmp_path, "stpls3d", miniatures.write_stpls3d)
-    settings = ["inference.filter_bg_thresh=0.1", "train.augment.max_points=5000"]
+    settings = ["inference.foreground_threshold=0.1", "augment.max_points=5000"]
     weights, log = trained(tmp_path, "stpls3d", *settings)
     assert log["point_semantic"] > 0
     status, metrics = evaluated(tmp_path, "stpls3d", weights)
@@ -198,14 +199,14 @@ def test_stpls3d(tmp_path, capsys):
 
 def test_batches_without_superpoints(tmp_path):
     prepared(tmp_path, "stpls3d", miniatures.write_stpls3d)
-    config = override(load_config("stpls3d"), [f"train.root={tmp_path / 'out'}"])
+    config = override(load_config("stpls3d"), [f"data.root={tmp_path / 'out'}"])
     voxels = collate(dataset(config).load_scenes(config, "val")[:1], config.model).voxels
     assert voxels.features.shape[1] == 3
     assert torch.equal(voxels.superpoints, torch.arange(len(voxels.coords)))
 
 
 def test_own_clouds_with_one_yaml(tmp_path, capsys):
-    """A folder of labelled clouds and a configuration: prepared, trained on, evaluated."""
+    """A folder of labeled clouds and a configuration: prepared, trained on, evaluated."""
     (tmp_path / "raw").mkdir()
     for i in range(5):
         scene = miniatures.room(i)
@@ -234,11 +235,11 @@ def test_validation_is_held_out_until_training_may_have_everything(tmp_path):
     for number in range(10):
         (tmp_path / f"learn{number}.pcd").touch()
     held, whole = (
-        override(load_config("tabletop"), [f"train.root={tmp_path}", f"train.hold_out={value}"])
+        override(load_config("tabletop"), [f"data.root={tmp_path}", f"data.tabletop.hold_out={value}"])
         for value in ("true", "false")
     )
     names = {
-        (config.train.hold_out, split): [path.stem for path in mosd.scene_files(config, split)]
+        (config.data.tabletop.hold_out, split): [path.stem for path in mosd.scene_files(config, split)]
         for config in (held, whole)
         for split in ("train", "val")
     }

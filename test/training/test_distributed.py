@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.config import ConfigError, to_dict
-from sphmask_core.model import SphericalMask
+from sphmask_core.method.model import SphericalMask
 from training import distributed
 from training.loader import batches_per_epoch
 from training.scene import collate
@@ -78,17 +78,17 @@ def test_shared_norm_is_batch_norm(rows, channels, seed):
     torch.testing.assert_close(*results)
 
 
-def test_a_process_without_foreground_goes_through_all_layers():
+def test_a_process_without_foreground_goes_through_all_layers(monkeypatch):
     """As it has to where another process has some: no rows in, no rows out, and gradients for all."""
     torch.manual_seed(0)
     model = SphericalMask(worker.CONFIG).train()
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm1d):
-            module.__class__ = distributed.SharedNorm
-    model.has_foreground = lambda foreground: True
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    distributed.share_norms(model)
+    monkeypatch.undo()
+    assert any(isinstance(module, distributed.SharedNorm) for module in model.modules())
     model.find_foreground = lambda voxels, pointwise: torch.zeros(len(voxels.coords), dtype=torch.bool)
     batch = collate(worker.Scenes.load_scenes(worker.CONFIG, "train")[:2], worker.CONFIG.model)
-    queries = model(batch.voxels).queries
+    queries = model(batch.voxels, has_foreground=lambda foreground: True).queries
     assert queries.boxes.shape == (2, 0, 6) and not any(queries.active)
     assert [delta.shape[0] for delta in queries.migration] == [0, 0]
 

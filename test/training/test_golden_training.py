@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from sphmask_core.checkpoint import load_state, read_published
-from sphmask_core.config import Config, InferenceConfig, ModelConfig
-from sphmask_core.model import SphericalMask
-from sphmask_core.published import our_name
+from sphmask_core.checkpoints.published import our_name
+from sphmask_core.checkpoints.weights import load_state, read_published
+from sphmask_core.config import Config, InferenceConfig, ModelConfig, TrainConfig
+from sphmask_core.method.model import SphericalMask
 from training.losses import Criterion
 from training.scene import Scene, collate
 from training.targets import build_targets
@@ -20,15 +20,16 @@ CONFIG = Config(
     instance_classes=tuple(f"class {i}" for i in range(2, 20)),
     model=ModelConfig(
         channels=16,
-        num_blocks=4,
-        dec_dim=32,
-        n_sample_pa1=256,
-        n_queries=256,  # what the published code draws without iterative sampling, whatever its setting
-        neighbor=16,
+        levels=4,
+        query_dim=32,
+        seeds=256,
+        neighbors=16,
         radius_scale=2.0,
         voxel_scale=25.0,
     ),
-    inference=InferenceConfig(filter_bg_thresh=0.0),
+    inference=InferenceConfig(foreground_threshold=0.0),
+    # what the published code draws without iterative sampling, whatever its setting
+    train=TrainConfig(queries=256),
 )
 POINTWISE = {
     "pw_sem_loss": "point_semantic",

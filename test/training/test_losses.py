@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.config import Config, ModelConfig, TrainConfig
-from sphmask_core.instances import mask_iou
-from sphmask_core.model import SphericalMask
+from sphmask_core.config import Config, LossConfig, ModelConfig, TrainConfig
+from sphmask_core.method.candidates import mask_iou
+from sphmask_core.method.model import SphericalMask
 from training.boxes import box_iou
 from training.losses import Criterion, dice_loss, enough_foreground, margin_loss, semantic_loss
 from training.matching import match
@@ -22,7 +22,8 @@ from training.targets import IGNORE, build_targets
 CONFIG = Config(
     semantic_classes=("table", "object"),
     instance_classes=("object",),
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, n_sample_pa1=16, n_queries=8, neighbor=4),
+    model=ModelConfig(channels=4, levels=2, query_dim=8, seeds=16, neighbors=4),
+    train=TrainConfig(queries=8),
 )
 
 corner = st.tuples(*[st.floats(-5, 5, width=32)] * 3)
@@ -110,9 +111,9 @@ def test_margin_pushes_every_point_to_its_side():
     assert margin_loss(-delta.abs(), masks, torch.full((1, 25), 0.5), xyz, (5, 5)) == 0
 
 
-def scene(seed, n_points, labelled):
+def scene(seed, n_points, labeled):
     rng = np.random.default_rng(seed)
-    semantic = rng.integers(0, 2, n_points) if labelled else np.zeros(n_points, np.int64)
+    semantic = rng.integers(0, 2, n_points) if labeled else np.zeros(n_points, np.int64)
     return Scene(
         xyz=rng.random((n_points, 3), np.float32),
         rgb=rng.random((n_points, 3), np.float32),
@@ -125,10 +126,9 @@ def scene(seed, n_points, labelled):
 def terms_of(scenes, config=CONFIG):
     torch.manual_seed(0)
     model = SphericalMask(config).train()
-    model.has_foreground = enough_foreground
     batch = collate(scenes, CONFIG.model)
     targets = build_targets(batch.voxels, batch.semantic, batch.instance, 1, CONFIG.model.rays)
-    terms = Criterion(config)(model(batch.voxels), batch.voxels, targets)
+    terms = Criterion(config)(model(batch.voxels, has_foreground=enough_foreground), batch.voxels, targets)
     torch.stack(list(terms.values())).sum().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     return {name: float(term.detach()) for name, term in terms.items()}
@@ -161,7 +161,7 @@ def test_quality_is_the_iou_with_the_object_covered_best():
 
 
 def test_quality_is_a_term_when_asked_for():
-    config = dataclasses.replace(CONFIG, train=TrainConfig(quality_weight=2.0))
+    config = dataclasses.replace(CONFIG, loss=LossConfig(quality=2.0))
     scenes = [scene(0, 500, True), scene(1, 500, False)]
     terms = terms_of(scenes, config)
     assert terms["quality"] > 0 and "quality" not in terms_of(scenes)

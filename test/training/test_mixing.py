@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from sphmask_core.scenes import UNLABELLED, Scene, ground_truth
-from sphmask_core.simulate import simulate_cloud
+from sphmask_core.clouds.scenes import UNLABELED, Scene, ground_truth
+from sphmask_core.simulation.scenes import simulate_cloud
 from training.mixing import FOCAL, View, mix, mixed_scenes
 
 
@@ -58,7 +58,7 @@ def test_points_stay_in_their_pixels(mixed):
 def test_labels_are_of_seen_points(mixed):
     for scene in mixed:
         unseen = ~np.isfinite(scene.cloud.xyz).all(1)
-        assert (scene.instance[unseen] < 0).all() and (scene.semantic[unseen] == UNLABELLED).all()
+        assert (scene.instance[unseen] < 0).all() and (scene.semantic[unseen] == UNLABELED).all()
         assert ((scene.instance >= 0) == (scene.semantic == 1)).all()
 
 

@@ -4,34 +4,33 @@
 import numpy as np
 import torch
 
-from sphmask_core import scenes
-from sphmask_core.config import load_config
-from sphmask_core.evaluation import Gallery
-from sphmask_core.simulate import simulate_cloud
-from training.datasets.mosd import prepare
+from sphmask_core.clouds import scenes
+from sphmask_core.config import load_config, override
+from sphmask_core.evaluation.scoring import Gallery
+from sphmask_core.simulation.scenes import simulate_cloud
+from training.datasets.mosd import prepared
 from training.runner import Runner
 from training.scene import collate
 from training.schedule import Steps
-from training.train import override
 from training.validate import validate
 
 CPU = torch.device("cpu")
 SETTINGS = [
     "voxel_size=0.01",
     "model.channels=8",
-    "model.num_blocks=4",
-    "model.dec_dim=32",
+    "model.levels=4",
+    "model.query_dim=32",
     "model.mask_dim=16",
-    "model.n_sample_pa1=128",
-    "model.n_queries=32",
+    "model.seeds=128",
+    "train.queries=32",
     "inference.queries=32",
-    "inference.npoint_thresh=10",
+    "inference.min_points=10",
     "superpoints.min_voxels=10",
     "train.epochs=1",
     "train.warmup_steps=10",
     "train.lr=0.005",
     "train.ema=0.0",
-    "train.quality_weight=5.0",
+    "loss.quality=5.0",
 ]
 POINTWISE_STEPS, STEPS, CHECK_EVERY = 15, 160, 20
 SMALLEST = 200
@@ -55,7 +54,7 @@ def test_two_scenes_are_learnt_by_heart(tmp_path):
     """The loss falls to a half, and AP50 reaches 1 by the way that users' clouds take."""
     config = override(load_config("tabletop"), SETTINGS)
     examples = simple_scenes(2)
-    batch = collate([prepare(scene, config) for scene in examples], config.model)
+    batch = collate([prepared(scene, config) for scene in examples], config.model)
     run = Runner(config, tmp_path, CPU)
     run.steps = Steps(STEPS, 1)
     losses, precisions = [], [0.0]

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from sphmask_core.cloud import CloudError
+from sphmask_core.clouds.cloud import CloudError
 from training.parallel import in_parallel
 
 

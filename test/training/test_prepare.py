@@ -7,7 +7,7 @@ import miniatures
 import numpy as np
 import pytest
 
-from sphmask_core.prepared import PreparedError, Table, map_table, read_manifest, write_table
+from sphmask_core.clouds.prepared import PreparedError, Table, map_table, read_manifest, write_table
 from training import prepare
 from training.formats import job
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Own labelled clouds in every format, and scenes that the published code prepared."""
+"""Own labeled clouds in every format, and scenes that the published code prepared."""
 
 import io
 import pickle
@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from sphmask_core.cloud import Cloud, write_ply
-from sphmask_core.prepared import map_table, read_manifest
+from sphmask_core.clouds.cloud import Cloud, write_ply
+from sphmask_core.clouds.prepared import map_table, read_manifest
 from training.prepare import main
 
 CLASSES = ["floor", "wall", "chair", "dining table", "lamp"]

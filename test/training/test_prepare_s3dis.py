@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.prepared import map_table, read_manifest, scenes_of
+from sphmask_core.clouds.prepared import map_table, read_manifest, scenes_of
 from training.formats.source import FormatError
 from training.formats.text import read_numbers
 from training.prepare import main

@@ -7,7 +7,7 @@ import miniatures
 import numpy as np
 import pytest
 
-from sphmask_core.prepared import map_table, read_manifest
+from sphmask_core.clouds.prepared import map_table, read_manifest
 from training.prepare import main
 
 
@@ -123,7 +123,7 @@ def test_label_map_columns_in_another_order(raw):
     assert prepare(raw, "scannet200")[0] == 0
 
 
-def test_points_that_no_object_has_are_unlabelled(raw):
+def test_points_that_no_object_has_are_unlabeled(raw):
     path = raw / "scans/scene0000_00/scene0000_00.aggregation.json"
     content = json.loads(path.read_text())
     content["segGroups"] = content["segGroups"][2:]

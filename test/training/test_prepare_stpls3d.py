@@ -5,7 +5,7 @@ import miniatures
 import numpy as np
 import pytest
 
-from sphmask_core.prepared import map_table, read_manifest
+from sphmask_core.clouds.prepared import map_table, read_manifest
 from training.formats import stpls3d
 from training.prepare import main
 

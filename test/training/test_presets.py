@@ -7,10 +7,9 @@ import miniatures
 import pytest
 import torch
 
-from sphmask_core.config import load_config
-from sphmask_core.model import SphericalMask
+from sphmask_core.config import load_config, override
+from sphmask_core.method.model import SphericalMask
 from training import prepare, runner
-from training.train import override
 
 SIZES = {  # semantic and instance classes; published settings beside the defaults
     "tabletop": (2, 1, {}),
@@ -27,7 +26,7 @@ def test_sizes(preset):
     config, (semantic, instance, train) = load_config(preset), SIZES[preset]
     assert (len(config.semantic_classes), len(config.instance_classes)) == (semantic, instance)
     assert {name: getattr(config.train, name) for name in train} == train
-    assert not config.train.class_weights or len(config.train.class_weights) == semantic
+    assert not config.loss.class_weights or len(config.loss.class_weights) == semantic
     model = SphericalMask(config)
     assert model.pointwise.semantic[-1].out_features == semantic
     assert model.query_heads.classes[-1].out_features == instance + 1
@@ -35,8 +34,8 @@ def test_sizes(preset):
 
 def test_published_settings_of_s3dis():
     inference = load_config("s3dis").inference
-    assert (inference.filter_bg_thresh, inference.npoint_thresh, inference.parts) == (0.4, 400, 4)
-    assert (inference.type_nms, inference.nms_threshold, inference.sem2ins_classes) == (
+    assert (inference.foreground_threshold, inference.min_points, inference.parts) == (0.4, 400, 4)
+    assert (inference.nms, inference.nms_threshold, inference.whole_classes) == (
         "standard",
         0.2,
         (0, 1),
@@ -46,8 +45,8 @@ def test_published_settings_of_s3dis():
 def test_published_settings_of_stpls3d():
     config = load_config("stpls3d")
     model = config.model
-    assert (model.channels, model.dec_dim, model.neighbor, model.radius_scale) == (16, 64, 16, 10)
-    assert not model.with_coords and not model.use_spp_pool and config.inference.npoint_thresh == 10
+    assert (model.channels, model.query_dim, model.neighbors, model.radius_scale) == (16, 64, 16, 10)
+    assert not model.with_coords and not model.use_superpoints and config.inference.min_points == 10
     assert config.unit == pytest.approx(1) and config.voxel_size == pytest.approx(1 / 3)
 
 
@@ -57,8 +56,8 @@ def test_two_steps_at_full_size(tmp_path):
     out = tmp_path / "data"
     raw = ["scannet200", "--raw", str(tmp_path / "raw"), "--out", str(out), "--partial", "--jobs", "1"]
     assert prepare.main(raw) == 0
-    settings = ["train.batch_size=1", "train.workers=0", "train.backbone_epochs=0", f"train.root={out}"]
-    config = override(load_config("scannet200"), [*settings, "inference.filter_bg_thresh=0.0"])
+    settings = ["train.batch_size=1", "train.workers=0", "train.backbone_epochs=0", f"data.root={out}"]
+    config = override(load_config("scannet200"), [*settings, "inference.foreground_threshold=0.0"])
     run = runner.Runner(config, tmp_path / "run", torch.device("cpu"))
     run.start(resume=False)
     before = {name: value.clone() for name, value in run.state.model.named_parameters()}

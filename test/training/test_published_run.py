@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from sphmask_core import cli, submission
+from sphmask_core.commands import cli
+from sphmask_core.evaluation import submission
 from training import prepare
 
 

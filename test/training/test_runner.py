@@ -12,11 +12,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sphmask_core import scenes as raw
-from sphmask_core.checkpoint import load_model
-from sphmask_core.cloud import Cloud
-from sphmask_core.config import Config, ConfigError, InferenceConfig, ModelConfig, TrainConfig, load_config
-from sphmask_core.model import SphericalMask
+from sphmask_core.checkpoints.weights import load_model
+from sphmask_core.clouds import scenes as raw
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.config import (
+    Config,
+    ConfigError,
+    InferenceConfig,
+    ModelConfig,
+    TrainConfig,
+    load_config,
+    override,
+)
+from sphmask_core.method.model import SphericalMask
 from training import curve, log, runner
 from training.datasets import dataset
 from training.losses import Criterion
@@ -24,16 +32,23 @@ from training.scene import Scene, collate
 from training.schedule import Steps, learning_rate
 from training.state import TrainState
 from training.step import batch_terms
-from training.train import main, override
+from training.train import main
 
 CONFIG = Config(
     name="tiny",
     semantic_classes=("table", "object"),
     instance_classes=("object",),
-    model=ModelConfig(channels=4, num_blocks=2, dec_dim=8, n_sample_pa1=16, n_queries=8, neighbor=4),
-    inference=InferenceConfig(npoint_thresh=1, iterative_sampling=False, queries=8),
+    model=ModelConfig(channels=4, levels=2, query_dim=8, seeds=16, neighbors=4),
+    inference=InferenceConfig(min_points=1, iterative_sampling=False, queries=8),
     train=TrainConfig(
-        epochs=3, batch_size=2, repeats=2, backbone_epochs=1, ema=0.9, clip_grad=1.0, validate_every=3
+        queries=8,
+        epochs=3,
+        batch_size=2,
+        repeats=2,
+        backbone_epochs=1,
+        ema=0.9,
+        clip_grad=1.0,
+        validate_every=3,
     ),
 )
 
@@ -245,18 +260,18 @@ def test_learning_rate_warms_up_stays_and_falls():
 
 
 def test_settings_override_the_configuration():
-    config = override(load_config("tabletop"), ["train.lr=0.5", "model.rays=[4, 6]", "train.augment.tilt=1"])
-    assert config.train.lr == 0.5 and config.model.rays == (4, 6) and config.train.augment.tilt == 1.0
+    config = override(load_config("tabletop"), ["train.lr=0.5", "model.rays=[4, 6]", "augment.tilt=1"])
+    assert config.train.lr == 0.5 and config.model.rays == (4, 6) and config.augment.tilt == 1.0
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere"], "no such configuration"),
-        (["tabletop", "--set", "train.rate=1"], "unknown key"),
+        (["tabletop", "--set", "train.rate=1"], "no setting train.rate"),
         (["tabletop", "--set", "train.lr"], "expected key=value"),
         (["tabletop", "--set", "train.validate_every=0"], "train.validate_every: must be at least 1, not 0"),
-        (["tabletop", "--set", "name.lr=1"], "no section"),
+        (["tabletop", "--set", "name.lr=1"], "no setting name.lr"),
         (["tabletop", "--resume"], "start without --resume"),
         (["tabletop", "--set", "train.init=nothing"], "no such weights"),
         (["tabletop", "--set", "train.fixed_modules=[spine]"], "no module 'spine'"),
@@ -276,4 +291,4 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
 
 def test_unknown_data_set_names_the_known_ones():
     with pytest.raises(ConfigError, match=r"there are: .*mosd.*scannetv2"):
-        dataset(override(CONFIG, ["train.dataset=nothing"]))
+        dataset(override(CONFIG, ["data.dataset=nothing"]))

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.spherical import sectors
-from sphmask_core.voxels import Points, voxelize
+from sphmask_core.method.spherical import sectors
+from sphmask_core.method.voxels import Points, voxelize
 from training.targets import EMPTY_RAY, IGNORE, build_targets
 
 RAYS, SHIFT = (5, 5), 1

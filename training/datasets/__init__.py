@@ -18,9 +18,9 @@ PREPARED = ("scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 
 def dataset(config: Config) -> ModuleType:
     """The module of the configuration's data set."""
-    name = config.train.dataset
+    name = config.data.dataset
     modules = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "prepared"]
     known = [*modules, *PREPARED]
     if name not in known:
-        raise ConfigError(f"train.dataset: no data set {name!r}; there are: {', '.join(known)}")
+        raise ConfigError(f"data.dataset: no data set {name!r}; there are: {', '.join(known)}")
     return importlib.import_module(f"{__name__}.{'prepared' if name in PREPARED else name}")

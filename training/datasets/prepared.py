@@ -10,18 +10,19 @@ from typing import overload
 import numpy as np
 import torch
 
-from sphmask_core import scenes
+from sphmask_core.clouds import scenes
 from sphmask_core.config import Config, ConfigError
-from sphmask_core.frames import upright
-from training.scene import Scene
+from sphmask_core.method.preparation import to_model_frame
+
+from ..scene import Scene
 
 
 def load_raw(config: Config, split: str) -> scenes.Split:
     """The clouds of a split with their labels."""
-    found = scenes.open_split(config.train.dataset, config.train.root, split, config.train.area)
+    found = scenes.open_split(config.data.dataset, config.data.root, split, config.data.s3dis.area)
     assert found.manifest is not None
     if found.manifest.semantic_classes != config.semantic_classes:
-        raise ConfigError(f"{config.train.root}: was prepared for other classes than those of {config.name}")
+        raise ConfigError(f"{config.data.root}: was prepared for other classes than those of {config.name}")
     return found
 
 
@@ -49,24 +50,17 @@ class PreparedScenes(Sequence[Scene]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         number, part = divmod(index % len(self), self.config.inference.parts)
-        return prepare(self.split[number], self.config, part)
+        return part_of(self.split[number], self.config, part)
 
     def __len__(self) -> int:
         return len(self.split) * self.config.inference.parts
 
 
-def prepare(raw: scenes.Scene, config: Config, part: int) -> Scene:
-    """One of the interleaved parts of a cloud, in model units."""
-    xyz, rows = raw.cloud.xyz, slice(part, None, config.inference.parts)
-    if config.train.dataset == "folder":  # the others are upright, about their mean
-        points = torch.from_numpy(xyz)
-        xyz = upright(points, config.up).apply(points).numpy()
-    rgb = np.full_like(xyz, 127.5) if raw.cloud.rgb is None else raw.cloud.rgb
-    superpoints = np.zeros(len(xyz), np.int64) if raw.superpoints is None else raw.superpoints
-    return Scene(
-        xyz=(xyz[rows] / config.unit).astype(np.float32),
-        rgb=(rgb[rows] / 127.5 - 1).astype(np.float32),
-        superpoints=np.ascontiguousarray(superpoints[rows]),
-        semantic=np.ascontiguousarray(raw.semantic[rows]),
-        instance=np.ascontiguousarray(raw.instance[rows]),
-    )
+def part_of(raw: scenes.Scene, config: Config, part: int) -> Scene:
+    """One of the interleaved parts of a cloud, in the model frame."""
+    rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
+    _, _, points = to_model_frame(torch.from_numpy(raw.cloud.xyz), rgb, config)
+    rows = slice(part, None, config.inference.parts)
+    superpoints = np.zeros(len(points.xyz), np.int64) if raw.superpoints is None else raw.superpoints
+    columns = points.xyz.numpy(), points.rgb.numpy(), superpoints, raw.semantic, raw.instance
+    return Scene(*(np.ascontiguousarray(column[rows]) for column in columns))

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated frames of tables, `train.simulated` of them; validation has seeds of its own."""
+"""Simulated frames of tables, `data.tabletop.simulated` of them; validation has seeds of its own."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from sphmask_core import scenes
+from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
-from sphmask_core.simulate import simulate_cloud
-from training.datasets.mosd import thinned
-from training.parallel import in_parallel
-from training.scene import Scene
+from sphmask_core.simulation.scenes import simulate_cloud
+
+from ..parallel import in_parallel
+from ..scene import Scene
+from .mosd import thinned
 
 FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
 VALIDATION_SCENES = 20
 WIDTH, HEIGHT = 640, 480
 VISIBLE = 200
-"""Fewest points of an object that count; what shows less of itself is left unlabelled."""
+"""Fewest points of an object that count; what shows less of itself is left unlabeled."""
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
@@ -31,7 +32,7 @@ def load_scenes(config: Config, split: str) -> list[Scene]:
 
 
 def simulate(seed: int) -> scenes.Scene:
-    """One labelled frame."""
+    """One labeled frame."""
     cloud = simulate_cloud(seed, WIDTH, HEIGHT)
     assert cloud.labels is not None
     hidden = np.bincount(cloud.labels)[cloud.labels] < VISIBLE
@@ -40,5 +41,5 @@ def simulate(seed: int) -> scenes.Scene:
 
 
 def _seeds(config: Config, split: str) -> range:
-    count = config.train.simulated if split == "train" else VALIDATION_SCENES
+    count = config.data.tabletop.simulated if split == "train" else VALIDATION_SCENES
     return range(FIRST_SEED[split], FIRST_SEED[split] + count)

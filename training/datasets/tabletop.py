@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sphmask_core import scenes
+from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
-from training.datasets import mosd, synthetic
-from training.mixing import View, mixed_scenes, mixture
-from training.parallel import in_parallel
-from training.scene import Scene
+
+from ..mixing import View, mixed_scenes, mixture
+from ..parallel import in_parallel
+from ..scene import Scene
+from . import mosd, synthetic
 
 SEED = {"train": 1, "val": 2}
 VALIDATION_MIXTURES = 18
@@ -23,7 +24,7 @@ def load_raw(config: Config, split: str) -> list[scenes.Scene]:
 
 def load_scenes(config: Config, split: str) -> list[Scene]:
     """Real, mixed and simulated scenes."""
-    real = mosd.load_scenes(config, split) * config.train.real_repeats
+    real = mosd.load_scenes(config, split) * config.data.tabletop.real_repeats
     views = [View.of(scene) for scene in mosd.load_raw(config, split)]
     mixed = in_parallel(
         lambda place: mosd.thinned(mixture(views, SEED[split], place), config),
@@ -39,4 +40,4 @@ def _mixed(config: Config, split: str) -> Iterator[scenes.Scene]:
 
 
 def _mixtures(config: Config, split: str) -> int:
-    return config.train.mixed if split == "train" else VALIDATION_MIXTURES
+    return config.data.tabletop.mixed if split == "train" else VALIDATION_MIXTURES

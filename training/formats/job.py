@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from sphmask_core.clouds.prepared import SceneRecord, Table, scene_path, write_table
 from sphmask_core.config import Config
-from sphmask_core.files import replacing
-from sphmask_core.frames import upright
-from sphmask_core.prepared import SceneRecord, Table, scene_path, write_table
-from sphmask_core.superpoints import superpoints_of
-from sphmask_core.voxels import Points, normalize_colors, voxelize
-from training.formats.source import FormatError, NamedTable, Options, Source, naming
+from sphmask_core.method.preparation import prepare
+from sphmask_core.runtime.files import replacing
+
+from .source import FormatError, NamedTable, Options, Source, naming
 
 RECORDS = ".records"
 """Folder of what was prepared so far, a file a source."""
@@ -42,10 +41,14 @@ class Job:
         config = self.options.config
         values = {
             "files": [str(file.absolute()) for file in self.source.files],
-            "dataset": config.train.dataset,
+            "dataset": config.data.dataset,
             "classes": config.semantic_classes,
-            "fields": asdict(config.fields),
-            "superpoints": [self.options.superpoints, config.model.use_spp_pool, asdict(config.superpoints)],
+            "fields": asdict(config.data.fields),
+            "superpoints": [
+                self.options.superpoints,
+                config.model.use_superpoints,
+                asdict(config.superpoints),
+            ],
             "frame": [config.voxel_size, config.up],
         }
         return dict(json.loads(json.dumps(values)))
@@ -94,7 +97,7 @@ def _do(job: Job) -> None:
 
 def _origin(table: Table, options: Options) -> np.ndarray:
     """(3,) the mean point; own clouds keep their origin, where their sensor may stand."""
-    if options.config.train.dataset == "folder":
+    if options.config.data.dataset == "folder":
         return np.zeros(3)
     return np.asarray(table.xyz.mean(0, dtype=np.float64))
 
@@ -109,7 +112,7 @@ def _record(scene: NamedTable, split: str, origin: np.ndarray) -> SceneRecord:
 def _with_superpoints(table: Table, options: Options) -> Table:
     """The table with superpoints from 0: those it has, or ours; none where the model takes none."""
     config = options.config
-    if not config.model.use_spp_pool:
+    if not config.model.use_superpoints:
         return replace(table, superpoints=None)
     if table.superpoints is not None and options.superpoints == "published":
         return replace(table, superpoints=np.unique(table.superpoints, return_inverse=True)[1])
@@ -118,8 +121,5 @@ def _with_superpoints(table: Table, options: Options) -> Table:
 
 def our_superpoints(table: Table, config: Config) -> np.ndarray:
     """(N,) superpoints of the points as inference would find them."""
-    points = torch.from_numpy(table.xyz.astype(np.float32))
-    rgb = torch.zeros_like(points) if table.rgb is None else normalize_colors(torch.from_numpy(table.rgb))
-    points = upright(points, config.up).apply(points) / config.unit
-    voxels = voxelize([Points(points, rgb)], config.model.voxel_scale)
-    return superpoints_of(voxels, config.superpoints)[voxels.point_to_voxel].numpy()
+    rgb = None if table.rgb is None else torch.from_numpy(np.ascontiguousarray(table.rgb))
+    return prepare(torch.from_numpy(table.xyz.astype(np.float32)), rgb, config).point_superpoints.numpy()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of own labelled clouds: .ply, .pcd, .npz or .npy, whose fields the configuration names.
+"""A folder of own labeled clouds: .ply, .pcd, .npz or .npy, whose fields the configuration names.
 
 With folders train/ and val/ these are the splits; otherwise every fifth cloud by name is for validation.
 """
@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from plyfile import PlyData
 
-from sphmask_core.cloud import read_cloud
-from sphmask_core.pcd import parse_pcd
-from sphmask_core.prepared import UNLABELLED, Table
-from training.formats.source import FormatError, NamedTable, Options, Source, naming, without_stuff
+from sphmask_core.clouds.cloud import read_cloud
+from sphmask_core.clouds.pcd import parse_pcd
+from sphmask_core.clouds.prepared import UNLABELED, Table
+
+from .source import FormatError, NamedTable, Options, Source, naming, without_stuff
 
 SUFFIXES = (".ply", ".pcd", ".npz", ".npy")
 OFFICIAL: dict[str, int] = {}
@@ -26,7 +27,7 @@ EVERY = 5
 def label_ids(options: Options) -> tuple[int, ...]:
     """Value of each class in the clouds' field."""
     classes = len(options.config.semantic_classes)
-    ids = options.config.fields.label_ids or tuple(range(classes))
+    ids = options.config.data.fields.label_ids or tuple(range(classes))
     if len(ids) != classes:
         raise FormatError(f"fields.label_ids: has {len(ids)} values for {classes} semantic_classes")
     return ids
@@ -55,7 +56,7 @@ def _clouds(folder: Path) -> list[Path]:
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
     """The cloud's valid points with their labels."""
-    path, fields = source.files[0], options.config.fields
+    path, fields = source.files[0], options.config.data.fields
     cloud = read_cloud(path)
     kept = np.isfinite(cloud.xyz[:, 0])
     rgb = None if cloud.rgb is None else cloud.rgb[kept]
@@ -65,7 +66,7 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
     with naming(path):
         labels = {name: _integers(path, name, len(kept))[kept] for name in (fields.semantic, fields.instance)}
     semantic = _classes(labels[fields.semantic], label_ids(options))
-    instance = np.where(labels[fields.instance] == fields.no_instance, UNLABELLED, labels[fields.instance])
+    instance = np.where(labels[fields.instance] == fields.no_instance, UNLABELED, labels[fields.instance])
     instance = without_stuff(semantic, instance, range(options.config.class_shift))
     yield NamedTable(source.name, Table(cloud.xyz[kept], rgb, semantic, _renumbered(instance)))
 
@@ -75,13 +76,13 @@ def _classes(values: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
     order = np.argsort(ids)
     place = np.searchsorted(np.array(ids)[order], values).clip(max=len(ids) - 1)
     found = order[place]
-    return np.where(np.array(ids)[found] == values, found, UNLABELLED)
+    return np.where(np.array(ids)[found] == values, found, UNLABELED)
 
 
 def _renumbered(instance: np.ndarray) -> np.ndarray:
     """(N,) objects from 0, whatever large numbers the clouds give them."""
     numbers = np.unique(instance[instance >= 0])
-    return np.where(instance >= 0, np.searchsorted(numbers, instance), UNLABELLED)
+    return np.where(instance >= 0, np.searchsorted(numbers, instance), UNLABELED)
 
 
 def _integers(path: Path, name: str, points: int) -> np.ndarray:
@@ -93,7 +94,7 @@ def _integers(path: Path, name: str, points: int) -> np.ndarray:
     values = columns[name].reshape(-1)
     if len(values) != points or values.dtype.kind not in "fiub":
         raise FormatError(f"{path}: field {name!r} is not one number a point")
-    return np.nan_to_num(values, nan=UNLABELLED).astype(np.int64)
+    return np.nan_to_num(values, nan=UNLABELED).astype(np.int64)
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sphmask_core.prepared import UNLABELLED, Table
-from training.formats.source import FormatError, NamedTable, Options, Source, naming, without_stuff
+from sphmask_core.clouds.prepared import UNLABELED, Table
+
+from .source import FormatError, NamedTable, Options, Source, naming, without_stuff
 
 SUFFIX = "_inst_nostuff"
 FOLDERS = ("train", "val", "test", "val_250m", "preprocess")
@@ -63,8 +64,8 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
         yield NamedTable(source.name, Table(xyz, rgb, superpoints=superpoints))
         return
     semantic, instance = (array.astype(np.int64) for array in arrays[2:4])
-    if not options.config.inference.sem2ins_classes:  # else floor and ceiling are objects
-        instance = without_stuff(semantic, instance, [UNLABELLED, *range(options.config.class_shift)])
+    if not options.config.inference.whole_classes:  # else floor and ceiling are objects
+        instance = without_stuff(semantic, instance, [UNLABELED, *range(options.config.class_shift)])
     yield NamedTable(source.name, Table(xyz, rgb, semantic, instance, superpoints))
 
 

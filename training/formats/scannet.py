@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from sphmask_core.cloud import Cloud, read_cloud
-from sphmask_core.prepared import UNLABELLED, Table
-from training.formats.scannet_ids import SCANNET20_IDS, SCANNET200_IDS
-from training.formats.source import (
+from sphmask_core.clouds.cloud import Cloud, read_cloud
+from sphmask_core.clouds.prepared import UNLABELED, Table
+
+from .scannet_ids import SCANNET20_IDS, SCANNET200_IDS
+from .source import (
     FormatError,
     NamedTable,
     Options,
@@ -40,7 +41,7 @@ STUFF = (0, 1)
 
 def label_ids(options: Options) -> tuple[int, ...]:
     """The benchmark's number of each class, in the order of `semantic_classes`."""
-    return SCANNET200_IDS if options.config.train.dataset == "scannet200" else SCANNET20_IDS
+    return SCANNET200_IDS if options.config.data.dataset == "scannet200" else SCANNET20_IDS
 
 
 def find(options: Options) -> list[Source]:
@@ -98,7 +99,7 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
     segment_of = _segments(segments, len(mesh.xyz))
     groups = _groups(objects, read_label_map(label_map))
     instance = _instances(groups, segment_of, objects)
-    if options.config.train.dataset == "scannet200":
+    if options.config.data.dataset == "scannet200":
         semantic = _classes_of_objects(groups, segment_of)
     else:
         semantic = _classes_of_vertices(labels, len(mesh.xyz))
@@ -179,7 +180,7 @@ def _instances(groups: list[Group], segment_of: np.ndarray, path: Path) -> np.nd
 def _spread(groups: list[Group], values: list[int], segment_of: np.ndarray) -> np.ndarray:
     """(N,) value of the last group that has the vertex's segment, -100 without one."""
     segments, vertex = np.unique(segment_of, return_inverse=True)
-    of_segment = np.full(len(segments), UNLABELLED)
+    of_segment = np.full(len(segments), UNLABELED)
     for group, value in zip(groups, values, strict=True):
         of_segment[np.isin(segments, list(group.segments))] = value
     return of_segment[vertex]
@@ -188,7 +189,7 @@ def _spread(groups: list[Group], values: list[int], segment_of: np.ndarray) -> n
 def _classes_of_objects(groups: list[Group], segment_of: np.ndarray) -> np.ndarray:
     """(N,) class in 0..199, from the category of the object that has the vertex."""
     class_of = {id: i for i, id in enumerate(SCANNET200_IDS)}
-    values = [class_of.get(group.category.id, UNLABELLED) for group in groups]
+    values = [class_of.get(group.category.id, UNLABELED) for group in groups]
     return _spread(groups, values, segment_of)
 
 
@@ -199,6 +200,6 @@ def _classes_of_vertices(path: Path, vertices: int) -> np.ndarray:
         raise FormatError(f"{path}: has no property label")
     if len(nyu40) != vertices:
         raise FormatError(f"{path}: has {len(nyu40)} vertices, the mesh has {vertices}")
-    table = np.full(max(int(nyu40.max()), SCANNET20_IDS[-1]) + 1, UNLABELLED)
+    table = np.full(max(int(nyu40.max()), SCANNET20_IDS[-1]) + 1, UNLABELED)
     table[list(SCANNET20_IDS)] = np.arange(len(SCANNET20_IDS))
-    return np.where(nyu40 >= 0, table[nyu40], UNLABELLED)
+    return np.where(nyu40 >= 0, table[nyu40], UNLABELED)

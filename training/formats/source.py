@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sphmask_core.clouds.prepared import UNLABELED, Table
 from sphmask_core.config import Config
-from sphmask_core.prepared import UNLABELLED, Table
 
 
 class FormatError(ValueError):
@@ -64,7 +64,9 @@ def check_files(sources: Sequence[Source]) -> list[str]:
 def check_counts(sources: Sequence[Source], official: dict[str, int], options: Options) -> list[Source]:
     """The sources, if the splits are as large as the official ones."""
     if not sources:
-        raise FormatError(f"{options.raw}: holds no scenes of {options.config.train.dataset}; see the README")
+        raise FormatError(
+            f"{options.raw}: holds no scenes of {options.config.data.dataset}; see docs/datasets.md"
+        )
     counts = {split: sum(source.split == split for source in sources) for split in official}
     wrong = [split for split in official if counts[split] != official[split]]
     if wrong and not options.partial:
@@ -76,7 +78,7 @@ def check_counts(sources: Sequence[Source], official: dict[str, int], options: O
 
 def without_stuff(semantic: np.ndarray, instance: np.ndarray, classes: Iterable[int]) -> np.ndarray:
     """(N,) instances, none on points of these classes."""
-    return np.where(np.isin(semantic, list(classes)), UNLABELLED, instance)
+    return np.where(np.isin(semantic, list(classes)), UNLABELED, instance)
 
 
 @contextmanager

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from sphmask_core.prepared import UNLABELLED, Table
-from training.formats.source import FormatError, NamedTable, Options, Source, without_stuff
-from training.formats.text import read_numbers
+from sphmask_core.clouds.prepared import UNLABELED, Table
+
+from .source import FormatError, NamedTable, Options, Source, without_stuff
+from .text import read_numbers
 
 OFFICIAL = {"train": 20, "val": 5}
 VALIDATION = (5, 10, 15, 20, 25)
 BLOCK = {"train": 50.0, "val": 250.0}
-"""Edge of a block, metres."""
+"""Edge of a block, meters."""
 COPIES = 6
 """Turned copies of a training cloud."""
 RARE = (0, 2, 3, 7, 8, 9, 12, 13)
@@ -50,7 +51,7 @@ def find(options: Options) -> list[Source]:
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
     """The cloud's blocks, those of the copies after its own."""
     rows = read_numbers(source.files[0], 8, ",")
-    known = [UNLABELLED, *label_ids(options)]
+    known = [UNLABELED, *label_ids(options)]
     unknown = np.setdiff1d(rows[:, 6], known)
     if len(unknown):
         raise FormatError(f"{source.files[0]}: has class {unknown[0]:g}; the classes are 0 to {known[-1]}")

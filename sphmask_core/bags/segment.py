@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags without ROS: their clouds, and what a model finds in them written beside all that was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sphmask_core.bags.files import Bag, BagError, Message, naming, open_bag
+from sphmask_core.clouds.cloud import Cloud, CloudError
+from sphmask_core.messages.definitions import Definitions
+from sphmask_core.messages.instances import instance_array
+from sphmask_core.messages.markers import InstanceMarkers
+from sphmask_core.messages.pointcloud2 import labelled_points, read_cloud_message
+from sphmask_core.method.instances import Instances
+from sphmask_core.segmenter import Segmenter
+from sphmask_core.tracking import Tracker
+
+CLOUD = "sensor_msgs/msg/PointCloud2"
+OUTPUTS = {
+    "/segment/labelled_points": CLOUD,
+    "/segment/markers": "visualization_msgs/msg/MarkerArray",
+    "/segment/instances": "sphmask_ros/msg/InstanceArray",
+}
+"""Topics that are added, named and typed as the node's."""
+OPTICAL, LEVEL_CAMERA, Z = "_optical_frame", (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)
+"""Where up is, in clouds of a frame of that name and in others, for models that do not find it themselves."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What became of one cloud of a bag."""
+
+    stamp: int
+    """Of its header, nanoseconds."""
+    points: int
+    found: Instances
+    problem: str
+    """Why nothing was found in it; empty when it could be segmented."""
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path is to be read as a bag."""
+    return path.suffix in (".mcap", ".db3") or path.is_dir()
+
+
+def read_clouds(path: Path, topic: str | None = None) -> Iterator[tuple[int, str, Cloud]]:
+    """Stamp in nanoseconds, frame and cloud of every message; without a topic, of the only one of clouds."""
+    definitions = Definitions()
+    with open_bag(path) as bag:
+        topic = cloud_topic(bag, path, topic)
+        for message in _read(bag, path, topic):
+            sent = _decode(definitions, path, message)
+            try:
+                yield _stamp(sent), sent.header.frame_id, read_cloud_message(sent)
+            except CloudError as error:
+                raise CloudError(f"{path}: {topic} at {_stamp(sent) / 1e9:.3f} s: {error}") from None
+
+
+def cloud_topic(bag: Bag, path: Path, topic: str | None) -> str:
+    """The topic to read: the one asked for, or the only one of clouds."""
+    clouds = sorted(name for name, kind in bag.topics.items() if kind == CLOUD)
+    if topic in clouds:
+        return str(topic)
+    if not clouds:
+        others = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
+        raise BagError(f"{path}: has no topic of type {CLOUD}; its topics: {others or 'none'}")
+    if topic is not None:
+        what = f"is {bag.topics[topic]}" if topic in bag.topics else "is not in it"
+        raise BagError(f"{path}: {topic} {what}; give --topic {' or '.join(clouds)}")
+    if len(clouds) > 1:
+        raise BagError(f"{path}: has several topics of clouds; give --topic {' or '.join(clouds)}")
+    return clouds[0]
+
+
+def segment_bag(
+    segmenter: Segmenter, source: Path, output: Path, topic: str | None, min_score: float | None = None
+) -> Iterator[Frame]:
+    """Copy a bag to `output` with three topics more; a frame is given as soon as it is done.
+
+    topic None: the only one of clouds; min_score None: the model's own.
+    `output` is there, whole, once all frames were taken.
+    """
+    if output.resolve() == source.resolve():
+        raise BagError(f"{output}: is the bag itself; give another name")
+    definitions = Definitions()
+    answer = _Answer(segmenter, definitions, min_score)
+    with open_bag(source) as bag:
+        topic = cloud_topic(bag, source, topic)
+        taken = sorted(OUTPUTS.keys() & bag.topics.keys())
+        if taken:
+            raise BagError(f"{source}: has {taken[0]} already; segment the bag as it was recorded")
+        with bag.copying(output) as copy:
+            for name, kind in OUTPUTS.items():
+                copy.add_topic(name, kind, *definitions.describe(kind))
+            for message in _read(bag, source, None):
+                copy.copy(message)
+                if message.topic != topic:
+                    continue
+                frame, outputs = answer(_decode(definitions, source, message))
+                for name, data in outputs.items():
+                    copy.write(name, data, beside=message)
+                yield frame
+
+
+class _Answer:
+    """Segments clouds and writes what the node would publish for each."""
+
+    def __init__(self, segmenter: Segmenter, definitions: Definitions, min_score: float | None) -> None:
+        self._segmenter = segmenter
+        self._min_score = min_score
+        self._definitions = definitions
+        self._rays = segmenter.config.model.rays
+        self._tracker = Tracker(segmenter.config.voxel_size)
+        self._markers = InstanceMarkers(definitions.make)
+
+    def __call__(self, sent: Any) -> tuple[Frame, dict[str, bytes]]:
+        """What was found, and the bytes of the messages by topic, all under the cloud's header."""
+        cloud, found, problem = self._find(sent)
+        make, header = self._definitions.make, sent.header
+        tracks = self._tracker.update(cloud.xyz, found, _stamp(sent) / 1e9)
+        messages = {
+            "/segment/labelled_points": labelled_points(make, header, cloud, found, tracks),
+            "/segment/markers": self._markers.update(header, found, tracks, self._rays),
+            "/segment/instances": instance_array(make, header, found, tracks, self._rays),
+        }
+        data = {name: self._definitions.write(OUTPUTS[name], value) for name, value in messages.items()}
+        return Frame(_stamp(sent), sent.height * sent.width, found, problem), data
+
+    def _find(self, sent: Any) -> tuple[Cloud, Instances, str]:
+        """An empty result for what cannot be segmented."""
+        try:
+            cloud = read_cloud_message(sent)
+            vertical = LEVEL_CAMERA if sent.header.frame_id.endswith(OPTICAL) else Z
+            found = self._segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=self._min_score)
+            return cloud, found, ""
+        except (ValueError, MemoryError) as error:
+            nothing = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
+            return nothing, self._segmenter(nothing.xyz), " ".join(str(error).split()) or "out of memory"
+
+
+def _read(bag: Bag, path: Path, topic: str | None) -> Iterator[Message]:
+    """Messages of one topic or of all; a bag that cannot be read to its end is named."""
+    messages = bag.messages(topic)
+    while True:
+        with naming(path):
+            message = next(messages, None)
+        if message is None:
+            return
+        yield message
+
+
+def _decode(definitions: Definitions, path: Path, message: Message) -> Any:
+    with naming(path):
+        return definitions.read(CLOUD, message.data)
+
+
+def _stamp(sent: Any) -> int:
+    """Nanoseconds."""
+    return int(sent.header.stamp.sec) * 10**9 + int(sent.header.stamp.nanosec)

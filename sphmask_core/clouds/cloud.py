@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Point clouds: reading .pcd, .ply, .npz, .npy and .bin, writing .ply; bad files give one clear line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from plyfile import PlyData, PlyElement
+
+from sphmask_core.clouds.pcd import parse_pcd
+from sphmask_core.runtime.files import replacing
+
+Columns = Mapping[str, np.ndarray]
+
+COLOR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+LABEL_NAMES = ("label", "labels", "scalar_label", "instance", "instance_id")
+SUFFIXES = (".pcd", ".ply", ".npz", ".npy", ".bin")
+XYZ_KEYS = ("xyz", "points", "coords")
+RGB_KEYS = ("rgb", "colors", "colours")
+PLY_TYPES = {"i8": "i4", "u8": "u4", "b1": "u1", "f2": "f4"}
+SCAN_COLUMNS = 4
+LARGEST_LABEL = float(2**53)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A point cloud as it stands in its file, every point kept."""
+
+    xyz: np.ndarray
+    """(N, 3) float32, meters; all three NaN where a sensor saw nothing."""
+    rgb: np.ndarray | None
+    """(N, 3) uint8"""
+    labels: np.ndarray | None
+    """(N,) int64, the file's `label` field."""
+    shape: tuple[int, int]
+    """(height, width); an image of points, row by row, or height 1."""
+
+
+class CloudError(ValueError):
+    """A file that is no usable cloud; the message is one line: file, what is wrong, what would do."""
+
+
+def read_cloud(path: str | Path) -> Cloud:
+    """Read a point cloud; the format follows the suffix."""
+    path = Path(path)
+    parse = _parser(path)
+    try:
+        path.open("rb").close()
+        return _validated(parse(path))
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise CloudError(f"{path}: {_reason(error)}") from None
+    except Exception as error:  # parsers of untrusted bytes: whatever they raise, the file is no cloud
+        raise CloudError(f"{path}: {_one_line(error)}") from error
+
+
+def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) -> None:
+    """Write a binary .ply: x y z, colors and `fields` (name -> (N,)), every point kept, atomically."""
+    columns: dict[str, np.ndarray] = dict(zip("xyz", cloud.xyz.T, strict=True))
+    if cloud.rgb is not None:
+        columns |= dict(zip(COLOR_NAMES[0], cloud.rgb.T, strict=True))
+    columns |= {
+        name: column.astype(PLY_TYPES.get(column.dtype.str[1:], column.dtype))
+        for name, column in fields.items()
+    }
+    dtype = [(name, column.dtype.newbyteorder("<")) for name, column in columns.items()]
+    vertices = np.empty(len(cloud.xyz), dtype)
+    for name, column in columns.items():
+        vertices[name] = column
+    rows, cols = cloud.shape
+    organized = [f"num_cols {cols}", f"num_rows {rows}"] if rows > 1 else []  # the convention of range scans
+    ply = PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<", obj_info=organized)
+    with replacing(path) as temporary:
+        ply.write(str(temporary))
+
+
+def _parser(path: Path) -> Callable[[Path], Cloud]:
+    parsers = dict(zip(SUFFIXES, (_pcd, _ply, _npz, _npy, _bin), strict=True))
+    if path.suffix.lower() not in parsers:
+        raise CloudError(f"{path}: unknown format {path.suffix!r}; give one of {', '.join(parsers)}")
+    return parsers[path.suffix.lower()]
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "is a folder; give point cloud files"
+    return (
+        "no such file" if isinstance(error, FileNotFoundError) else "may not be read: check its permissions"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "damaged: it announces more points than memory holds"
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    return text if type(error) in (ValueError, CloudError) else f"cannot be read as a point cloud ({text})"
+
+
+def _validated(cloud: Cloud) -> Cloud:
+    """The cloud, points without a position set to NaN in all coordinates."""
+    if cloud.shape[0] * cloud.shape[1] != len(cloud.xyz):
+        raise ValueError(f"{len(cloud.xyz)} points do not make {cloud.shape[0]} rows of {cloud.shape[1]}")
+    if len(cloud.xyz) == 0:
+        raise ValueError("holds no points")
+    for name, values in (("colours", cloud.rgb), ("labels", cloud.labels)):
+        if values is not None and len(values) != len(cloud.xyz):
+            raise ValueError(f"{len(values)} {name} for {len(cloud.xyz)} points")
+    invalid = ~np.isfinite(cloud.xyz).all(1)
+    if invalid.all():
+        raise ValueError("holds no valid point: every position is NaN or infinite")
+    cloud.xyz[invalid] = np.nan
+    return cloud
+
+
+def _expect(path: Path, magic: bytes, what: str) -> None:
+    with path.open("rb") as file:
+        if file.read(len(magic)) != magic:
+            raise ValueError(f"not {what}: it does not start with {magic!r}")
+
+
+def _pcd(path: Path) -> Cloud:
+    columns, shape = parse_pcd(path.read_bytes())
+    return _from_columns(columns, shape)
+
+
+def _ply(path: Path) -> Cloud:
+    _expect(path, b"ply", "a PLY file")
+    triangles = {"face": {"vertex_indices": 3, "vertex_index": 3}}
+    try:
+        ply = PlyData.read(str(path), known_list_len=triangles)
+    except Exception:  # not all faces are triangles: read them one by one
+        ply = PlyData.read(str(path))
+    if "vertex" not in ply:
+        raise ValueError("has no 'vertex' element")
+    vertices = ply["vertex"].data
+    found = re.findall(r"num_(cols|rows)\s+(\d+)", "\n".join(ply.obj_info))
+    size = {name: int(value) for name, value in found}
+    shape = (size.get("rows", 1), size.get("cols", len(vertices)))
+    return _from_columns({name: vertices[name] for name in vertices.dtype.names}, shape)
+
+
+def _from_columns(columns: Columns, shape: tuple[int, int]) -> Cloud:
+    missing = [axis for axis in "xyz" if axis not in columns]
+    if missing:
+        raise ValueError(f"has no field {', '.join(missing)}; its fields: {', '.join(columns)}")
+    for name, column in columns.items():
+        if name in "xyz" and column.ndim != 1:
+            raise ValueError(f"field {name} has {column.shape[1]} values a point, not one")
+    labels = next((columns[name] for name in LABEL_NAMES if name in columns), None)
+    return Cloud(
+        xyz=_floats(np.stack([columns[axis] for axis in "xyz"], 1)),
+        rgb=column_colors(columns),
+        labels=None if labels is None else _integers(labels),
+        shape=shape,
+    )
+
+
+def column_colors(columns: Columns) -> np.ndarray | None:
+    """(N, 3) uint8 from packed 0xRRGGBB (PCL's `rgb`, `rgba`) or from three fields."""
+    for name in ("rgb", "rgba"):
+        if name in columns:
+            return _unpacked(name, columns[name])
+    for names in COLOR_NAMES:
+        if all(name in columns for name in names):
+            return _bytes(np.stack([columns[name] for name in names], 1))
+    return None
+
+
+def _unpacked(name: str, packed: np.ndarray) -> np.ndarray:
+    if packed.dtype.itemsize != 4 or packed.ndim != 1:
+        raise ValueError(f"field {name} must be one float32 or uint32 a point, packed 0xRRGGBB")
+    numbers = np.ascontiguousarray(packed).view("<u4")
+    rgb = np.empty((len(numbers), 3), np.uint8)
+    for column, shift in zip(rgb.T, (16, 8, 0), strict=True):
+        column[:] = numbers >> shift & 255
+    return rgb
+
+
+def _npz(path: Path) -> Cloud:
+    _expect(path, b"PK", "an .npz archive")
+    with np.load(path, allow_pickle=False) as arrays:
+        xyz = _first(arrays, XYZ_KEYS)
+        if xyz is None:
+            raise ValueError(f"has no array xyz; its arrays: {', '.join(arrays.files) or 'none'}")
+        return _from_arrays(xyz, _first(arrays, RGB_KEYS), _first(arrays, LABEL_NAMES))
+
+
+def _first(arrays: Any, keys: Sequence[str]) -> np.ndarray | None:
+    return next((arrays[key] for key in keys if key in arrays.files), None)
+
+
+def _npy(path: Path) -> Cloud:
+    _expect(path, b"\x93NUMPY", "an .npy array")
+    table = np.load(path, allow_pickle=False)
+    if table.ndim not in (2, 3) or table.shape[-1] < 3:
+        raise ValueError("must be an array of one row a point: x, y, z [, r, g, b [, label]]")
+    columns = table.shape[-1]
+    rgb = table[..., 3:6] if columns >= 6 else None
+    return _from_arrays(table[..., :3], rgb, table[..., 6] if columns >= 7 else None)
+
+
+def _bin(path: Path) -> Cloud:
+    """KITTI's layout: float32 x, y, z, intensity of each point, little-endian; intensity is not read."""
+    size = path.stat().st_size
+    if size % (4 * SCAN_COLUMNS):
+        raise ValueError(f"{size} bytes are no rows of float32 x, y, z, intensity (KITTI's layout)")
+    scan = np.fromfile(path, "<f4").reshape(-1, SCAN_COLUMNS)
+    return _from_arrays(scan[:, :3], None, None)
+
+
+def _from_arrays(xyz: np.ndarray, rgb: np.ndarray | None, labels: np.ndarray | None) -> Cloud:
+    """A cloud of (N, 3) arrays, or of images (H, W, 3)."""
+    for name, array in (("xyz", xyz), ("rgb", rgb)):
+        if array is not None and (
+            array.ndim not in (2, 3) or array.shape[-1] < 3 or array.dtype.kind not in "fiu"
+        ):
+            raise ValueError(
+                f"{name} must be numbers (N, 3) or (height, width, 3), not {array.dtype} {array.shape}"
+            )
+    shape = (1, len(xyz)) if xyz.ndim == 2 else (xyz.shape[0], xyz.shape[1])
+    return Cloud(
+        xyz=_floats(xyz.reshape(-1, xyz.shape[-1])[:, :3]),
+        rgb=None if rgb is None else _bytes(rgb.reshape(-1, rgb.shape[-1])[:, :3]),
+        labels=None if labels is None else _integers(labels.reshape(-1)),
+        shape=shape,
+    )
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    """A float32 copy in the machine's byte order."""
+    with np.errstate(over="ignore"):
+        return np.array(values, np.float32, order="C")
+
+
+def _bytes(colors: np.ndarray) -> np.ndarray:
+    """Colors as uint8; floats are in [0, 1] or, when any is larger, [0, 255]; large integers are 16-bit."""
+    if colors.dtype == np.uint8:
+        return np.ascontiguousarray(colors)
+    values = np.nan_to_num(colors.astype(np.float64), nan=0.0)
+    largest = values.max(initial=0.0)
+    if colors.dtype.kind == "f":
+        values = values * (255.0 if largest <= 1.0 else 1.0)
+    elif largest > 255.0:
+        values = values / 257.0
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _integers(labels: np.ndarray) -> np.ndarray:
+    """Labels as int64; a label that is no number is -1."""
+    if labels.ndim != 1 or labels.dtype.kind not in "fiub":
+        raise ValueError(f"labels must be one number a point, not {labels.dtype} {labels.shape}")
+    if labels.dtype.kind != "f":
+        return labels.astype(np.int64)
+    return np.clip(np.nan_to_num(labels, nan=-1.0), -LARGEST_LABEL, LARGEST_LABEL).astype(np.int64)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labeled scenes for evaluation and training: prepared data sets, and mOSD from its own files.
+
+mOSD (the modified Object Segmentation Database) has no split of its own: validation holds every fifth scene
+(learn4, learn9, ... learn44: 9 scenes), training the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.clouds.prepared import (
+    Manifest,
+    SceneRecord,
+    map_table,
+    read_manifest,
+    scene_path,
+    scenes_of,
+)
+
+DATASETS = ("mosd", "scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
+SPLITS = ("train", "val", "all")
+UNLABELED = -100
+TABLE, OBJECT = 0, 1
+FIRST_OBJECT = 20
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A cloud and its ground truth."""
+
+    name: str
+    cloud: Cloud
+    semantic: np.ndarray
+    """(N,) int64: class (of mOSD 0 table, 1 object), -100 unlabeled"""
+    instance: np.ndarray
+    """(N,) int64: object number from 0, negative for everything else"""
+    superpoints: np.ndarray | None = None
+    """(N,) int64 from 0, where the data set has them"""
+
+
+@dataclass(frozen=True)
+class Split(Sequence[Scene]):
+    """The scenes of a split, each read when it is asked for."""
+
+    names: tuple[str, ...]
+    read: Callable[[int], Scene]
+    manifest: Manifest | None = None
+    """Of a prepared data set."""
+    labeled: bool = True
+    """Whether there is ground truth."""
+
+    @overload
+    def __getitem__(self, index: int) -> Scene: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Scene]: ...
+
+    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
+        if isinstance(index, slice):
+            return [self.read(i) for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.read(index % len(self))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def open_split(dataset: str, root: str | Path, split: str, area: int = 5) -> Split:
+    """A split of a data set; of one in areas, `val` is the area given."""
+    if dataset == "mosd":
+        if split not in SPLITS:
+            raise CloudError(f"mosd: no split {split!r}; there are: {', '.join(SPLITS)}")
+        files = scene_files(root, split)
+        return Split(tuple(path.stem for path in files), lambda i: read_scene(files[i]))
+    manifest = read_manifest(root)
+    if manifest.dataset != dataset:
+        raise CloudError(f"{root}: holds {manifest.dataset}, not {dataset}")
+    records = scenes_of(manifest, split, area)
+    labeled = map_table(_file(root, records[0])).semantic is not None
+    names = tuple(record.name for record in records)
+    return Split(names, lambda i: read_prepared(_file(root, records[i]), names[i]), manifest, labeled)
+
+
+def _file(root: str | Path, record: SceneRecord) -> Path:
+    return scene_path(Path(root), record.split, record.name)
+
+
+def read_prepared(path: Path, name: str) -> Scene:
+    """A prepared scene; without labels all points are unlabeled."""
+    table = map_table(path)
+    none = np.full(len(table), UNLABELED)
+    semantic, instance = (
+        none if column is None else column.astype(np.int64) for column in (table.semantic, table.instance)
+    )
+    superpoints = None if table.superpoints is None else table.superpoints.astype(np.int64)
+    rgb = None if table.rgb is None else np.ascontiguousarray(table.rgb)
+    cloud = Cloud(np.ascontiguousarray(table.xyz), rgb, None, (1, len(table)))
+    return Scene(name, cloud, semantic, instance, superpoints)
+
+
+def every(scene: Scene, step: int) -> Scene:
+    """One point of each `step`."""
+    cloud = scene.cloud
+    xyz, rgb = cloud.xyz[::step], None if cloud.rgb is None else cloud.rgb[::step]
+    superpoints = None if scene.superpoints is None else scene.superpoints[::step]
+    thinned = Cloud(xyz, rgb, None, (1, len(xyz)))
+    return Scene(scene.name, thinned, scene.semantic[::step], scene.instance[::step], superpoints)
+
+
+def scene_files(root: str | Path, split: str = "all") -> list[Path]:
+    """mOSD's files of a split, by index: validation is every fifth."""
+    numbered = [(re.fullmatch(r"\D*(\d+)", path.stem), path) for path in Path(root).glob("*.pcd")]
+    files = sorted((int(match[1]), path) for match, path in numbered if match)
+    if not files:
+        raise CloudError(f"{root}: holds no scenes; give the folder of learn0.pcd, learn1.pcd, ...")
+    wanted = {"train": {0, 1, 2, 3}, "val": {4}, "all": {0, 1, 2, 3, 4}}[split]
+    return [path for index, path in files if index % 5 in wanted]
+
+
+def read_scene(path: str | Path) -> Scene:
+    """Read a scene of mOSD; the parts of one object (20 and 21, say) are one instance."""
+    cloud = read_cloud(path)
+    if cloud.labels is None:
+        raise CloudError(f"{path}: has no field label; ground truth needs one")
+    semantic, instance = ground_truth(cloud.labels)
+    return Scene(Path(path).stem, cloud, semantic, instance)
+
+
+def ground_truth(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Semantic and instance labels (N,) of mOSD's: 0 invalid, 1 to 9 table, 20 to 29 the first object, ..."""
+    is_object = labels >= FIRST_OBJECT
+    is_table = (labels > 0) & (labels < FIRST_OBJECT // 2)
+    semantic = np.select([is_object, is_table], [OBJECT, TABLE], UNLABELED)
+    return semantic, np.where(is_object, (labels - FIRST_OBJECT) // 10, UNLABELED)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `sphmask bench` measures: time and memory by stage, beside what the machine could do at best."""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.method.preparation import prepare
+from sphmask_core.runtime.timing import Timer
+from sphmask_core.segmenter import Segmenter
+from sphmask_core.simulation.scenes import simulate_cloud
+from sphmask_core.sparse.maps import Level, build_levels
+from sphmask_core.sparse.modules import DownConv, PointwiseConv, SubmanifoldConv, UpConv
+
+SIMULATED = 3
+MATRIX = 1536
+COPY_BYTES = 1 << 28
+MACHINE_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the convolutions of one cloud have to do at least."""
+
+    flops: float
+    """Multiplications and additions."""
+    bytes: float
+    """Read and written when every array passes memory once."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the machine does at best, with the threads that the segmenter has."""
+
+    flops: float
+    """A second, in a product of large matrices."""
+    bytes: float
+    """Read and written a second, in a large copy."""
+
+    def floor(self, work: Work) -> float:
+        """Milliseconds below which the work cannot be done."""
+        return 1e3 * max(work.flops / self.flops, work.bytes / self.bytes)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One cloud, segmented several times."""
+
+    name: str
+    points: int
+    voxels: int
+    instances: int
+    work: Work
+    milliseconds: dict[str, float]
+    """Median of each stage, by the clock."""
+    processor: float
+    """Median processor time of a call, all threads together, milliseconds; other programs do not count."""
+    megabytes: dict[str, float]
+    """Most memory that each stage held beyond what was held before."""
+
+
+class MemoryTimer(Timer):
+    """A timer that also notes the most memory held in each stage."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self.bytes: dict[str, int] = {}
+        _forget_peak(device)
+        self.before = _peak_bytes(device, held=True)
+
+    def start(self, stage: str) -> None:
+        """End the running stage and begin another."""
+        running = self._marks[-1][0] if self._marks else ""
+        super().start(stage)
+        if running:
+            peak = _peak_bytes(self.device) - self.before
+            self.bytes[running] = max(self.bytes.get(running, 0), peak)
+        _forget_peak(self.device)
+
+
+def _peak_bytes(device: torch.device, held: bool = False) -> int:
+    """Most memory since `_forget_peak`, or what is held now; of the device, or of this process."""
+    if device.type == "cuda":
+        read = torch.cuda.memory_allocated if held else torch.cuda.max_memory_allocated
+        return int(read(device))
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS" if held else "VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def _forget_peak(device: torch.device) -> None:
+    """Begin a new peak; on the CPU give back first what is held but not used."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    ctypes.CDLL(None).malloc_trim(0)
+    with suppress(OSError):  # where the kernel does not let us, peaks are those of the whole process
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def simulated_clouds() -> list[tuple[str, Cloud]]:
+    """Frames of 640 x 480 points of a simulated camera over tables."""
+    return [(f"simulated {seed}", simulate_cloud(seed, 640, 480)) for seed in range(SIMULATED)]
+
+
+def measure(segmenter: Segmenter, name: str, cloud: Cloud, repeats: int) -> Measurement:
+    """Segment a cloud `repeats` times, after one time that does not count."""
+    segmenter(cloud.xyz, cloud.rgb)
+    found, processor = [], []
+    for _ in range(repeats):
+        start = time.process_time()
+        found.append(segmenter(cloud.xyz, cloud.rgb))
+        processor.append(1e3 * (time.process_time() - start))
+    stages = found[0].timings
+    levels = cloud_levels(segmenter, cloud)
+    return Measurement(
+        name=name,
+        points=len(cloud.xyz),
+        voxels=len(levels[0].coords) if levels else 0,
+        instances=len(found[0]),
+        work=convolution_work(segmenter.model.backbone, levels),
+        milliseconds={stage: statistics.median(one.timings[stage] for one in found) for stage in stages},
+        processor=statistics.median(processor),
+        megabytes=_stage_memory(segmenter, cloud),
+    )
+
+
+def _stage_memory(segmenter: Segmenter, cloud: Cloud) -> dict[str, float]:
+    """Megabytes of each stage, in a run of its own: watching memory takes time."""
+    timer = MemoryTimer(segmenter.device)
+    segmenter(cloud.xyz, cloud.rgb, timer=timer)
+    return {stage: held / 2**20 for stage, held in timer.bytes.items()}
+
+
+def cloud_levels(segmenter: Segmenter, cloud: Cloud) -> list[Level]:
+    """The levels of the U-Net over a cloud's voxels."""
+    config = segmenter.config
+    voxels = prepare(torch.from_numpy(cloud.xyz), None, config).voxels
+    return [] if voxels is None else build_levels(voxels.coords, config.model.levels)
+
+
+def convolution_work(backbone: torch.nn.Module, levels: Sequence[Level]) -> Work:
+    """Flops and bytes of all convolutions of the U-Net over the voxels of `levels`."""
+    flops = moved = 0
+    for name, module in backbone.named_modules():
+        if levels and isinstance(module, (SubmanifoldConv, DownConv, UpConv, PointwiseConv)):
+            depth = name.split(".").count("inner")
+            rows = len(levels[depth].coords)
+            others = len(levels[depth + 1].coords) if isinstance(module, (DownConv, UpConv)) else rows
+            pairs = levels[depth].neighbors.count() if isinstance(module, SubmanifoldConv) else rows
+            out, size, *_, inner = module.weight.shape
+            flops += 2 * pairs * inner * out
+            sides = (
+                (others * inner, rows * out) if isinstance(module, UpConv) else (rows * inner, others * out)
+            )
+            moved += 4 * (sum(sides) + (size**3 * others if size > 1 else 0))
+    return Work(flops, moved)
+
+
+def measure_machine(device: torch.device) -> Machine:
+    """Rates of the device with torch's present number of threads."""
+    a, b = torch.rand(2, MATRIX, MATRIX, device=device)
+    source = torch.zeros(COPY_BYTES, dtype=torch.uint8, device=device)
+    target = torch.ones_like(source)
+    product = best_seconds(lambda: torch.mm(a, b), device)
+    copy = best_seconds(lambda: target.copy_(source), device)
+    return Machine(2 * MATRIX**3 / product, 2 * COPY_BYTES / copy)
+
+
+def best_seconds(call: Callable[[], Any], device: torch.device) -> float:
+    """Shortest time of several calls, by the clock."""
+    times = []
+    for _ in range(MACHINE_REPEATS):
+        timer = Timer(device)
+        timer.start("call")
+        call()
+        timer.stop()
+        times.append(timer.milliseconds["call"])
+    return min(times) / 1e3
+
+
+def measurements(found: Sequence[Measurement], machine: Machine) -> str:
+    """Tables of clouds, of stages and of the convolutions, as text."""
+    return "\n".join([*_cloud_lines(found), "", *_stage_lines(found), "", *_machine_lines(found, machine)])
+
+
+def _cloud_lines(found: Sequence[Measurement]) -> list[str]:
+    head = f"{'cloud':<20}{'points':>10}{'voxels':>10}{'instances':>11}{'ms':>9}{'processor ms':>14}{'MB':>9}"
+    rows = [
+        f"{one.name:<20.20}{one.points:>10}{one.voxels:>10}{one.instances:>11}"
+        f"{sum(one.milliseconds.values()):>9.1f}{one.processor:>14.1f}{max(one.megabytes.values()):>9.1f}"
+        for one in found
+    ]
+    return [head, *rows]
+
+
+def _stage_lines(found: Sequence[Measurement]) -> list[str]:
+    stages = dict.fromkeys(stage for one in found for stage in one.milliseconds)
+    median = {s: statistics.median(one.milliseconds.get(s, 0.0) for one in found) for s in stages}
+    total = sum(median.values())
+    rows = [
+        f"{stage:<20}{ms:>10.2f}{ms / total:>9.0%}{max(one.megabytes.get(stage, 0.0) for one in found):>9.1f}"
+        for stage, ms in median.items()
+    ]
+    return [f"{'stage':<20}{'median ms':>10}{'share':>9}{'MB':>9}", *rows, f"{'all':<20}{total:>10.2f}"]
+
+
+def _machine_lines(found: Sequence[Measurement], machine: Machine) -> list[str]:
+    one = sorted(found, key=lambda one: one.work.flops)[len(found) // 2]
+    passed = one.milliseconds.get("backbone", float("nan"))
+    rate, floor = one.work.flops / passed / 1e6, machine.floor(one.work)
+    return [
+        f"machine: {machine.flops / 1e9:.0f} GFLOP/s in torch.mm, {machine.bytes / 1e9:.1f} GB/s in copies",
+        f"convolutions of {one.name}: {one.work.flops / 1e9:.2f} GFLOP, {one.work.bytes / 1e9:.2f} GB; "
+        f"at these rates {floor:.1f} ms at least",
+        f"backbone: {passed:.1f} ms, {rate:.0f} GFLOP/s, {1e9 * rate / machine.flops:.0%} of torch.mm's",
+    ]

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of `sphmask` and what each can be asked."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from sphmask_core.clouds.scenes import DATASETS
+from sphmask_core.commands.engines import ENGINES
+
+EXAMPLES = {
+    "segment": """
+examples:
+  sphmask segment table.pcd -o results --png
+  sphmask segment scans/ -o results --resume                    all clouds of a folder, those not yet done
+  sphmask segment scans/ -o results --engine ray --workers 8    the same by 8 processes, or a cluster's
+  sphmask segment drive.mcap --topic /camera/points -o drive_labelled.mcap
+  sphmask segment recording/ -o recording_labelled              rosbag2's folder of .db3 files
+
+Of each cloud NAME there is NAME.npz (labels, masks, scores, classes, centers, rays, boxes), NAME.ply
+(colored and labeled points) and NAME.json. Of a bag there is a copy, with /segment/labelled_points,
+/segment/markers and /segment/instances beside its topics. A bad cloud is reported, the others are done, and
+the exit code is 2.""",
+    "eval": """
+examples:
+  sphmask eval --root mosd/learn                                validation frames, preset tabletop
+  sphmask eval --model MODEL --dataset scannetv2 --root data/scannetv2 -o out
+  sphmask eval --model MODEL --dataset scannetv2 --root data/scannetv2 -o out --resume --engine ray
+  sphmask eval --model MODEL --dataset scannetv2 --root data/scannetv2 --split test --submission DIR
+
+-o keeps all scores (metrics.json), pictures of the worst scenes and objects, and what was found in each scene
+(predictions/), from which --resume goes on. A scene that fails is reported and left out of the figures, and
+the exit code is 2.""",
+    "convert": """
+example:
+  sphmask convert spherical_mask.pth --config scannetv2 -o scannetv2.safetensors""",
+    "bench": """
+examples:
+  sphmask bench                                                 simulated frames, preset tabletop
+  sphmask bench cloud.ply --model weights.safetensors --threads 1 --repeats 10""",
+    "info": """
+examples:
+  sphmask info tabletop
+  sphmask info weights.safetensors""",
+}
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def make_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
+    """The parser; `run` of what it parses is the command's function, of these."""
+    parser = argparse.ArgumentParser(
+        prog="sphmask",
+        description="Object instances from point clouds.",
+        epilog="sphmask COMMAND --help has examples.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="segment | eval | convert | bench | info")
+    for name, (what, add) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(command)
+        command.set_defaults(run=runs[name])
+    return parser
+
+
+def _segment(parser: argparse.ArgumentParser) -> None:
+    clouds = ".pcd, .ply, .npz, .npy, .bin, or a folder of them; or one bag: .mcap, rosbag2's folder or .db3"
+    parser.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=clouds)
+    output = "folder of the results; of a bag the new bag: .mcap, or a folder"
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=output)
+    parser.add_argument("--png", action="store_true", help="draw each result, too")
+    parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
+    _add_model(parser)
+    _add_min_score(parser)
+    _add_engine(parser)
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", choices=DATASETS, default=DATASETS[0], help="(default: %(default)s)")
+    parser.add_argument("--root", required=True, metavar="DIR", help="folder of the data set, prepared")
+    parser.add_argument(
+        "--split", default="val", help="train, val, test, all, or an area of S3DIS (default: %(default)s)"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="save scores and pictures")
+    parser.add_argument(
+        "--submission", type=Path, metavar="DIR", help="write what ScanNet's benchmark server takes"
+    )
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw six scenes beside their labels")
+    _add_model(parser)
+    _add_min_score(parser)
+    _add_engine(parser)
+
+
+def _convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="of Spherical Mask or ISBNet, .pth"
+    )
+    parser.add_argument("--config", required=True, metavar="NAME|FILE", help="preset, or .yaml file")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".safetensors")
+    parser.add_argument("--half", action="store_true", help="store matrices as float16, half the size")
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clouds", nargs="*", type=Path, metavar="CLOUD", help="default: simulated frames")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each cloud (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
+    parser.add_argument("--peers", action="store_true", help="compare with plain torch and spconv, too")
+    _add_model(parser)
+
+
+def _info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a preset's name, or a path to weights")
+
+
+COMMANDS = {
+    "segment": ("find the instances of point clouds, files or bags", _segment),
+    "eval": ("score a model on labeled scenes", _evaluate),
+    "convert": ("turn a published checkpoint into weights of our own", _convert),
+    "bench": ("measure time and memory by stage", _bench),
+    "info": ("say what a model is", _info),
+}
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="tabletop", help="a preset's name, or a path to weights (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+
+
+def _add_min_score(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--min-score", type=float, metavar="S", help="drop instances below (default: the model's)"
+    )
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--resume", action="store_true", help="leave out what the same command did before")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default=ENGINES[0], help="what does the work (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="of --engine ray (default: one a core or GPU)"
+    )

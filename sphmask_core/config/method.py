@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of the method: superpoints, network, and the way from its outputs to instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sphmask_core.config.ranges import check_ranges, count, number
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture (docs/model.md, sections 2 to 6; the defaults are the published ScanNetV2 model)."""
+
+    channels: int = count(32, high=1024)
+    """Width C of the U-Net's first level; level l has (l + 1) C channels."""
+    levels: int = count(7, high=16)
+    """Levels of the U-Net, each half as fine as the one before."""
+    query_dim: int = count(128, high=4096)
+    """Width D of the query heads."""
+    mask_dim: int = count(32, high=512)
+    """Width M of the mask features and of each query's own migration network."""
+    migration_layers: Literal[2, 3] = 2
+    """Layers of each query's migration network; ISBNet has three."""
+    rays: tuple[int, int] = count((5, 5), high=64)
+    """Sectors of the sphere: polar R_h, azimuth R_w."""
+    with_coords: bool = True
+    """Feed the mean coordinate of a voxel to the network beside its color."""
+    use_superpoints: bool = True
+    """Predict masks over superpoints; off: every voxel is its own superpoint."""
+    seeds: int = count(2048, high=1_000_000)
+    """Foreground voxels that the first local aggregator samples."""
+    neighbors: int = count(32, high=1024)
+    """Neighbors that a ball query gathers."""
+    radius_scale: float = number(1.0, 0, 1000, above=True)
+    """Factor on the aggregators' radii (0.2 and 0.4 model units)."""
+    voxel_scale: float = number(50.0, 0, 1e6, above=True)
+    """Voxels per model unit; a unit is `voxel_size * voxel_scale` meters (1 m for 2 cm voxels)."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "model.")
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """From network outputs to instances (docs/model.md, sections 4 and 8)."""
+
+    foreground_threshold: float = number(0.1, 0, 1)
+    """A superpoint whose mean softmax of an instance class reaches this is foreground."""
+    min_points: int = count(100, low=0)
+    """Fewest voxels, and later points, that an instance may have."""
+    max_instances: int = count(90)
+    """(query, class) pairs kept before NMS."""
+    nms: Literal["matrix", "standard"] = "matrix"
+    """Matrix NMS lowers the scores of overlapping masks; standard NMS drops them."""
+    nms_threshold: float = number(0.2, 0, 1)
+    """IoU above which standard NMS drops a mask."""
+    nms_sigma: float = number(2.0, 0, 1000)
+    """Sharpness of matrix NMS' Gaussian decay (published: 2)."""
+    queries: int = count(256, high=1_000_000)
+    """Queries that one-round inference samples, whatever training samples."""
+    iterative_sampling: bool = True
+    """Three rounds of queries, each on what the earlier ones left uncovered."""
+    whole_classes: tuple[int, ...] = count((), low=0)
+    """Semantic classes whose mask is itself one instance (S3DIS: ceiling, floor)."""
+    parts: int = count(1, high=1024)
+    """Interleaved parts of a cloud that the backbone sees one by one, as dense as the clouds it was trained
+    on (S3DIS: 4)."""
+    min_score: float = number(0.0, 0, 1)
+    """Instances below this score are not returned."""
+    agreement: bool = False
+    """Multiply scores by how far the queries inside a mask agree on it; off: as published."""
+    min_own: float = number(0.0, 0, 1)
+    """An instance with a smaller share of points that no better one has is a repeat and is not returned."""
+    block_voxels: int = count(500_000)
+    """Voxels that the network sees at once; larger clouds are segmented in overlapping blocks and merged."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "inference.")
+
+
+@dataclass(frozen=True)
+class SuperpointConfig:
+    """Over-segmentation from points alone (docs/model.md, section 4)."""
+
+    threshold: float = number(0.1, 0, 1e6)
+    """Felzenszwalb's k, relative to the edge weight in [0, 1]: larger merges more."""
+    convex: float = number(0.1, 0, 1e6)
+    """Weight of a convex edge relative to a concave one of the same angle."""
+    color: float = number(0.0, 0, 1e6)
+    """Weight of the distance between two voxels' colors, each in [-1, 1]^3: parts faces that are flush."""
+    neighbors: int = count(8, high=64)
+    """Nearest voxels that each voxel has an edge to."""
+    min_voxels: int = count(20)
+    """Smaller segments join the neighbor with the lightest edge."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "superpoints.")

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of training: data, augmentation, loss and recipe (docs/model.md, sections 9 to 12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sphmask_core.config.ranges import ConfigError, check_ranges, count, number
+
+
+@dataclass(frozen=True)
+class FieldsConfig:
+    """Where own clouds have their labels (`sphmask prepare folder`)."""
+
+    semantic: str = "label"
+    """Field of the class; of a plain .npy table the column's number, from 0."""
+    instance: str = "instance"
+    """Field of the object's number."""
+    label_ids: tuple[int, ...] = ()
+    """Value of each semantic class; other values are unlabeled. None: 0, 1, 2, ..."""
+    no_instance: int = -1
+    """Object's number of points that belong to none; negative numbers always mean that."""
+
+
+@dataclass(frozen=True)
+class TabletopConfig:
+    """Data sets `mosd`, `synthetic` and `tabletop`: real, mixed and simulated frames of tables."""
+
+    hold_out: bool = True
+    """Keep the scenes of validation out of training; off: once they have chosen the settings."""
+    simulated: int = count(0, low=0)
+    """Simulated scenes."""
+    mixed: int = count(0, low=0)
+    """Scenes made of the objects of several real ones."""
+    real_repeats: int = count(1, high=10_000)
+    """Times that an epoch visits a real scene for once a simulated one."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "data.tabletop.")
+
+
+@dataclass(frozen=True)
+class S3disConfig:
+    """Data set `s3dis`."""
+
+    area: int = count(5, high=6)
+    """Area that validation holds out."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "data.s3dis.")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the labeled scenes come from."""
+
+    dataset: str = "scannetv2"
+    """Name of a data set: scannetv2, scannet200, s3dis, stpls3d, folder, mosd, synthetic or tabletop."""
+    root: str = ""
+    """Folder of the data set."""
+    fields: FieldsConfig = field(default_factory=FieldsConfig)
+    tabletop: TabletopConfig = field(default_factory=TabletopConfig)
+    s3dis: S3disConfig = field(default_factory=S3disConfig)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of training scenes (docs/model.md, section 11); standard deviations unless said so."""
+
+    axis_jitter: float = number(0.1, 0, 10)
+    """Of each entry of a 3x3 map added to the identity."""
+    flip: str = "xy"
+    """Axes to mirror, each with chance 1/2."""
+    turn: float = number(180.0, 0, 180)
+    """Largest turn about z, uniform, degrees."""
+    tilt: float = number(0.0, 0, 180)
+    """Of the turns about x and y, degrees."""
+    scale: float = number(0.0, 0, 0.99)
+    """Largest relative change of size, uniform."""
+    z_shift: float = number(0.0, 0, 1000)
+    """Of a shift along z, model units."""
+    elastic: tuple[tuple[float, float], ...] = number(((10.0, 60.0), (30.0, 180.0)), 0, 1e6)
+    """(granularity, magnitude) of smooth distortions, voxels. They move points on the voxel grid alone, not
+    the coordinates that the network is told and must answer."""
+    elastic_chance: float = number(1.0, 0, 1)
+    """Chance of each distortion."""
+    color_jitter: float = number(0.1, 0, 10)
+    """Of gain and shift of each channel, a scene at a time; colors are in [-1, 1]."""
+    color_noise: float = number(0.0, 0, 10)
+    """Of the noise of each point's color."""
+    color_drop: float = number(0.0, 0, 1)
+    """Chance that a scene loses its colors."""
+    point_drop: float = number(0.0, 0, 1)
+    """Largest share of points left out, uniform."""
+    crop_chance: float = number(0.0, 0, 1)
+    """Chance that a scene is cropped to its instances and a random margin."""
+    crop_margin: float = number(1.0, 0, 1000)
+    """Largest margin of the crop on each side in x and y, model units."""
+    max_points: int = count(250_000)
+    """Larger scenes are cropped to this many points: a random window of the ground plan."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "augment.")
+        if set(self.flip) - set("xyz"):
+            raise ConfigError(f"augment.flip: must name axes out of x, y and z, not {self.flip!r}")
+        if any(granularity < 1 for granularity, _ in self.elastic):
+            raise ConfigError("augment.elastic: granularities must be at least 1 voxel")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Terms of the loss (docs/model.md, section 10)."""
+
+    pointwise: float = number(0.25, 0, 1e6)
+    """Weight of the point-wise terms beside the queries' terms."""
+    quality: float = number(0.0, 0, 1e6)
+    """Weight of a term that teaches every query the IoU of its mask, so that scores rank the unmatched ones
+    too; 0: the matched ones alone, as published."""
+    class_weights: tuple[float, ...] = number((), 0, 1e6)
+    """Weights of the semantic classes in the point-wise cross-entropy; none: all 1."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "loss.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Recipe (docs/model.md, section 12; the defaults are the published ScanNetV2 run)."""
+
+    epochs: int = count(300)
+    """Times that training visits all scenes (`repeats` times each)."""
+    batch_size: int = count(12, high=100_000)
+    """Scenes that each process sees at once."""
+    repeats: int = count(1)
+    """Times that an epoch visits every scene."""
+    queries: int = count(256, high=1_000_000)
+    """Queries of each scene: the first of its seeds."""
+    lr: float = number(1e-3, 0, 1e3, above=True)
+    """Highest learning rate, for the batches of all processes together."""
+    weight_decay: float = number(1e-4, 0, 1e3)
+    """Decoupled weight decay of AdamW."""
+    step_epoch: int = count(50, low=0)
+    """Epoch from which the learning rate follows a cosine down to `min_lr`."""
+    min_lr: float = number(1e-6, 0, 1e3)
+    """Learning rate at the end of the last epoch."""
+    warmup_steps: int = count(0, low=0)
+    """Steps over which the learning rate rises from zero."""
+    backbone_epochs: int = count(0, low=0)
+    """First epochs that train backbone and point-wise heads alone."""
+    accumulate: int = count(1)
+    """Batches whose mean gradient makes a step."""
+    clip_grad: float = number(0.0, 0, 1e9)
+    """Largest gradient norm; 0: no clipping."""
+    fixed_modules: tuple[str, ...] = ()
+    """Modules that stay as they are, by name; their batch norm stays in eval."""
+    init: str = ""
+    """Weights to start from: a preset's name, own .safetensors, or a .pth of Spherical Mask or ISBNet. What
+    does not fit, as the heads of other classes, starts anew."""
+    ema: float = number(0.0, 0, 1)
+    """Decay of the averaged weights that validation and the result use; 0: the last weights."""
+    validate_every: int = count(10)
+    """Epochs between validations."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network in training; bfloat16 needs CUDA. Losses and weights are float32 in any case."""
+    tensorboard: bool = False
+    """Write losses, scores and pictures for TensorBoard as well."""
+    seed: int = count(0, low=0, high=2**31 - 1)
+    """Of the initial weights, the order of scenes and their augmentation."""
+    workers: int = count(0, low=0, high=1024)
+    """Processes that load scenes; 0: the training process does."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "train.")

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of instance segmentation.
+
+`average_precision`: the ScanNet benchmark's AP, AP50, AP25 and recalls. `overlap`: precision, recall and F of
+the unseen-object literature. `coverage`: S3DIS' mCov, mWCov, mPrec, mRec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array, csr_array
+
+UNLABELED = -100
+AP_IOUS = np.arange(0.5, 0.95, 0.05)  # the benchmark's own nine: 0.95 is not among them
+IOUS = np.append(AP_IOUS, 0.25)
+GOOD_F = 0.75
+HIT_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Predictions on one scan and its ground truth."""
+
+    masks: np.ndarray
+    """(I, N) bool, or (I, S) over segments."""
+    scores: np.ndarray
+    """(I,)"""
+    class_ids: np.ndarray
+    """(I,) instance class, from 0"""
+    semantic: np.ndarray
+    """(N,) semantic label, -100 unlabeled"""
+    instance: np.ndarray
+    """(N,) instance number, negative: none"""
+    segments: np.ndarray | None = None
+    """(N,) the column of `masks` that each point has; None: each its own."""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of one class, or means over classes; NaN where there is no ground truth."""
+
+    ap: float
+    ap50: float
+    ap25: float
+    recall: float
+    recall50: float
+    recall25: float
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Average precision: means over classes and each class."""
+
+    mean: ClassScores
+    classes: tuple[ClassScores, ...]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Agreement of disjoint segments, each predicted one matched to at most one object."""
+
+    precision: float
+    recall: float
+    f: float
+    objects: int
+    good: int
+    """Objects whose match has F >= 0.75."""
+
+    @property
+    def good_share(self) -> float:
+        return self.good / self.objects if self.objects else float("nan")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """S3DIS' scores: means over the classes that occur."""
+
+    cov: float
+    """Best IoU with an object, mean over objects."""
+    weighted_cov: float
+    """The same, objects weighted by their points."""
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Intersections:
+    """Intersections of the predictions and the objects of one scan."""
+
+    common: np.ndarray
+    """(I, G) points in both"""
+    void: np.ndarray
+    """(I,) points of the prediction that belong to no object"""
+    sizes: np.ndarray
+    """(I,) points of the prediction"""
+    object_sizes: np.ndarray
+    """(G,)"""
+    object_classes: np.ndarray
+    """(G,)"""
+    class_ids: np.ndarray
+    """(I,)"""
+    scores: np.ndarray
+    """(I,)"""
+
+    @cached_property
+    def iou(self) -> np.ndarray:
+        """(I, G)"""
+        return self.common / (self.sizes[:, None] + self.object_sizes - self.common)
+
+    def of(self, predictions: np.ndarray, objects: np.ndarray) -> Intersections:
+        """The part of some predictions (I,) and objects (G,), both bool."""
+        return Intersections(
+            self.common[predictions][:, objects],
+            self.void[predictions],
+            self.sizes[predictions],
+            self.object_sizes[objects],
+            self.object_classes[objects],
+            self.class_ids[predictions],
+            self.scores[predictions],
+        )
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What became of a scan's predictions of one class: numbers in IOUS (n,) and scores (n,)."""
+
+    true: tuple[np.ndarray, np.ndarray]
+    false: tuple[np.ndarray, np.ndarray]
+    objects: int
+    """Objects that count."""
+
+
+def average_precision(
+    scans: Iterable[ScanResult],
+    classes: int,
+    shift: int,
+    min_region: int = 100,
+    class_agnostic: bool = False,
+) -> Precision:
+    """AP as the ScanNet benchmark has it; objects and predictions under `min_region` points do not count.
+
+    `shift`: semantic classes before the first instance class.
+    """
+    tables = [intersect(scan, shift, min_region) for scan in scans]
+    return precision_of(tables, classes, min_region, class_agnostic)
+
+
+def precision_of(
+    tables: Sequence[Intersections], classes: int, min_region: int = 100, class_agnostic: bool = False
+) -> Precision:
+    """`average_precision` of scans that `intersect` has seen with the same `min_region`."""
+    per_class: list[Sequence[Intersections]] = [tables]
+    if not class_agnostic:
+        per_class = [[t.of(t.class_ids == c, t.object_classes == c) for t in tables] for c in range(classes)]
+    found = tuple(_class_scores(part, min_region) for part in per_class)
+    columns = np.array([list(vars(scores).values()) for scores in found])
+    known = columns[~np.isnan(columns[:, 0])]
+    mean = known.mean(0) if len(known) else np.full(columns.shape[1], np.nan)
+    return Precision(ClassScores(*mean.tolist()), found)
+
+
+def intersect(scan: ScanResult, shift: int, min_region: int) -> Intersections:
+    """Intersections of a scan's predictions with at least `min_region` points and its objects."""
+    class_of_point = np.where(scan.semantic == UNLABELED, -1, scan.semantic.astype(np.int64) - shift)
+    valid = (class_of_point >= 0) & (scan.instance >= 0)
+    span = int(scan.instance.max(initial=0)) + 1
+    keys, numbers = _numbered(class_of_point[valid] * span + scan.instance[valid])
+    column = np.full(len(valid), len(keys))  # the last column: no object
+    column[valid] = numbers
+    common = _joint(scan, column, len(keys) + 1)
+    sizes = common.sum(1)
+    kept = sizes >= min_region
+    return Intersections(
+        common[kept, :-1],
+        common[kept, -1],
+        sizes[kept],
+        np.bincount(column, minlength=len(keys) + 1)[:-1],
+        keys // span,
+        np.asarray(scan.class_ids)[kept],
+        np.asarray(scan.scores)[kept],
+    )
+
+
+def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted unique values >= 0 and the place of each among them; without sorting, if they are small."""
+    if values.max(initial=0) > 4 * len(values):
+        return np.unique(values, return_inverse=True)
+    there = np.zeros(int(values.max(initial=-1)) + 1, bool)
+    there[values] = True
+    return np.flatnonzero(there), np.cumsum(there)[values] - 1
+
+
+def _joint(scan: ScanResult, column: np.ndarray, columns: int) -> np.ndarray:
+    """(I, columns) points of each mask that have each value of `column` (N,)."""
+    if scan.segments is not None:
+        ones, shape = np.ones(len(column), np.int64), (scan.masks.shape[1], columns)
+        table = coo_array((ones, (scan.segments, column)), shape).tocsr()
+        return (csr_array(scan.masks, dtype=np.int64) @ table).toarray()
+    rows, points = np.divmod(np.flatnonzero(scan.masks), max(len(column), 1))
+    counts = np.bincount(rows * columns + column[points], minlength=len(scan.masks) * columns)
+    return counts.reshape(len(scan.masks), columns)
+
+
+def _class_scores(tables: Sequence[Intersections], min_region: int) -> ClassScores:
+    counted = [table.object_sizes >= min_region for table in tables]
+    if not any(mask.any() for mask in counted):
+        return ClassScores(*[float("nan")] * 6)
+    matches = [_match(table, mask) for table, mask in zip(tables, counted, strict=True)]
+    curves = [_ap_and_recall(matches, number) for number in range(len(IOUS))]
+    ap, recall = np.array(curves).T
+    return ClassScores(ap[:-1].mean(), ap[0], ap[-1], recall[:-1].mean(), recall[0], recall[-1])
+
+
+def _match(table: Intersections, counted: np.ndarray) -> Matches:
+    """Match the predictions of a scan to the objects that count, at all of IOUS."""
+    hits = table.iou > IOUS[:, None, None]
+    taken = np.zeros(hits.shape[:2], bool)
+    scores = np.broadcast_to(table.scores, taken.shape)
+    true, false = [], []
+    for column in np.flatnonzero(counted):
+        matched = hits[:, :, column] & ~taken
+        found = np.flatnonzero(matched.any(1))
+        if not len(found):
+            continue
+        taken[found, matched[found].argmax(1)] = True
+        best = np.where(matched[found], scores[found], -np.inf).argmax(1)
+        true.append((found, scores[found, best]))
+        matched[found, best] = False
+        false.append((np.nonzero(matched)[0], scores[matched]))
+    ignored = table.void + table.common[:, ~counted].sum(1)
+    wrong = ~hits.any(2) & (ignored / table.sizes <= IOUS[:, None])
+    false.append((np.nonzero(wrong)[0], scores[wrong]))
+    return Matches(_gathered(true), _gathered(false), int(counted.sum()))
+
+
+def _gathered(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers in IOUS and scores of all parts."""
+    thresholds, scores = zip(*parts, strict=True) if parts else ([np.zeros(0, int)], [np.zeros(0)])
+    return np.concatenate(thresholds), np.concatenate(scores)
+
+
+def _ap_and_recall(matches: Sequence[Matches], number: int) -> tuple[float, float]:
+    """Area under precision over recall, by the benchmark's convolution, and the largest recall, at an IoU."""
+    hits = [match.true[1][match.true[0] == number] for match in matches]
+    misses = [match.false[1][match.false[0] == number] for match in matches]
+    scores = np.concatenate([*hits, *misses])
+    true = np.arange(len(scores)) < sum(map(len, hits))
+    missed = sum(match.objects for match in matches) - int(true.sum())
+    if len(scores) == 0:
+        return 0.0, 0.0
+    order = np.argsort(scores)
+    _, first = np.unique(scores[order], return_index=True)  # of each score, lowest score first
+    below = np.append(0, np.cumsum(true[order]))[first]
+    positives = true.sum() - below
+    precision = np.append(positives / (len(scores) - first), 1.0)
+    recall = np.append(positives / (true.sum() + missed), 0.0)
+    steps = np.convolve(np.concatenate([recall[:1], recall, [0.0]]), [-0.5, 0.0, 0.5], "valid")
+    return float(precision @ steps), float(recall[0])
+
+
+def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
+    """Precision, recall and F of a scan's disjoint segments; a point belongs to its best-scored instance.
+
+    Segments and objects are matched by Hungarian on their pairwise F, whatever their class; unlabeled points
+    do not count.
+    """
+    table = intersect(_disjoint(_labeled(scan), min_score), shift, 1)
+    predicted, objects = int(table.sizes.sum()), int(table.object_sizes.sum())
+    if predicted == 0 or objects == 0:
+        precision, recall = float(predicted == 0), float(objects == 0)
+        return Overlap(precision, recall, precision * recall, len(table.object_sizes), 0)
+    f = 2.0 * table.common / (table.sizes[:, None] + table.object_sizes)
+    rows, columns = linear_sum_assignment(f, maximize=True)
+    common = int(table.common[rows, columns].sum())
+    good = int((f[rows, columns] >= GOOD_F).sum())
+    return Overlap(
+        common / predicted, common / objects, 2.0 * common / (predicted + objects), f.shape[1], good
+    )
+
+
+def _labeled(scan: ScanResult) -> ScanResult:
+    """The scan's labeled points alone."""
+    kept = scan.semantic != UNLABELED
+    labeled = replace(scan, semantic=scan.semantic[kept], instance=scan.instance[kept])
+    if scan.segments is None:
+        return replace(labeled, masks=scan.masks[:, kept])
+    return replace(labeled, segments=scan.segments[kept])
+
+
+def _disjoint(scan: ScanResult, min_score: float) -> ScanResult:
+    """Each point in at most one mask: that of the best score."""
+    order = np.argsort(-scan.scores, kind="stable")
+    order = order[scan.scores[order] >= min_score]
+    masks = scan.masks[order]
+    masks &= np.cumsum(masks, 0) == 1
+    return replace(scan, masks=masks, scores=scan.scores[order], class_ids=scan.class_ids[order])
+
+
+def coverage(scans: Iterable[ScanResult], classes: int, shift: int = 0) -> Coverage:
+    """Coverage, precision and recall as S3DIS is scored; a point belongs to its best-scored instance.
+
+    As in the published evaluation, the points that no instance claims are one more prediction, of class 0.
+    """
+    return coverage_of([intersect_rest(scan, shift) for scan in scans], classes)
+
+
+def intersect_rest(scan: ScanResult, shift: int = 0) -> Intersections:
+    """Intersections of a scan's disjoint predictions, what none of them claims being one more."""
+    return intersect(_with_rest(_disjoint(scan, 0.0)), shift, 1)
+
+
+def coverage_of(tables: Sequence[Intersections], classes: int) -> Coverage:
+    """`coverage` of scans that `intersect_rest` has seen."""
+    found = np.full((4, classes), np.nan)
+    for c in range(classes):
+        parts = [table.of(table.class_ids == c, table.object_classes == c) for table in tables]
+        hits = sum(int((part.iou >= HIT_IOU).any(1).sum()) for part in parts)
+        predictions, objects = (sum(part.iou.shape[axis] for part in parts) for axis in (0, 1))
+        best = [(part.iou.max(0, initial=0.0), part.object_sizes) for part in parts if part.iou.shape[1]]
+        if best:
+            found[:2, c] = np.mean([(iou.mean(), np.average(iou, weights=size)) for iou, size in best], 0)
+            found[3, c] = hits / objects
+        if predictions:
+            found[2, c] = hits / predictions
+    known = ~np.isnan(found)
+    means = np.where(known, found, 0.0).sum(1) / np.maximum(known.sum(1), 1)
+    return Coverage(*means.tolist())
+
+
+def _with_rest(scan: ScanResult) -> ScanResult:
+    rest = ~scan.masks.any(0, keepdims=True)
+    return replace(
+        scan,
+        masks=np.concatenate([scan.masks, rest]),
+        scores=np.append(scan.scores, 0.0),
+        class_ids=np.append(scan.class_ids, 0),
+    )

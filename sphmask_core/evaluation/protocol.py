@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each data set is scored, in all that published figures depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sphmask_core.clouds.prepared import Manifest
+from sphmask_core.clouds.scenes import OBJECT, Scene, every
+from sphmask_core.config import Config
+from sphmask_core.evaluation.metrics import Intersections, Precision, ScanResult, intersect, precision_of
+from sphmask_core.method.instances import Instances
+from sphmask_core.segmenter import Segmenter
+
+PUBLISHED_TURN = 0.35 * np.pi
+"""About z: the published checkpoints were chosen by their score on scenes turned so."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What scoring a data set takes."""
+
+    classes: tuple[str, ...] = ()
+    """Semantic classes that are scored; none: all objects are one class, and so are all predictions."""
+    semantic_ids: tuple[int, ...] = ()
+    """Semantic class of each class of predictions."""
+    turn: float = 0.0
+    """Turn of the scene about z before it is segmented, radians."""
+    min_region: int = 100
+    """Points under which objects and predictions do not count for AP."""
+    largest: int = 0
+    """Scenes of more points are scored on every fourth; 0: any size."""
+    coverage: bool = False
+    """Score coverage, precision and recall too, as S3DIS is."""
+
+    @property
+    def shift(self) -> int:
+        """What to subtract from semantic labels to have the classes of `scan`."""
+        return 0 if self.classes else OBJECT
+
+    def prepare(self, scene: Scene) -> Scene:
+        """The scene as it is scored."""
+        if not 0 < self.largest < len(scene.cloud.xyz):
+            return scene
+        return every(scene, 4)
+
+    def segment(self, segmenter: Segmenter, scene: Scene, min_score: float | None = None) -> Instances:
+        """Segment a scene, turned as the protocol says; min_score None: the model's own."""
+        xyz = _turned(scene.cloud.xyz, self.turn)
+        return segmenter(xyz, scene.cloud.rgb, scene.superpoints, min_score=min_score)
+
+    def scan(self, scene: Scene, found: Instances) -> ScanResult:
+        """Predictions and ground truth, both in semantic classes, or in one class."""
+        class_ids = np.array(self.semantic_ids, int)[found.class_ids] if self.classes else found.class_ids
+        masks, segments = found.segment_masks, found.segments
+        return ScanResult(masks, found.scores, class_ids, scene.semantic, scene.instance, segments)
+
+    def table(self, scan: ScanResult) -> Intersections:
+        """What AP needs of a scan."""
+        return intersect(scan, self.shift, self.min_region)
+
+    def precision(self, tables: Sequence[Intersections], agnostic: bool = False) -> Precision:
+        """AP of each class; where the protocol has no classes, any prediction may be any object."""
+        one_class = agnostic or not self.classes
+        return precision_of(tables, len(self.classes) or 1, self.min_region, one_class)
+
+
+def protocol_of(dataset: str, manifest: Manifest | None, config: Config) -> Protocol:
+    """The protocol of a data set for a model of that configuration, whose classes must be the data set's."""
+    if manifest is None:
+        return Protocol()
+    if manifest.semantic_classes != config.semantic_classes:
+        ours, theirs = len(config.semantic_classes), len(manifest.semantic_classes)
+        raise ValueError(f"{config.name}: its {ours} classes are not the {theirs} of {manifest.dataset}")
+    protocol = BENCHMARKS.get(dataset, Protocol())
+    return replace(protocol, classes=config.semantic_classes, semantic_ids=config.semantic_ids)
+
+
+BENCHMARKS = {
+    "scannetv2": Protocol(turn=PUBLISHED_TURN),
+    "scannet200": Protocol(turn=PUBLISHED_TURN),
+    "s3dis": Protocol(turn=PUBLISHED_TURN, largest=5_000_000, coverage=True),
+    "stpls3d": Protocol(turn=PUBLISHED_TURN, min_region=10),
+}
+
+
+def _turned(xyz: np.ndarray, angle: float) -> np.ndarray:
+    """(N, 3) float32 points turned about z."""
+    if angle == 0:
+        return xyz
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+    return (xyz.astype(np.float64) @ turn).astype(np.float32)

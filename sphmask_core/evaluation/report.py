@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores as tables for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from sphmask_core.evaluation.metrics import ClassScores, Overlap
+from sphmask_core.evaluation.protocol import Protocol
+from sphmask_core.evaluation.scoring import SceneScores, Scores
+
+WIDTH = 20
+
+
+def scene_table(scenes: Sequence[SceneScores], pooled: Scores) -> str:
+    """One line a scene and one for all."""
+    names = "AP", "AP50", "AP25", "P", "R", "F", "F>=.75", "ms"
+    head = f"{'scene':<12}" + "".join(f"{name:>8}" for name in names)
+    lines = [_scene_line(one.name, one.precision, _shares(one.overlap), one.milliseconds) for one in scenes]
+    last = _scene_line("all", pooled.precision.mean, pooled.overlap, pooled.milliseconds)
+    return "\n".join([head, *lines, "-" * len(head), last])
+
+
+def _scene_line(name: str, precision: ClassScores, segments: dict[str, float], milliseconds: float) -> str:
+    values = precision.ap, precision.ap50, precision.ap25, *segments.values()
+    return f"{name:<12}" + "".join(f"{value:8.3f}" for value in values) + f"{milliseconds:8.0f}"
+
+
+def class_table(pooled: Scores, protocol: Protocol) -> str:
+    """One line a class that has objects, the mean, and all objects as one class; S3DIS' scores below."""
+    names = "AP", "AP50", "AP25", "RC", "RC50", "RC25"
+    head = f"{'class':<{WIDTH}}" + "".join(f"{name:>8}" for name in names)
+    scored = zip(protocol.classes, pooled.precision.classes, strict=True)
+    lines = [_class_line(name, scores) for name, scores in scored if not np.isnan(scores.ap)]
+    ends = [_class_line("mean", pooled.precision.mean), _class_line("class-agnostic", pooled.agnostic)]
+    if pooled.coverage is not None:
+        c = pooled.coverage
+        ends.append(
+            f"mCov {c.cov:.3f}   mWCov {c.weighted_cov:.3f}   mPrec {c.precision:.3f}   mRec {c.recall:.3f}"
+        )
+    return "\n".join([head, *lines, "-" * len(head), *ends])
+
+
+def _class_line(name: str, scores: ClassScores) -> str:
+    return f"{name:<{WIDTH}.{WIDTH}}" + "".join(f"{value:8.3f}" for value in vars(scores).values())
+
+
+def _shares(found: Overlap) -> dict[str, float]:
+    """Precision, recall, F, and share of objects with F >= 0.75."""
+    return {"precision": found.precision, "recall": found.recall, "f": found.f, "share": found.good_share}
+
+
+def as_json(scenes: Sequence[SceneScores], pooled: Scores, protocol: Protocol) -> dict[str, Any]:
+    """All scores as plain values; null where there are no objects."""
+    values: dict[str, Any] = {
+        "all": _record(pooled.precision.mean, pooled.overlap, pooled.milliseconds),
+        "class_agnostic": _plain(asdict(pooled.agnostic)),
+        "scenes": [
+            {"scene": one.name, **_record(one.precision, _shares(one.overlap), one.milliseconds)}
+            for one in scenes
+        ],
+    }
+    if protocol.classes:
+        scored = zip(protocol.classes, pooled.precision.classes, strict=True)
+        values["classes"] = {name: _plain(asdict(scores)) for name, scores in scored}
+        said = [*protocol.classes, "none"]
+        values["confusion"] = {
+            name: {other: int(count) for other, count in zip(said, row, strict=True) if count}
+            for name, row in zip(protocol.classes, pooled.confusion, strict=True)
+            if row.any()
+        }
+    if pooled.coverage is not None:
+        values["coverage"] = _plain(asdict(pooled.coverage))
+    return values
+
+
+def _record(precision: ClassScores, segments: dict[str, float], milliseconds: float) -> dict[str, Any]:
+    groups = {"precision": asdict(precision), "overlap": segments, "time": {"milliseconds": milliseconds}}
+    return {name: _plain(values) for name, values in groups.items()}
+
+
+def _plain(values: dict[str, float]) -> dict[str, float | None]:
+    return {key: None if np.isnan(value) else round(value, 6) for key, value in values.items()}

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From foreground voxels to queries: two local aggregators (docs/model.md, section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sphmask_core.method.boxes import box_size
+from sphmask_core.method.layers import linear_bn_relu
+from sphmask_core.method.sampling import ball_query, farthest_points
+
+NEAR_ORIGIN = 1e-3
+"""The second sampler passes over points with |p|^2 up to this, as the published one does."""
+
+
+@dataclass
+class PointSet:
+    """Points of several scenes, one scene after the other."""
+
+    xyz: Tensor
+    """(N, 3), model units."""
+    boxes: Tensor
+    """(N, 6): minimum, maximum."""
+    features: Tensor
+    """(N, w)"""
+    superpoints: Tensor
+    """(N,) int64"""
+    counts: list[int]
+    """Points of each scene."""
+
+    def __getitem__(self, rows: Tensor) -> PointSet:
+        """The given rows, as many of each scene; rows (B, n)."""
+        return self._pick(rows.flatten(), [rows.shape[1]] * len(rows))
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+    def keep(self, mask: Tensor) -> PointSet:
+        """The points of a single scene that `mask` (N,) selects."""
+        rows = mask.nonzero().squeeze(1)
+        return self._pick(rows, [len(rows)])
+
+    def _pick(self, index: Tensor, counts: list[int]) -> PointSet:
+        fields = (self.xyz, self.boxes, self.features, self.superpoints)
+        xyz, boxes, features, superpoints = (field[index] for field in fields)
+        return PointSet(xyz, boxes, features, superpoints, counts)
+
+    def starts(self) -> list[int]:
+        """First row of each scene."""
+        return [sum(self.counts[:b]) for b in range(len(self.counts))]
+
+
+def sample_rows(points: PointSet, n: int, pass_origin: bool = False) -> Tensor:
+    """Farthest point sampling in each scene: (B, n) rows of `points`.
+
+    n shrinks to the largest scene; a smaller scene repeats its first point.
+    """
+    n = min(n, max(points.counts, default=0))
+    scenes = points.xyz.split(points.counts)
+    rows = points.superpoints.new_zeros(len(scenes), n)
+    for row, start, xyz in zip(rows, points.starts(), scenes, strict=True):
+        skip = (xyz * xyz).sum(1) <= NEAR_ORIGIN if pass_origin else None
+        row[:] = farthest_points(xyz, n, skip=skip) + start
+    return rows
+
+
+def first_rows(points: PointSet, n: int) -> Tensor:
+    """The first n points of each scene, all of the same size: (B, n) rows, fewer where there are fewer."""
+    n = min(n, max(points.counts, default=0))
+    return points.superpoints.new_tensor(points.starts())[:, None] + torch.arange(n, device=points.xyz.device)
+
+
+def neighbor_rows(points: PointSet, queries: PointSet, radius: float, k: int) -> Tensor:
+    """Ball query in each scene: (queries, k) rows of `points`."""
+    pairs = zip(
+        points.starts(), points.xyz.split(points.counts), queries.xyz.split(queries.counts), strict=True
+    )
+    rows = [ball_query(xyz, centers, radius, k) + start for start, xyz, centers in pairs]
+    return torch.cat([points.superpoints.new_zeros(0, k), *rows])
+
+
+class LocalAggregator(nn.Module):
+    """Features of sampled points from what surrounds them: w channels in, 2w out."""
+
+    def __init__(self, width: int, radius: float, k: int, k_post: int) -> None:
+        super().__init__()
+        self.radius, self.k, self.k_post = radius, k, k_post
+        self.local = nn.Sequential(*linear_bn_relu(width + 6, width), *linear_bn_relu(width, 2 * width))
+        self.around = nn.Sequential(*linear_bn_relu(2 * width + 6, 2 * width)[:2])
+        self.expand = nn.Sequential(
+            *linear_bn_relu(2 * width, 8 * width), *linear_bn_relu(8 * width, 2 * width)[:2]
+        )
+
+    def forward(self, points: PointSet, rows: Tensor) -> PointSet:
+        """Aggregate about points[rows]; rows (B, n) -> B * n points with 2w features."""
+        sampled = points[rows]
+        sampled.features = self._pool(self.local, points, sampled, self.radius, self.k)
+        around = self._pool(self.around, sampled, sampled, 2 * self.radius, self.k_post)
+        sampled.features = (self.expand(around) + sampled.features).relu()
+        return sampled
+
+    @staticmethod
+    def _pool(layers: nn.Module, points: PointSet, centers: PointSet, radius: float, k: int) -> Tensor:
+        """Group k neighbors of each center as [(p - q) / r, |b_p - b_q|, f], through `layers`, maximum."""
+        rows = neighbor_rows(points, centers, radius, k).flatten()
+        offset = (points.xyz[rows].view(-1, k, 3) - centers.xyz[:, None]) / radius
+        size = box_size(points.boxes)[rows].view(-1, k, 3)
+        size_gap = (size - box_size(centers.boxes)[:, None]).abs()
+        grouped = torch.cat(
+            [offset, size_gap, points.features[rows].view(-1, k, points.features.shape[1])], dim=2
+        )
+        return layers(grouped.flatten(0, 1)).unflatten(0, (len(grouped), k)).max(1).values

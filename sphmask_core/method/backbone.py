@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse U-Net of pre-activation residual blocks (docs/model.md, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from sphmask_core.sparse import spconv_engine
+from sphmask_core.sparse.maps import build_levels
+from sphmask_core.sparse.modules import (
+    AnyLevel,
+    DownConv,
+    PointwiseConv,
+    SubmanifoldConv,
+    UpConv,
+    norm_relu,
+)
+
+backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
+
+
+class ResidualBlock(nn.Module):
+    """BN, ReLU, 3^3, BN, ReLU, 3^3, plus the input (through a 1^3 where the widths differ)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.shortcut = (
+            PointwiseConv(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
+        )
+        self.norm1, self.conv1 = backbone_norm(in_channels), SubmanifoldConv(in_channels, out_channels)
+        self.norm2, self.conv2 = backbone_norm(out_channels), SubmanifoldConv(out_channels, out_channels)
+
+    def forward(self, x: Tensor, level: AnyLevel) -> Tensor:
+        y = self.conv1(norm_relu(x, self.norm1), level, norm=self.norm2)
+        return self.conv2(y, level, start=self.shortcut(x))  # type: ignore[no-any-return]
+
+
+class UNetLevel(nn.Module):
+    """Two blocks; below the last level also: down, the next level, up, concatenate, two blocks."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        width = widths[0]
+        self.head = nn.ModuleList([ResidualBlock(width, width), ResidualBlock(width, width)])
+        self.inner: UNetLevel | None = None
+        if len(widths) > 1:
+            self.down_norm, self.down = backbone_norm(width), DownConv(width, widths[1])
+            self.inner = UNetLevel(widths[1:])
+            self.up_norm, self.up = backbone_norm(widths[1]), UpConv(widths[1], width)
+            self.tail = nn.ModuleList([ResidualBlock(2 * width, width), ResidualBlock(width, width)])
+
+    def forward(self, x: Tensor, levels: Sequence[AnyLevel]) -> Tensor:
+        level = levels[0]
+        for block in self.head:
+            x = block(x, level)
+        if self.inner is None:
+            return x
+        coarse = self.down(norm_relu(x, self.down_norm), level)
+        coarse = self.inner(coarse, levels[1:])
+        x = torch.cat([x, self.up(norm_relu(coarse, self.up_norm), level)], dim=1)
+        for block in self.tail:
+            x = block(x, level)
+        return x
+
+
+class SparseUNet(nn.Module):
+    """Voxel features (V, in) -> (V, C), with levels of widths C, 2C, 3C, ..."""
+
+    def __init__(self, in_channels: int, channels: int, levels: int) -> None:
+        super().__init__()
+        self.levels = levels
+        self.input = SubmanifoldConv(in_channels, channels)
+        self.unet = UNetLevel([channels * (i + 1) for i in range(levels)])
+        self.output_norm = backbone_norm(channels)
+
+    def forward(self, features: Tensor, coords: Tensor) -> Tensor:
+        build = spconv_engine.build_levels if spconv_engine.chosen(coords.device) else build_levels
+        levels: Sequence[AnyLevel] = build(coords, self.levels)
+        x = self.unet(self.input(features, levels[0]), levels)
+        return norm_relu(x, self.output_norm)

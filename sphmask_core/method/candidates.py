@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Query predictions become instances: mask assembly, scores, NMS (docs/model.md, sections 7 and 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sphmask_core.config import InferenceConfig
+from sphmask_core.method.model import SuperpointTable
+from sphmask_core.method.query_heads import QueryPredictions
+from sphmask_core.method.spherical import MIN_RAY, inside_polygons
+from sphmask_core.method.voxels import segment_mean
+
+
+@dataclass
+class Candidates:
+    """Masks of one scene with a score each, model units."""
+
+    masks: Tensor
+    """(I, S) bool, over superpoints."""
+    scores: Tensor
+    """(I,) float32"""
+    class_ids: Tensor
+    """(I,) int64 in 0 .. K_inst-1."""
+    centers: Tensor
+    """(I, 3)"""
+    rays: Tensor
+    """(I, R), lengths."""
+
+    def __getitem__(self, rows: Tensor) -> Candidates:
+        if rows.dtype == torch.bool:  # counted once, not for each field
+            rows = rows.nonzero().squeeze(1)
+        fields = (self.masks, self.scores, self.class_ids, self.centers, self.rays)
+        return Candidates(*(field[rows] for field in fields))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @staticmethod
+    def none(num_superpoints: int, rays: tuple[int, int], device: torch.device) -> Candidates:
+        """No instance at all."""
+        empty = torch.zeros(0, device=device)
+        return Candidates(
+            masks=empty.new_zeros((0, num_superpoints), dtype=torch.bool),
+            scores=empty,
+            class_ids=empty.long(),
+            centers=empty.new_zeros((0, 3)),
+            rays=empty.new_zeros((0, rays[0] * rays[1])),
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[Candidates]) -> Candidates:
+        """All candidates of several rounds."""
+        names = ("masks", "scores", "class_ids", "centers", "rays")
+        return Candidates(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+def assemble_masks(
+    queries: QueryPredictions, superpoints: SuperpointTable, scene: int, rays: tuple[int, int]
+) -> Tensor:
+    """Superpoints that, once migrated, lie inside each query's polygon: (Q, S_b) bool."""
+    points = superpoints.xyz[superpoints.scene(scene)]
+    return inside_polygons(
+        points, queries.migration[scene], queries.centers[scene], queries.rays[scene], rays
+    )
+
+
+def score_queries(queries: QueryPredictions, masks: Tensor, scene: int) -> Candidates:
+    """Every (query, class) pair: sqrt(softmax(class) * confidence)."""
+    classes = queries.class_logits[scene].softmax(1)[:, :-1]
+    confidence = queries.confidence[scene].clamp(0, 1)
+    scores = (classes * confidence[:, None]).sqrt()
+    num_queries, num_classes = scores.shape
+    query = torch.arange(num_queries, device=scores.device).repeat_interleave(num_classes)
+    class_ids = torch.arange(num_classes, device=scores.device).repeat(num_queries)
+    rays = queries.rays[scene].clamp(min=MIN_RAY)
+    return Candidates(masks[query], scores.flatten(), class_ids, queries.centers[scene][query], rays[query])
+
+
+def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tensor) -> Tensor:
+    """How far the queries that start inside a mask have that mask too: (Q,) in [0, 1].
+
+    The mean IoU in voxels of each mask (Q, S) bool with those of the queries whose superpoints, starts (Q,),
+    it holds, by their scores (Q,): low for masks of a part of an object, of two objects, or away from their
+    query.
+    """
+    iou = mask_iou(masks, masks, voxel_counts)
+    inside = masks[:, starts] * scores
+    return (inside * iou).sum(1) / inside.sum(1).clamp(min=1e-6)
+
+
+def has_instance(queries: QueryPredictions, scene: int) -> bool:
+    """Whether the best class of any query is an instance class."""
+    logits = queries.class_logits[scene]
+    return bool((logits.argmax(1) < logits.shape[1] - 1).any())
+
+
+def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig) -> Candidates:
+    """The best candidates after the size threshold and NMS; voxel_counts (S,)."""
+    top = min(config.max_instances, len(candidates))
+    candidates = candidates[candidates.scores.topk(top).indices]
+    size = candidates.masks.float() @ voxel_counts.float()
+    candidates = candidates[size >= config.min_points]
+    if config.nms == "matrix":
+        candidates.scores = matrix_nms(candidates, voxel_counts, config.nms_sigma)
+        return candidates
+    return candidates[standard_nms(candidates, voxel_counts, config.nms_threshold)]
+
+
+def same_class_iou(candidates: Candidates, voxel_counts: Tensor) -> Tensor:
+    """IoU in voxels of candidates of one class, 0 between classes; by falling score: (I, I)."""
+    same = candidates.class_ids[:, None] == candidates.class_ids
+    return mask_iou(candidates.masks, candidates.masks, voxel_counts) * same
+
+
+def mask_iou(masks: Tensor, others: Tensor, voxel_counts: Tensor) -> Tensor:
+    """IoU in voxels of masks (I, S) with other masks (G, S), voxel_counts (S,): (I, G)."""
+    weighed, others = masks.float() * voxel_counts, others.float()
+    shared = weighed @ others.T
+    return shared / (weighed.sum(1, keepdim=True) + others @ voxel_counts.float() - shared).clamp(min=1)
+
+
+def matrix_nms(candidates: Candidates, voxel_counts: Tensor, sigma: float) -> Tensor:
+    """Scores (I,) with Gaussian decay of sharpness `sigma`; candidates come by falling score."""
+    iou = same_class_iou(candidates, voxel_counts).triu(1)
+    if not len(iou):
+        return candidates.scores
+    covered = iou.max(0).values
+    decay = torch.exp(-sigma * (iou**2 - covered[:, None] ** 2)).min(0).values
+    return candidates.scores * decay
+
+
+def standard_nms(candidates: Candidates, voxel_counts: Tensor, threshold: float) -> Tensor:
+    """Rows (K,) to keep: a mask goes when a better one of its class overlaps it more than `threshold`."""
+    overlaps = (same_class_iou(candidates, voxel_counts) > threshold).cpu()
+    keep: list[int] = []
+    for row in range(len(overlaps)):
+        if not overlaps[row, keep].any():
+            keep.append(row)
+    return torch.tensor(keep, dtype=torch.int64, device=candidates.scores.device)
+
+
+def masks_on_points(masks: Tensor, point_superpoints: Tensor, vote: Tensor | None = None) -> Tensor:
+    """(I, S) over superpoints -> (I, N) over points.
+
+    point_superpoints (N,): the superpoint of each point's voxel. `vote` (N,), where the points bring their
+    own superpoints: a point is in when at least half of its superpoint's points are.
+    """
+    on_points = masks[:, point_superpoints]
+    if vote is None:
+        return on_points
+    numbers = torch.unique(vote, return_inverse=True)[1]
+    share = segment_mean(on_points.T.float(), numbers, int(numbers.max()) + 1)
+    return (share >= 0.5).T[:, numbers]

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame in which the model sees a cloud: z up, for depth cameras found from the largest plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sphmask_core import native
+
+HYPOTHESES = 128
+SCORED_POINTS = 2048
+FITTED_POINTS = 16384
+FIT_ROUNDS = 4
+INLIER_BAND = 0.01
+"""Half width of a plane, relative to the cloud's median radius (1 cm for a cloud 2 m across)."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Points p with normal . p + offset = 0; the normal faces the sensor, whose height is `offset` >= 0."""
+
+    normal: Tensor
+    """(3,) float32, unit length."""
+    offset: float
+
+    def heights(self, xyz: Tensor) -> Tensor:
+        """(N,) signed distances of (N, 3) points, positive on the sensor's side."""
+        return xyz @ self.normal.to(xyz) + self.offset
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A turn and a shift: p_model = (p - origin) @ rotation.T."""
+
+    rotation: Tensor
+    """(3, 3) float32; its rows are the frame's axes in the input frame."""
+    origin: Tensor
+    """(3,) float32, input frame."""
+
+    def apply(self, xyz: Tensor) -> Tensor:
+        """(N, 3) points of the input frame in this frame."""
+        if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
+            return (xyz - self.origin.to(xyz)) @ self.rotation.to(xyz).T
+        xyz, turned = xyz.contiguous(), torch.empty(xyz.shape)
+        native.turn(xyz, self.rotation.contiguous(), self.origin, turned)
+        return turned
+
+    def invert(self, xyz: Tensor) -> Tensor:
+        """(N, 3) points of this frame in the input frame."""
+        return xyz @ self.rotation.to(xyz) + self.origin.to(xyz)
+
+
+def dominant_plane(xyz: Tensor) -> Plane:
+    """The plane with most of the (N, 3) finite points: seeded RANSAC, then least squares on its inliers."""
+    points = _subset(xyz, FITTED_POINTS).T.contiguous()  # along memory all that follows is many times as fast
+    if points.shape[1] < 3:
+        return _facing_plane(points)
+    few = points[:, :SCORED_POINTS]
+    middle = few.median(1).values
+    band = INLIER_BAND * float((few - middle[:, None]).norm(dim=0).median())
+    normal, offset = _best_hypothesis(few, band)
+    for _ in range(FIT_ROUNDS):
+        inliers = ((normal @ points + offset).abs() <= band).double()
+        if inliers.sum() < 3:
+            break
+        normal, offset = _least_squares(points, inliers)
+    return _towards_sensor(normal, offset)
+
+
+def upright(
+    xyz: Tensor, up: Literal["z", "plane"], vertical: tuple[float, float, float] = (0.0, 0.0, 1.0)
+) -> Frame:
+    """The model frame of a cloud; its x is as near to the input's x as can be.
+
+    `z`: z along `vertical`, the input's unit vector up; the mean is its origin. `plane`: z along the dominant
+    plane's normal, zero on it; x and y from the mean.
+    """
+    mean = xyz.mean(0, dtype=torch.float64).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
+    if up == "z":
+        return Frame(_axes(torch.tensor(vertical, dtype=torch.float64)).float(), mean.float())
+    plane = dominant_plane(xyz)
+    z = plane.normal.double()
+    origin = mean - (mean @ z + plane.offset) * z
+    return Frame(_axes(z).float(), origin.float())
+
+
+def _axes(z: Tensor) -> Tensor:
+    """(3, 3) right-handed axes with the given last one."""
+    x = torch.tensor([1.0, 0.0, 0.0], dtype=z.dtype)
+    if abs(float(z[0])) > 0.9:
+        x = torch.tensor([0.0, 1.0, 0.0], dtype=z.dtype)
+    x = torch.nn.functional.normalize(x - (x @ z) * z, dim=0)
+    return torch.stack([x, torch.linalg.cross(z, x), z])
+
+
+def _subset(xyz: Tensor, n: int) -> Tensor:
+    """At most n of the points, drawn with a fixed seed, float64 on the CPU, in random order."""
+    generator = torch.Generator().manual_seed(0)
+    count = len(xyz)
+    rows = (
+        torch.randint(count, (n,), generator=generator)
+        if count > n
+        else torch.randperm(count, generator=generator)
+    )
+    return xyz.index_select(0, rows.to(xyz.device)).double().cpu()
+
+
+def _best_hypothesis(points: Tensor, band: float) -> tuple[Tensor, Tensor]:
+    """Of many planes through three of the points (3, n) the one with most points within the band."""
+    generator = torch.Generator().manual_seed(0)
+    a, b, c = points.T[torch.randint(points.shape[1], (3, HYPOTHESES), generator=generator)]
+    normals = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
+    offsets = -(normals * a).sum(1)
+    inliers = ((normals @ points + offsets[:, None]).abs() <= band).sum(1)
+    inliers[normals.norm(dim=1) < 0.5] = -1  # three points on one line
+    best = int(inliers.argmax())
+    return normals[best], offsets[best]
+
+
+def _least_squares(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Normal and offset of the plane with least squared distances to points (3, n), by their weights (n,)."""
+    mean = points @ weights / weights.sum()
+    centered = points - mean[:, None]
+    normal = torch.linalg.eigh((centered * weights) @ centered.T).eigenvectors[:, 0]
+    return normal, -(normal @ mean)
+
+
+def _towards_sensor(normal: Tensor, offset: Tensor) -> Plane:
+    sign = -1.0 if offset < 0 else 1.0
+    return Plane((sign * normal).float(), float(sign * offset))
+
+
+def _facing_plane(points: Tensor) -> Plane:
+    """For fewer than three points (3, n): the plane through their mean that faces the sensor."""
+    mean = points.mean(1) if points.shape[1] else torch.zeros(3, dtype=torch.float64)
+    distance = float(mean.norm())
+    if distance == 0:
+        return Plane(torch.tensor([0.0, 0.0, 1.0]), 0.0)
+    return Plane((-mean / distance).float(), distance)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user gets: the instances of one cloud on its own points, in its own frame, meters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sphmask_core.config import Config
+from sphmask_core.method.candidates import Candidates
+from sphmask_core.method.frames import Frame
+from sphmask_core.method.voxels import segment_bounds
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The objects of one cloud by falling score, in the cloud's own frame, meters."""
+
+    segment_masks: np.ndarray
+    """(I, S + 1) bool: the segments of each instance; the last column is false."""
+    segments: np.ndarray
+    """(N,) int64: the segment of each point, S for points that are not finite."""
+    labels: np.ndarray
+    """(N,) int32: 0 = none, i + 1 = instance i; where masks overlap the best score wins."""
+    scores: np.ndarray
+    """(I,) float32 in [0, 1]"""
+    class_ids: np.ndarray
+    """(I,) int32: index into the model's `found_classes`."""
+    class_names: tuple[str, ...]
+    """Name of each instance's class."""
+    centers: np.ndarray
+    """(I, 3) float32: center of the spherical polygon."""
+    rays: np.ndarray
+    """(I, R) float32: its ray lengths, one a sector, polar index * R_w + azimuth index."""
+    boxes: np.ndarray
+    """(I, 6) float32: minimum and maximum of the instance's points."""
+    rotation: np.ndarray
+    """(3, 3) float32: rows are the axes about which the rays' sectors are measured."""
+    timings: dict[str, float]
+    """Milliseconds by stage."""
+
+    @cached_property
+    def masks(self) -> np.ndarray:
+        """(I, N) bool, made when first asked for, a byte an instance and point; masks may overlap."""
+        # Gathered as rows of the transpose, thirty times as fast as columns.
+        return np.ascontiguousarray(self.segment_masks.T).take(self.segments, axis=0).T
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(I,) int64: points of each instance."""
+        counts = np.bincount(self.segments, minlength=self.segment_masks.shape[1])
+        return np.array([counts[mask].sum() for mask in self.segment_masks], np.int64)
+
+    def points(self, i: int) -> np.ndarray:
+        """(n,) int64: the points of instance i, ascending."""
+        return self._members[i]
+
+    @cached_property
+    def _members(self) -> list[np.ndarray]:
+        """The points of each instance, looked for among those of any: they are often few of the cloud's."""
+        points = np.flatnonzero(self.labels > 0)
+        segments = self.segments[points]
+        return [points[mask.take(segments)] for mask in self.segment_masks]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def to_instances(
+    found: Candidates,
+    segments: Tensor,
+    xyz: Tensor,
+    frame: Frame,
+    config: Config,
+    min_score: float,
+    timings: dict[str, float],
+) -> Instances:
+    """Instances of a cloud from masks (I, S) over its segments.
+
+    segments (N,) int64: the segment of each point, S for points of none; xyz (N, 3), input frame.
+    """
+    found = found[found.scores.argsort(descending=True, stable=True)]
+    found = found[found.scores >= min_score]
+    sizes = torch.bincount(segments, minlength=found.masks.shape[1] + 1)[:-1]
+    found = found[found.masks.float() @ sizes.float() >= config.inference.min_points]
+    found = found[apart(found.masks, sizes, config.inference.min_own)]
+    masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no segment
+    class_ids = found.class_ids.cpu().numpy().astype(np.int32)
+    return Instances(
+        segment_masks=masks.cpu().numpy(),
+        segments=segments.cpu().numpy(),
+        labels=_best_label(masks).index_select(0, segments).cpu().numpy(),
+        scores=found.scores.cpu().numpy(),
+        class_ids=class_ids,
+        class_names=tuple(config.found_classes[i] for i in class_ids),
+        centers=frame.invert(found.centers * config.unit).cpu().numpy(),
+        rays=(found.rays * config.unit).cpu().numpy(),
+        boxes=_boxes(masks, segments, xyz).cpu().numpy(),
+        rotation=frame.rotation.cpu().numpy(),
+        timings=timings,
+    )
+
+
+def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
+    """Rows of masks (I, S), by falling score, that have a share `min_own` of their points to themselves."""
+    rows: list[int] = []
+    points = sizes.cpu().numpy()
+    free = points.copy()
+    for row, mask in enumerate(masks.cpu().numpy()):
+        if free[mask].sum() >= min_own * points[mask].sum():
+            rows.append(row)
+            free[mask] = 0
+    return torch.tensor(rows, dtype=torch.int64, device=masks.device)
+
+
+def _best_label(masks: Tensor) -> Tensor:
+    """(I, S) masks by falling score -> (S,) int32: 1 + the first mask that has the segment, 0 for none."""
+    number = torch.arange(1, len(masks) + 1, dtype=torch.int32, device=masks.device)
+    none = len(masks) + 1
+    first = torch.where(masks, number[:, None], none)
+    first = torch.cat([first, first.new_full((1, masks.shape[1]), none)]).amin(0)
+    return torch.where(first == none, 0, first)
+
+
+def _boxes(masks: Tensor, segments: Tensor, xyz: Tensor) -> Tensor:
+    """Bounds (I, 6) of the points (N, 3) of each mask (I, S)."""
+    low, high = segment_bounds(xyz, segments, masks.shape[1]).split(3, dim=1)
+    inside = masks[:, :, None]
+    corners = torch.where(inside, low, torch.inf).amin(1), torch.where(inside, high, -torch.inf).amax(1)
+    return torch.cat(corners, dim=1)

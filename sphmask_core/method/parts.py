@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cloud in interleaved parts, and its points' own superpoints.
+
+S3DIS is trained on a quarter of its points. In inference its clouds pass the backbone as four interleaved
+quarters, each on a grid of its own, and are one cloud from there on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sphmask_core.config import ModelConfig
+from sphmask_core.method.candidates import Candidates
+from sphmask_core.method.voxels import Points, VoxelBatch, voxelize
+
+
+def voxelize_parts(cloud: Points, parts: int, model: ModelConfig) -> VoxelBatch:
+    """One cloud's voxels; the scene in their coordinates is the part: point i is in part i mod `parts`."""
+    pieces = [Points(cloud.xyz[i::parts], cloud.rgb[i::parts]) for i in range(min(parts, len(cloud.xyz)))]
+    voxels = voxelize(pieces, model.voxel_scale, model.with_coords)
+    points = torch.arange(len(cloud.xyz), device=cloud.xyz.device)
+    order = torch.cat([points[i::parts] for i in range(len(pieces))])
+    point_to_voxel = torch.empty_like(order).index_copy_(0, order, voxels.point_to_voxel)
+    superpoints = voxels.superpoints
+    if cloud.superpoints is not None:
+        first = torch.full_like(superpoints, len(points)).scatter_reduce(0, point_to_voxel, points, "amin")
+        superpoints = torch.unique(cloud.superpoints[first], return_inverse=True)[1]
+    offsets = [0, int(superpoints.max()) + 1]
+    return replace(voxels, point_to_voxel=point_to_voxel, superpoints=superpoints, superpoint_offsets=offsets)
+
+
+def join_parts(voxels: VoxelBatch, parts: int) -> tuple[VoxelBatch, Tensor]:
+    """The voxels as one scene, and which of them (V,) queries are sampled from.
+
+    Those are the first half of the parts: all parts together are denser than the clouds of training.
+    """
+    part = voxels.coords[:, 0]
+    coords = torch.cat([torch.zeros_like(part)[:, None], voxels.coords[:, 1:]], dim=1)
+    return replace(voxels, coords=coords), part < max(parts // 2, 1)
+
+
+def vote(found: Candidates, segments: Tensor, superpoints: Tensor) -> tuple[Candidates, Tensor]:
+    """Masks over the points' own superpoints, in which a superpoint is when half of its points are.
+
+    segments (N,): the column of the masks that each point has; superpoints (N,): any numbers. Returns the
+    instances and the column of each point (N,).
+    """
+    numbers, columns = torch.unique(superpoints, return_inverse=True)
+    pairs, counts = torch.unique(segments * len(numbers) + columns, return_counts=True)
+    segment, column = pairs // len(numbers), pairs % len(numbers)
+    inside = torch.zeros(len(found.masks), len(numbers), dtype=torch.int64, device=segments.device)
+    inside.index_add_(1, column, found.masks[:, segment] * counts)
+    return replace(found, masks=2 * inside >= torch.bincount(columns)), columns

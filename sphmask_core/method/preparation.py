@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cloud made ready for the network: turned upright, in model units, as voxels with superpoints.
+
+Inference, training, benchmarks and the preparation of data sets all call `prepare`, and so see the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sphmask_core.config import Config
+from sphmask_core.method.frames import Frame, upright
+from sphmask_core.method.model import no_stage
+from sphmask_core.method.parts import voxelize_parts
+from sphmask_core.method.superpoints import superpoints_of
+from sphmask_core.method.voxels import Points, VoxelBatch, normalize_colors, voxelize
+
+Z = (0.0, 0.0, 1.0)
+"""The vertical of clouds whose z points up."""
+
+
+@dataclass(frozen=True)
+class PreparedCloud:
+    """What the network sees of a cloud of N points."""
+
+    frame: Frame
+    """From the cloud's own frame to the model's, meters."""
+    rows: Tensor
+    """(M,) int64: the points of the cloud that the network sees, ascending."""
+    points: Points
+    """These points in model units, with their own superpoints where they came with any."""
+    voxels: VoxelBatch | None
+    """Their voxels with superpoints; None where there is no point."""
+
+    @property
+    def point_superpoints(self) -> Tensor:
+        """(M,) int64: the superpoint of each point, its own or that of its voxel."""
+        if self.points.superpoints is not None or self.voxels is None:
+            return self.rows if self.points.superpoints is None else self.points.superpoints
+        return self.voxels.superpoints.index_select(0, self.voxels.point_to_voxel)
+
+
+def prepare(
+    xyz: Tensor,
+    rgb: Tensor | None,
+    config: Config,
+    superpoints: Tensor | None = None,
+    vertical: tuple[float, float, float] = Z,
+    stage: Callable[[str], None] = no_stage,
+) -> PreparedCloud:
+    """Make a cloud ready.
+
+    xyz (N, 3) float32 meters, points that are not finite are left out; rgb (N, 3) uint8, or float in [-1, 1],
+    None: mid-gray; superpoints (N,) int64, None: from the points; vertical: the unit vector up, for
+    configurations with `up: z`. `stage` is told the name of each stage as it begins.
+    """
+    frame, rows, points = to_model_frame(xyz, rgb, config, vertical, stage)
+    if superpoints is not None and config.model.use_superpoints:
+        points.superpoints = superpoints.index_select(0, rows)
+    if not len(rows):
+        return PreparedCloud(frame, rows, points, None)
+    stage("voxels")
+    parts, model = config.inference.parts, config.model
+    find = model.use_superpoints and points.superpoints is None
+    voxels = None
+    if find or parts == 1:
+        voxels = voxelize([points], model.voxel_scale, model.with_coords)
+    if find and voxels is not None:
+        stage("superpoints")
+        voxels = _with_superpoints(voxels, config)
+    if parts > 1:
+        split = (
+            points
+            if voxels is None
+            else replace(points, superpoints=voxels.superpoints[voxels.point_to_voxel])
+        )
+        return PreparedCloud(frame, rows, split, voxelize_parts(split, parts, model))
+    return PreparedCloud(frame, rows, points, voxels)
+
+
+def to_model_frame(
+    xyz: Tensor,
+    rgb: Tensor | None,
+    config: Config,
+    vertical: tuple[float, float, float] = Z,
+    stage: Callable[[str], None] = no_stage,
+) -> tuple[Frame, Tensor, Points]:
+    """Turn a cloud (N, 3) upright and scale it; arguments are those of `prepare`.
+
+    Returns the frame, the rows (M,) of the finite points, and these points in model units.
+    """
+    x, y, z = xyz.unbind(1)
+    rows = (
+        torch.isfinite(x + y + z).nonzero().squeeze(1)
+    )  # the sum is finite where all three are, or overflows
+    finite = xyz.index_select(0, rows)
+    colors = torch.zeros_like(finite) if rgb is None else normalize_colors(rgb.index_select(0, rows))
+    stage("frame")
+    frame = upright(finite, config.up, vertical)
+    return frame, rows, Points(frame.apply(finite) / config.unit, colors)
+
+
+def _with_superpoints(voxels: VoxelBatch, config: Config) -> VoxelBatch:
+    """The voxels of one cloud with superpoints found from them."""
+    numbers = superpoints_of(voxels, config.superpoints)
+    return replace(
+        voxels, superpoints=numbers.to(voxels.xyz.device), superpoint_offsets=[0, int(numbers.max()) + 1]
+    )

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounds of queries over one cloud's voxels (docs/model.md, section 8)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from sphmask_core.config import Config
+from sphmask_core.method.aggregator import PointSet, sample_rows
+from sphmask_core.method.blocks import measure_rays
+from sphmask_core.method.candidates import (
+    Candidates,
+    agreement,
+    assemble_masks,
+    has_instance,
+    score_queries,
+    select,
+)
+from sphmask_core.method.model import SphericalMask, SuperpointTable, no_stage
+from sphmask_core.method.parts import join_parts
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.query_heads import QueryPredictions
+from sphmask_core.method.voxels import VoxelBatch, segment_mean, segment_sizes
+
+VOXELS_PER_QUERY, FEWEST_QUERIES, MOST_QUERIES = 300, 150, 500
+"""Iterative sampling draws a query for so many foreground voxels, within these bounds (as published)."""
+UNCOVERED = (0.1, 0.2, 0.4)
+"""Share of the seeds that each round of iterative sampling expects to leave out."""
+
+
+class Strategy:
+    """Two steps of inference that a comparison with other code may replace; tests of agreement do."""
+
+    def query_centers(self, centers: Tensor) -> Tensor:
+        """Centers (B, Q, 3) of the polygons that masks are assembled with, from those predicted."""
+        return centers
+
+    def seed_superpoints(self, seeds: PointSet, voxels: VoxelBatch, foreground: Tensor) -> Tensor:
+        """Superpoint (n,) of each seed; foreground (F,) are the voxels that seeds are drawn from."""
+        return seeds.superpoints
+
+
+@torch.inference_mode()
+def find_instances(
+    model: SphericalMask,
+    voxels: VoxelBatch,
+    stage: Callable[[str], None] = no_stage,
+    strategy: Strategy | None = None,
+) -> Candidates:
+    """Instances of a batch of one cloud, whole or in parts, as masks over its superpoints.
+
+    `stage` is told the name of each stage as it begins.
+    """
+    strategy = strategy or Strategy()
+    encoding = model.encode(voxels, stage)
+    voxels, sampled = join_parts(voxels, model.config.inference.parts)
+    whole = whole_classes(model.config, voxels, encoding.pointwise)
+    foreground = (encoding.foreground & sampled).nonzero().squeeze(1)
+    if not len(foreground):
+        return whole
+    stage("seeds")
+    seeds, active = model.sample_seeds(voxels, encoding, foreground)
+    seeds.superpoints = strategy.seed_superpoints(seeds, voxels, foreground)
+    stage("queries")
+    superpoints = encoding.superpoints
+    counts = segment_sizes(voxels.superpoints, len(superpoints.xyz))
+    found = []
+    for queries, starts in query_rounds(model, seeds, active, superpoints, len(foreground)):
+        queries.centers = strategy.query_centers(queries.centers)
+        found.append(candidates(queries, starts, superpoints, counts, model.config))
+    stage("nms")
+    none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
+    selected = select(Candidates.concatenate([none, *found]), counts, model.config.inference)
+    return Candidates.concatenate([selected, whole])
+
+
+def candidates(
+    queries: QueryPredictions, starts: Tensor, superpoints: SuperpointTable, counts: Tensor, config: Config
+) -> Candidates:
+    """Masks and scores of a round's queries; starts (Q,) their superpoints, counts (S,) voxels of each."""
+    masks = assemble_masks(queries, superpoints, 0, config.model.rays)
+    found = score_queries(queries, masks, 0)
+    if config.inference.agreement:
+        best = found.scores.view(len(masks), -1).amax(1)
+        share = agreement(masks, best, starts, counts)
+        found.scores = found.scores * share.repeat_interleave(len(found) // len(masks))
+    return found
+
+
+def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Candidates:
+    """One instance for each of `whole_classes`: the superpoints most of whose points are of the class."""
+    count = voxels.superpoint_offsets[-1]
+    found = [Candidates.none(count, config.model.rays, voxels.xyz.device)]
+    if not config.whole_ids:
+        return found[0]
+    classes = pointwise.semantic_logits.argmax(1)
+    points = segment_sizes(voxels.point_to_voxel, len(classes))[:, None].float()
+    for class_id in config.whole_ids:
+        inside = (classes == config.semantic_ids[class_id])[:, None]
+        share = segment_mean(inside * points, voxels.superpoints, count)
+        mask = (2 * share >= segment_mean(points, voxels.superpoints, count)).T & (share > 0).T
+        if mask.any():
+            found.append(_whole(mask, class_id, voxels, config))
+    return Candidates.concatenate(found)
+
+
+def _whole(mask: Tensor, class_id: int, voxels: VoxelBatch, config: Config) -> Candidates:
+    """The instance of a mask (1, S), with score 1, and the polygon that its voxels span."""
+    center, lengths = measure_rays(voxels.xyz[mask[0, voxels.superpoints]], config.model.rays)
+    one = center.new_ones(1)
+    return Candidates(mask, one, class_id * one.long(), center[None], lengths[None])
+
+
+def query_rounds(
+    model: SphericalMask,
+    seeds: PointSet,
+    active: Sequence[bool],
+    superpoints: SuperpointTable,
+    foreground: int,
+) -> Iterator[tuple[QueryPredictions, Tensor]]:
+    """Rounds of queries, each on the seeds that the earlier ones left uncovered.
+
+    Yields the predictions of each round and the superpoints (Q,) that its queries start in.
+    """
+    covered = None
+    for n in queries_per_round(model, foreground):
+        if covered is not None:
+            seeds = seeds.keep(~covered[seeds.superpoints])
+        if not len(seeds):
+            return
+        rows = sample_rows(seeds, n, pass_origin=True)
+        queries = model.predict_queries(seeds, rows, superpoints, active)
+        if not has_instance(queries, 0):
+            return
+        yield queries, seeds.superpoints[rows[0]]
+        covered = (queries.migration[0] > 0).any(0)
+
+
+def queries_per_round(model: SphericalMask, foreground: int) -> list[int]:
+    """Queries of each round, from the number of foreground voxels."""
+    inference = model.config.inference
+    if not inference.iterative_sampling:
+        return [inference.queries]
+    n = min(max(foreground / VOXELS_PER_QUERY, FEWEST_QUERIES), MOST_QUERIES)
+    return [int(-n / 2 * math.log(share)) for share in UNCOVERED]

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spherical coordinates about a center, and the polygon that its rays span (docs/model.md, section 7)."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MIN_RAY = 0.01
+"""Shortest ray, model units."""
+
+
+def sectors(offsets: Tensor, rays: tuple[int, int]) -> Tensor:
+    """Sector of each offset from a center: polar index * R_w + azimuth index. (..., 3) -> (...) int64."""
+    polar_bins, azimuth_bins = rays
+    x, y, z = offsets.unbind(-1)
+    polar = torch.rad2deg(torch.atan2(torch.sqrt(x * x + y * y), z))
+    azimuth = torch.rad2deg(torch.atan2(y, x)) + 180
+    i = (polar / (180 / polar_bins)).floor().long().clamp_(0, polar_bins - 1)
+    j = (azimuth / (360 / azimuth_bins)).floor().long().clamp_(0, azimuth_bins - 1)
+    return i * azimuth_bins + j
+
+
+def inside_polygons(
+    points: Tensor, migration: Tensor, centers: Tensor, ray_lengths: Tensor, rays: tuple[int, int]
+) -> Tensor:
+    """Points that, migrated along their ray, lie inside each query's polygon.
+
+    points (S, 3); migration (Q, S); centers (Q, 3); ray_lengths (Q, R) -> (Q, S) bool. The paper moves a
+    point by its migration once (eq. 5); the published weights expect it twice, in training and inference.
+    """
+    offsets = points - centers[:, None]
+    reach = ray_lengths.clamp(min=MIN_RAY).gather(1, sectors(offsets, rays))
+    return reach - (offsets.norm(dim=-1) - 2 * migration) >= 0
+
+
+@cache
+def ray_directions(rays: tuple[int, int]) -> np.ndarray:
+    """Unit vector through the middle of each sector: (R, 3) float64, the same array for all."""
+    polar = (np.arange(rays[0]) + 0.5) * math.pi / rays[0]
+    azimuth = (np.arange(rays[1]) + 0.5) * 2 * math.pi / rays[1] - math.pi
+    polar, azimuth = (grid.ravel() for grid in np.meshgrid(polar, azimuth, indexing="ij"))
+    directions = np.stack(
+        [np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], 1
+    )
+    directions.flags.writeable = False
+    return directions
+
+
+def polygon(
+    center: np.ndarray, ray_lengths: np.ndarray, rays: tuple[int, int], rotation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Triangle mesh that the rays span, closed at both poles, in the input frame.
+
+    center (3,); ray_lengths (R,) meters; rotation (3, 3): rows are the model frame's axes. Returns vertices
+    (R + 2, 3) and faces (2 * R_w * R_h, 3) of vertex indices, counter-clockwise seen from outside.
+    """
+    lengths = np.maximum(ray_lengths, 0).reshape(rays)
+    poles = np.array([[0, 0, lengths[0].mean()], [0, 0, -lengths[-1].mean()]])
+    vertices = np.concatenate([ray_directions(rays) * lengths.reshape(-1, 1), poles])
+    return (vertices @ rotation + center).astype(np.float32), _faces(rays)
+
+
+@cache
+def _faces(rays: tuple[int, int]) -> np.ndarray:
+    """The faces of any polygon, one array for all; the poles are its last vertices, the upper one first."""
+    polar_bins, azimuth_bins = rays
+    here = np.arange(polar_bins * azimuth_bins).reshape(rays)
+    right = np.roll(here, -1, axis=1)
+    top, bottom = here.size, here.size + 1
+    bands = [
+        np.stack([here[:-1], here[1:], right[:-1]], axis=-1),
+        np.stack([right[:-1], here[1:], right[1:]], axis=-1),
+        np.stack([np.full(azimuth_bins, top), here[0], right[0]], axis=-1),
+        np.stack([here[-1], np.full(azimuth_bins, bottom), right[-1]], axis=-1),
+    ]
+    faces = np.concatenate([band.reshape(-1, 3) for band in bands]).astype(np.int32)
+    faces.flags.writeable = False
+    return faces

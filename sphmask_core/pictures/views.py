@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which point of a cloud each pixel of a picture shows: the sensor's own view, or a view from above."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sphmask_core.clouds.cloud import Cloud
+
+ELEVATION = np.radians(40.0)
+SIDEWAYS = 0.5  # of its radius that a cloud lies beside the origin to be seen from there
+DISTANCE = 2.5  # of the eye, in radii of the cloud
+FILL = 0.92  # of the picture that the cloud spans
+SMALLEST_IMAGE = 48  # rows from which an organized cloud counts as a camera's image
+MOST_POINTS = 1_000_000  # drawn of an unorganized cloud
+WIDEST_IMAGE = 3  # width over height up to which it does
+
+
+def pixel_points(cloud: Cloud, up: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Index of the point that each pixel shows, -1 for none: (height, width) int64.
+
+    The image of the sensor for the frame of a camera; else a perspective view of `size` (height, width) from
+    40 degrees above, `up` (3,) being the vertical.
+    """
+    rows, columns = cloud.shape
+    if rows >= SMALLEST_IMAGE and columns <= WIDEST_IMAGE * rows:
+        return _sensor_view(cloud, size)
+    pixels, depth, index = _oblique(cloud.xyz, up, size)
+    width = int(np.clip(round(1.3 * np.sqrt(size[0] * size[1] / len(index))), 1, 6))
+    sharp, closed = (_splat(pixels, depth, index, size, w) for w in (width, width + 3))
+    return np.where(sharp >= 0, sharp, closed)
+
+
+def _sensor_view(cloud: Cloud, size: tuple[int, int]) -> np.ndarray:
+    """The organized cloud itself, its pixels left out or repeated to be as large as `size` allows."""
+    rows, columns = cloud.shape
+    scale = min(size[0] / rows, size[1] / columns)
+    take_rows = (np.arange(round(rows * scale)) / scale).astype(np.int64)
+    take_columns = (np.arange(round(columns * scale)) / scale).astype(np.int64)
+    points = take_rows[:, None] * columns + take_columns
+    return np.where(np.isnan(cloud.xyz[points, 2]), -1, points)
+
+
+def _oblique(
+    xyz: np.ndarray, up: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixel (M, 2: row, column), depth (M,) and point index (M,) of the valid points."""
+    index = np.flatnonzero(np.isfinite(xyz[:, 2]))
+    if len(index) > MOST_POINTS:
+        index = np.random.default_rng(0).choice(index, MOST_POINTS, replace=False)
+    low, high = np.percentile(xyz[index], [1, 99], axis=0)
+    points = xyz[index] - (low + high) / 2
+    radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
+    axes = _eye_axes(up, (low + high) / 2, radius)
+    eye = points @ axes.T + [0, 0, DISTANCE * radius]
+    depth = np.maximum(eye[:, 2], 1e-3 * radius)
+    plane = eye[:, :2] / depth[:, None]
+    low, high = np.percentile(plane, [0.5, 99.5], axis=0)
+    scale = FILL * min(size[1] / max(high[0] - low[0], 1e-9), size[0] / max(high[1] - low[1], 1e-9))
+    pixels = (plane - (low + high) / 2) * scale + [size[1] / 2, size[0] / 2]
+    return pixels[:, ::-1], depth, index
+
+
+def _eye_axes(up: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
+    """Rows: right, down and forward of an eye that looks down at 40 degrees.
+
+    A cloud that lies to one side of the origin is seen from there, where its sensor was.
+    """
+    up = up / np.linalg.norm(up)
+    level = center - up * (center @ up)
+    if np.linalg.norm(level) < SIDEWAYS * radius:
+        level = np.cross(up, np.eye(3)[np.argmin(np.abs(up))])
+    level /= np.linalg.norm(level)
+    forward = np.cos(ELEVATION) * level - np.sin(ELEVATION) * up
+    right = np.cross(level, up)
+    return np.stack([right, np.cross(forward, right), forward])
+
+
+def _splat(
+    pixels: np.ndarray, depth: np.ndarray, index: np.ndarray, size: tuple[int, int], width: int
+) -> np.ndarray:
+    """Draw points as squares, the nearest on top: (height, width) int64, -1 where there is none."""
+    order = np.argsort(-depth, kind="stable")
+    corner = np.floor(pixels[order] - (width - 1) / 2).astype(np.int64)
+    steps = np.stack(np.meshgrid(np.arange(width), np.arange(width), indexing="ij"), 2).reshape(-1, 2)
+    rows, columns = np.moveaxis(corner[:, None] + steps, 2, 0)  # (M, width^2), far points first
+    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
+    points = np.broadcast_to(index[order][:, None], rows.shape)
+    picture = np.full(size, -1, np.int64)
+    picture[rows[inside], columns[inside]] = points[inside]  # the last that is written, the nearest, stays
+    return picture

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Selection of instances: thresholds, both kinds of NMS, masks on points."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sphmask_core.config import InferenceConfig
+from sphmask_core.method.candidates import (
+    Candidates,
+    agreement,
+    masks_on_points,
+    matrix_nms,
+    same_class_iou,
+    select,
+    standard_nms,
+)
+
+
+def candidates(masks, scores, classes):
+    n = len(scores)
+    masks = torch.tensor(masks, dtype=torch.bool)
+    return Candidates(
+        masks, torch.tensor(scores), torch.tensor(classes), torch.zeros(n, 3), torch.ones(n, 25)
+    )
+
+
+TWINS = candidates(
+    [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 0, 0]], [0.9, 0.8, 0.7, 0.6], [0, 0, 0, 1]
+)
+COUNTS = torch.tensor([10, 10, 10, 10])
+
+
+def test_iou_counts_voxels_of_one_class():
+    half = candidates([[1, 1, 0, 0], [0, 1, 1, 0]], [0.9, 0.8], [0, 0])
+    iou = same_class_iou(half, torch.tensor([10, 30, 20, 5]))
+    torch.testing.assert_close(iou, torch.tensor([[1, 0.5], [0.5, 1]]))
+    assert same_class_iou(TWINS, COUNTS)[0, 3] == 0
+
+
+def test_agreement_is_that_of_the_queries_inside():
+    """Three queries of two objects, one with a mask of both, one with an empty mask."""
+    masks = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]]).bool()
+    starts, scores = torch.tensor([0, 1, 2, 3, 3]), torch.tensor([1.0, 0.5, 1.0, 0.0, 0.0])
+    share = agreement(masks, scores, starts, COUNTS)
+    torch.testing.assert_close(share, torch.tensor([1, 1, 1, 0.5, 0]))
+
+
+def test_matrix_nms_lowers_the_copy_alone():
+    scores = matrix_nms(TWINS, COUNTS, sigma=2.0)
+    torch.testing.assert_close(scores, torch.tensor([0.9, 0.8 * 0.1353353, 0.7, 0.6]))
+
+
+def test_standard_nms_drops_the_copy_alone():
+    assert standard_nms(TWINS, COUNTS, 0.5).tolist() == [0, 2, 3]
+
+
+def test_small_masks_and_the_rest_beyond_the_top_are_dropped():
+    config = InferenceConfig(min_points=15, max_instances=3, nms="standard")
+    found = select(
+        candidates([[1, 0], [1, 1], [0, 1], [1, 1]], [0.4, 0.3, 0.2, 0.1], [0, 1, 2, 3]), COUNTS[:2], config
+    )
+    assert found.class_ids.tolist() == [1]
+
+
+@given(
+    superpoints=st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    masks=st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=5),
+)
+def test_points_follow_their_superpoint(superpoints, masks):
+    numbers, table = torch.tensor(superpoints), torch.tensor(masks)
+    plain = masks_on_points(table, numbers)
+    assert plain.tolist() == [[row[s] for s in superpoints] for row in masks]
+    assert torch.equal(masks_on_points(table, numbers, vote=numbers * 7 - 3), plain)
+
+
+def test_a_superpoint_goes_with_half_of_its_points():
+    on_points = masks_on_points(
+        torch.tensor([[True, False]]), torch.tensor([0, 1, 1, 0, 1]), torch.tensor([5, 5, 8, 8, 8])
+    )
+    assert on_points.tolist() == [[True, True, False, False, False]]
