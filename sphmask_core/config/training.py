@@ -59,6 +59,8 @@ class DataConfig:
     """Name of a data set: scannetv2, scannet200, s3dis, stpls3d, folder, mosd, synthetic or tabletop."""
     root: str = ""
     """Folder of the data set."""
+    cache: str = ""
+    """Folder for scenes that are made once (mixtures, simulations); none: sphmask in the user's caches."""
     fields: FieldsConfig = field(default_factory=FieldsConfig)
     tabletop: TabletopConfig = field(default_factory=TabletopConfig)
     s3dis: S3disConfig = field(default_factory=S3disConfig)

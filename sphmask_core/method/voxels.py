@@ -61,14 +61,15 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     """Mean of the rows of each segment. values (N, F), segments (N,) in 0 .. count-1 -> (count, F)."""
     plain = values.device.type == "cpu" and values.dtype == torch.float32
     if not plain or (values.requires_grad and torch.is_grad_enabled()):
-        return _segment_mean_reference(values, segments, count)
+        return segment_mean_reference(values, segments, count)
     values, segments = values.contiguous(), segments.contiguous()
     mean, sizes = torch.empty(count, values.shape[1]), torch.empty(count, dtype=torch.int64)
     native.segment_mean(values, segments, mean, sizes)
     return mean
 
 
-def _segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
+def segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     total = values.new_zeros(count, values.shape[1]).index_add(0, segments, values)
     return total / segment_sizes(segments, count).clamp(min=1)[:, None]
 
@@ -89,13 +90,14 @@ def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
 def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
     """Minimum and maximum of the points (N, 3) of each segment: (count, 6); infinite where it has none."""
     if xyz.device.type != "cpu":
-        return _segment_bounds_reference(xyz, segments, count)
+        return segment_bounds_reference(xyz, segments, count)
     xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
     native.segment_bounds(xyz, segments, bounds)
     return bounds
 
 
-def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+def segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     index = segments[:, None].expand(-1, 3)
     low = xyz.new_full((count, 3), torch.inf).scatter_reduce(0, index, xyz, "amin")
     high = xyz.new_full((count, 3), -torch.inf).scatter_reduce(0, index, xyz, "amax")
@@ -105,13 +107,14 @@ def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tens
 def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
     """Packed voxel of each point, voxels numbered from 0 on each axis. (N, 3) model units -> (N,) int64."""
     if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
-        return _voxel_keys_reference(xyz, voxel_scale, scene)
+        return voxel_keys_reference(xyz, voxel_scale, scene)
     xyz, keys = xyz.contiguous(), torch.empty(len(xyz), dtype=torch.int64)
     _check_extent(native.voxel_keys(xyz, keys, voxel_scale, scene, MAX_COORDINATE))
     return keys
 
 
-def _voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+def voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     scaled = xyz * voxel_scale
     scaled = scaled - scaled.min(0).values
     _check_extent(scaled.max().item())

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from small import SMALL
 
 from sphmask_core.commands import cli
 from sphmask_core.config import to_dict
+from test.helpers.small import SMALL
 
 HEADER = "FIELDS {}\nSIZE {}\nTYPE {}\nWIDTH {}\nHEIGHT 1\nDATA ascii\n"
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E402
-"""The training command on scenes made here, in float64; with no arguments but the command's own.
+"""`python -m test.helpers.worker`: the training command on scenes made here, in float64.
 
 In float32 two ways of adding up the same gradients soon part: Adam makes steps of full length out of what is
 left of gradients that cancel out, and the matching of queries jumps.
@@ -9,28 +8,23 @@ left of gradients that cancel out, and the matching of queries jumps.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-sys.path[:0] = [str(Path(__file__).parents[2])]
-
-# isort: split
-from sphmask_core.config import Config, ModelConfig, TrainConfig
+from sphmask_core.config import Config, TrainConfig
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.voxels import VoxelBatch
+from test.helpers.small import SMALL
 from training import runner, train
 from training.scene import Batch, Scene
 
 INSTANCES = (3, 0, 0, 2, 0, 0, 4, 1)
 """Of each scene: there are scenes, and batches, without any."""
-CONFIG = Config(
-    name="tiny",
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
-    model=ModelConfig(channels=4, levels=2, query_dim=8, seeds=8, neighbors=4),
+CONFIG = replace(
+    SMALL,
     train=TrainConfig(
         epochs=5,
         batch_size=2,
@@ -65,7 +59,7 @@ class DoubleRunner(runner.Runner):
         self.state.result.double()
 
     def batch(self, batch: Batch, pointwise_only: bool) -> dict[str, float]:
-        return super().batch(batch._each(_double), pointwise_only)
+        return super().batch(batch.each(_double), pointwise_only)
 
     def validate(self, epoch: int) -> dict[str, float]:
         return {}

@@ -3,12 +3,12 @@
 
 from itertools import islice
 
-import miniatures
 import pytest
 import torch
 
 from sphmask_core.config import load_config, override
 from sphmask_core.method.model import SphericalMask
+from test.helpers import miniatures
 from training import prepare, runner
 
 SIZES = {  # semantic and instance classes; published settings beside the defaults
