@@ -79,14 +79,14 @@ def _above(center: np.ndarray, box: np.ndarray, up: np.ndarray, gap: float) -> n
 
 
 def _marker(make: Make, header: Any, namespace: str, number: int, **fields: Any) -> Any:
-    """A marker that stays until it is replaced or deleted: its lifetime is 0."""
+    """Returns a marker that stays until it is replaced or deleted: its lifetime is 0."""
     marker = make("visualization_msgs/Marker", header=header, ns=namespace, id=number, **fields)
     marker.pose.orientation.w = 1.0
     return marker
 
 
 def _points(make: Make, xyz: np.ndarray, places: ArrayLike) -> list[Any]:
-    """Points of xyz (V, 3) at places in it; those of one place are one object, made once."""
+    """Returns points of xyz (V, 3) at places in it; those of one place are one object, made once."""
     vertices = [make("geometry_msgs/Point", x=x, y=y, z=z) for x, y, z in xyz.astype(float).tolist()]
     return [vertices[place] for place in np.ravel(places).tolist()]
 

@@ -25,7 +25,7 @@ LABEL = [("rgb", "<f4"), ("label", "<u4"), ("score", "<f4"), ("class_id", "<i4")
 
 
 def read_points(msg: Any, names: Container[str]) -> np.ndarray:
-    """The fields in `names` as a structured array (height, width) over the message's own memory."""
+    """Returns the fields in `names` as a structured array (height, width) over the message's own memory."""
     dtype = _dtype(msg, names)
     shape = (msg.height, msg.width)
     row = msg.width * msg.point_step
@@ -57,7 +57,7 @@ def read_cloud_message(msg: Any) -> Cloud:
 
 
 def _finite_positions(points: np.ndarray) -> np.ndarray:
-    """(N, 3) float32; a point that is not finite on one axis is NaN on all."""
+    """Returns (N, 3) float32; a point that is not finite on one axis is NaN on all."""
     xyz = np.empty((len(points), 3), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         axes = np.stack([points[axis] for axis in "xyz"], dtype=np.float32)
@@ -70,7 +70,7 @@ def _finite_positions(points: np.ndarray) -> np.ndarray:
 
 
 def write_points(make: Make, header: Any, points: np.ndarray) -> Any:
-    """A message of a structured array (height, width), packed as the array is."""
+    """Returns a message of a structured array (height, width), packed as the array is."""
     height, width = points.shape
     return make(
         "sensor_msgs/PointCloud2",
@@ -119,12 +119,12 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, instances: Instances,
 
 
 def read_labels(msg: Any) -> np.ndarray:
-    """(N,) field `label` of labeled points: the object's id, 0 for none."""
+    """Returns (N,) field `label` of labeled points: the object's id, 0 for none."""
     return read_points(msg, {"label"})["label"].reshape(-1)
 
 
 def pack_colors(rgb: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 to (N,) float32 whose bits are 0x00RRGGBB."""
+    """Returns colors (N, 3) uint8 as (N,) float32 whose bits are 0x00RRGGBB."""
     packed = np.zeros((len(rgb), 4), np.uint8)
     for byte, column in zip((2, 1, 0), rgb.T, strict=True):
         packed[:, byte] = column

@@ -100,6 +100,14 @@ def test_bad_shapes_say_what_is_wrong():
         )
 
 
+@pytest.mark.parametrize("seed", [0, 4, 9])
+def test_unions_of_superpoints_describe_simulated_objects(tables, seed):
+    """Of a few hundred pixels each."""
+    found = measure(read_scene(tables / f"learn{seed}.pcd"), load_config("tabletop"))
+    assert np.mean(list(found.ious.values())) >= 0.85
+    assert 5 <= found.superpoints <= 300
+
+
 @pytest.mark.parametrize("name", ["learn2", "learn22", "learn38"])
 def test_unions_of_superpoints_describe_real_objects(mosd, name):
     found = measure(read_scene(mosd / f"{name}.pcd"), load_config("tabletop"))
