@@ -77,7 +77,7 @@ class SegmentNode(LifecycleNode):
         """Run the model once, then listen for clouds."""
         self._perception.wake()
         super().on_activate(state)
-        self._worker = NewestFirst(self._answer)
+        self._worker = NewestFirst(self.answer)
         self.health.begin()
         self._input = CloudInput(self, self._receive, lambda: self._settings.reliability)
         model, device = self._in_use["model"], self._perception.segmenter.device
@@ -152,7 +152,7 @@ class SegmentNode(LifecycleNode):
         self.health.enabled = request.data
         if self._input is not None and not request.data:
             self._clear()
-            self._worker = NewestFirst(self._answer)
+            self._worker = NewestFirst(self.answer)
         response.success = True
         return response
 
@@ -180,8 +180,8 @@ class SegmentNode(LifecycleNode):
         if self.health.enabled and self.health.heard:
             self.health.dropped += self._worker.offer(msg)
 
-    def _answer(self, msg: PointCloud2) -> None:
-        """On the worker's thread, which whatever a sensor sends must not end."""
+    def answer(self, msg: PointCloud2) -> None:
+        """Answer a cloud, on the worker's thread, which whatever a sensor sends must not end."""
         try:
             answer = self._find_objects(msg)
             self.health.answer(self._outputs.publish(answer, self._settings.outputs))
