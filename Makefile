@@ -35,7 +35,7 @@ demo: build
 		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
 test: build $(VENV)/.dev
-	@$(ROS) pytest -q
+	@$(ROS) pytest -q --numprocesses=2 --dist=loadgroup
 
 # What colcon makes of the package on a machine with its own ROS 2.
 colcon: build
