@@ -84,9 +84,8 @@ def segment_bag(
     topic None: the only one of clouds; min_score None: the model's own.
     `output` is there, whole, once all frames were taken.
     """
-    recorded = same_file(output, files_of_bag(source))
-    if recorded is not None:
-        raise BagError(f"{output}: is {recorded}, of the bag itself; give another name")
+    if same_file(output, files_of_bag(source)) is not None:
+        raise BagError(f"{output}: is the bag itself, or a file of it; give another name")
     definitions = Definitions()
     answer = _Answer(segmenter, definitions, min_score)
     with open_bag(source) as bag:
