@@ -17,6 +17,7 @@ from sphmask_core.messages.instances import instance_array
 from sphmask_core.messages.markers import InstanceMarkers
 from sphmask_core.messages.pointcloud2 import labelled_points, read_cloud_message
 from sphmask_core.method.instances import Instances
+from sphmask_core.placement import place
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.tracking import Tracker
 
@@ -123,10 +124,11 @@ class _Answer:
         cloud, found, problem = self._find(sent)
         make, header = self._definitions.make, sent.header
         tracks = self._tracker.update(cloud.xyz, found, _stamp(sent) / 1e9)
+        placed = place(cloud.xyz, found)
         messages = {
             "/segment/labelled_points": labelled_points(make, header, cloud, found, tracks),
-            "/segment/markers": self._markers.update(header, found, tracks, self._rays),
-            "/segment/instances": instance_array(make, header, found, tracks, self._rays),
+            "/segment/markers": self._markers.update(header, found, tracks, placed, self._rays),
+            "/segment/instances": instance_array(make, header, found, tracks, placed, self._rays),
         }
         data = {name: self._definitions.write(OUTPUTS[name], value) for name, value in messages.items()}
         return Frame(_stamp(sent), sent.height * sent.width, found, problem), data

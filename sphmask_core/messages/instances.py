@@ -10,24 +10,29 @@ from scipy.spatial.transform import Rotation
 
 from sphmask_core.messages import Make
 from sphmask_core.method.instances import Instances
+from sphmask_core.placement import Placements
 from sphmask_core.tracking import Tracks
 
 
-def instance_array(make: Make, header: Any, found: Instances, tracks: Tracks, rays: tuple[int, int]) -> Any:
+def instance_array(
+    make: Make, header: Any, found: Instances, tracks: Tracks, placed: Placements, rays: tuple[int, int]
+) -> Any:
     """The message of one cloud's instances; `rays` are the polar and azimuth sectors of their rays."""
     points = [found.points(i).astype(np.uint32) for i in range(len(found))]
     starts = np.cumsum([0, *map(len, points)])
-    x, y, z, w = Rotation.from_matrix(found.rotation.T).as_quat()
     return make(
         "sphmask_ros/InstanceArray",
         header=header,
-        orientation=make("geometry_msgs/Quaternion", x=float(x), y=float(y), z=float(z), w=float(w)),
+        orientation=quaternion(make, found.rotation.T),
         polar_sectors=rays[0],
         azimuth_sectors=rays[1],
         instances=[
-            _instance(make, found, tracks, i, int(starts[i]), len(part)) for i, part in enumerate(points)
+            _instance(make, found, tracks, placed, i, int(starts[i]), len(part))
+            for i, part in enumerate(points)
         ],
         lost=tracks.lost,
+        remembered=tracks.remembered,
+        remembered_unseen=tracks.remembered_unseen,
         point_indices=np.concatenate([np.empty(0, np.uint32), *points]),
     )
 
@@ -64,6 +69,11 @@ def read_tracks(msg: Any) -> Tracks:
         ids=np.array([instance.id for instance in msg.instances], np.uint32),
         states=np.array([instance.state for instance in msg.instances], np.uint8),
         lost=np.array(msg.lost, np.uint32),
+        velocities=np.array([_xyz(one.velocity) for one in msg.instances], np.float32).reshape(-1, 3),
+        ages=np.array([instance.age for instance in msg.instances], np.float32),
+        unseen=np.array([instance.unseen for instance in msg.instances], np.float32),
+        remembered=np.array(msg.remembered, np.uint32),
+        remembered_unseen=np.array(msg.remembered_unseen, np.float32),
     )
 
 
@@ -75,8 +85,15 @@ def _numbers(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def _instance(
-    make: Make, found: Instances, tracks: Tracks, index: int, first_point: int, point_count: int
+    make: Make,
+    found: Instances,
+    tracks: Tracks,
+    placed: Placements,
+    index: int,
+    first_point: int,
+    point_count: int,
 ) -> Any:
+    support = int(placed.supports[index])
     return make(
         "sphmask_ros/Instance",
         id=int(tracks.ids[index]),
@@ -87,10 +104,36 @@ def _instance(
         center=_point(make, found.centers[index]),
         box_min=_point(make, found.boxes[index, :3]),
         box_max=_point(make, found.boxes[index, 3:]),
+        box=box_pose(make, placed, index),
+        size=_vector(make, placed.sizes[index]),
+        height=float(placed.heights[index]),
+        support=int(tracks.ids[support]) if support >= 0 else 0,
+        velocity=_vector(make, tracks.velocities[index]),
+        age=float(tracks.ages[index]),
+        unseen=float(tracks.unseen[index]),
         rays=found.rays[index].astype(np.float32),
         first_point=first_point,
         point_count=point_count,
     )
+
+
+def box_pose(make: Make, placed: Placements, index: int) -> Any:
+    """Middle and axes of an instance's upright box, as geometry_msgs/Pose."""
+    return make(
+        "geometry_msgs/Pose",
+        position=_point(make, placed.centers[index]),
+        orientation=quaternion(make, placed.rotations[index]),
+    )
+
+
+def quaternion(make: Make, rotation: np.ndarray) -> Any:
+    """Of a rotation (3, 3) whose columns are the axes."""
+    x, y, z, w = Rotation.from_matrix(rotation).as_quat().tolist()
+    return make("geometry_msgs/Quaternion", x=x, y=y, z=z, w=w)
+
+
+def _vector(make: Make, xyz: np.ndarray) -> Any:
+    return make("geometry_msgs/Vector3", x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
 
 
 def _point(make: Make, xyz: np.ndarray) -> Any:
