@@ -102,7 +102,7 @@ def broken_messages(draw):
     return msg
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(broken_messages())
 def test_broken_messages_are_clouds_or_one_clear_line(msg):
     try:
