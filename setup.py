@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the C++ extension; everything else about the package stands in pyproject.toml."""
+"""Names the packages and builds the C++ extension; everything else stands in pyproject.toml."""
 
 import os
 from pathlib import Path
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_py import build_py
 
 
@@ -24,7 +24,13 @@ class BuildWithPresets(build_py):
 march = os.environ.get("SPHMASK_MARCH", "native")
 sources = sorted(str(path) for path in Path("sphmask_core/native").glob("*.cpp"))
 
+training = ["sphmask_training", *(f"sphmask_training.{name}" for name in find_packages("training"))]
+
 setup(
+    packages=[*find_packages(include=["sphmask_core*"]), *training],
+    package_dir={
+        "sphmask_training": "training"
+    },  # `training` would be too common a name among installed packages
     cmdclass={"build_py": BuildWithPresets},
     ext_modules=[
         Extension(

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import print_ratios, side_by_side, threads
-from sphmask_core.method.heads import box_size, migrate, migration_parameters
+from sphmask_core.method.boxes import box_size
+from sphmask_core.method.migration import migrate, migration_parameters
 
 
 def migrate_plainly(

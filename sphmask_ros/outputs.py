@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from sphmask_core import Instances
+from sphmask_core.placement import Placements
+from sphmask_core.tracking import Tracks
 from sphmask_ros.answer import Answer
 from sphmask_ros.conversions import (
     CLASSES,
@@ -132,7 +136,7 @@ class Outputs:
         return makers[name]()
 
 
-def _told(answer: Answer) -> tuple[Any, ...]:
+def _told(answer: Answer) -> tuple[Header, Instances, Tracks, Placements]:
     told = answer.told
     return told.header, told.found, told.tracks, told.placed
 

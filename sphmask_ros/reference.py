@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of the README and the parameters file, from the code: python -m sphmask_ros.reference"""
+"""Writes the tables of docs/ros.md and the parameters file from the code: python -m sphmask_ros.reference"""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from sphmask_ros.outputs import OUTPUTS
 from sphmask_ros.parameters import Parameters
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "ros.md"
+"""The page that has the tables, between the lines BEGIN and END."""
 BEGIN, END = "<!-- node: written by python -m sphmask_ros.reference -->", "<!-- end of node -->"
 INPUTS = {
     "points": (
@@ -66,7 +68,7 @@ def parameters_file() -> str:
 
 
 def inserted(text: str) -> str:
-    """The README with its tables replaced."""
+    """The text of docs/ros.md with its tables replaced."""
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.split(END)[1]}"
 
@@ -95,8 +97,7 @@ def _value(default: Any) -> str:
 
 def main() -> None:
     """Write both files."""
-    readme = ROOT / "README.md"
-    readme.write_text(inserted(readme.read_text()))
+    PAGE.write_text(inserted(PAGE.read_text()))
     (ROOT / "config" / "segment_node.yaml").write_text(parameters_file())
 
 

@@ -44,7 +44,7 @@ START_ERRORS = (InvalidParameterTypeException, InvalidParameterValueException, V
 
 
 class SegmentNode(LifecycleNode):
-    """`points` in; objects out, under the cloud's own header. The tables of the README say what there is."""
+    """`points` in; objects out, under the cloud's own header. The tables of docs/ros.md say what there is."""
 
     def __init__(self) -> None:
         super().__init__("segment")

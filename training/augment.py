@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random changes of a scene that leave its labels right (section 11)."""
+"""Random changes of a scene that leave its labels right (docs/model.md, section 11)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 
 from sphmask_core import native
 from sphmask_core.config import AugmentConfig
-from training.scene import Scene
+
+from .scene import Scene
 
 Array = NDArray[np.float32]
 
@@ -28,17 +29,20 @@ _elastic = native.function(
 def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
     """A random variant of a scene.
 
-    unit_voxel: edge of a voxel in model units.
+    unit_voxel: edge of a voxel in model units. Elastic distortion moves the points on the voxel grid alone,
+    as published: the coordinates that are features and every target (boxes, rays, centers) stay undistorted.
     """
     if rng.random() < config.crop_chance:
         scene = crop(scene, config.crop_margin, rng)
     scene = limit(drop_points(scene, config.point_drop, rng), config.max_points, rng)
     xyz = affine(scene.xyz, random_axes(config, rng), np.zeros(3))
+    grid_xyz = None
     for granularity, magnitude in config.elastic:
         if rng.random() < config.elastic_chance:
-            xyz = elastic(xyz, granularity * unit_voxel, magnitude * unit_voxel, rng)
+            places = xyz if grid_xyz is None else grid_xyz
+            grid_xyz = elastic(places, granularity * unit_voxel, magnitude * unit_voxel, rng)
     xyz[:, 2] += rng.normal(0, config.z_shift)
-    return replace(scene, xyz=xyz, rgb=augment_color(scene.rgb, config, rng))
+    return replace(scene, xyz=xyz, rgb=augment_color(scene.rgb, config, rng), grid_xyz=grid_xyz)
 
 
 def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from sphmask_core.config import ConfigError
 from sphmask_core.pictures.draw import SceneResult, draw_scenes
-from training.log import Record, losses
+
+from .log import Record, losses
 
 SCENES = (0, 1)
 """Scenes of the validation split that are drawn."""

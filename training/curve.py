@@ -10,7 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from sphmask_core.runtime.files import replacing
-from training.log import SCORES, Record, losses, read
+
+from .log import SCORES, Record, losses, read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

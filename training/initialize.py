@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Initial weights from which masks start to learn at once.
+"""Initial weights from which masks start to learn at once (docs/model.md, section 12).
 
 With torch's own initial weights the masks stay empty for hundreds of steps: each query's network must find
 out that near superpoints with a box like its own belong to it. So the controller's last layer starts with
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sphmask_core.checkpoints.convert import OWN, SHARED
 from sphmask_core.checkpoints.weights import read_state
 from sphmask_core.config import Config, ConfigError
-from sphmask_core.method.heads import migration_layers
+from sphmask_core.method.migration import migration_layers
 from sphmask_core.method.model import SphericalMask
 
 RADIUS = 0.5

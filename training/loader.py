@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from sphmask_core.config import Config, ConfigError
 from sphmask_core.runtime.memory import keep_freed_memory
-from training.augment import augment
-from training.distributed import rank, world_size
-from training.interrupts import ignore_interrupts
-from training.scene import Batch, Scene, collate
+
+from .augment import augment
+from .distributed import rank, world_size
+from .interrupts import ignore_interrupts
+from .scene import Batch, Scene, collate
 
 
 class EpochBatches(Dataset[Batch]):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every term of the training loss (section 10), weighted, by name."""
+"""Every term of the training loss (docs/model.md, section 10), weighted, by name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from torch.nn import functional as F
 
 from sphmask_core.config import Config
 from sphmask_core.method.candidates import assemble_masks, mask_iou
-from sphmask_core.method.heads import PointwisePredictions, QueryPredictions
 from sphmask_core.method.model import Predictions
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import sectors
 from sphmask_core.method.voxels import VoxelBatch
-from training.boxes import box_iou
-from training.distributed import total, world_size
-from training.matching import Match, match, matching_cost
-from training.targets import IGNORE, InstanceTargets, Targets
+
+from .boxes import box_iou
+from .distributed import total, world_size
+from .matching import Match, match, matching_cost
+from .targets import IGNORE, InstanceTargets, Targets
 
 QUERY_WEIGHTS = {
     "dice": 1.0,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which query answers for which instance: the cheapest one-to-one assignment (section 10)."""
+"""Assigns queries to instances, one to one, at the least cost (docs/model.md, section 10)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from training.boxes import box_iou
+from .boxes import box_iou
 
 CLASS_COST, CONFIDENCE_COST, GIOU_COST = 0.5, 0.2, 0.2
 

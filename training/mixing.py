@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.clouds.scenes import TABLE, UNLABELED, Scene
+from sphmask_core.clouds.scenes import TABLE, UNLABELED, Scene, read_scene
 from sphmask_core.method.frames import upright
 
 Array = NDArray[np.floating]
@@ -42,6 +44,8 @@ FLAT = 0.012
 HOLE_NEIGHBORS = 5
 FRAMES = (2, 7)
 """Fewest and most frames that make a mixed one."""
+VIEWS_KEPT = 16
+"""Views that a process keeps, of 13 MB each."""
 
 
 @dataclass
@@ -74,17 +78,35 @@ class View:
         return [points[part_of == part] for part in np.unique(part_of)]
 
 
+@lru_cache(VIEWS_KEPT)
+def view_of_file(path: Path) -> View:
+    """The view of a frame's file, read again only when many others have been since."""
+    return View.of(read_scene(path))
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """Makes the mixtures of a seed from the files of frames, each by its place."""
+
+    files: tuple[Path, ...]
+    seed: int
+
+    def __call__(self, place: int) -> Scene:
+        """The mixture that has this place."""
+        return mixture(len(self.files), lambda i: view_of_file(self.files[i]), self.seed, place)
+
+
 def mixed_scenes(scenes: Sequence[Scene], count: int, seed: int) -> Iterator[Scene]:
     """That many random mixtures of organized frames, each repeatable by seed and place."""
     views = [View.of(scene) for scene in scenes]
-    return (mixture(views, seed, place) for place in range(count))
+    return (mixture(len(views), views.__getitem__, seed, place) for place in range(count))
 
 
-def mixture(views: Sequence[View], seed: int, place: int) -> Scene:
-    """The mixture of random views that has this place among those of a seed."""
+def mixture(count: int, view: Callable[[int], View], seed: int, place: int) -> Scene:
+    """The mixture of random ones of `count` views that has this place among those of a seed."""
     rng = np.random.default_rng((seed, place))
-    base, *donors = rng.permutation(len(views))[: rng.integers(*FRAMES, endpoint=True)]
-    mixed = mix(views[base], [views[donor] for donor in donors], rng)
+    base, *donors = rng.permutation(count)[: rng.integers(*FRAMES, endpoint=True)].tolist()
+    mixed = mix(view(base), [view(donor) for donor in donors], rng)
     return replace(mixed, name=f"mixed{place}")
 
 

@@ -15,19 +15,20 @@ from sphmask_core.checkpoints.weights import save_weights
 from sphmask_core.config import Config, ConfigError, to_dict
 from sphmask_core.evaluation.scoring import Gallery
 from sphmask_core.method.model import SphericalMask
-from training import log
-from training.board import SCENES, Board
-from training.datasets import dataset
-from training.distributed import largest, rank, share_norms, total
-from training.initialize import initialize
-from training.interrupts import Interrupts
-from training.loader import batches_per_epoch, load_batches
-from training.losses import Criterion
-from training.scene import Batch
-from training.schedule import Steps, learning_rate
-from training.state import TrainState
-from training.step import batch_terms, check_precision
-from training.validate import validate
+
+from . import log
+from .board import SCENES, Board
+from .datasets import dataset
+from .distributed import largest, rank, share_norms, total
+from .initialize import initialize
+from .interrupts import Interrupts
+from .loader import batches_per_epoch, load_batches
+from .losses import Criterion
+from .scene import Batch
+from .schedule import Steps, learning_rate
+from .state import TrainState
+from .step import batch_terms, check_precision
+from .validate import validate
 
 SAVE_SECONDS = 120.0
 """Longest time between two checkpoints."""

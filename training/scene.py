@@ -30,13 +30,16 @@ class Scene:
     """(N,) semantic class, -100 unlabeled."""
     instance: NDArray[np.int64]
     """(N,) instance id, -100 for points of no instance."""
+    grid_xyz: NDArray[np.float32] | None = None
+    """(N, 3) model units: the place by which a point falls into a voxel, where it is not its own (xyz)."""
 
     def __len__(self) -> int:
         return len(self.xyz)
 
     def take(self, index: NDArray) -> Scene:
         """The points that an index array or a mask picks."""
-        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: rows[index] for name, rows in columns.items() if rows is not None})
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device; pinned memory is copied while the host goes on."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The batch in memory that a GPU can read by itself."""
-        return self._each(Tensor.pin_memory)
+        return self.each(Tensor.pin_memory)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with each of its tensors changed."""
         tensors = {name: field for name, field in vars(self.voxels).items() if isinstance(field, Tensor)}
         changed: dict[str, Any] = {name: change(tensor) for name, tensor in tensors.items()}
         return Batch(replace(self.voxels, **changed), change(self.semantic), change(self.instance))
@@ -68,6 +72,7 @@ def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:
             torch.from_numpy(scene.xyz),
             torch.from_numpy(scene.rgb),
             torch.from_numpy(scene.superpoints) if model.use_superpoints else None,
+            None if scene.grid_xyz is None else torch.from_numpy(scene.grid_xyz),
         )
         for scene in scenes
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a run takes optimizer steps, and the learning rate of each: warm-up, constant, cosine (section 11)."""
+"""Optimizer steps and their learning rates: warm-up, constant, cosine (docs/model.md, section 12)."""
 
 from __future__ import annotations
 

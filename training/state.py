@@ -13,7 +13,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sphmask_core.config import ConfigError, TrainConfig
 from sphmask_core.method.model import SphericalMask
-from training.distributed import sum_gradients, world_size
+
+from .distributed import sum_gradients, world_size
 
 
 class TrainState:

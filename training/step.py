@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from sphmask_core.config import Config, ConfigError
-from sphmask_core.method.heads import PointwisePredictions, QueryPredictions
 from sphmask_core.method.model import Predictions, SphericalMask
-from training.losses import Criterion, Terms, enough_foreground
-from training.scene import Batch
-from training.targets import build_targets
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.query_heads import QueryPredictions
+
+from .losses import Criterion, Terms, enough_foreground
+from .scene import Batch
+from .targets import build_targets
 
 Heads = TypeVar("Heads", PointwisePredictions, QueryPredictions)
 

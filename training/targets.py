@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model should have said: per voxel, and per instance with its radial label (section 9)."""
+"""Targets of training: of each voxel, and of each instance (docs/model.md, section 9)."""
 
 from __future__ import annotations
 

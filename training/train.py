@@ -10,43 +10,47 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if not __package__:  # run by its path, as torchrun does: the folder beside it is the package of its imports
+    __package__ = "training"
+    spec = spec_from_file_location(__package__, Path(__file__).resolve().with_name("__init__.py"))
+    assert spec is not None
+    sys.modules[__package__] = module_from_spec(spec)
 
 import sphmask_core  # noqa: F401  before torch: idle threads then sleep
 
 # isort: split
 import torch
-import yaml
 
 from sphmask_core.checkpoints.weights import CheckpointError
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.clouds.prepared import PreparedError
-from sphmask_core.config import Config, ConfigError, from_dict, load_config, to_dict
-from sphmask_core.config.old_keys import current_path
-from training.distributed import join, leave, rank
-from training.runner import Runner
+from sphmask_core.config import ConfigError, load_config, override
+
+from .distributed import join, leave, rank
+from .runner import Runner
 
 BAD_INPUT = (ConfigError, CheckpointError, CloudError, PreparedError)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = "train.py") -> int:
+    """Command line; returns the exit code. program: how the command is called in what it prints."""
+    options = _parser(program).parse_args(arguments)
     try:
-        return _train(options)
+        return _train(options, program)
     except (*BAD_INPUT, OSError, FloatingPointError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("train.py: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     finally:
         leave()
 
 
-def _train(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace, program: str) -> int:
     config = override(load_config(options.config), options.set)
     device = join(options.device)
     runner = Runner(config, options.output or Path("runs") / config.name, device)
@@ -55,34 +59,21 @@ def _train(options: argparse.Namespace) -> int:
     runner.start(options.resume)
     stopped = runner.run()
     if stopped and rank() == 0:
-        print(f"train.py: stopped by {signal.Signals(stopped).name}; go on with --resume", file=sys.stderr)
+        print(f"{program}: stopped by {signal.Signals(stopped).name}; go on with --resume", file=sys.stderr)
     return 128 + stopped if stopped else 0
 
 
-def override(config: Config, settings: Sequence[str]) -> Config:
-    """The configuration with `section.key=value` settings (YAML values) applied."""
-    values = to_dict(config)
-    for setting in settings:
-        path, separator, value = setting.partition("=")
-        if not separator:
-            raise ConfigError(f"--set {setting}: expected key=value, as in train.lr=0.001")
-        section = values
-        *parents, key = current_path(path).split(".")
-        for parent in parents:
-            section = section.get(parent, {})
-            if not isinstance(section, dict):
-                raise ConfigError(f"--set {setting}: {parent} is no section")
-        section[key] = yaml.safe_load(value)
-    return from_dict(values)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Train a preset; under torchrun, on many GPUs and machines.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program, description="Train a preset; under torchrun, on many GPUs and machines."
+    )
     parser.add_argument("config", help="a preset's name or a .yaml file")
     parser.add_argument("-o", "--output", type=Path, help="folder of the run (default: runs/<preset>)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="e.g. train.lr=0.002")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="e.g. train.lr=2e-3"
+    )
     return parser
 
 

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 
 from sphmask_core.bags.files import Bag, BagError, Message, naming, open_bag
+from sphmask_core.bags.kinds import files_of_bag
 from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.definitions import Definitions
+from sphmask_core.messages.frames import vertical_of
 from sphmask_core.messages.instances import instance_array
 from sphmask_core.messages.markers import InstanceMarkers
 from sphmask_core.messages.pointcloud2 import labelled_points, read_cloud_message
 from sphmask_core.method.instances import Instances
 from sphmask_core.placement import place
+from sphmask_core.runtime.files import same_file
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.tracking import Tracker
 
@@ -28,25 +31,18 @@ OUTPUTS = {
     "/segment/instances": "sphmask_ros/msg/InstanceArray",
 }
 """Topics that are added, named and typed as the node's."""
-OPTICAL, LEVEL_CAMERA, Z = "_optical_frame", (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)
-"""Where up is, in clouds of a frame of that name and in others, for models that do not find it themselves."""
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What became of one cloud of a bag."""
+class BagFrame:
+    """A cloud of a bag and its instances."""
 
     stamp: int
     """Of its header, nanoseconds."""
     points: int
-    found: Instances
+    instances: Instances
     problem: str
-    """Why nothing was found in it; empty when it could be segmented."""
-
-
-def is_bag(path: Path) -> bool:
-    """Whether a path is to be read as a bag."""
-    return path.suffix in (".mcap", ".db3") or path.is_dir()
+    """Why it could not be segmented, and has no instances; else empty."""
 
 
 def read_clouds(path: Path, topic: str | None = None) -> Iterator[tuple[int, str, Cloud]]:
@@ -80,14 +76,15 @@ def cloud_topic(bag: Bag, path: Path, topic: str | None) -> str:
 
 def segment_bag(
     segmenter: Segmenter, source: Path, output: Path, topic: str | None, min_score: float | None = None
-) -> Iterator[Frame]:
+) -> Iterator[BagFrame]:
     """Copy a bag to `output` with three topics more; a frame is given as soon as it is done.
 
     topic None: the only one of clouds; min_score None: the model's own.
     `output` is there, whole, once all frames were taken.
     """
-    if output.resolve() == source.resolve():
-        raise BagError(f"{output}: is the bag itself; give another name")
+    recorded = same_file(output, files_of_bag(source))
+    if recorded is not None:
+        raise BagError(f"{output}: is {recorded}, of the bag itself; give another name")
     definitions = Definitions()
     answer = _Answer(segmenter, definitions, min_score)
     with open_bag(source) as bag:
@@ -119,27 +116,27 @@ class _Answer:
         self._tracker = Tracker(segmenter.config.voxel_size)
         self._markers = InstanceMarkers(definitions.make)
 
-    def __call__(self, sent: Any) -> tuple[Frame, dict[str, bytes]]:
-        """What was found, and the bytes of the messages by topic, all under the cloud's header."""
-        cloud, found, problem = self._find(sent)
+    def __call__(self, sent: Any) -> tuple[BagFrame, dict[str, bytes]]:
+        """What was instances, and the bytes of the messages by topic, all under the cloud's header."""
+        cloud, instances, problem = self._segment(sent)
         make, header = self._definitions.make, sent.header
-        tracks = self._tracker.update(cloud.xyz, found, _stamp(sent) / 1e9)
-        placed = place(cloud.xyz, found)
+        tracks = self._tracker.update(cloud.xyz, instances, _stamp(sent) / 1e9)
+        placed = place(cloud.xyz, instances)
         messages = {
-            "/segment/labelled_points": labelled_points(make, header, cloud, found, tracks),
-            "/segment/markers": self._markers.update(header, found, tracks, placed, self._rays),
-            "/segment/instances": instance_array(make, header, found, tracks, placed, self._rays),
+            "/segment/labelled_points": labelled_points(make, header, cloud, instances, tracks),
+            "/segment/markers": self._markers.update(header, instances, tracks, placed, self._rays),
+            "/segment/instances": instance_array(make, header, instances, tracks, placed, self._rays),
         }
         data = {name: self._definitions.write(OUTPUTS[name], value) for name, value in messages.items()}
-        return Frame(_stamp(sent), sent.height * sent.width, found, problem), data
+        return BagFrame(_stamp(sent), sent.height * sent.width, instances, problem), data
 
-    def _find(self, sent: Any) -> tuple[Cloud, Instances, str]:
-        """An empty result for what cannot be segmented."""
+    def _segment(self, sent: Any) -> tuple[Cloud, Instances, str]:
+        """Returns the cloud, its instances and an empty string; or no points, no instances and why not."""
         try:
             cloud = read_cloud_message(sent)
-            vertical = LEVEL_CAMERA if sent.header.frame_id.endswith(OPTICAL) else Z
-            found = self._segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=self._min_score)
-            return cloud, found, ""
+            vertical = vertical_of(sent.header.frame_id)
+            instances = self._segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=self._min_score)
+            return cloud, instances, ""
         except (ValueError, MemoryError) as error:
             nothing = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
             return nothing, self._segmenter(nothing.xyz), " ".join(str(error).split()) or "out of memory"

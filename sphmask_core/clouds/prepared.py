@@ -16,6 +16,10 @@ from sphmask_core.runtime.files import replacing
 MANIFEST = "manifest.json"
 VERSION = 1
 UNLABELED = -100
+"""The class and the object of points without a label.
+
+The only place of this number (ScanNet's loaders have it so).
+"""
 FIELDS: dict[str, tuple[str, tuple[int, ...]]] = {
     "xyz": ("<f4", (3,)),
     "rgb": ("u1", (3,)),

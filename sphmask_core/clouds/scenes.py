@@ -17,6 +17,7 @@ import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
 from sphmask_core.clouds.prepared import (
+    UNLABELED,
     Manifest,
     SceneRecord,
     map_table,
@@ -27,7 +28,6 @@ from sphmask_core.clouds.prepared import (
 
 DATASETS = ("mosd", "scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 SPLITS = ("train", "val", "all")
-UNLABELED = -100
 TABLE, OBJECT = 0, 1
 FIRST_OBJECT = 20
 

@@ -116,20 +116,22 @@ def simulated_clouds() -> list[tuple[str, Cloud]]:
 def measure(segmenter: Segmenter, name: str, cloud: Cloud, repeats: int) -> Measurement:
     """Segment a cloud `repeats` times, after one time that does not count."""
     segmenter(cloud.xyz, cloud.rgb)
-    found, processor = [], []
+    results, processor = [], []
     for _ in range(repeats):
         start = time.process_time()
-        found.append(segmenter(cloud.xyz, cloud.rgb))
+        results.append(segmenter(cloud.xyz, cloud.rgb))
         processor.append(1e3 * (time.process_time() - start))
-    stages = found[0].timings
+    stages = results[0].timings
     levels = cloud_levels(segmenter, cloud)
     return Measurement(
         name=name,
         points=len(cloud.xyz),
         voxels=len(levels[0].coords) if levels else 0,
-        instances=len(found[0]),
+        instances=len(results[0]),
         work=convolution_work(segmenter.model.backbone, levels),
-        milliseconds={stage: statistics.median(one.timings[stage] for one in found) for stage in stages},
+        milliseconds={
+            stage: statistics.median(result.timings[stage] for result in results) for stage in stages
+        },
         processor=statistics.median(processor),
         megabytes=_stage_memory(segmenter, cloud),
     )
@@ -189,39 +191,42 @@ def best_seconds(call: Callable[[], Any], device: torch.device) -> float:
     return min(times) / 1e3
 
 
-def measurements(found: Sequence[Measurement], machine: Machine) -> str:
-    """Tables of clouds, of stages and of the convolutions, as text."""
-    return "\n".join([*_cloud_lines(found), "", *_stage_lines(found), "", *_machine_lines(found, machine)])
+def measurements(measured: Sequence[Measurement], machine: Machine) -> str:
+    """Returns the tables of clouds, of stages and of the convolutions, as text."""
+    return "\n".join(
+        [*_cloud_lines(measured), "", *_stage_lines(measured), "", *_machine_lines(measured, machine)]
+    )
 
 
-def _cloud_lines(found: Sequence[Measurement]) -> list[str]:
+def _cloud_lines(measured: Sequence[Measurement]) -> list[str]:
     head = f"{'cloud':<20}{'points':>10}{'voxels':>10}{'instances':>11}{'ms':>9}{'processor ms':>14}{'MB':>9}"
     rows = [
-        f"{one.name:<20.20}{one.points:>10}{one.voxels:>10}{one.instances:>11}"
-        f"{sum(one.milliseconds.values()):>9.1f}{one.processor:>14.1f}{max(one.megabytes.values()):>9.1f}"
-        for one in found
+        f"{cloud.name:<20.20}{cloud.points:>10}{cloud.voxels:>10}{cloud.instances:>11}"
+        f"{sum(cloud.milliseconds.values()):>9.1f}{cloud.processor:>14.1f}{max(cloud.megabytes.values()):>9.1f}"
+        for cloud in measured
     ]
     return [head, *rows]
 
 
-def _stage_lines(found: Sequence[Measurement]) -> list[str]:
-    stages = dict.fromkeys(stage for one in found for stage in one.milliseconds)
-    median = {s: statistics.median(one.milliseconds.get(s, 0.0) for one in found) for s in stages}
+def _stage_lines(measured: Sequence[Measurement]) -> list[str]:
+    stages = dict.fromkeys(stage for cloud in measured for stage in cloud.milliseconds)
+    median = {s: statistics.median(cloud.milliseconds.get(s, 0.0) for cloud in measured) for s in stages}
+    megabytes = {s: max(cloud.megabytes.get(s, 0.0) for cloud in measured) for s in stages}
     total = sum(median.values())
     rows = [
-        f"{stage:<20}{ms:>10.2f}{ms / total:>9.0%}{max(one.megabytes.get(stage, 0.0) for one in found):>9.1f}"
-        for stage, ms in median.items()
+        f"{stage:<20}{ms:>10.2f}{ms / total:>9.0%}{megabytes[stage]:>9.1f}" for stage, ms in median.items()
     ]
     return [f"{'stage':<20}{'median ms':>10}{'share':>9}{'MB':>9}", *rows, f"{'all':<20}{total:>10.2f}"]
 
 
-def _machine_lines(found: Sequence[Measurement], machine: Machine) -> list[str]:
-    one = sorted(found, key=lambda one: one.work.flops)[len(found) // 2]
-    passed = one.milliseconds.get("backbone", float("nan"))
-    rate, floor = one.work.flops / passed / 1e6, machine.floor(one.work)
+def _machine_lines(measured: Sequence[Measurement], machine: Machine) -> list[str]:
+    median = sorted(measured, key=lambda cloud: cloud.work.flops)[len(measured) // 2]
+    passed = median.milliseconds.get("backbone", float("nan"))
+    rate, floor = median.work.flops / passed / 1e6, machine.floor(median.work)
     return [
         f"machine: {machine.flops / 1e9:.0f} GFLOP/s in torch.mm, {machine.bytes / 1e9:.1f} GB/s in copies",
-        f"convolutions of {one.name}: {one.work.flops / 1e9:.2f} GFLOP, {one.work.bytes / 1e9:.2f} GB; "
+        f"convolutions of {median.name}: "
+        f"{median.work.flops / 1e9:.2f} GFLOP, {median.work.bytes / 1e9:.2f} GB; "
         f"at these rates {floor:.1f} ms at least",
         f"backbone: {passed:.1f} ms, {rate:.0f} GFLOP/s, {1e9 * rate / machine.flops:.0%} of torch.mm's",
     ]

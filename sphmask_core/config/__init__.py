@@ -2,6 +2,7 @@
 """Typed configuration: the single source of every default; config/*.yaml are the presets."""
 
 from sphmask_core.config.method import InferenceConfig, ModelConfig, SuperpointConfig
+from sphmask_core.config.overrides import override
 from sphmask_core.config.preset import Config
 from sphmask_core.config.ranges import ConfigError
 from sphmask_core.config.reading import PRESET_DIR, from_dict, load_config, preset_names, to_dict
@@ -31,6 +32,7 @@ __all__ = [
     "TrainConfig",
     "from_dict",
     "load_config",
+    "override",
     "preset_names",
     "to_dict",
 ]

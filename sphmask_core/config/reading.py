@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 import typing
 from pathlib import Path
@@ -74,9 +75,11 @@ def _build(cls: type, values: Any, prefix: str) -> Any:
     if not isinstance(values, dict):
         raise ConfigError(f"{prefix.rstrip('.')}: expected a mapping, got {values!r}")
     hints = typing.get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
+    unknown = sorted(map(str, set(values) - set(hints)))
     if unknown:
-        raise ConfigError(f"{prefix}{unknown[0]}: unknown key; known: {', '.join(hints)}")
+        near = difflib.get_close_matches(str(unknown[0]), hints, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(f"{prefix}{unknown[0]}: unknown key; {hint}known: {', '.join(hints)}")
     return cls(**{key: _coerce(hints[key], value, prefix + key) for key, value in values.items()})
 
 

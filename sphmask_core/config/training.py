@@ -59,6 +59,8 @@ class DataConfig:
     """Name of a data set: scannetv2, scannet200, s3dis, stpls3d, folder, mosd, synthetic or tabletop."""
     root: str = ""
     """Folder of the data set."""
+    cache: str = ""
+    """Folder for scenes that are made once (mixtures, simulations); none: sphmask in the user's caches."""
     fields: FieldsConfig = field(default_factory=FieldsConfig)
     tabletop: TabletopConfig = field(default_factory=TabletopConfig)
     s3dis: S3disConfig = field(default_factory=S3disConfig)
@@ -81,7 +83,8 @@ class AugmentConfig:
     z_shift: float = number(0.0, 0, 1000)
     """Of a shift along z, model units."""
     elastic: tuple[tuple[float, float], ...] = number(((10.0, 60.0), (30.0, 180.0)), 0, 1e6)
-    """(granularity, magnitude) of smooth distortions, voxels."""
+    """(granularity, magnitude) of smooth distortions, voxels. They move points on the voxel grid alone, not
+    the coordinates that the network is told and must answer."""
     elastic_chance: float = number(1.0, 0, 1)
     """Chance of each distortion."""
     color_jitter: float = number(0.1, 0, 10)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sphmask_core.messages import Make
-from sphmask_core.messages.colors import object_colors
 from sphmask_core.method.instances import Instances
 from sphmask_core.method.spherical import polygon
+from sphmask_core.palette import object_colors
 from sphmask_core.placement import Placements
 from sphmask_core.tracking import Tracks
 
@@ -38,7 +38,7 @@ class InstanceMarkers:
         self._shown: set[tuple[str, int]] = set()
 
     def update(
-        self, header: Any, found: Instances, tracks: Tracks, placed: Placements, rays: tuple[int, int]
+        self, header: Any, instances: Instances, tracks: Tracks, placed: Placements, rays: tuple[int, int]
     ) -> Any:
         """Markers of namespace label, box and polygon under the objects' ids, and deletions.
 
@@ -47,7 +47,7 @@ class InstanceMarkers:
         markers = [
             marker
             for index, number in enumerate(tracks.ids.astype(np.int32))
-            for marker in _instance_markers(self._make, header, found, placed, index, int(number), rays)
+            for marker in _instance_markers(self._make, header, instances, placed, index, int(number), rays)
         ]
         shown = {(marker.ns, marker.id) for marker in markers}
         stale = [_marker(self._make, header, *key, action=DELETE) for key in sorted(self._shown - shown)]
@@ -58,7 +58,7 @@ class InstanceMarkers:
 def _instance_markers(
     make: Make,
     header: Any,
-    found: Instances,
+    instances: Instances,
     placed: Placements,
     index: int,
     number: int,
@@ -67,7 +67,7 @@ def _instance_markers(
     middle, size, axes = placed.centers[index], placed.sizes[index], placed.rotations[index]
     color = object_colors(np.array([number]))[0] / 255.0
     label = _marker(make, header, "label", number, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0))
-    label.text = f"{found.class_names[index]} {number}: {found.scores[index]:.2f}"
+    label.text = f"{instances.class_names[index]} {number}: {instances.scores[index]:.2f}"
     height = min(max(float(size.max()) / LETTERS, 0.02), 0.2)
     above = middle + axes[:, 2] * (size[2] + height) / 2
     label.pose.position = _points(make, above[None], [0])[0]
@@ -76,7 +76,7 @@ def _instance_markers(
     outline.points = _points(make, middle + (CORNERS * size) @ axes.T, EDGES)
     outline.scale.x = 0.003
     shape = _marker(make, header, "polygon", number, type=TRIANGLE_LIST, color=_color(make, color, 0.4))
-    vertices, faces = polygon(found.centers[index], found.rays[index], rays, found.rotation)
+    vertices, faces = polygon(instances.centers[index], instances.rays[index], rays, instances.rotation)
     shape.points = _points(make, vertices, faces)
     shape.scale.x = shape.scale.y = shape.scale.z = 1.0
     return [label, outline, shape]

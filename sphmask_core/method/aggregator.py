@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From foreground voxels to queries: two local aggregators (MODEL.md, section 5)."""
+"""From foreground voxels to queries: two local aggregators (docs/model.md, section 5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sphmask_core.method.heads import box_size, linear_bn_relu
+from sphmask_core.method.boxes import box_size
+from sphmask_core.method.layers import linear_bn_relu
 from sphmask_core.method.sampling import ball_query, farthest_points
 
 NEAR_ORIGIN = 1e-3

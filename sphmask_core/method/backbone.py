@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sparse U-Net of pre-activation residual blocks (MODEL.md, section 2)."""
+"""Sparse U-Net of pre-activation residual blocks (docs/model.md, section 2)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From query predictions to instances: mask assembly, scores, NMS, points (MODEL.md, sections 7 and 8)."""
+"""Query predictions become instances: mask assembly, scores, NMS (docs/model.md, sections 7 and 8)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from sphmask_core.config import InferenceConfig
-from sphmask_core.method.heads import QueryPredictions
 from sphmask_core.method.model import SuperpointTable
+from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import MIN_RAY, inside_polygons
 from sphmask_core.method.voxels import segment_mean
 

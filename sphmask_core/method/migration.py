@@ -1,14 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Radial point migration on the CPU, for inference: nothing of size Q x S is kept but the result."""
+"""Radial point migration (RPM): how far each query moves each superpoint along its ray (paper, section 3.3).
+
+Every query has a small network of its own, whose weights its controller writes (docs/model.md, section 6).
+`migrate` is the formula; without gradients, on the CPU, one fused kernel does the same and keeps nothing of
+size Q x S but the result.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from sphmask_core.method.boxes import box_size
 from sphmask_core.native import INT, PTR, function, pointer, threads
 
 _migrate = function("sphmask_migrate", *(PTR,) * 7, *(INT,) * 5)
+
+
+def migration_layers(mask_dim: int, num_layers: int) -> list[tuple[int, int]]:
+    """Shapes (in, out) of the weights of a query's network of two layers, or of ISBNet's three."""
+    if num_layers == 2:
+        return [(mask_dim + 6, mask_dim), (mask_dim, 1)]
+    return [(mask_dim + 6, mask_dim), (mask_dim, mask_dim // 2), (mask_dim // 2, 1)]
+
+
+def migration_parameters(mask_dim: int, num_layers: int = 2) -> int:
+    """Length P of a query's network: the weights of all layers, then the biases of all layers."""
+    return sum((rows + 1) * columns for rows, columns in migration_layers(mask_dim, num_layers))
+
+
+def split_parameters(
+    parameters: Tensor, layers: Sequence[tuple[int, int]]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights (Q, in, out) and biases (Q, out) of every layer from parameters (Q, P)."""
+    sizes = [rows * columns for rows, columns in layers] + [columns for _, columns in layers]
+    parts = parameters.split(sizes, dim=1)
+    weights = [part.view(-1, *shape) for part, shape in zip(parts, layers, strict=False)]
+    return weights, list(parts[len(layers) :])
+
+
+def migrate(
+    parameters: Tensor,
+    query_xyz: Tensor,
+    query_boxes: Tensor,
+    sp_xyz: Tensor,
+    sp_boxes: Tensor,
+    features: Tensor,
+    num_layers: int = 2,
+) -> Tensor:
+    """Migration of each superpoint for each query: W2^T ReLU(W1^T z + b1), z = [q - p_s, |b_q - b_s|, m_s].
+
+    parameters (Q, P); query_xyz (Q, 3); query_boxes (Q, 6); sp_xyz (S, 3); sp_boxes (S, 6);
+    features (S, M) -> (Q, S), model units. z is never built: its parts linear in p_s and m_s are one
+    matrix product of [p_s, m_s], only the three box terms are pairwise. With three layers there is one more,
+    with ReLU, in between. The last layer's bias is not used, as published.
+    """
+    query_sizes, sp_sizes = box_size(query_boxes), box_size(sp_boxes)
+    if parameters.device.type == "cpu" and not torch.is_grad_enabled():
+        return migrate_fused(parameters, query_xyz, query_sizes, sp_xyz, sp_sizes, features, num_layers)
+    num_queries, mask_dim = len(query_xyz), features.shape[1]
+    layers, biases = split_parameters(parameters, migration_layers(mask_dim, num_layers))
+    position, box, mask = layers[0].split([3, 3, mask_dim], dim=1)
+    bias = biases[0] + torch.einsum("qi,qim->qm", query_xyz, position)
+    table = torch.cat([-sp_xyz, features], dim=1)
+    weights = torch.cat([position, mask], dim=1)
+    hidden = torch.baddbmm(bias[:, None], table.expand(num_queries, -1, -1), weights)
+    size_gap = (query_sizes[:, None] - sp_sizes).abs()
+    hidden = torch.baddbmm(hidden, size_gap, box).relu()
+    for layer, bias in zip(layers[1:-1], biases[1:-1], strict=True):
+        hidden = torch.baddbmm(bias[:, None], hidden, layer).relu()
+    return torch.bmm(hidden, layers[-1]).squeeze(2)
 
 
 def migrate_fused(

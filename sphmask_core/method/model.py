@@ -14,14 +14,9 @@ from torch import Tensor, nn
 from sphmask_core.config import Config
 from sphmask_core.method.aggregator import LocalAggregator, PointSet, first_rows, sample_rows
 from sphmask_core.method.backbone import SparseUNet
-from sphmask_core.method.heads import (
-    PointwiseHeads,
-    PointwisePredictions,
-    QueryHeads,
-    QueryPredictions,
-    mask_tower,
-    migrate,
-)
+from sphmask_core.method.migration import migrate
+from sphmask_core.method.pointwise_heads import PointwiseHeads, PointwisePredictions
+from sphmask_core.method.query_heads import QueryHeads, QueryPredictions, mask_tower
 from sphmask_core.method.voxels import VoxelBatch, scene_offsets, segment_mean
 from sphmask_core.runtime.cuda import side_by_side
 
@@ -171,14 +166,16 @@ class SphericalMask(nn.Module):
         xyz, boxes = by_scene(queries.xyz), by_scene(boxes)
         proposals, migration = side_by_side(
             x.device,
-            lambda: [by_scene(output) for output in self.detect_radially(x, queries.xyz)],
-            lambda: self.migrate_points(by_scene(self.query_heads.controller(x)), xyz, boxes, superpoints),
+            lambda: [by_scene(output) for output in self.radial_instance_detection(x, queries.xyz)],
+            lambda: self.radial_point_migration(
+                by_scene(self.query_heads.controller(x)), xyz, boxes, superpoints
+            ),
         )
         class_logits, confidence, rays, centers = proposals
         confidence = confidence.squeeze(2)
         return QueryPredictions(xyz, class_logits, confidence, boxes, rays, centers, migration, list(active))
 
-    def detect_radially(self, x: Tensor, xyz: Tensor) -> list[Tensor]:
+    def radial_instance_detection(self, x: Tensor, xyz: Tensor) -> list[Tensor]:
         """Radial instance detection (RID, paper section 3.2) of queries x (n, D) at xyz (n, 3).
 
         Returns class logits, confidence, ray lengths and center of each query.
@@ -186,7 +183,7 @@ class SphericalMask(nn.Module):
         heads = self.query_heads
         return [heads.classes(x), heads.confidence(x), heads.rays(x), heads.center(x) + xyz]
 
-    def migrate_points(
+    def radial_point_migration(
         self, parameters: Tensor, xyz: Tensor, boxes: Tensor, superpoints: SuperpointTable
     ) -> list[Tensor]:
         """Radial point migration (RPM, paper section 3.3) of each scene by its queries' networks.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds of queries over one cloud's voxels (MODEL.md, section 8)."""
+"""Rounds of queries over one cloud's voxels (docs/model.md, section 8)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from sphmask_core.method.candidates import (
     score_queries,
     select,
 )
-from sphmask_core.method.heads import PointwisePredictions, QueryPredictions
 from sphmask_core.method.model import SphericalMask, SuperpointTable, no_stage
 from sphmask_core.method.parts import join_parts
+from sphmask_core.method.pointwise_heads import PointwisePredictions
+from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.voxels import VoxelBatch, segment_mean, segment_sizes
 
 VOXELS_PER_QUERY, FEWEST_QUERIES, MOST_QUERIES = 300, 150, 500

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spherical coordinates about a center, and the star-shaped polygon of its rays (MODEL.md, section 7)."""
+"""Spherical coordinates about a center, and the polygon that its rays span (docs/model.md, section 7)."""
 
 from __future__ import annotations
 

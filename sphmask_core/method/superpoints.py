@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Superpoints from points alone: smooth or convex patches of voxels, found by Felzenszwalb merging."""
+"""Superpoints from points alone: smooth or convex patches of voxels, merged by Felzenszwalb's algorithm
+(docs/model.md, section 4)."""
 
 from __future__ import annotations
 

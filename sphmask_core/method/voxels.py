@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Points to voxels, on the device the points are on (MODEL.md, sections 1 and 4)."""
+"""Points to voxels, on the device the points are on (docs/model.md, sections 1 and 4)."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class Points:
     """(N, 3) float32 in [-1, 1]."""
     superpoints: Tensor | None = None
     """(N,) int64, any numbers; None: every voxel is its own superpoint."""
+    grid_xyz: Tensor | None = None
+    """(N, 3) float32, model units: the places by which points fall into voxels; None: xyz itself.
+
+    Elastic distortion in training moves these alone; means of positions are of xyz."""
 
 
 @dataclass
@@ -70,7 +74,7 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     """Mean of the rows of each segment. values (N, F), segments (N,) in 0 .. count-1 -> (count, F)."""
     plain = values.device.type == "cpu" and values.dtype == torch.float32
     if not plain or (values.requires_grad and torch.is_grad_enabled()):
-        return _segment_mean_reference(values, segments, count)
+        return segment_mean_reference(values, segments, count)
     values, segments = values.contiguous(), segments.contiguous()
     mean, sizes = torch.empty(count, values.shape[1]), torch.empty(count, dtype=torch.int64)
     _segment_mean(
@@ -81,7 +85,8 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     return mean
 
 
-def _segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
+def segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     total = values.new_zeros(count, values.shape[1]).index_add(0, segments, values)
     return total / segment_sizes(segments, count).clamp(min=1)[:, None]
 
@@ -102,7 +107,7 @@ def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
 def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
     """Minimum and maximum of the points (N, 3) of each segment: (count, 6); infinite where it has none."""
     if xyz.device.type != "cpu":
-        return _segment_bounds_reference(xyz, segments, count)
+        return segment_bounds_reference(xyz, segments, count)
     xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
     _segment_bounds(
         native.pointer(xyz, torch.float32),
@@ -112,7 +117,8 @@ def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
     return bounds
 
 
-def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+def segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     index = segments[:, None].expand(-1, 3)
     low = xyz.new_full((count, 3), torch.inf).scatter_reduce(0, index, xyz, "amin")
     high = xyz.new_full((count, 3), -torch.inf).scatter_reduce(0, index, xyz, "amax")
@@ -122,7 +128,7 @@ def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tens
 def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
     """Packed voxel of each point, voxels numbered from 0 on each axis. (N, 3) model units -> (N,) int64."""
     if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
-        return _voxel_keys_reference(xyz, voxel_scale, scene)
+        return voxel_keys_reference(xyz, voxel_scale, scene)
     xyz, keys = xyz.contiguous(), torch.empty(len(xyz), dtype=torch.int64)
     extent = _voxel_keys(
         native.pointer(xyz, torch.float32),
@@ -132,7 +138,8 @@ def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
     return keys
 
 
-def _voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+def voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     scaled = xyz * voxel_scale
     scaled = scaled - scaled.min(0).values
     _check_extent(scaled.max().item())
@@ -149,7 +156,8 @@ def _check_extent(extent: float) -> None:
 
 def voxelize(scenes: Sequence[Points], voxel_scale: float, with_coords: bool = True) -> VoxelBatch:
     """Group the points of each scene into voxels. Every scene has at least one point."""
-    keys = _joined([voxel_keys(p.xyz, voxel_scale, scene) for scene, p in enumerate(scenes)])
+    places = [p.xyz if p.grid_xyz is None else p.grid_xyz for p in scenes]
+    keys = _joined([voxel_keys(xyz, voxel_scale, scene) for scene, xyz in enumerate(places)])
     point_to_voxel, first = number_by_first_appearance(keys)
     coords = unpack(keys[first])
     xyz = segment_mean(_joined([p.xyz for p in scenes]), point_to_voxel, len(first))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from balls import CONFIG, balls
 
 from sphmask_core import Instances
 from sphmask_core.checkpoints.weights import save_weights
+from test.helpers.balls import CONFIG, balls
 
 ENDING = 2.5
 """Seconds from a signal to the end of a node, with some to spare for a busy machine."""

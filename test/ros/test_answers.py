@@ -11,13 +11,13 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
 import rclpy
 from nav_msgs.msg import Odometry
-from ros_helpers import SCENE, TIMEOUT, call, header, scene_message, small_message
 from sensor_msgs.msg import Image, PointCloud2
 from sphmask_ros.srv import GetInstanceCloud
 
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import read_cloud_message, read_labels
 from sphmask_ros.player import Player
+from test.helpers.ros import SCENE, TIMEOUT, call, header, scene_message, small_message
 
 TURN = Rotation.from_euler("xyz", [100, 20, -30], degrees=True)
 PLACE = np.array([1.0, -2.0, 0.5])

@@ -14,10 +14,9 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
-from ros_helpers import TIMEOUT, scene_message, set_parameters, wait_for
-
 from sphmask_ros.parameters import LIVE, Parameters
-from sphmask_ros.reference import inserted, parameters_file
+from sphmask_ros.reference import PAGE, inserted, parameters_file
+from test.helpers.ros import TIMEOUT, scene_message, set_parameters, wait_for
 
 NAMES = [field.name for field in dataclasses.fields(Parameters)]
 FLOATS = st.floats() | st.sampled_from([0.0, 0.5, 1.0, -1.0, 1.0000001])
@@ -33,14 +32,14 @@ VALUES = st.one_of(
 ROOT = Path(__file__).parents[2]
 
 
-def test_parameters_file_and_readme_are_what_the_code_says():
+def test_parameters_file_and_page_are_what_the_code_says():
     text = (ROOT / "config" / "segment_node.yaml").read_text()
     assert text == parameters_file()
     stored = yaml.safe_load(text)["/**"]["ros__parameters"]
     assert Parameters(**stored) == Parameters()
     assert list(stored) == [field.name for field in dataclasses.fields(Parameters)]
-    readme = (ROOT / "README.md").read_text()
-    assert inserted(readme) == readme
+    page = PAGE.read_text()
+    assert inserted(page) == page
 
 
 @pytest.mark.parametrize(

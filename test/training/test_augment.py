@@ -5,14 +5,17 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from scipy.spatial.distance import pdist
 
-from sphmask_core.config import AugmentConfig
+from sphmask_core.config import AugmentConfig, ModelConfig
+from sphmask_core.method.voxels import segment_mean
 from training.augment import affine, augment, crop, elastic, limit, smooth_noise
-from training.scene import Scene, thin
+from training.scene import Scene, collate, thin
+from training.targets import build_targets
 
 STILL = AugmentConfig(axis_jitter=0, flip="", turn=0, elastic=(), color_jitter=0, color_noise=0, color_drop=0)
 VOXEL = 0.02
@@ -138,3 +141,21 @@ def test_limit_is_a_square_window(seed, n, most):
         index = np.random.default_rng(seed).integers(n)
         distance = np.abs(whole.xyz[:, :2] - whole.xyz[index, :2]).max(1)
         assert distance[kept.superpoints].max() <= distance[gone].min()
+
+
+def test_elastic_distortion_moves_the_voxels_and_no_target():
+    """Boxes, rays, centers and coordinate features are those of the undistorted points, as published."""
+    before = scene(11, 2000)
+    config = dataclasses.replace(STILL, elastic=AugmentConfig().elastic)
+    after = augment(before, config, VOXEL, np.random.default_rng(0))
+    np.testing.assert_array_equal(after.xyz, before.xyz)
+    assert np.abs(after.grid_xyz - before.xyz).max() > 10 * VOXEL
+    model = ModelConfig(use_superpoints=False)
+    still, moved = (collate([one], model) for one in (before, after))
+    assert len(moved.voxels.coords) != len(still.voxels.coords)
+    rows = moved.voxels.point_to_voxel
+    mean = segment_mean(torch.from_numpy(before.xyz), rows, len(moved.voxels.coords))
+    torch.testing.assert_close(moved.voxels.xyz, mean)
+    torch.testing.assert_close(moved.voxels.features[:, 3:], mean)
+    boxes = [build_targets(one.voxels, one.semantic, one.instance, 1, (5, 5)).boxes for one in (still, moved)]
+    torch.testing.assert_close(*boxes, atol=5 * VOXEL, rtol=0)

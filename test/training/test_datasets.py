@@ -3,7 +3,6 @@
 
 import json
 
-import miniatures
 import numpy as np
 import pytest
 import torch
@@ -12,20 +11,17 @@ import yaml
 from sphmask_core.checkpoints.weights import load_model, save_weights
 from sphmask_core.clouds.prepared import map_table, read_manifest
 from sphmask_core.commands import cli
-from sphmask_core.config import load_config
+from sphmask_core.config import load_config, override
 from sphmask_core.evaluation import submission
+from test.helpers import miniatures, tiny
 from training import prepare
 from training.datasets import dataset, mosd
 from training.scene import collate
-from training.train import main, override
+from training.train import main
 
 TINY = [
-    "model.channels=4",
-    "model.levels=2",
-    "model.query_dim=8",
-    "model.seeds=32",
+    *(f"model.{name}={value}" for name, value in tiny.PRESET["model"].items()),
     "train.queries=8",
-    "model.neighbors=4",
     "inference.min_points=1",
     "inference.foreground_threshold=0.0",
     "inference.iterative_sampling=false",

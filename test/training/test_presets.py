@@ -3,14 +3,13 @@
 
 from itertools import islice
 
-import miniatures
 import pytest
 import torch
 
-from sphmask_core.config import load_config
+from sphmask_core.config import load_config, override
 from sphmask_core.method.model import SphericalMask
+from test.helpers import miniatures
 from training import prepare, runner
-from training.train import override
 
 SIZES = {  # semantic and instance classes; published settings beside the defaults
     "tabletop": (2, 1, {}),

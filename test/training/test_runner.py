@@ -4,6 +4,7 @@
 import itertools
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 from sphmask_core.checkpoints.weights import load_model
 from sphmask_core.clouds import scenes as raw
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.config import Config, ConfigError, InferenceConfig, ModelConfig, TrainConfig, load_config
+from sphmask_core.config import ConfigError, InferenceConfig, TrainConfig, load_config, override
 from sphmask_core.method.model import SphericalMask
+from sphmask_core.sparse import cpu_engine
+from test.helpers.small import SMALL
 from training import curve, log, runner
 from training.datasets import dataset
 from training.losses import Criterion
@@ -24,13 +27,10 @@ from training.scene import Scene, collate
 from training.schedule import Steps, learning_rate
 from training.state import TrainState
 from training.step import batch_terms
-from training.train import main, override
+from training.train import main
 
-CONFIG = Config(
-    name="tiny",
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
-    model=ModelConfig(channels=4, levels=2, query_dim=8, seeds=16, neighbors=4),
+CONFIG = replace(
+    SMALL,
     inference=InferenceConfig(min_points=1, iterative_sampling=False, queries=8),
     train=TrainConfig(
         queries=8,
@@ -108,19 +108,22 @@ def test_resuming_is_exact(tmp_path, monkeypatch):
             assert torch.equal(value, b.state_dict()[key]), key
 
 
-def test_fixed_modules_run_as_in_inference():
+def test_fixed_modules_run_as_in_inference(monkeypatch):
     """The same losses and gradients as when the modules that do not learn are asked for gradients too."""
     config = override(CONFIG, ["train.fixed_modules=[backbone, pointwise]"])
     batch = collate([tiny_scene(i) for i in range(2)], config.model)
-    losses, gradients = [], []
+    losses, gradients, packed = [], [], []
+    convolve = cpu_engine.convolve_packed  # inference's kernel
+    monkeypatch.setattr(cpu_engine, "convolve_packed", lambda *a: packed.append(1) or convolve(*a))
     for asked in (False, True):
         torch.manual_seed(0)
+        packed.clear()
         state = TrainState(SphericalMask(config), config.train)
         state.train_mode()
         state.model.backbone.requires_grad_(asked)
         terms = batch_terms(state.model, Criterion(config), batch, config, pointwise_only=False)
         sum(terms.values()).backward()
-        assert (state.model.backbone.input._packed is None) == asked  # inference's kernels, or training's
+        assert bool(packed) != asked
         losses.append({name: term.item() for name, term in terms.items()})
         learnt = {name: p.grad for name, p in state.model.named_parameters() if "backbone" not in name}
         gradients.append({name: grad for name, grad in learnt.items() if grad is not None})
@@ -260,10 +263,10 @@ def test_settings_override_the_configuration():
     ("arguments", "message"),
     [
         (["nowhere"], "no such configuration"),
-        (["tabletop", "--set", "train.rate=1"], "unknown key"),
+        (["tabletop", "--set", "train.rate=1"], "no setting train.rate"),
         (["tabletop", "--set", "train.lr"], "expected key=value"),
         (["tabletop", "--set", "train.validate_every=0"], "train.validate_every: must be at least 1, not 0"),
-        (["tabletop", "--set", "name.lr=1"], "no section"),
+        (["tabletop", "--set", "name.lr=1"], "no setting name.lr"),
         (["tabletop", "--resume"], "start without --resume"),
         (["tabletop", "--set", "train.init=nothing"], "no such weights"),
         (["tabletop", "--set", "train.fixed_modules=[spine]"], "no module 'spine'"),

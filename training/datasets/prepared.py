@@ -13,7 +13,8 @@ import torch
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config, ConfigError
 from sphmask_core.method.preparation import to_model_frame
-from training.scene import Scene
+
+from ..scene import Scene
 
 
 def load_raw(config: Config, split: str) -> scenes.Split:

@@ -8,26 +8,32 @@ import numpy as np
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 from sphmask_core.simulation.scenes import simulate_cloud
-from training.datasets.mosd import thinned
-from training.parallel import in_parallel
-from training.scene import Scene
+
+from ..made import MadeScenes, Maker, made_clouds, made_scenes
 
 FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
 VALIDATION_SCENES = 20
 WIDTH, HEIGHT = 640, 480
 VISIBLE = 200
 """Fewest points of an object that count; what shows less of itself is left unlabeled."""
+SIMULATION = 1
+"""Version of the simulated tables: raise it when a seed gives another scene."""
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
     """Clouds and labels as the camera gives them."""
-    return [simulate(seed) for seed in _seeds(config, split)]
+    return made_clouds(maker(), _seeds(config, split), config)
 
 
-def load_scenes(config: Config, split: str) -> list[Scene]:
+def load_scenes(config: Config, split: str) -> MadeScenes:
     """Scenes of a split, thinned; superpoints are those that inference would find."""
-    seeds = _seeds(config, split)
-    return in_parallel(lambda i: thinned(simulate(seeds[i]), config), len(seeds), f"simulated {split} scenes")
+    return made_scenes(maker(), _seeds(config, split), config)
+
+
+def maker() -> Maker:
+    """Makes simulated frames."""
+    key = {"version": SIMULATION, "size": [WIDTH, HEIGHT], "visible": VISIBLE}
+    return Maker("simulated", simulate, key)
 
 
 def simulate(seed: int) -> scenes.Scene:

@@ -15,7 +15,8 @@ from sphmask_core.clouds.prepared import SceneRecord, Table, scene_path, write_t
 from sphmask_core.config import Config
 from sphmask_core.method.preparation import prepare
 from sphmask_core.runtime.files import replacing
-from training.formats.source import FormatError, NamedTable, Options, Source, naming
+
+from .source import FormatError, NamedTable, Options, Source, naming
 
 RECORDS = ".records"
 """Folder of what was prepared so far, a file a source."""

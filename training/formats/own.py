@@ -15,7 +15,8 @@ from plyfile import PlyData
 from sphmask_core.clouds.cloud import read_cloud
 from sphmask_core.clouds.pcd import parse_pcd
 from sphmask_core.clouds.prepared import UNLABELED, Table
-from training.formats.source import FormatError, NamedTable, Options, Source, naming, without_stuff
+
+from .source import FormatError, NamedTable, Options, Source, naming, without_stuff
 
 SUFFIXES = (".ply", ".pcd", ".npz", ".npy")
 OFFICIAL: dict[str, int] = {}

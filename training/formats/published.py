@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from sphmask_core.clouds.prepared import UNLABELED, Table
-from training.formats.source import FormatError, NamedTable, Options, Source, naming, without_stuff
+
+from .source import FormatError, NamedTable, Options, Source, naming, without_stuff
 
 SUFFIX = "_inst_nostuff"
 FOLDERS = ("train", "val", "test", "val_250m", "preprocess")

@@ -16,8 +16,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from sphmask_core.clouds.prepared import Table
-from training.formats.source import FormatError, NamedTable, Options, Source
-from training.formats.text import read_numbers
+
+from .source import FormatError, NamedTable, Options, Source
+from .text import read_numbers
 
 OFFICIAL = {"Area_1": 44, "Area_2": 40, "Area_3": 23, "Area_4": 49, "Area_5": 68, "Area_6": 48}
 SYNONYMS = {"stairs": "clutter"}

@@ -19,8 +19,9 @@ import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud, read_cloud
 from sphmask_core.clouds.prepared import UNLABELED, Table
-from training.formats.scannet_ids import SCANNET20_IDS, SCANNET200_IDS
-from training.formats.source import (
+
+from .scannet_ids import SCANNET20_IDS, SCANNET200_IDS
+from .source import (
     FormatError,
     NamedTable,
     Options,

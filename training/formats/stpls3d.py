@@ -14,8 +14,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sphmask_core.clouds.prepared import UNLABELED, Table
-from training.formats.source import FormatError, NamedTable, Options, Source, without_stuff
-from training.formats.text import read_numbers
+
+from .source import FormatError, NamedTable, Options, Source, without_stuff
+from .text import read_numbers
 
 OFFICIAL = {"train": 20, "val": 5}
 VALIDATION = (5, 10, 15, 20, 25)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.formats.source import FormatError
+from .source import FormatError
 
 CONTROL = bytes(set(range(32)) - set(b"\t\n\r"))
 LOST_BIT = 0x20

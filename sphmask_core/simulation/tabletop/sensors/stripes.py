@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stripe scanners: PhoXi, Zivid: sharp, nearly without noise; blind in the projector's shadow, on gloss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sphmask_core.simulation.tabletop.raycast import View, World
+from sphmask_core.simulation.tabletop.sensors.optics import NOTHING, STANDARD_WIDTH, finite, patchy, steps
+
+BASELINE = (0.08, 0.35)
+NOISE = (0.0001, 0.0006)
+"""Metres, standard deviation at one metre"""
+DARK = 0.04
+GRAZING = 0.1
+
+
+def stripes(rng: np.random.Generator, world: World, view: View, light: np.ndarray) -> np.ndarray:
+    """Depth (H, W), NaN where there is none."""
+    scale = view.camera.width / STANDARD_WIDTH
+    exact = finite(view.depth)
+    side = rng.choice([-1, 1]) * view.camera.right if rng.random() < 0.6 else view.camera.rotation[:, 1]
+    lit = world.reached(view, view.camera.position + rng.uniform(*BASELINE) * side)
+    noise = rng.uniform(*NOISE) * exact**2 * (1 + 2 * (light < 0.15))
+    depth = exact + noise * patchy(rng, exact.shape, 3 * scale)
+    lost = ~lit | ~view.seen | (view.cosine < GRAZING) | (exact > NOTHING / 2)
+    lost |= (light < DARK * rng.uniform(0.3, 2)) | (view.gloss * view.cosine**4 > rng.uniform(0.2, 0.6))
+    lost |= rng.random(depth.shape, np.float32) < np.where(steps(exact, 1, 0.01), 0.3, 0.001)
+    return np.where(lost, np.nan, depth).astype(np.float32)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agreement with the published implementation, stage by stage and end to end."""
+
+import numpy as np
+import pytest
+import torch
+
+from sphmask_core.method.aggregator import sample_rows
+from sphmask_core.method.candidates import assemble_masks, masks_on_points
+from sphmask_core.method.rounds import find_instances, query_rounds
+from test.helpers.golden import RUNS, assert_close, in_order, open_run
+
+
+@torch.inference_mode()
+def test_backbone_by_plain_torch(golden):
+    """What every engine's kernels are held against: no engine takes float64, plain torch does."""
+    arrays, model, voxels = open_run(golden, "inference_single")
+    features = model.backbone.double()(voxels.features.double(), voxels.coords)
+    assert_close(features, arrays["voxel_feats"])
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("name", RUNS)
+@torch.inference_mode()
+def test_stages_before_queries(golden, name):
+    arrays, model, voxels = open_run(golden, name)
+    assert np.array_equal(voxels.coords, arrays["voxel_coords"])
+    assert np.array_equal(voxels.point_to_voxel, arrays["point_to_voxel"])
+    assert np.array_equal(torch.bincount(voxels.point_to_voxel), arrays["voxel_count"])
+    encoding = model.encode(voxels)
+    pointwise, superpoints = encoding.pointwise, encoding.superpoints
+    seeds, _ = model.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
+    assert_close(encoding.features, arrays["voxel_feats"])
+    assert_close(pointwise.semantic_logits, arrays["voxel_semantic_logits"])
+    assert_close(pointwise.center_offsets, arrays["voxel_center_offset"])
+    assert_close(pointwise.corner_offsets, arrays["voxel_box_offset"])
+    assert_close(pointwise.box_confidence, arrays["voxel_box_conf"])
+    assert_close(superpoints.xyz, arrays["sp_coords"])
+    assert_close(superpoints.features, arrays["sp_feats"])
+    assert_close(superpoints.boxes, arrays["sp_boxes"])
+    assert_close(superpoints.mask_features, arrays["mask_tower_out"][0].T)
+    assert_close(seeds.xyz, arrays["agg1_coords"][0])
+    assert_close(seeds.features, arrays["agg1_feats"][0].T)
+    assert_close(seeds.boxes, arrays["agg1_boxes"][0])
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("name", RUNS)
+@torch.inference_mode()
+def test_queries_of_every_round(golden, name):
+    arrays, model, voxels = open_run(golden, name)
+    encoding, strategy = model.encode(voxels), RUNS[name][1]
+    foreground = encoding.foreground.nonzero().squeeze(1)
+    seeds, active = model.sample_seeds(voxels, encoding, foreground)
+    seeds.superpoints = strategy.seed_superpoints(seeds, voxels, foreground)
+    superpoints = encoding.superpoints
+    rounds = list(query_rounds(model, seeds, active, superpoints, len(foreground)))
+    suffixes = [f".{i}" for i in range(3)] if name == "inference_iterative" else [""]
+    assert len(rounds) == len(suffixes)
+    for (queries, _), suffix in zip(rounds, suffixes, strict=True):
+        assert_close(queries.xyz[0], arrays["query_coords" + suffix][0])
+        assert_close(queries.class_logits[0], arrays["class_logits" + suffix])
+        assert_close(queries.confidence[0], arrays["confidence" + suffix])
+        assert_close(queries.boxes[0], arrays["head_boxes" + suffix])
+        centers = queries.centers[0]
+        assert_close(torch.cat([queries.rays[0], centers], 1), arrays["rays_and_center" + suffix])
+        assert_close(queries.migration[0], arrays["migration" + suffix])
+        queries.centers = strategy.query_centers(queries.centers)
+        masks = assemble_masks(queries, superpoints, 0, model.config.model.rays)
+        assert np.array_equal(masks, arrays["sp_masks" + suffix].astype(bool))
+
+
+@torch.inference_mode()
+def test_second_aggregator(golden):
+    arrays, model, voxels = open_run(golden, "inference_single")
+    encoding = model.encode(voxels)
+    seeds, _ = model.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
+    rows = sample_rows(seeds, 256, pass_origin=True)
+    assert np.array_equal(rows, arrays["query_indices"])
+    queries = model.aggregator2(seeds, rows)
+    assert_close(queries.features, arrays["query_feats"][0].T)
+    assert_close(queries.boxes, arrays["query_boxes"][0])
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("name", RUNS)
+def test_points_to_instances(golden, name):
+    arrays, model, voxels = open_run(golden, name)
+    found = find_instances(model, voxels, strategy=RUNS[name][1])
+    points = voxels.superpoints[voxels.point_to_voxel]
+    masks = masks_on_points(found.masks, points, vote=torch.from_numpy(arrays["superpoint"]))
+    large = masks.sum(1) >= model.config.inference.min_points
+    ours = in_order(found.class_ids[large] + 1, found.scores[large], masks[large])
+    published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
+    published = in_order(arrays["inst_label"], arrays["inst_score"], published)
+    assert np.array_equal(ours[0], published[0])
+    np.testing.assert_allclose(ours[1], published[1], rtol=1e-4, atol=1e-4)
+    assert np.array_equal(ours[2], published[2])
