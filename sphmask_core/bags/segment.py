@@ -19,6 +19,7 @@ from sphmask_core.messages.instances import instance_array
 from sphmask_core.messages.markers import InstanceMarkers
 from sphmask_core.messages.pointcloud2 import labelled_points, read_cloud_message
 from sphmask_core.method.instances import Instances
+from sphmask_core.placement import place
 from sphmask_core.runtime.files import same_file
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.tracking import Tracker
@@ -130,10 +131,11 @@ class _Answer:
         cloud, instances, problem = self._segment(sent)
         make, header = self._definitions.make, sent.header
         tracks = self._tracker.update(cloud.xyz, instances, _stamp(sent) / 1e9)
+        placed = place(cloud.xyz, instances)
         messages = {
             "/segment/labelled_points": labelled_points(make, header, cloud, instances, tracks),
-            "/segment/markers": self._markers.update(header, instances, tracks, self._rays),
-            "/segment/instances": instance_array(make, header, instances, tracks, self._rays),
+            "/segment/markers": self._markers.update(header, instances, tracks, placed, self._rays),
+            "/segment/instances": instance_array(make, header, instances, tracks, placed, self._rays),
         }
         data = {name: self._definitions.write(OUTPUTS[name], value) for name, value in messages.items()}
         return BagFrame(_stamp(sent), sent.height * sent.width, instances, problem), data
