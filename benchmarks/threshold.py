@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The score threshold at which what is shown is best: precision, recall and F1 over labeled scenes.
 
-A preset's `inference.min_score` is the threshold of best F1 on scenes that neither trained it nor are its test.
+A preset's `inference.min_score` is the threshold of best F1 on scenes that neither trained it nor test it.
 """
 
 from __future__ import annotations
