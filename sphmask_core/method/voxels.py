@@ -92,7 +92,7 @@ def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
 
 
 def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
-    """Returns minimum and maximum (count, 6) of the points (N, 3) of each segment; infinite if it is empty."""
+    """Returns minimum and maximum (count, 6) of the points (N, 3) of each segment; infinite if empty."""
     if xyz.device.type != "cpu":
         return segment_bounds_reference(xyz, segments, count)
     xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
