@@ -10,6 +10,7 @@ import pytest
 
 from sphmask_core.commands.options import make_parser
 from sphmask_core.config import load_config, override, preset_names
+from training.prepare import FORMATS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -20,6 +21,7 @@ SOURCES = sorted(
 SECTIONS = re.compile(r"model\.md,\s+sections?\s+(\d+(?:(?:, | and | to )\d+)*)", re.IGNORECASE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FOLDERS = (*PACKAGES, "config", "docs", "launch", "msg", "srv", "rviz")
+SETTING = re.compile(r"\w+\.[\w.]+=")
 PRESETS = [f"config/{name}.yaml" for name in preset_names()]
 PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
 
@@ -111,6 +113,12 @@ def test_commands_are_known(words, tmp_path, monkeypatch):
             makefile = (ROOT / "Makefile").read_text()
             for target in [word for word in targets if "=" not in word]:
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+        case ["sphmask", "prepare", dataset, *_]:
+            assert dataset in FORMATS
+        case ["sphmask", "train", config, *options] if config in [*preset_names(), *PRESETS]:
+            assert override(load_config(config), [word for word in options if SETTING.match(word)])
+        case ["sphmask", "train", file, *_]:
+            assert file.endswith(".yaml")
         case ["sphmask", name, *options]:
             parser = make_parser(defaultdict(lambda: int))
             assert parser.parse_args([name, *options])
@@ -118,8 +126,7 @@ def test_commands_are_known(words, tmp_path, monkeypatch):
             path = ROOT / module.replace(".", "/")
             assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
         case ["python", "training/train.py", config, *options] if config in [*preset_names(), *PRESETS]:
-            settings = [word for word in options if re.match(r"\w+\.[\w.]+=", word)]
-            assert override(load_config(config), settings)
+            assert override(load_config(config), [word for word in options if SETTING.match(word)])
         case ["python", "-c", code]:
             monkeypatch.chdir(tmp_path)
             exec(compile(code, "<document>", "exec"), {})

@@ -29,7 +29,7 @@ backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
 
 
 class ResidualBlock(nn.Module):
-    """BN, ReLU, 3^3, BN, ReLU, 3^3, plus the input (through a 1^3 where the widths differ)."""
+    """Twice BN, ReLU and a 3^3 convolution, plus the input (after a 1^3 convolution where widths differ)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -45,7 +45,8 @@ class ResidualBlock(nn.Module):
 
 
 class UNetLevel(nn.Module):
-    """Two blocks; below the last level also: down, the next level, up, concatenate, two blocks."""
+    """One level: two blocks; all but the coarsest level then go down, through the next level and up again,
+    concatenate, and have two blocks more."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()

@@ -42,13 +42,13 @@ class SuperpointTable:
     """(S,) int64: which superpoints of the batch these are, ascending; None: all of them, in order."""
 
     def scene(self, b: int) -> slice:
-        """Rows of one scene."""
+        """Returns the rows of scene b."""
         return slice(self.offsets[b], self.offsets[b + 1])
 
 
 @dataclass
 class Encoding:
-    """What the network says of a batch before any query is drawn: the left half of the paper's figure 2."""
+    """Everything the network computes of a batch before queries are drawn: the left half of figure 2."""
 
     features: Tensor
     """(V, C) features of the voxels."""
@@ -60,7 +60,7 @@ class Encoding:
 
 @dataclass
 class Predictions:
-    """Everything the network says of a batch in training."""
+    """All predictions for a batch in training."""
 
     encoding: Encoding
     queries: QueryPredictions | None
@@ -68,7 +68,7 @@ class Predictions:
 
 
 def no_stage(name: str) -> None:
-    """Takes note of no stage: what `encode` calls where nobody measures time."""
+    """Does nothing. It is what stages are told to where nobody measures their time."""
 
 
 class SphericalMask(nn.Module):
@@ -164,7 +164,10 @@ class SphericalMask(nn.Module):
         return self.superpoint_table(table.index_select(0, chosen), counts, chosen)
 
     def find_foreground(self, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Tensor:
-        """Voxels (V,) whose superpoint has a mean softmax >= foreground_threshold in any instance class."""
+        """Returns (V,) bool: voxels whose superpoint reaches `foreground_threshold` in any instance class.
+
+        What has to reach it is the mean softmax over the superpoint's voxels.
+        """
         scores = pointwise.semantic_logits.detach().softmax(1)[:, self.config.class_shift :]
         mean = segment_mean(scores, voxels.superpoints, voxels.superpoint_offsets[-1])
         return (mean >= self.config.inference.foreground_threshold).any(1)[voxels.superpoints]
@@ -188,7 +191,10 @@ class SphericalMask(nn.Module):
     def predict_queries(
         self, seeds: PointSet, rows: Tensor, superpoints: SuperpointTable, active: Sequence[bool]
     ) -> QueryPredictions:
-        """Second aggregator, then both branches; rows (B', n) of `seeds`, one row an active scene."""
+        """Returns the predictions of queries drawn from the seeds: second aggregator, then both branches.
+
+        rows (B', n) of `seeds`, one row for each active scene.
+        """
         queries = self.aggregator2(seeds, rows)
         x = self.query_heads.shared(queries.features)
         boxes = self.query_heads.box(x) + queries.xyz.repeat(1, 2)
@@ -237,13 +243,13 @@ class SphericalMask(nn.Module):
 
 
 def _gradients(module: nn.Module, *inputs: Tensor) -> torch.set_grad_enabled:
-    """Gradients only where something learns: in training, modules that are fixed run as in inference."""
+    """Turns gradients off where neither the module nor its inputs learn, so that fixed modules run faster."""
     learns = any(tensor.requires_grad for tensor in (*module.parameters(), *inputs))
     return torch.set_grad_enabled(torch.is_grad_enabled() and learns)
 
 
 def _by_scene(rows: Tensor, active: Sequence[bool], n: int) -> Tensor:
-    """Rows of the active scenes (B' * n, F) -> (B, n, F), zeros for the others."""
+    """Returns the rows (B' * n, F) of the active scenes as (B, n, F), with zeros for the other scenes."""
     rows = rows.view(sum(active), n, rows.shape[1])
     if all(active):
         return rows
