@@ -42,7 +42,7 @@ test: build $(VENV)/.dev
 
 # What colcon makes of the package on a machine with its own ROS 2.
 colcon: build
-	@$(ROS) colcon --log-base build/log test --base-paths . --install-base $(VENV) --merge-install
+	@$(ROS) colcon --log-base build/log test --base-paths . examples --install-base $(VENV) --merge-install
 	@$(ROS) colcon test-result --test-result-base build/sphmask_ros --verbose
 
 lint: build $(VENV)/.dev
@@ -107,7 +107,7 @@ $(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphm
 	@touch $@
 
 $(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* srv/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
-	@$(ROS) colcon --log-base build/log build --base-paths . --install-base $(VENV) --merge-install \
+	@$(ROS) colcon --log-base build/log build --base-paths . examples --install-base $(VENV) --merge-install \
 		--event-handlers console_direct+ --cmake-args -G Ninja -Wno-unused-cli -DBUILD_TESTING=ON \
 		-DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_INSTALL_RPATH="$(CURDIR)/$(VENV)/lib" \
 		> $(VENV)/colcon.log 2>&1 || { tail -n 40 $(VENV)/colcon.log >&2; exit 1; }

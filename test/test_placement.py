@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upright boxes, heights and supports, of bodies whose measures are known."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +11,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from sphmask_core import Instances
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.commands.results import record
 from sphmask_core.placement import place
 
 FINE = np.linspace(-0.5, 0.5, 21)
@@ -121,3 +126,14 @@ def test_few_points_and_none(count):
     assert len(placed) == min(count, 1)
     if count == 2:
         np.testing.assert_allclose(placed.sizes, [[0.5, 0, 0]], atol=1e-6)
+
+
+def test_the_json_record_says_how_each_instance_stands():
+    xyz, found = seen(box((0.1, 0.1, 0.12), 1.0, base=0.1), box((0.3, 0.2, 0.1), 0.4))
+    cloud = Cloud(xyz, None, None, (1, len(xyz)))
+    can, crate = json.loads(json.dumps(record(Path("a.pcd"), cloud, found, {})))["instances"]
+    assert (can["id"], can["support"], crate["id"], crate["support"]) == (1, 2, 2, 0)
+    assert can["height"] == pytest.approx(0.12, abs=1e-4)
+    np.testing.assert_allclose(crate["upright_box"]["size"], [0.3, 0.2, 0.1], atol=1e-4)
+    turned = Rotation.from_quat(crate["upright_box"]["quaternion"]).as_matrix()
+    np.testing.assert_allclose(turned[:, 2], TILTED[:, 2], atol=1e-4)

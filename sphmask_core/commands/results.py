@@ -10,10 +10,12 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from sphmask_core.clouds.cloud import Cloud, write_ply
 from sphmask_core.palette import MID_GRAY, instance_colors
 from sphmask_core.pictures.draw import draw_result
+from sphmask_core.placement import Placements, place
 from sphmask_core.runtime.files import replacing
 from sphmask_core.segmenter import Instances
 
@@ -78,7 +80,12 @@ def record(source: Path, cloud: Cloud, instances: Instances, settings: dict[str,
         "cloud": str(source),
         "settings": settings,
         "points": len(cloud.xyz),
-        "instances": instance_records(instances),
+        "instances": [
+            values | placed
+            for values, placed in zip(
+                instance_records(instances), placement_records(place(cloud.xyz, instances)), strict=True
+            )
+        ],
         "rotation": np.round(instances.rotation.astype(float), 6).tolist(),
         "timings": {stage: round(ms, 3) for stage, ms in instances.timings.items()},
     }
@@ -98,6 +105,22 @@ def instance_records(instances: Instances) -> list[dict[str, Any]]:
             "rays": _rounded(instances.rays[i]),
         }
         for i in range(len(instances))
+    ]
+
+
+def placement_records(placed: Placements) -> list[dict[str, Any]]:
+    """Returns how each instance stands; `support` is the id of the one that it stands on, 0 for none."""
+    return [
+        {
+            "upright_box": {
+                "center": _rounded(placed.centers[i]),
+                "size": _rounded(placed.sizes[i]),
+                "quaternion": _rounded(Rotation.from_matrix(placed.rotations[i]).as_quat()),
+            },
+            "height": round(float(placed.heights[i]), 5),
+            "support": int(placed.supports[i]) + 1,
+        }
+        for i in range(len(placed))
     ]
 
 

@@ -36,6 +36,16 @@ const char* sphmask_label_points(const float* xyz, const int32_t* labels, const 
                                  uint32_t* points, const uint8_t* rgb, int64_t n, int64_t objects,
                                  int64_t threads);
 
+// The points xyz (height, width, 3) of a depth image, x to the right, y down, z forward, meters; NaN where
+// depth is 0 or not finite. depth (height, width, bytes): uint16 of 2 bytes or float of 4, of `unit` meters.
+// cameras: fx, fy, cx, cy of the depth camera and of the color camera. rgb (height, width, 3): the color of
+// the same pixel of color (rows, columns, 3) or, if `registered`, that where the color camera sees the point,
+// which is `pose` (3, 4) times it; `plain` where there is none.
+const char* sphmask_back_project(const uint8_t* depth, const double* cameras, const uint8_t* color,
+                                 const double* pose, float* xyz, uint8_t* rgb, double unit, int64_t registered,
+                                 int64_t plain, int64_t height, int64_t width, int64_t bytes, int64_t rows,
+                                 int64_t columns, int64_t threads);
+
 // changed[i] = matrix (3, 3) times row i of rows (n, 3), plus shift.
 const char* sphmask_affine(const float* rows, const float* matrix, const float* shift, float* changed,
                            int64_t n);

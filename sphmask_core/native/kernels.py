@@ -108,6 +108,19 @@ label_points = _function(
     rgb=maybe(array(UINT8, "n", 3)),
     parallel=True,
 )
+back_project = _function(
+    "back_project",
+    depth=array(UINT8, "height", "width", "bytes"),
+    cameras=array(FLOAT64, 8),
+    color=array(UINT8, "rows", "columns", 3),
+    pose=array(FLOAT64, 3, 4),
+    xyz=out(array(FLOAT32, "height", "width", 3)),
+    rgb=out(array(UINT8, "height", "width", 3)),
+    unit=real(ctype=ctypes.c_double),
+    registered=whole(0, 1),
+    plain=whole(0, 255),
+    parallel=True,
+)
 affine = _function(
     "affine",
     rows=_points,

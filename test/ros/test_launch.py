@@ -15,7 +15,16 @@ from sphmask_ros.player import Player
 from test.helpers.ros import TIMEOUT, ask_patiently, header, scene_message
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "segment.launch.py"
-ARGUMENTS = {"points", "model", "device", "autostart", "params_file", "bag"}
+ARGUMENTS = {
+    "points",
+    "model",
+    "device",
+    "autostart",
+    "params_file",
+    "bag",
+    "use_sim_time",
+    "fastdds_profile",
+}
 ARGUMENTS |= {"rviz", "frame", "namespace", "log_level", "respawn"}
 
 
@@ -69,3 +78,13 @@ def test_launches_the_node_as_asked(ros, weights, domain):
     text, _ = process.communicate(timeout=20)
     assert process.returncode == 0, text
     assert "process has finished cleanly" in text
+
+
+@pytest.mark.parametrize("name", ["params_file", "fastdds_profile"])
+def test_a_file_that_is_not_there_is_one_clear_line(name):
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    process = launch(f"{name}:=/no/such.file")
+    text, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1
+    assert f"{name} /no/such.file: no such file" in text
+    assert "deprecated" not in text.lower()
