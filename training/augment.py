@@ -18,13 +18,6 @@ from .scene import Scene
 
 Array = NDArray[np.float32]
 
-_affine = native.function("sphmask_affine", native.PTR, native.INT, native.PTR, native.PTR, native.PTR)
-_elastic = native.function(
-    "sphmask_elastic",
-    *(native.PTR, native.INT, native.PTR, native.FLOAT, native.FLOAT),
-    *(native.PTR, native.INT, native.INT, native.PTR),
-)
-
 
 def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
     """A random variant of a scene.
@@ -59,8 +52,7 @@ def affine(rows: Array, matrix: NDArray, shift: NDArray) -> Array:
     """The matrix (3, 3) times each row (N, 3), plus shift (3,); numpy's product would start threads."""
     rows, matrix, shift = (np.ascontiguousarray(array, np.float32) for array in (rows, matrix, shift))
     changed = np.empty_like(rows)
-    first, *others = (native.pointer(array, np.float32) for array in (rows, matrix, shift, changed))
-    _affine(first, len(rows), *others)
+    native.affine(rows, matrix, shift, changed)
     return changed
 
 
@@ -70,8 +62,7 @@ def elastic(xyz: Array, granularity: float, magnitude: float, rng: Generator) ->
     low, high = (np.array([bound(column) for column in xyz.T]) for bound in (np.min, np.max))
     noise = smooth_noise(np.ceil((high - low) / granularity).astype(int) + 3, rng)
     moved = np.empty_like(xyz)
-    points, start, nodes, out = (native.pointer(array, np.float32) for array in (xyz, low, noise, moved))
-    _elastic(points, len(xyz), start, granularity, magnitude, nodes, *noise.shape[1:3], out)
+    native.elastic(xyz, low, noise, moved, granularity, magnitude)
     return moved
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from sphmask_core.clouds.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
 from sphmask_core.messages import Make
 from sphmask_core.method.instances import Instances
-from sphmask_core.native import INT, PTR, function, pointer, threads
+from sphmask_core.native import label_points
 from sphmask_core.palette import MID_GRAY, object_colors
 from sphmask_core.tracking import Tracks
 
@@ -22,7 +22,6 @@ COLOR_FIELDS = {"rgb", "rgba"}.union(*COLOR_NAMES)
 POSITION = [(axis, "<f4") for axis in "xyz"]
 LABEL = [("rgb", "<f4"), ("label", "<u4"), ("score", "<f4"), ("class_id", "<i4")]
 """What labeled points have beside their position, 4 bytes each."""
-_label_points = function("sphmask_label_points", PTR, PTR, PTR, INT, PTR, PTR, INT)
 
 
 def read_points(msg: Any, names: Container[str]) -> np.ndarray:
@@ -114,15 +113,8 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, instances: Instances,
         instances.class_ids,
     )
     points = np.empty(len(cloud.xyz), POSITION + LABEL)
-    _label_points(
-        pointer(cloud.xyz, np.float32),
-        None if cloud.rgb is None else pointer(cloud.rgb, np.uint8),
-        pointer(instances.labels, np.int32),
-        len(points),
-        values.ctypes.data,
-        points.ctypes.data,
-        threads(),
-    )
+    rows, packed = (array.view(("<u4", array.itemsize // 4)) for array in (values, points))
+    label_points(cloud.xyz, instances.labels, rows, packed, cloud.rgb)
     return write_points(make, header, points.reshape(cloud.shape))
 
 
