@@ -120,6 +120,26 @@ const char* sphmask_norm_relu(const float* x, const float* mean, const float* va
                               const float* bias, float* changed, double epsilon, int64_t rows,
                               int64_t channels, int64_t threads);
 
+// Dense layers: batch norms with fixed statistics are part of the weights. widths (layers + 1): channels before
+// and after each layer; rectified (layers): whether ReLU follows; packed: of each layer its bias, then its weights
+// (panels, in, width), both padded with zeros to whole panels, which are 128 bytes wide where the outputs fill
+// such panels, else 64.
+
+// y (rows, out): rows of x (rows, in) through all layers.
+const char* sphmask_dense(const float* x, const int64_t* widths, const uint8_t* rectified, const float* packed,
+                          float* y, int64_t rows, int64_t in, int64_t width_count, int64_t layers,
+                          int64_t packed_count, int64_t out, int64_t threads);
+
+// pooled (queries, out): the maximum over the k neighbors of each center of [(p - q) / radius, |b_p - b_q|, f]
+// through all layers. xyz, sizes (n, 3) and features (n, channels) of the points; neighbors (queries, k): rows of
+// points; centers, center_sizes (queries, 3).
+const char* sphmask_pool_neighbors(const float* xyz, const float* sizes, const float* features,
+                                   const int64_t* neighbors, const float* centers, const float* center_sizes,
+                                   const int64_t* widths, const uint8_t* rectified, const float* packed,
+                                   float* pooled, float radius, int64_t n, int64_t channels, int64_t queries,
+                                   int64_t k, int64_t width_count, int64_t layers, int64_t packed_count,
+                                   int64_t out, int64_t threads);
+
 // The method
 
 // picked (picks): indices of points of xyz (n, 3), each farthest from those before it, `first` the first;

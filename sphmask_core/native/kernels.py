@@ -258,6 +258,35 @@ migrate = _function(
     parallel=True,
 )
 
+# Dense layers
+
+_stack: dict[str, Argument] = {
+    "widths": array(INT64, "widths"),
+    "rectified": array(BOOL, "layers"),
+    "packed": array(FLOAT32, "packed"),
+}
+
+dense = _function(
+    "dense",
+    x=array(FLOAT32, "rows", "in"),
+    **_stack,
+    y=out(array(FLOAT32, "rows", "out")),
+    parallel=True,
+)
+pool_neighbors = _function(
+    "pool_neighbors",
+    xyz=_points,
+    sizes=_points,
+    features=array(FLOAT32, "n", "channels"),
+    neighbors=array(INT64, "queries", "k"),
+    centers=array(FLOAT32, "queries", 3),
+    center_sizes=array(FLOAT32, "queries", 3),
+    **_stack,
+    pooled=out(array(FLOAT32, "queries", "out")),
+    radius=real(SMALLEST_SPACING),
+    parallel=True,
+)
+
 # Supports
 
 sample = _function(

@@ -21,10 +21,10 @@ Map = KernelMap | Callable[[Tensor, Tensor], Tensor]
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     """ReLU(norm(x)) of x (V, C)."""
-    return cpu_engine.norm_relu(x, norm) if _fuses(x, norm) else norm(x).relu()
+    return cpu_engine.norm_relu(x, norm) if fuses(x, norm) else norm(x).relu()
 
 
-def _fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
+def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
     """Whether inference on the CPU: a norm is then a scale and a shift, which save passes."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return plain and not torch.is_grad_enabled() and (norm is None or not norm.training)
@@ -62,7 +62,7 @@ class _SparseConv(nn.Module):
         """The convolution by `kernel_map`, added to `start` where given; then, where given, norm and ReLU."""
         if not isinstance(kernel_map, KernelMap):
             y = kernel_map(x, self.weight)
-        elif _fuses(x, norm):
+        elif fuses(x, norm):
             return cpu_engine.convolve_packed(x, kernel_map, self.packed(), len(self.weight), start, norm)
         else:
             assert transposed is None or isinstance(transposed, KernelMap)
