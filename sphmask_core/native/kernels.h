@@ -21,6 +21,11 @@ const char* sphmask_turn(const float* points, const float* rotation, const float
 const char* sphmask_voxel_keys(const float* xyz, int64_t* keys, float scale, int64_t scene, float most,
                                float* extent, int64_t n, int64_t threads);
 
+// rows: the points of xyz (n, 3) that are finite and that `left_out` (n), if there is one, does not mark; points:
+// these points; `count`: how many. Both have room for n.
+const char* sphmask_keep_points(const float* xyz, const uint8_t* left_out, int64_t* rows, float* points,
+                                int64_t* count, int64_t n);
+
 // mean[s] = mean of the rows of values (n, channels) whose segment is s, 0 where there are none, and sizes[s]
 // their number; both of `count` rows.
 const char* sphmask_segment_mean(const float* values, const int64_t* segments, float* mean, int64_t* sizes,

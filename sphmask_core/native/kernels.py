@@ -89,6 +89,14 @@ voxel_keys = _function(
     result=ctypes.c_float,
     parallel=True,
 )
+keep_points = _function(
+    "keep_points",
+    xyz=_points,
+    left_out=maybe(array(BOOL, "n")),
+    rows=out(array(INT64, "n")),
+    points=out(_points),
+    result=ctypes.c_int64,
+)
 segment_mean = _function(
     "segment_mean",
     values=array(FLOAT32, "n", "channels"),
