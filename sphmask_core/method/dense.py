@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from sphmask_core import native
 from sphmask_core.sparse.cpu_engine import pack_panels
 
-Versions = tuple[tuple[int, int], ...]
-
 
 @dataclass(frozen=True)
 class PackedLayers:
@@ -69,17 +67,6 @@ def _pack(weight: Tensor, bias: Tensor) -> Tensor:
     panels = pack_panels(weight.float()[None])
     columns = panels.shape[1] * panels.shape[3]
     return torch.cat([torch.nn.functional.pad(bias.float(), (0, columns - len(bias))), panels.flatten()])
-
-
-def versions(layers: Iterable[nn.Module]) -> Versions:
-    """Changes whenever a parameter or a statistic of the layers does."""
-    tensors = (
-        tensor
-        for layer in layers
-        for tensor in (*layer._parameters.values(), *layer._buffers.values())
-        if tensor is not None
-    )
-    return tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
 
 
 def dense(x: Tensor, layers: PackedLayers) -> Tensor:

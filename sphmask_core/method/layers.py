@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from sphmask_core.method.backbone import backbone_norm
-from sphmask_core.method.dense import PackedLayers, Versions, dense, pack_layers, versions
-from sphmask_core.sparse.modules import fuses
+from sphmask_core.method.dense import PackedLayers, dense, pack_layers
+from sphmask_core.sparse.modules import Versions, fuses, versions
 
 
 class Layers(nn.Sequential):

@@ -35,6 +35,7 @@ from sphmask_core.native.kernels import (
     segment_mean,
     superpoints,
     turn,
+    unet,
     voxel_keys,
     weight_gradient,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "superpoints",
     "threads",
     "turn",
+    "unet",
     "voxel_keys",
     "weight_gradient",
 ]

@@ -36,6 +36,8 @@ COORDINATE_BITS = 18
 MOST_SCENE = 2**9 - 1
 MOST_TILE_ROWS = 256
 """Output rows of a tile, whose places are bytes."""
+MOST_LEVELS = 16
+"""Of a U-Net."""
 MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
 SMALLEST_SPACING = 1e-30
@@ -263,6 +265,17 @@ migrate = _function(
     features=array(FLOAT32, "superpoints", "mask_dim"),
     migration=out(array(FLOAT32, "queries", "superpoints")),
     layers=whole(2, 3),
+    parallel=True,
+)
+
+unet = _function(
+    "unet",
+    features=array(FLOAT32, "n", "in"),
+    coords=array(INT32, "n", 4),
+    packed=array(FLOAT32, "packed"),
+    encoded=out(array(FLOAT32, "n", "channels")),
+    levels=whole(1, MOST_LEVELS),
+    epsilon=_epsilon,
     parallel=True,
 )
 
