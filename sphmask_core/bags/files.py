@@ -42,6 +42,8 @@ class Message:
     topic: str
     data: bytes
     """CDR."""
+    time: int
+    """Of its recording, nanoseconds."""
     origin: Any
     """What the bag needs to copy it, or to write another under its times."""
 
@@ -67,7 +69,7 @@ class Bag(Protocol):
         """Type of each topic, as in sensor_msgs/msg/PointCloud2."""
 
     def messages(self, topic: str | None = None) -> Iterator[Message]:
-        """The messages of one topic or of all, by time."""
+        """Gives the messages of one topic or of all, by time."""
 
     def copying(self, path: Path) -> AbstractContextManager[Copy]:
         """Context of a `Copy` that holds nothing yet and is at `path`, whole, once the block succeeds."""
@@ -99,7 +101,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def _mcap_files(path: Path) -> list[Path]:
-    """The MCAP files of a bag; none for one in .db3 files."""
+    """Returns the MCAP files of a bag; none for one in .db3 files."""
     if path.is_file():
         return [path] if path.suffix == ".mcap" else []
     metadata = path / METADATA
@@ -134,7 +136,7 @@ class McapBag:
         """Gives the messages of a topic, or of all, by log time."""
         for number, reader in enumerate(self._readers):
             for _, channel, message in reader.iter_messages(topic):
-                yield Message(channel.topic, message.data, (number, message))
+                yield Message(channel.topic, message.data, message.log_time, (number, message))
 
     @contextmanager
     def copying(self, path: Path) -> Iterator[McapCopy]:
@@ -222,7 +224,7 @@ class Rosbag2:
         """Gives the messages of a topic, or of all, by time of recording, the only one that is kept."""
         wanted = [entry for entry in self._reader.connections if topic in (None, entry.topic)]
         for connection, time, data in self._reader.messages(wanted):
-            yield Message(connection.topic, data, (connection, time))
+            yield Message(connection.topic, data, time, (connection, time))
 
     @contextmanager
     def copying(self, path: Path) -> Iterator[Rosbag2Copy]:

@@ -48,7 +48,7 @@ class Machine:
     """Read and written a second, in a large copy."""
 
     def floor(self, work: Work) -> float:
-        """Milliseconds below which the work cannot be done."""
+        """Returns the milliseconds below which the work cannot be done."""
         return 1e3 * max(work.flops / self.flops, work.bytes / self.bytes)
 
 
@@ -89,7 +89,7 @@ class MemoryTimer(Timer):
 
 
 def _peak_bytes(device: torch.device, held: bool = False) -> int:
-    """Most memory since `_forget_peak`, or what is held now; of the device, or of this process."""
+    """Returns the most memory since `_forget_peak`, or what is held now, of the device or this process."""
     if device.type == "cuda":
         read = torch.cuda.memory_allocated if held else torch.cuda.max_memory_allocated
         return int(read(device))
@@ -138,21 +138,21 @@ def measure(segmenter: Segmenter, name: str, cloud: Cloud, repeats: int) -> Meas
 
 
 def _stage_memory(segmenter: Segmenter, cloud: Cloud) -> dict[str, float]:
-    """Megabytes of each stage, in a run of its own: watching memory takes time."""
+    """Returns the megabytes of each stage, in a run of its own: watching memory takes time."""
     timer = MemoryTimer(segmenter.device)
     segmenter(cloud.xyz, cloud.rgb, timer=timer)
     return {stage: held / 2**20 for stage, held in timer.bytes.items()}
 
 
 def cloud_levels(segmenter: Segmenter, cloud: Cloud) -> list[Level]:
-    """The levels of the U-Net over a cloud's voxels."""
+    """Returns the levels of the U-Net over a cloud's voxels."""
     config = segmenter.config
     voxels = prepare(torch.from_numpy(cloud.xyz), None, config).voxels
     return [] if voxels is None else build_levels(voxels.coords, config.model.levels)
 
 
 def convolution_work(backbone: torch.nn.Module, levels: Sequence[Level]) -> Work:
-    """Flops and bytes of all convolutions of the U-Net over the voxels of `levels`."""
+    """Returns the flops and bytes of all convolutions of the U-Net over the voxels of `levels`."""
     flops = moved = 0
     for name, module in backbone.named_modules():
         if levels and isinstance(module, (SubmanifoldConv, DownConv, UpConv, PointwiseConv)):
@@ -170,7 +170,7 @@ def convolution_work(backbone: torch.nn.Module, levels: Sequence[Level]) -> Work
 
 
 def measure_machine(device: torch.device) -> Machine:
-    """Rates of the device with torch's present number of threads."""
+    """Returns the rates of the device with torch's present number of threads."""
     a, b = torch.rand(2, MATRIX, MATRIX, device=device)
     source = torch.zeros(COPY_BYTES, dtype=torch.uint8, device=device)
     target = torch.ones_like(source)
@@ -180,7 +180,7 @@ def measure_machine(device: torch.device) -> Machine:
 
 
 def best_seconds(call: Callable[[], Any], device: torch.device) -> float:
-    """Shortest time of several calls, by the clock."""
+    """Returns the shortest time of several calls, by the clock."""
     times = []
     for _ in range(MACHINE_REPEATS):
         timer = Timer(device)

@@ -114,7 +114,7 @@ class Intersections:
         return self.common / (self.sizes[:, None] + self.object_sizes - self.common)
 
     def of(self, predictions: np.ndarray, objects: np.ndarray) -> Intersections:
-        """The part of some predictions (I,) and objects (G,), both bool."""
+        """Returns the part of some predictions (I,) and objects (G,), both bool."""
         return Intersections(
             self.common[predictions][:, objects],
             self.void[predictions],

@@ -79,7 +79,7 @@ def _mask_text(points: np.ndarray, count: int) -> bytes:
 
 
 def check(folder: Path, scans: Mapping[str, int], label_ids: Sequence[int]) -> list[str]:
-    """A line for everything that the server would refuse; `scans`: vertices of each scan by name."""
+    """Returns a line for everything that the server would refuse; `scans`: vertices of each scan by name."""
     if not folder.is_dir():
         return [f"{folder}: no such folder"]
     unknown = sorted({path.stem for path in folder.glob("*.txt")} - set(scans))
@@ -110,7 +110,7 @@ def _check_scan(
 
 
 def _parse(folder: Path, line: str, label_ids: set[int]) -> Path:
-    """The mask that a line names, if the line is right."""
+    """Returns the mask that a line names, if the line is right."""
     words = line.split()
     if len(words) != 3:
         raise SubmissionError("is not <mask> <class> <confidence>")

@@ -48,17 +48,18 @@ class VoxelBatch:
 
     @property
     def batch_size(self) -> int:
-        """Scenes B of the batch."""
+        """Number B of scenes in the batch."""
         return len(self.superpoint_offsets) - 1
 
 
 def normalize_colors(rgb: Tensor) -> Tensor:
-    """uint8, or float in [-1, 1] already -> float32 in [-1, 1]."""
+    """Returns colors as float32 in [-1, 1], from uint8 or from floats that are in [-1, 1] already."""
     return rgb.float() / 127.5 - 1 if rgb.dtype == torch.uint8 else rgb
 
 
 def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
-    """Mean of the rows of each segment. values (N, F), segments (N,) in 0 .. count-1 -> (count, F)."""
+    """Returns the mean (count, F) of the rows of each segment; values (N, F), segments (N,) in 0 ..
+    count-1."""
     plain = values.device.type == "cpu" and values.dtype == torch.float32
     if not plain or (values.requires_grad and torch.is_grad_enabled()):
         return segment_mean_reference(values, segments, count)
@@ -75,12 +76,15 @@ def segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tens
 
 
 def segment_sizes(segments: Tensor, count: int) -> Tensor:
-    """Rows of each segment, (N,) in 0 .. count-1 -> (count,); `torch.bincount` would wait for CUDA."""
+    """Returns the number of rows (count,) of each segment; segments (N,) in 0 .. count-1.
+
+    `torch.bincount` would wait for CUDA.
+    """
     return segments.new_zeros(count).index_add_(0, segments, torch.ones_like(segments))
 
 
 def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
-    """First row of each scene, and the end, of rows (N,) in the order of their scenes: B + 1."""
+    """Returns the first row of each of B scenes, and the end, as B + 1 numbers; scenes (N,) is sorted."""
     if batch_size == 1:
         return [0, len(scenes)]
     numbers = torch.arange(batch_size + 1, dtype=scenes.dtype, device=scenes.device)
@@ -88,7 +92,7 @@ def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
 
 
 def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
-    """Minimum and maximum of the points (N, 3) of each segment: (count, 6); infinite where it has none."""
+    """Returns minimum and maximum (count, 6) of the points (N, 3) of each segment; infinite if empty."""
     if xyz.device.type != "cpu":
         return segment_bounds_reference(xyz, segments, count)
     xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
@@ -105,7 +109,8 @@ def segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tenso
 
 
 def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
-    """Packed voxel of each point, voxels numbered from 0 on each axis. (N, 3) model units -> (N,) int64."""
+    """Returns the packed voxel (N,) int64 of each point (N, 3), model units; each axis begins with voxel
+    0."""
     if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
         return voxel_keys_reference(xyz, voxel_scale, scene)
     xyz, keys = xyz.contiguous(), torch.empty(len(xyz), dtype=torch.int64)
@@ -147,7 +152,7 @@ def _joined(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _number_superpoints(scenes: Sequence[Points], scene: Tensor, first: Tensor) -> tuple[Tensor, list[int]]:
-    """Superpoints of the voxels 0 .. S-1, scene by scene in sorted order, and each scene's offset."""
+    """Returns the voxels' superpoints, 0 .. S-1, scene by scene in sorted order, and each scene's offset."""
     if scenes[0].superpoints is None:
         return torch.arange(len(first), device=first.device), scene_offsets(scene, len(scenes))
     given = torch.cat([p.superpoints for p in scenes])[first]  # type: ignore[misc]

@@ -196,32 +196,41 @@ class Signature:
         """
         c_function = getattr(library, f"sphmask_{function}")
         c_function.argtypes, c_function.restype = self.c_types(), ctypes.c_char_p
-        result: Any = self.result
-        parallel, sizes = self.parallel, self.sizes()
-        takers: list[Callable[..., Any]] = [
-            kind.taker(f"{function}: {name}", sizes) for name, kind in self.arguments.items()
-        ]
-        start: Known = [size if isinstance(size, int) else None for size in sizes]
-        fixed, count = sum(size is not None for size in start), len(takers)
+        sizes = self.sizes()
+        takers = [kind.taker(f"{function}: {name}", sizes) for name, kind in self.arguments.items()]
+        known: Known = [size if isinstance(size, int) else None for size in sizes]
+        return _checked(function, c_function, takers, known, self.result, self.parallel)
 
-        def call(*values: Any) -> Any:
-            if len(values) != count:
-                raise TypeError(f"{function} takes {', '.join(self.arguments)}, not {len(values)} values")
-            known = start.copy()
-            passed = [take(value, known) for take, value in zip(takers, values)]  # noqa: B905 - checked above
-            found = None if result is None else result()
-            if found is not None:
-                passed.append(ctypes.byref(found))
-            passed += known[fixed:]
-            if parallel:
-                passed.append(torch.get_num_threads())
-            problem = c_function(*passed)
-            if problem is not None:
-                kind = MemoryError if problem == NO_MEMORY else ValueError
-                raise kind(f"{function}: {problem.decode()}")
-            return None if found is None else found.value
 
-        return call
+def _checked(
+    function: str,
+    c_function: Callable[..., bytes | None],
+    takers: list[Callable[[Any, Known], Any]],
+    start: Known,
+    result: type | None,
+    parallel: bool,
+) -> Callable[..., Any]:
+    """`c_function` behind the checks of its arguments; start: its sizes, those known that are numbers."""
+    fixed, count = sum(size is not None for size in start), len(takers)
+
+    def call(*values: Any) -> Any:
+        if len(values) != count:
+            raise TypeError(f"{function} takes {count} arguments, not {len(values)}")
+        known = start.copy()
+        passed = [take(value, known) for take, value in zip(takers, values)]  # noqa: B905 - counted above
+        found: Any = None if result is None else result()
+        if found is not None:
+            passed.append(ctypes.byref(found))
+        passed += known[fixed:]
+        if parallel:
+            passed.append(torch.get_num_threads())
+        problem = c_function(*passed)
+        if problem is not None:
+            kind = MemoryError if problem == NO_MEMORY else ValueError
+            raise kind(f"{function}: {problem.decode()}")
+        return None if found is None else found.value
+
+    return call
 
 
 def _plain(dtype: torch.dtype) -> str:

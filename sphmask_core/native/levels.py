@@ -5,8 +5,8 @@ x86-64 has levels that a compiler may count on (x86-64 psABI, section 3.1.1): v2
 and FMA, v4 adds AVX-512. Every level becomes one library, and `sphmask_core.native` opens the best that runs.
 Other machines have one library for all (AArch64 always has the vectors and the fused multiply-add).
 
-setup.py and the Makefile run this file by itself, so it imports nothing of the package:
-`python sphmask_core/native/levels.py` prints the levels of this machine, with a level its compiler flags.
+setup.py and test/native/Makefile run this file by itself, so it imports nothing of the package:
+`python sphmask_core/native/levels.py` prints the levels that run here, with a level its compiler flags.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def runnable(levels: Sequence[Level], features: frozenset[str]) -> list[Level]:
 
 
 def main(names: Sequence[str]) -> str:
-    """The names of this machine's levels, or the compiler flags of the level that is named."""
+    """The names of the levels that this machine runs, or the compiler flags of the level that is named."""
     if not names:
-        return " ".join(level.name for level in LEVELS)
+        return " ".join(level.name for level in reversed(runnable(LEVELS, processor_features())))
     flags = {level.name: level.flags for level in (*X86_64, *levels_of("aarch64"))}
     return " ".join((*OPTIMIZATION, *flags[names[0]]))
 

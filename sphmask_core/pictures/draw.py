@@ -48,7 +48,7 @@ class SceneResult:
     """(3,) the scene's vertical, for clouds without a sensor's view"""
 
     def pixels(self, size: tuple[int, int]) -> np.ndarray:
-        """(height, width) int64: the point that each pixel of a picture shows, -1 none."""
+        """Returns (height, width) int64: the point that each pixel of a picture shows, -1 none."""
         return pixel_points(self.cloud, self.up, size)
 
 
@@ -105,7 +105,7 @@ def _scene_panels(scene: SceneResult, pixels: np.ndarray) -> list[tuple[Image, s
 
 
 def _match(truth: np.ndarray, predicted: np.ndarray, objects: int, instances: int) -> np.ndarray:
-    """(instances,) color number of each instance: that of the object it overlaps, or a new one."""
+    """Returns (instances,) color number of each instance: that of the object it overlaps, or a new one."""
     counts = np.bincount(truth * (instances + 1) + predicted, minlength=(objects + 1) * (instances + 1))
     common = counts.reshape(objects + 1, instances + 1)
     union = common.sum(0)[1:] + common.sum(1)[1:, None] - common[1:, 1:]
@@ -115,12 +115,12 @@ def _match(truth: np.ndarray, predicted: np.ndarray, objects: int, instances: in
 
 
 def _labels_at(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(height, width) label that each pixel shows, 0 where there is no point."""
+    """Returns (height, width) label that each pixel shows, 0 where there is no point."""
     return np.where(pixels >= 0, labels[pixels], 0)
 
 
 def _cloud_colors(cloud: Cloud, pixels: np.ndarray) -> np.ndarray:
-    """(height, width, 3) uint8: the cloud's colors, or its depth as gray."""
+    """Returns (height, width, 3) uint8: the cloud's colors, or its depth as gray."""
     if cloud.rgb is not None:
         colors = cloud.rgb[pixels]
     else:
@@ -131,7 +131,7 @@ def _cloud_colors(cloud: Cloud, pixels: np.ndarray) -> np.ndarray:
 
 
 def _tinted(cloud: Cloud, labels: np.ndarray, pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """(height, width, 3) uint8: a pale scene with instances in color, outlined."""
+    """Returns (height, width, 3) uint8: a pale scene with instances in color, outlined."""
     brightness = _cloud_colors(cloud, pixels).mean(2, keepdims=True)
     pale = 130 + 0.42 * brightness
     colors = np.concatenate([np.zeros((1, 3)), palette])[labels]
@@ -142,7 +142,7 @@ def _tinted(cloud: Cloud, labels: np.ndarray, pixels: np.ndarray, palette: np.nd
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
-    """Pixels of an instance that touch something else."""
+    """Returns the pixels of an instance that touch something else."""
     padded = np.pad(labels, 1, mode="edge")
     neighbors = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
     return (labels > 0) & np.any([labels != other for other in neighbors], axis=0)

@@ -34,7 +34,7 @@ class Soft:
 
     @cached_property
     def surface(self) -> np.ndarray:
-        """(K, 3) without dents."""
+        """(K, 3) points of the surface, without its dents."""
         heights = np.linspace(0, self.height, 9)[:, None]
         scale = np.maximum(1 - self._upward(heights) ** 2, 0) ** (1 / self.power)
         outline = [np.sign(wave) * np.abs(wave) ** (2 / self.power) for wave in (np.cos(RING), np.sin(RING))]
@@ -49,7 +49,7 @@ class Soft:
         return np.asarray((directions @ self.surface.T).max(1))
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """First t > 0 (P,), found in steps, then by halving them."""
+        """Returns the first t > 0 (P,) on the surface: found by steps along the ray, then by bisection."""
         half = np.array([self.width, self.depth, self.height]) / 2
         near, far = span(np.array([0, 0, half[2]]), half, origin, directions)
         t = np.full(directions.shape[1], np.inf, directions.dtype)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which voxel reads which: the index maps of all levels of a sparse U-Net, made once per forward pass."""
+"""Index maps of sparse convolutions, which say what voxels each voxel reads; made once per forward pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ TILE_ROWS = 128
 
 @dataclass
 class Pairs:
-    """What there is of a kernel map, by tile of output rows, then by offset: as the C++ kernels read it."""
+    """The pairs of a kernel map, sorted by tile of output rows, then by offset, as the C++ kernels read
+    them."""
 
     starts: Tensor
     """(tiles * K + 1,) int64: the first pair of each tile and offset"""
@@ -33,13 +34,13 @@ class Pairs:
 
 @dataclass
 class KernelMap:
-    """Which rows a sparse convolution reads, and in other forms as they are wanted."""
+    """Which input rows a sparse convolution reads; other forms of the map are made when first needed."""
 
     index: Tensor
     """(K, V) int32: the input row that output row v reads at kernel offset k, -1 = none"""
 
     def count(self) -> int:
-        """Pairs of an input and an output row."""
+        """Returns the number of pairs of an input row and an output row."""
         return int((self.index >= 0).sum())
 
     @cached_property

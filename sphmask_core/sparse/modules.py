@@ -28,7 +28,7 @@ def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
 
 
 def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
-    """Whether inference on the CPU: a norm is then a scale and a shift, which save passes."""
+    """Whether the fused kernels apply: in inference on the CPU a norm is a fixed scale and shift."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return plain and not torch.is_grad_enabled() and (norm is None or not norm.training)
 
@@ -55,12 +55,13 @@ class _SparseConv(nn.Module):
         self._packed: tuple[tuple[int, int], Tensor] | None = None
 
     def kernel(self) -> Tensor:
-        """(K, in, out), K in row-major order of the window."""
+        """Returns the weights as (K, in, out), with K in row-major order of the window."""
         return self.weight.flatten(1, 3).permute(1, 2, 0)
 
     def packed(self) -> Tensor:
         """The kernel as the C++ kernel reads it, kept for as long as the weights stay as they are."""
-        weights = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
+        changes = 0 if self.weight.is_inference() else self.weight._version  # noqa: SLF001  torch's own count
+        weights = self.weight.data_ptr(), changes
         if self._packed is None or self._packed[0] != weights:
             self._packed = weights, cpu_engine.pack_panels(self.kernel())
         return self._packed[1]

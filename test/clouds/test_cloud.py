@@ -239,9 +239,9 @@ def test_random_bytes(tmp_path, suffix, content, magic):
 
 
 @pytest.mark.parametrize("index", [0, 20, 44])
-def test_real_frames(shared, index):
+def test_real_frames(mosd, index):
     """Kinect frames in PCL's own binary_compressed; label 0 is exactly where the sensor saw nothing."""
-    cloud = read_cloud(shared / f"mosd/learn/learn{index}.pcd")
+    cloud = read_cloud(mosd / f"learn{index}.pcd")
     assert cloud.shape == (480, 640)
     valid = np.isfinite(cloud.xyz[:, 2])
     np.testing.assert_array_equal(cloud.labels == 0, ~valid)
