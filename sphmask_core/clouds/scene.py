@@ -10,10 +10,12 @@ import numpy as np
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.prepared import UNLABELED
 
-__all__ = ["BACKGROUND", "OBJECT", "SUPPORT", "UNLABELED", "Scene"]
+__all__ = ["BACKGROUND", "OBJECT", "SUPPORT", "TABLE_CLASSES", "UNLABELED", "Scene"]
 
 SUPPORT, BACKGROUND, OBJECT = 0, 1, 2
 """Classes of tables, shelves and bins: what things stand on; what is neither that nor an object; objects."""
+TABLE_CLASSES = ("support", "background", "object")
+"""Their names, by number."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,7 @@ class Scene:
     name: str
     cloud: Cloud
     semantic: np.ndarray
-    """(N,) int64: class (of tables: __all__ = ["BACKGROUND", "OBJECT", "SUPPORT", "UNLABELED", "Scene"]
-
-SUPPORT, BACKGROUND or OBJECT), -100 unlabeled"""
+    """(N,) int64: class (of tables: SUPPORT, BACKGROUND or OBJECT), -100 unlabeled"""
     instance: np.ndarray
     """(N,) int64: object number from 0, negative for everything else"""
     superpoints: np.ndarray | None = None
