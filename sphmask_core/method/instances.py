@@ -91,9 +91,10 @@ def to_instances(
     segments = torch.full((len(xyz),), count, device=xyz.device).index_copy_(0, rows, numbers)
     labels = torch.zeros(len(xyz), dtype=torch.int32, device=xyz.device)
     labels.index_copy_(0, rows, _best_label(found.masks).index_select(0, numbers))
+    masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no segment
     class_ids = found.class_ids.cpu().numpy().astype(np.int32)
     return Instances(
-        segment_masks=torch.nn.functional.pad(found.masks, (0, 1)).cpu().numpy(),
+        segment_masks=masks.cpu().numpy(),
         segments=segments.cpu().numpy(),
         labels=labels.cpu().numpy(),
         scores=found.scores.cpu().numpy(),
@@ -101,7 +102,7 @@ def to_instances(
         class_names=tuple(config.found_classes[i] for i in class_ids),
         centers=frame.invert(found.centers * config.unit).cpu().numpy(),
         rays=(found.rays * config.unit).cpu().numpy(),
-        boxes=_boxes(found.masks, numbers, xyz.index_select(0, rows)).cpu().numpy(),
+        boxes=_boxes(masks, numbers, xyz.index_select(0, rows)).cpu().numpy(),
         rotation=frame.rotation.cpu().numpy(),
         timings=timings,
     )

@@ -37,7 +37,8 @@ public:
   Pooling(const DenseStack& stack, int64_t rows, int64_t inputs)
       : stack_(&stack), inputs_(inputs), z_(rows * inputs), pass_(stack, rows) {}
 
-  // pooled (last - first, out) of centers [first, last). A neighbor that repeats the first changes no maximum.
+  // pooled (last - first, out) of centers [first, last). A neighbor that repeats the first changes no
+  // maximum.
   void run(const Neighborhood& around, const int64_t* neighbors, int64_t k, const float* centers,
            const float* center_sizes, int64_t first, int64_t last, float* pooled) {
     int64_t rows = 0;
@@ -70,9 +71,9 @@ private:
 
 }  // namespace
 
-const char* sphmask_dense(const float* x, const int64_t* widths, const uint8_t* rectified, const float* packed,
-                          float* y, int64_t rows, int64_t in, int64_t width_count, int64_t layers,
-                          int64_t packed_count, int64_t out, int64_t threads) {
+const char* sphmask_dense(const float* x, const int64_t* widths, const uint8_t* rectified,
+                          const float* packed, float* y, int64_t rows, int64_t in, int64_t width_count,
+                          int64_t layers, int64_t packed_count, int64_t out, int64_t threads) {
   if (const char* problem = stack_problem(widths, width_count, layers, packed_count, in, out)) return problem;
   return guarded([&] {
     const DenseStack stack(widths, rectified, packed, layers);

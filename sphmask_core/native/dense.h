@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stacks of dense layers on rows: x -> W^T x + b, with or without ReLU, again and again. A few rows pass through
-// all layers while they are in the cache. Batch norms with fixed statistics are part of W and b.
+// Stacks of dense layers on rows: x -> W^T x + b, with or without ReLU, again and again. A few rows pass
+// through all layers while they are in the cache. Batch norms with fixed statistics are part of W and b.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,8 @@ public:
       const int64_t in = widths[l], out = widths[l + 1];
       const int64_t width = out % Wide<float>::kWidth == 0 ? Wide<float>::kWidth : Narrow<float>::kWidth;
       const int64_t columns = round_up(out, width);
-      layers_.push_back({in, out, width, columns, rectified[l] != 0, packed + length_, packed + length_ + columns});
+      layers_.push_back(
+          {in, out, width, columns, rectified[l] != 0, packed + length_, packed + length_ + columns});
       length_ += columns * (in + 1);
       most_columns_ = std::max(most_columns_, columns);
     }
@@ -60,8 +61,11 @@ inline const char* stack_problem(const int64_t* widths, int64_t width_count, int
 class DensePass {
 public:
   DensePass(const DenseStack& stack, int64_t rows)
-      : stack_(&stack), source_(rows), target_(rows), values_{std::vector<float>(rows * stack.most_columns()),
-                                                              std::vector<float>(rows * stack.most_columns())} {}
+      : stack_(&stack),
+        source_(rows),
+        target_(rows),
+        values_{std::vector<float>(rows * stack.most_columns()),
+                std::vector<float>(rows * stack.most_columns())} {}
 
   // Outputs of `rows` rows x, `stride` numbers apart; they are `columns` of the last layer apart.
   const float* run(const float* x, int64_t stride, int64_t rows) {

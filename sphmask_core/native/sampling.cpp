@@ -26,7 +26,7 @@ namespace {
 
 constexpr int64_t kLanes = kVectorBytes / 4;
 constexpr int64_t kScanned = 1 << 14;  // points up to which a scan that ends with the k-th hit beats any grid
-constexpr int64_t kBlock = 64;  // points that are looked at together
+constexpr int64_t kBlock = 64;         // points that are looked at together
 constexpr int32_t kNone = std::numeric_limits<int32_t>::max();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -348,7 +348,9 @@ const char* sphmask_ball_query(const float* xyz, const float* queries, int64_t* 
 #pragma omp parallel num_threads(static_cast<int>(threads))
     {
       Hits& found = team.mine();
-      const auto look = [&](int64_t begin, int64_t end) { found.look(grid.points(), grid.index(), begin, end); };
+      const auto look = [&](int64_t begin, int64_t end) {
+        found.look(grid.points(), grid.index(), begin, end);
+      };
 #pragma omp for schedule(dynamic, 16)
       for (int64_t i = 0; i < query_count; ++i) {
         found.start(queries + 3 * i, radius * radius);

@@ -110,8 +110,8 @@ public:
   void clear() { count_ = 0; }
   void add(int32_t n, float d) { index_[count_] = n, distance_[count_++] = d; }
 
-  // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap. Each voxel
-  // in turn is compared with a vector of others.
+  // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap.
+  // Each voxel in turn is compared with a vector of others.
   Neighbors nearest() {
     Neighbors found;
     found.count = std::min(count_, kNearest);

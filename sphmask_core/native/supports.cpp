@@ -44,8 +44,9 @@ struct Block {
 
 // Where the points of a block are over one surface.
 struct Feet {
-  int32_t cell[kBlock];  // of the surface's cells; the first one, which is never covered, where it is not near
-  int32_t gap[kBlock];   // steps above the surface
+  int32_t
+      cell[kBlock];     // of the surface's cells; the first one, which is never covered, where it is not near
+  int32_t gap[kBlock];  // steps above the surface
   int32_t counted[kBlock];  // 1 where it is no further below than above: its gap tells how high the cell is
 };
 
@@ -137,8 +138,8 @@ Block load(const float* xyz, int size) {
   return block;
 }
 
-// Cell (of all surfaces' one after the other, kNowhere on none) and gap of each point, on the first surface of
-// several that it is on.
+// Cell (of all surfaces' one after the other, kNowhere on none) and gap of each point, on the first surface
+// of several that it is on.
 void place(const float* xyz, int64_t n, const std::vector<Surface>& surfaces, const uint8_t* covered,
            uint16_t* places, int16_t* gaps, Means& means, int threads) {
   const int64_t count = static_cast<int64_t>(surfaces.size());
@@ -157,7 +158,8 @@ void place(const float* xyz, int64_t n, const std::vector<Surface>& surfaces, co
         for (int i = 0; i < size; ++i) {
           const int64_t cell = k * kArea + feet.cell[i];
           if (!covered[cell] || feet.cell[i] == 0 || places[start + i] != kNowhere) continue;
-          places[start + i] = static_cast<uint16_t>(cell), gaps[start + i] = static_cast<int16_t>(feet.gap[i]);
+          places[start + i] = static_cast<uint16_t>(cell),
+                         gaps[start + i] = static_cast<int16_t>(feet.gap[i]);
           own.sums[cell].gaps += feet.counted[i] * feet.gap[i], own.sums[cell].count += feet.counted[i];
         }
       }

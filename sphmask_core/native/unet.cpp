@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole sparse U-Net of sphmask_core/method/backbone.py in inference: its maps and its layers, one after the
-// other, by the kernels of maps.cpp and conv.cpp. Nothing is computed here but concatenations.
+// The whole sparse U-Net of sphmask_core/method/backbone.py in inference: its maps and its layers, one after
+// the other, by the kernels of maps.cpp and conv.cpp. Nothing is computed here but concatenations.
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <stdexcept>
 #include <vector>
 
 #include "block.h"
@@ -20,9 +19,13 @@ constexpr int64_t kWindow = 27, kCorners = 8;
 
 using Rows = std::vector<float>;
 
-// A kernel that refuses means that the arrays made here are wrong, or that there is no memory.
+// What a kernel refuses, which the whole then refuses too.
+struct Refused {
+  const char* problem;
+};
+
 void check(const char* problem) {
-  if (problem != kFine) throw std::runtime_error(problem);
+  if (problem != kFine) throw Refused{problem};
 }
 
 // Which input rows an output row reads: index (kernel, rows), and its pairs.
@@ -39,8 +42,8 @@ struct Map {
     const auto start_count = static_cast<int64_t>(starts.size());
     check(sphmask_count_pairs(index.data(), starts.data(), kTileRows, kernel, rows, start_count, threads));
     source.resize(starts.back()), target.resize(starts.back());
-    check(sphmask_list_pairs(index.data(), starts.data(), source.data(), target.data(), kTileRows, kernel, rows,
-                             start_count, starts.back(), threads));
+    check(sphmask_list_pairs(index.data(), starts.data(), source.data(), target.data(), kTileRows, kernel,
+                             rows, start_count, starts.back(), threads));
   }
 };
 
@@ -52,7 +55,10 @@ struct Level {
   std::unique_ptr<Map> children, parents;
 
   Level(std::vector<int32_t> all, int64_t threads)
-      : count(static_cast<int64_t>(all.size()) / 4), coords(std::move(all)), window(kWindow, count), self(1, count) {
+      : count(static_cast<int64_t>(all.size()) / 4),
+        coords(std::move(all)),
+        window(kWindow, count),
+        self(1, count) {
     std::vector<int64_t> keys(count);
     check(sphmask_pack(coords.data(), keys.data(), 0, count));
     check(sphmask_find_neighbors(keys.data(), window.index.data(), count, threads));
@@ -68,7 +74,8 @@ struct Level {
     check(sphmask_pack(coords.data(), keys.data(), 1, count));
     check(sphmask_number_keys(keys.data(), parent.data(), first.data(), &coarse, count));
     children = std::make_unique<Map>(kCorners, coarse), parents = std::make_unique<Map>(kCorners, count);
-    check(sphmask_family(coords.data(), parent.data(), children->index.data(), parents->index.data(), count, coarse));
+    check(sphmask_family(coords.data(), parent.data(), children->index.data(), parents->index.data(), count,
+                         coarse));
     children->list_pairs(threads), parents->list_pairs(threads);
     std::vector<int32_t> halved;
     for (int64_t v = 0; v < coarse; ++v) {
@@ -93,7 +100,7 @@ public:
     Rows x = convolve(features, levels[0].window, in, width);
     x = level(levels, 0, std::move(x), width);
     x = norm_relu(x, norm(width), width);
-    if (next_ != end_) throw std::runtime_error("packed holds more than the layers need");
+    if (next_ != end_) throw Refused{"packed holds more than the layers need"};
     return x;
   }
 
@@ -129,16 +136,16 @@ private:
     return convolve(x, map, kernel(map.kernel, in, out), in, out, nullptr, nullptr);
   }
 
-  Rows convolve(const Rows& x, const Map& map, const float* weights, int64_t in, int64_t out, const float* start,
-                const Norm* norm) {
+  Rows convolve(const Rows& x, const Map& map, const float* weights, int64_t in, int64_t out,
+                const float* start, const Norm* norm) {
     Rows y(map.rows * out);
     const Norm none{nullptr, nullptr, nullptr, nullptr};
     const Norm& after = norm ? *norm : none;
     check(sphmask_gather_convolve_f32(
-        x.data(), map.starts.data(), map.source.data(), map.target.data(), weights, y.data(), start, after.mean,
-        after.variance, after.weight, after.bias, epsilon_, kTileRows, static_cast<int64_t>(x.size()) / in, in,
-        static_cast<int64_t>(map.starts.size()), map.starts.back(), map.kernel, columns(out) / panel_width(out),
-        panel_width(out), map.rows, out, threads_));
+        x.data(), map.starts.data(), map.source.data(), map.target.data(), weights, y.data(), start,
+        after.mean, after.variance, after.weight, after.bias, epsilon_, kTileRows,
+        static_cast<int64_t>(x.size()) / in, in, static_cast<int64_t>(map.starts.size()), map.starts.back(),
+        map.kernel, columns(out) / panel_width(out), panel_width(out), map.rows, out, threads_));
     return y;
   }
 
@@ -165,7 +172,7 @@ private:
 
   // The weights that come next.
   const float* take(int64_t count) {
-    if (end_ - next_ < count) throw std::runtime_error("packed holds less than the layers need");
+    if (end_ - next_ < count) throw Refused{"packed holds less than the layers need"};
     next_ += count;
     return next_ - count;
   }
@@ -183,18 +190,22 @@ private:
 }  // namespace
 
 const char* sphmask_unet(const float* features, const int32_t* coords, const float* packed, float* encoded,
-                         int64_t level_count, double epsilon, int64_t n, int64_t in, int64_t packed_count,
+                         int64_t levels, double epsilon, int64_t n, int64_t in, int64_t packed_count,
                          int64_t channels, int64_t threads) {
   if (n == 0) return kFine;
-  return guarded([&] {
-    std::vector<Level> levels;
-    levels.reserve(level_count);
-    levels.emplace_back(std::vector<int32_t>(coords, coords + 4 * n), threads);
-    while (static_cast<int64_t>(levels.size()) < level_count)
-      levels.emplace_back(levels.back().halve(threads), threads);
-    UNet unet(packed, packed_count, epsilon, threads);
-    const Rows x = unet.run(levels, Rows(features, features + n * in), in, channels);
-    std::copy(x.begin(), x.end(), encoded);
-    return kFine;
+  return guarded([&]() -> const char* {
+    try {
+      std::vector<Level> pyramid;
+      pyramid.reserve(levels);
+      pyramid.emplace_back(std::vector<int32_t>(coords, coords + 4 * n), threads);
+      while (static_cast<int64_t>(pyramid.size()) < levels)
+        pyramid.emplace_back(pyramid.back().halve(threads), threads);
+      UNet unet(packed, packed_count, epsilon, threads);
+      const Rows x = unet.run(pyramid, Rows(features, features + n * in), in, channels);
+      std::copy(x.begin(), x.end(), encoded);
+      return kFine;
+    } catch (const Refused& refused) {
+      return refused.problem;
+    }
   });
 }

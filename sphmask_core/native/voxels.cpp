@@ -68,7 +68,8 @@ const char* sphmask_voxel_keys(const float* xyz, int64_t* keys, float scale, int
 
 const char* sphmask_keep_points(const float* xyz, const uint8_t* left_out, int64_t* rows, float* points,
                                 int64_t* count, int64_t n) {
-  constexpr uint64_t all_left_out = 0x0101010101010101;  // eight points, as they often lie on a surface together
+  constexpr uint64_t all_left_out =
+      0x0101010101010101;  // eight points, as they often lie on a surface together
   int64_t kept = 0;
   for (int64_t i = 0; i < n; ++i) {
     uint64_t eight = 0;
