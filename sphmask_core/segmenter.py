@@ -84,11 +84,9 @@ class Segmenter:
         cloud = prepare(points, colors, self.config, own, vertical, timer.start)
         candidates, numbers = self._find(cloud, timer)
         timer.start("output")
-        segments = torch.full((len(points),), candidates.masks.shape[1], device=self.device)
-        segments.index_copy_(0, cloud.rows, numbers)
         least = self.min_score if min_score is None else min_score
         instances = to_instances(
-            candidates, segments, points, cloud.frame, self.config, least, timer.milliseconds
+            candidates, numbers, cloud.rows, points, cloud.frame, self.config, least, timer.milliseconds
         )
         timer.stop()
         return instances

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sphmask_core.method.boxes import box_size
-from sphmask_core.method.layers import linear_bn_relu
+from sphmask_core.method.dense import pool_neighbors
+from sphmask_core.method.layers import Layers, linear_bn_relu
 from sphmask_core.method.sampling import ball_query, farthest_points
 
 NEAR_ORIGIN = 1e-3
@@ -92,9 +93,9 @@ class LocalAggregator(nn.Module):
     def __init__(self, width: int, radius: float, k: int, k_post: int) -> None:
         super().__init__()
         self.radius, self.k, self.k_post = radius, k, k_post
-        self.local = nn.Sequential(*linear_bn_relu(width + 6, width), *linear_bn_relu(width, 2 * width))
-        self.around = nn.Sequential(*linear_bn_relu(2 * width + 6, 2 * width)[:2])
-        self.expand = nn.Sequential(
+        self.local = Layers(*linear_bn_relu(width + 6, width), *linear_bn_relu(width, 2 * width))
+        self.around = Layers(*linear_bn_relu(2 * width + 6, 2 * width)[:2])
+        self.expand = Layers(
             *linear_bn_relu(2 * width, 8 * width), *linear_bn_relu(8 * width, 2 * width)[:2]
         )
 
@@ -107,13 +108,17 @@ class LocalAggregator(nn.Module):
         return sampled
 
     @staticmethod
-    def _pool(layers: nn.Module, points: PointSet, centers: PointSet, radius: float, k: int) -> Tensor:
+    def _pool(layers: Layers, points: PointSet, centers: PointSet, radius: float, k: int) -> Tensor:
         """Returns features of each center: of its k neighbors [(p - q) / r, |b_p - b_q|, f], after `layers`,
         the maximum."""
-        rows = neighbor_rows(points, centers, radius, k).flatten()
+        rows = neighbor_rows(points, centers, radius, k)
+        sizes, center_sizes = box_size(points.boxes), box_size(centers.boxes)
+        if layers.fuses(points.features):
+            around = points.xyz, sizes, points.features
+            return pool_neighbors(around, rows, (centers.xyz, center_sizes), radius, layers.packed())
+        rows = rows.flatten()
         offset = (points.xyz[rows].view(-1, k, 3) - centers.xyz[:, None]) / radius
-        size = box_size(points.boxes)[rows].view(-1, k, 3)
-        size_gap = (size - box_size(centers.boxes)[:, None]).abs()
+        size_gap = (sizes[rows].view(-1, k, 3) - center_sizes[:, None]).abs()
         grouped = torch.cat(
             [offset, size_gap, points.features[rows].view(-1, k, points.features.shape[1])], dim=2
         )

@@ -13,8 +13,10 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
+from sphmask_core import native
 from sphmask_core.config import ConfigError, ModelConfig
 from sphmask_core.sparse import spconv_engine
+from sphmask_core.sparse.cpu_engine import pack_panels
 from sphmask_core.sparse.maps import build_levels
 from sphmask_core.sparse.modules import (
     AnyLevel,
@@ -22,7 +24,10 @@ from sphmask_core.sparse.modules import (
     PointwiseConv,
     SubmanifoldConv,
     UpConv,
+    Versions,
+    fuses,
     norm_relu,
+    versions,
 )
 
 backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
@@ -42,6 +47,11 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, level: AnyLevel) -> Tensor:
         y = self.conv1(norm_relu(x, self.norm1), level, norm=self.norm2)
         return self.conv2(y, level, start=self.shortcut(x))  # type: ignore[no-any-return]
+
+    def in_order(self) -> list[nn.Module]:
+        """Its layers in the order in which the kernel takes their weights."""
+        layers = [self.norm1, self.conv1, self.norm2, self.conv2]
+        return layers if isinstance(self.shortcut, nn.Identity) else [*layers, self.shortcut]
 
 
 class UNetLevel(nn.Module):
@@ -72,6 +82,14 @@ class UNetLevel(nn.Module):
             x = block(x, level)
         return x
 
+    def in_order(self) -> list[nn.Module]:
+        """Its layers and those of all deeper levels in the order in which they work."""
+        layers = [layer for block in self.head for layer in block.in_order()]
+        if self.inner is None:
+            return layers
+        deeper = [self.down_norm, self.down, *self.inner.in_order(), self.up_norm, self.up]
+        return [*layers, *deeper, *(layer for block in self.tail for layer in block.in_order())]
+
 
 class SparseUNet(nn.Module):
     """Voxel features (V, in) -> (V, C), with levels of widths C, 2C, 3C, ..."""
@@ -82,12 +100,42 @@ class SparseUNet(nn.Module):
         self.input = SubmanifoldConv(in_channels, channels)
         self.unet = UNetLevel([channels * (i + 1) for i in range(levels)])
         self.output_norm = backbone_norm(channels)
+        self._kept: tuple[Versions, Tensor] | None = None
 
     def forward(self, features: Tensor, coords: Tensor) -> Tensor:
+        if fuses(features) and not self.training:
+            return self._infer(features.contiguous(), coords.contiguous())
         build = spconv_engine.build_levels if spconv_engine.chosen(coords.device) else build_levels
         levels: Sequence[AnyLevel] = build(coords, self.levels)
         x = self.unet(self.input(features, levels[0]), levels)
         return norm_relu(x, self.output_norm)
+
+    def in_order(self) -> list[nn.Module]:
+        """All layers in the order in which they work."""
+        return [self.input, *self.unet.in_order(), self.output_norm]
+
+    def _infer(self, features: Tensor, coords: Tensor) -> Tensor:
+        """The same by one call of the kernel, which makes the maps too."""
+        out = torch.empty(len(features), len(self.input.weight))
+        native.unet(features, coords, self.packed(), out, self.levels, self.output_norm.eps)
+        return out
+
+    def packed(self) -> Tensor:
+        """All weights as the kernel reads them, kept for as long as they stay as they are."""
+        layers = self.in_order()
+        now = versions(layers)
+        if self._kept is None or self._kept[0] != now:
+            with torch.no_grad():
+                self._kept = now, torch.cat([_packed(layer) for layer in layers])
+        return self._kept[1]
+
+
+def _packed(layer: nn.Module) -> Tensor:
+    """Weights of a convolution in panels, or what a batch norm with fixed statistics has."""
+    if isinstance(layer, nn.BatchNorm1d):
+        assert layer.running_mean is not None and layer.running_var is not None
+        return torch.cat([layer.running_mean, layer.running_var, layer.weight, layer.bias])
+    return pack_panels(layer.kernel()).flatten()
 
 
 def make_backbone(config: ModelConfig) -> nn.Module:

@@ -72,7 +72,8 @@ class Instances:
 
 def to_instances(
     found: Candidates,
-    segments: Tensor,
+    numbers: Tensor,
+    rows: Tensor,
     xyz: Tensor,
     frame: Frame,
     config: Config,
@@ -81,28 +82,40 @@ def to_instances(
 ) -> Instances:
     """Instances of a cloud from masks (I, S) over its segments.
 
-    segments (N,) int64: the segment of each point, S for points of none; xyz (N, 3), input frame.
+    numbers (M,) int64: the segments of the points rows (M,) of xyz (N, 3), input frame; all other points are of
+    none.
     """
-    found = found[found.scores.argsort(descending=True, stable=True)]
-    found = found[found.scores >= min_score]
-    sizes = torch.bincount(segments, minlength=found.masks.shape[1] + 1)[:-1]
-    found = found[found.masks.float() @ sizes.float() >= config.inference.min_points]
-    found = found[apart(found.masks, sizes, config.inference.min_own)]
+    count = found.masks.shape[1]
+    sizes = torch.bincount(numbers, minlength=count)
+    found = found[_shown(found, sizes, config, min_score)]
+    segments = torch.full((len(xyz),), count, device=xyz.device).index_copy_(0, rows, numbers)
+    labels = torch.zeros(len(xyz), dtype=torch.int32, device=xyz.device)
+    labels.index_copy_(0, rows, _best_label(found.masks).index_select(0, numbers))
     masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no segment
     class_ids = found.class_ids.cpu().numpy().astype(np.int32)
     return Instances(
         segment_masks=masks.cpu().numpy(),
         segments=segments.cpu().numpy(),
-        labels=_best_label(masks).index_select(0, segments).cpu().numpy(),
+        labels=labels.cpu().numpy(),
         scores=found.scores.cpu().numpy(),
         class_ids=class_ids,
         class_names=tuple(config.found_classes[i] for i in class_ids),
         centers=frame.invert(found.centers * config.unit).cpu().numpy(),
         rays=(found.rays * config.unit).cpu().numpy(),
-        boxes=_boxes(masks, segments, xyz).cpu().numpy(),
+        boxes=_boxes(masks, numbers, xyz.index_select(0, rows)).cpu().numpy(),
         rotation=frame.rotation.cpu().numpy(),
         timings=timings,
     )
+
+
+def _shown(found: Candidates, sizes: Tensor, config: Config, min_score: float) -> Tensor:
+    """Rows of the candidates that a user gets, by falling score; sizes (S,): points of each segment."""
+    scores, rows = found.scores.sort(descending=True, stable=True)
+    rows = rows[scores >= min_score]
+    masks = found.masks[rows]
+    large = masks.float() @ sizes.float() >= config.inference.min_points
+    rows, masks = rows[large], masks[large]
+    return rows[apart(masks, sizes, config.inference.min_own)]
 
 
 def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
@@ -111,12 +124,14 @@ def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
     sizes (S,): points of each segment.
     """
     rows: list[int] = []
-    points = sizes.cpu().numpy()
-    free = points.copy()
-    for row, mask in enumerate(masks.cpu().numpy()):
-        if free[mask].sum() >= min_own * points[mask].sum():
+    on_segments = masks.cpu().numpy()
+    points = on_segments * sizes.cpu().numpy()
+    least = min_own * points.sum(1)
+    free = np.ones(len(sizes), np.int64)
+    for row, own in enumerate(points):
+        if own @ free >= least[row]:
             rows.append(row)
-            free[mask] = 0
+            free[on_segments[row]] = 0
     return torch.tensor(rows, dtype=torch.int64, device=masks.device)
 
 

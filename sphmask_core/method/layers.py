@@ -3,25 +3,33 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from sphmask_core.method.backbone import backbone_norm
-from sphmask_core.sparse.modules import norm_relu
+from sphmask_core.method.dense import PackedLayers, dense, pack_layers
+from sphmask_core.sparse.modules import Versions, fuses, versions
 
 
 class Layers(nn.Sequential):
-    """Layers one after the other; in inference on the CPU a norm and the ReLU after it are one pass."""
+    """Linear layers, norms and ReLUs one after the other; in inference on the CPU all are one kernel."""
+
+    _kept: tuple[Versions, PackedLayers] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        layers = iter(self)
-        following = next(layers, None)
-        while (layer := following) is not None:
-            following = next(layers, None)
-            if isinstance(layer, nn.BatchNorm1d) and isinstance(following, nn.ReLU):
-                x, following = norm_relu(x, layer), next(layers, None)
-            else:
-                x = layer(x)
-        return x
+        return dense(x, self.packed()) if self.fuses(x) else super().forward(x)
+
+    def fuses(self, x: Tensor) -> bool:
+        """Whether the layers are one kernel for an input x."""
+        return not self.training and fuses(x)
+
+    def packed(self) -> PackedLayers:
+        """The layers as the kernel reads them, kept for as long as parameters and statistics stay as they are."""
+        now = versions(self)
+        if self._kept is None or self._kept[0] != now:
+            with torch.no_grad():
+                self._kept = now, pack_layers(self)
+        return self._kept[1]
 
 
 def voxel_head(channels: int, out: int) -> Layers:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -242,10 +243,11 @@ class SphericalMask(nn.Module):
             ]
 
 
-def _gradients(module: nn.Module, *inputs: Tensor) -> torch.set_grad_enabled:
+def _gradients(module: nn.Module, *inputs: Tensor) -> AbstractContextManager[object]:
     """Turns gradients off where neither the module nor its inputs learn, so that fixed modules run faster."""
-    learns = any(tensor.requires_grad for tensor in (*module.parameters(), *inputs))
-    return torch.set_grad_enabled(torch.is_grad_enabled() and learns)
+    if not torch.is_grad_enabled():
+        return nullcontext()
+    return torch.set_grad_enabled(any(t.requires_grad for t in (*module.parameters(), *inputs)))
 
 
 def _by_scene(rows: Tensor, active: Sequence[bool], n: int) -> Tensor:

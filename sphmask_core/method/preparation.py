@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sphmask_core import native
 from sphmask_core.config import Config
 from sphmask_core.method.frames import Frame, frame_on, upright
 from sphmask_core.method.model import no_stage
@@ -94,22 +95,31 @@ def to_model_frame(
 
     Returns the frame, the rows (M,) of the points that the network sees, and these points in model units.
     """
-    x, y, z = xyz.unbind(1)
-    finite = torch.isfinite(x + y + z)  # one pass in place of three: NaN and infinity spread
-    supports = None
+    supports = left_out = None
     if config.supports:
         stage("supports")
         supports = find_supports(xyz.cpu().numpy(), vertical if config.up == "z" else None)
-        finite &= torch.from_numpy(~supports.left_out).to(xyz.device)
-    rows = finite.nonzero().squeeze(1)
-    points = xyz.index_select(0, rows)
-    colors = torch.zeros_like(points) if rgb is None else normalize_colors(rgb.index_select(0, rows))
+        left_out = torch.from_numpy(supports.left_out).to(xyz.device)
     stage("frame")
+    rows, points = _kept(xyz, left_out)
+    colors = torch.zeros_like(points) if rgb is None else normalize_colors(rgb.index_select(0, rows))
     if supports is not None and supports.main is not None and config.up == "plane":
         frame = frame_on(points, torch.from_numpy(supports.main.normal), supports.main.offset)
     else:
         frame = upright(points, config.up, vertical)
     return frame, rows, Points(frame.apply(points) / config.unit, colors)
+
+
+def _kept(xyz: Tensor, left_out: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Rows (M,) of the points (N, 3) that are finite and not left out, and these points (M, 3)."""
+    if xyz.device.type == "cpu" and xyz.dtype == torch.float32:
+        rows, points = torch.empty(len(xyz), dtype=torch.int64), torch.empty(xyz.shape)
+        count = native.keep_points(xyz.contiguous(), left_out, rows, points)
+        return rows[:count], points[:count]
+    x, y, z = xyz.unbind(1)
+    kept = torch.isfinite(x + y + z)  # one pass in place of three: NaN and infinity spread
+    rows = (kept if left_out is None else kept & ~left_out).nonzero().squeeze(1)
+    return rows, xyz.index_select(0, rows)
 
 
 def _with_superpoints(voxels: VoxelBatch, config: Config) -> VoxelBatch:

@@ -36,36 +36,36 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, i
   using V = typename P::Vector;
   constexpr int N = P::kVectors, lane = P::kLane;
   V sum[R][N];
-#pragma GCC unroll 6
+#pragma GCC unroll 16
   for (int m = 0; m < R; ++m)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int n = 0; n < N; ++n) sum[m][n] = P::vector_at(out[m] + at + n * lane);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < depth; ++i, b += N * lane) {
     // What there is less of, rows or columns, fits into the registers that hold no sums.
     if constexpr (N < R) {
       V column[N];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int n = 0; n < N; ++n) column[n] = P::vector_at(b + n * lane);
-#pragma GCC unroll 6
+#pragma GCC unroll 16
       for (int m = 0; m < R; ++m)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int n = 0; n < N; ++n) sum[m][n] += a[m][i] * column[n];
     } else {
       V factor[R];
-#pragma GCC unroll 6
+#pragma GCC unroll 16
       for (int m = 0; m < R; ++m) factor[m] = a[m][i] - V{};  // minus zero costs nothing: a copy in each lane
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int n = 0; n < N; ++n) {
         const V column = P::vector_at(b + n * lane);
-#pragma GCC unroll 6
+#pragma GCC unroll 16
         for (int m = 0; m < R; ++m) sum[m][n] += factor[m] * column;
       }
     }
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 16
   for (int m = 0; m < R; ++m)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int n = 0; n < N; ++n) P::vector_at(out[m] + at + n * lane) = sum[m][n];
 }
 

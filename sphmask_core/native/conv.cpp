@@ -96,7 +96,7 @@ private:
   void multiply_block(int64_t first, const T* panel, int64_t at) const {
     const T* a[R];
     T* out[R];
-#pragma GCC unroll 6
+#pragma GCC unroll 16
     for (int m = 0; m < R; ++m) {
       a[m] = x + pairs.source[first + m] * in;
       out[m] = sums + pairs.target[first + m] * columns;
@@ -199,7 +199,7 @@ void outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pa
   using V = typename P::Vector;
   constexpr int N = P::kVectors, lane = P::kLane;
   V sums[R][N];
-#pragma GCC unroll 6
+#pragma GCC unroll 16
   for (int m = 0; m < R; ++m)
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) sums[m][n] = P::vector_at(sum + m * padded + n * lane);
@@ -209,12 +209,12 @@ void outer_products(const T* x, int64_t in, const T* g, int64_t padded, const Pa
     V column[N];
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) column[n] = P::vector_at(b + n * lane);
-#pragma GCC unroll 6
+#pragma GCC unroll 16
     for (int m = 0; m < R; ++m)
 #pragma GCC unroll 8
       for (int n = 0; n < N; ++n) sums[m][n] += a[m] * column[n];
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 16
   for (int m = 0; m < R; ++m)
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) P::vector_at(sum + m * padded + n * lane) = sums[m][n];

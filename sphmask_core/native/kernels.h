@@ -21,6 +21,11 @@ const char* sphmask_turn(const float* points, const float* rotation, const float
 const char* sphmask_voxel_keys(const float* xyz, int64_t* keys, float scale, int64_t scene, float most,
                                float* extent, int64_t n, int64_t threads);
 
+// rows: the points of xyz (n, 3) that are finite and that `left_out` (n), if there is one, does not mark;
+// points: these points; `count`: how many. Both have room for n.
+const char* sphmask_keep_points(const float* xyz, const uint8_t* left_out, int64_t* rows, float* points,
+                                int64_t* count, int64_t n);
+
 // mean[s] = mean of the rows of values (n, channels) whose segment is s, 0 where there are none, and sizes[s]
 // their number; both of `count` rows.
 const char* sphmask_segment_mean(const float* values, const int64_t* segments, float* mean, int64_t* sizes,
@@ -129,6 +134,34 @@ const char* sphmask_weight_gradient_f64(const double* x, const int64_t* starts, 
 const char* sphmask_norm_relu(const float* x, const float* mean, const float* variance, const float* weight,
                               const float* bias, float* changed, double epsilon, int64_t rows,
                               int64_t channels, int64_t threads);
+
+// encoded (n, channels): the sparse U-Net of `levels` levels, of widths channels, 2 channels, ..., on
+// features (n, in) of the voxels coords (n, 4). packed: in the order in which the layers work, of each batch
+// norm mean, variance, weight and bias, of each convolution its weights as sphmask_gather_convolve_f32 takes
+// them; a block has its shortcut last.
+const char* sphmask_unet(const float* features, const int32_t* coords, const float* packed, float* encoded,
+                         int64_t levels, double epsilon, int64_t n, int64_t in, int64_t packed_count,
+                         int64_t channels, int64_t threads);
+
+// Dense layers: batch norms with fixed statistics are part of the weights. widths (layers + 1): channels
+// before and after each layer; rectified (layers): whether ReLU follows; packed: of each layer its bias, then
+// its weights (panels, in, width), both padded with zeros to whole panels, which are 128 bytes wide where the
+// outputs fill such panels, else 64.
+
+// y (rows, out): rows of x (rows, in) through all layers.
+const char* sphmask_dense(const float* x, const int64_t* widths, const uint8_t* rectified,
+                          const float* packed, float* y, int64_t rows, int64_t in, int64_t width_count,
+                          int64_t layers, int64_t packed_count, int64_t out, int64_t threads);
+
+// pooled (queries, out): the maximum over the k neighbors of each center of [(p - q) / radius, |b_p - b_q|,
+// f] through all layers. xyz, sizes (n, 3) and features (n, channels) of the points; neighbors (queries, k):
+// rows of points; centers, center_sizes (queries, 3).
+const char* sphmask_pool_neighbors(const float* xyz, const float* sizes, const float* features,
+                                   const int64_t* neighbors, const float* centers, const float* center_sizes,
+                                   const int64_t* widths, const uint8_t* rectified, const float* packed,
+                                   float* pooled, float radius, int64_t n, int64_t channels, int64_t queries,
+                                   int64_t k, int64_t width_count, int64_t layers, int64_t packed_count,
+                                   int64_t out, int64_t threads);
 
 // The method
 

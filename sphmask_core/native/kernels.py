@@ -36,6 +36,8 @@ COORDINATE_BITS = 18
 MOST_SCENE = 2**9 - 1
 MOST_TILE_ROWS = 256
 """Output rows of a tile, whose places are bytes."""
+MOST_LEVELS = 16
+"""Of a U-Net."""
 MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
 SMALLEST_SPACING = 1e-30
@@ -88,6 +90,14 @@ voxel_keys = _function(
     most=real(0, 2**COORDINATE_BITS - 3),
     result=ctypes.c_float,
     parallel=True,
+)
+keep_points = _function(
+    "keep_points",
+    xyz=_points,
+    left_out=maybe(array(BOOL, "n")),
+    rows=out(array(INT64, "n")),
+    points=out(_points),
+    result=ctypes.c_int64,
 )
 segment_mean = _function(
     "segment_mean",
@@ -268,6 +278,46 @@ migrate = _function(
     features=array(FLOAT32, "superpoints", "mask_dim"),
     migration=out(array(FLOAT32, "queries", "superpoints")),
     layers=whole(2, 3),
+    parallel=True,
+)
+
+unet = _function(
+    "unet",
+    features=array(FLOAT32, "n", "in"),
+    coords=array(INT32, "n", 4),
+    packed=array(FLOAT32, "packed"),
+    encoded=out(array(FLOAT32, "n", "channels")),
+    levels=whole(1, MOST_LEVELS),
+    epsilon=_epsilon,
+    parallel=True,
+)
+
+# Dense layers
+
+_stack: dict[str, Argument] = {
+    "widths": array(INT64, "widths"),
+    "rectified": array(BOOL, "layers"),
+    "packed": array(FLOAT32, "packed"),
+}
+
+dense = _function(
+    "dense",
+    x=array(FLOAT32, "rows", "in"),
+    **_stack,
+    y=out(array(FLOAT32, "rows", "out")),
+    parallel=True,
+)
+pool_neighbors = _function(
+    "pool_neighbors",
+    xyz=_points,
+    sizes=_points,
+    features=array(FLOAT32, "n", "channels"),
+    neighbors=array(INT64, "queries", "k"),
+    centers=array(FLOAT32, "queries", 3),
+    center_sizes=array(FLOAT32, "queries", 3),
+    **_stack,
+    pooled=out(array(FLOAT32, "queries", "out")),
+    radius=real(SMALLEST_SPACING),
     parallel=True,
 )
 

@@ -25,7 +25,8 @@
 namespace {
 
 constexpr int64_t kLanes = kVectorBytes / 4;
-constexpr int64_t kBlock = 64;  // points that are looked at together
+constexpr int64_t kScanned = 1 << 14;  // points up to which a scan that ends with the k-th hit beats any grid
+constexpr int64_t kBlock = 64;         // points that are looked at together
 constexpr int32_t kNone = std::numeric_limits<int32_t>::max();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -337,16 +338,26 @@ const char* sphmask_ball_query(const float* xyz, const float* queries, int64_t* 
   if (!all_finite(queries, 3 * query_count)) return "queries has a coordinate that is not finite";
   if (query_count == 0 || k == 0) return kFine;
   return guarded([&] {
-    const Grid grid(xyz, n, radius);
+    const bool few = n <= kScanned;
+    std::vector<int32_t> order(few ? n : 0);
+    std::iota(order.begin(), order.end(), 0);
+    const Points points(xyz, order);
+    order.resize(order.size() + kLanes, kNone);
+    const Grid grid(xyz, few ? 0 : n, radius);
     Team<Hits> team(threads, [&] { return Hits(k); });
 #pragma omp parallel num_threads(static_cast<int>(threads))
     {
       Hits& found = team.mine();
-#pragma omp for schedule(static)
+      const auto look = [&](int64_t begin, int64_t end) {
+        found.look(grid.points(), grid.index(), begin, end);
+      };
+#pragma omp for schedule(dynamic, 16)
       for (int64_t i = 0; i < query_count; ++i) {
         found.start(queries + 3 * i, radius * radius);
-        grid.around(queries + 3 * i, radius,
-                    [&](int64_t begin, int64_t end) { found.look(grid.points(), grid.index(), begin, end); });
+        if (few)
+          found.look(points, order, 0, n);
+        else
+          grid.around(queries + 3 * i, radius, look);
         found.write(hits + k * i);
       }
     }

@@ -14,6 +14,7 @@
 #include "guard.h"
 #include "kernels.h"
 #include "sort.h"
+#include "vectors.h"
 
 namespace {
 
@@ -104,25 +105,47 @@ Grid make_grid(const int32_t* coords, const Extents& extents, const float* xyz, 
 }
 
 // The voxels of one voxel's window, by ascending index.
-struct Window {
-  std::array<float, kSide * kSide * kSide> distance;
-  std::array<int32_t, kSide * kSide * kSide> index;
-  int32_t count = 0;
-
-  void add(int32_t n, float d) { index[count] = n, distance[count++] = d; }
+class Window {
+public:
+  void clear() { count_ = 0; }
+  void add(int32_t n, float d) { index_[count_] = n, distance_[count_++] = d; }
 
   // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap.
-  Neighbors nearest() const {
+  // Each voxel in turn is compared with a vector of others.
+  Neighbors nearest() {
     Neighbors found;
-    found.count = std::min(count, kNearest);
-    for (int32_t i = 0; i < count; ++i) {
-      const float d = distance[i];
-      int32_t place = 0;
-      for (int32_t j = 0; j < count; ++j) place += (distance[j] < d) | ((distance[j] == d) & (j < i));
-      if (place < kNearest) found.index[place] = index[i];
+    found.count = std::min(count_, kNearest);
+    const int32_t vectors = (count_ + kLanes - 1) / kLanes;
+    std::fill(distance_ + count_, distance_ + vectors * kLanes, std::numeric_limits<float>::infinity());
+    Ints place[kVectors] = {};
+    for (int32_t j = 0; j < count_; ++j) {
+      const int32_t own = j / kLanes;
+      for (int32_t v = 0; v < own; ++v) place[v] -= distance_[j] < at(v);
+      place[own] -= (distance_[j] < at(own)) | ((distance_[j] == at(own)) & (kLane > j % kLanes));
+      for (int32_t v = own + 1; v < vectors; ++v) place[v] -= distance_[j] <= at(v);
     }
+    for (int32_t i = 0; i < count_; ++i)
+      if (const int32_t at = place[i / kLanes][i % kLanes]; at < kNearest) found.index[at] = index_[i];
     return found;
   }
+
+private:
+  static constexpr int32_t kLanes = kVectorBytes / 4;
+  static constexpr int32_t kVectors = (kSide * kSide * kSide + kLanes - 1) / kLanes;
+  typedef float Floats __attribute__((vector_size(kVectorBytes)));
+  typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+
+  static Ints lanes() {
+    Ints numbers{};
+    for (int32_t lane = 0; lane < kLanes; ++lane) numbers[lane] = lane;
+    return numbers;
+  }
+  const Floats& at(int32_t v) const { return *reinterpret_cast<const Floats*>(distance_ + v * kLanes); }
+
+  alignas(kVectorBytes) float distance_[kVectors * kLanes];  // infinite beyond the last
+  int32_t index_[kVectors * kLanes];
+  const Ints kLane = lanes();
+  int32_t count_ = 0;
 };
 
 // Sorted keys make every column of a voxel's window one contiguous run; its start only moves forward.
@@ -133,9 +156,10 @@ std::vector<Neighbors> find_neighbors(const Grid& grid, int threads) {
   {
     std::array<int64_t, kSide * kSide> start;
     start.fill(-1);
+    Window window;
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < count; ++i) {
-      Window window;
+      window.clear();
       for (int column = 0; column < kSide * kSide; ++column) {
         const int64_t middle = grid.keys[i] + (column / kSide - kReach) * grid.stride_x +
                                (column % kSide - kReach) * grid.stride_y;

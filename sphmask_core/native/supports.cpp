@@ -18,7 +18,7 @@ constexpr int kBlock = 64;            // points that are looked at together
 constexpr int kTerms = 10;            // of a cubic in two variables
 constexpr int kCovered = kCells + 4;  // with one more at either end that may be covered, and a free one
 constexpr int kArea = kCovered * kCovered;
-constexpr int32_t kNowhere = 65535;
+constexpr uint16_t kNowhere = 65535;
 constexpr float kGapSteps = 1e5f;      // gaps are counted in 0.01 mm, so that sums do not depend on order
 constexpr float kMostGap = 0.3f;       // meters
 constexpr int kFewestPoints = 5;       // of a cell whose mean gap tells anything
@@ -37,19 +37,27 @@ struct Surface {
   float low[2], finer;              // corner of the cells of its extent, and one over their edge
 };
 
+// Points that are looked at together, as columns.
 struct Block {
   float x[kBlock], y[kBlock], z[kBlock];
-  int32_t place[kBlock];    // cell, of all surfaces' one after the other; kNowhere on none
-  int32_t gap[kBlock];      // steps above the surface
-  int32_t counted[kBlock];  // cell whose mean the point counts for, 0 for none
+};
+
+// Where the points of a block are over one surface.
+struct Feet {
+  int32_t
+      cell[kBlock];     // of the surface's cells; the first one, which is never covered, where it is not near
+  int32_t gap[kBlock];  // steps above the surface
+  int32_t counted[kBlock];  // 1 where it is no further below than above: its gap tells how high the cell is
 };
 
 float dot(const float* axis, float x, float y, float z) { return axis[0] * x + axis[1] * y + axis[2] * z; }
-float clamp(float value, float most) { return std::min(std::max(value, -most), most); }
+// Also where the value is not a number.
+float clamp(float value, float most) { return std::min(std::max(-most, value), most); }
+int32_t place(float line) { return static_cast<int32_t>(std::min(std::max(0.0f, line), kCovered - 1.0f)); }
 
-// Places the points of a block that are on a surface and on none before. covered (kArea): 0, or -1 for a cell
-// that the surface covers; first: the surface's first cell.
-void measure(const Surface& s, const int32_t* covered, int32_t first, Block& b) {
+// Without a branch and without a look into memory, so that the compiler vectorizes it for any processor.
+[[gnu::noinline]] void measure(const Surface& surface, const Block& b, Feet& feet) {
+  const Surface s = surface;
 #pragma omp simd
   for (int i = 0; i < kBlock; ++i) {
     const float x = b.x[i], y = b.y[i], z = b.z[i];
@@ -61,29 +69,29 @@ void measure(const Surface& s, const int32_t* covered, int32_t first, Block& b) 
     const float gap = dot(s.normal, x, y, z) + s.offset - (along + q * across);
     const float above = std::min(std::max(s.noise * (x * x + y * y + z * z), s.above), s.above_most);
     const float column = (u - s.low[0]) * s.finer, row = (v - s.low[1]) * s.finer;
-    const bool on = (gap <= above) & (gap >= -std::max(s.below, above)) & (column >= 0) & (row >= 0) &
-                    (column < kCovered) & (row < kCovered);
-    const int32_t at[2] = {static_cast<int32_t>(on ? column : 0.0f), static_cast<int32_t>(on ? row : 0.0f)};
-    const int32_t cell = at[0] * kCovered + at[1];
-    const int32_t take = covered[cell] & -static_cast<int32_t>(b.place[i] == kNowhere);  // all bits or none
-    b.place[i] = (take & (first + cell)) | (~take & b.place[i]);
-    b.gap[i] =
-        (take & static_cast<int32_t>((on ? clamp(gap, kMostGap) : 0.0f) * kGapSteps)) | (~take & b.gap[i]);
-    b.counted[i] |= take & -static_cast<int32_t>(gap >= -above) & (first + cell);
+    const int32_t on = (gap <= above) & (gap >= -std::max(s.below, above)) & (column >= 0) & (row >= 0) &
+                       (column < kCovered) & (row < kCovered);
+    feet.cell[i] = on * (place(column) * kCovered + place(row));
+    feet.gap[i] = on * static_cast<int32_t>(clamp(gap, kMostGap) * kGapSteps);
+    feet.counted[i] = gap >= -above;
   }
 }
 
-// Sums of the gaps of the points of each cell.
+// The gaps of the points of each cell.
 struct Means {
-  std::vector<int64_t> sums, counts;
-  explicit Means(int64_t surfaces) : sums(surfaces * kArea), counts(surfaces * kArea) {}
+  struct Sum {
+    int64_t gaps = 0, count = 0;
+  };
+  std::vector<Sum> sums;
+  explicit Means(int64_t surfaces) : sums(surfaces * kArea) {}
 
   void add(const Means& other) {
-    for (size_t i = 0; i < sums.size(); ++i) sums[i] += other.sums[i], counts[i] += other.counts[i];
+    for (size_t i = 0; i < sums.size(); ++i)
+      sums[i].gaps += other.sums[i].gaps, sums[i].count += other.sums[i].count;
   }
-  bool tells(int64_t cell) const { return cell % kArea != 0 && counts[cell] >= kFewestPoints; }
+  bool tells(int64_t cell) const { return sums[cell].count >= kFewestPoints; }
   float gap(int64_t cell) const {
-    return static_cast<float>(sums[cell]) / (kGapSteps * static_cast<float>(counts[cell]));
+    return static_cast<float>(sums[cell].gaps) / (kGapSteps * static_cast<float>(sums[cell].count));
   }
 };
 
@@ -118,17 +126,22 @@ std::vector<int16_t> limits(const std::vector<Surface>& surfaces, const Means& m
 
 Block load(const float* xyz, int size) {
   Block block;
+  if (size == kBlock) {
+    for (int i = 0; i < kBlock; ++i)
+      block.x[i] = xyz[3 * i], block.y[i] = xyz[3 * i + 1], block.z[i] = xyz[3 * i + 2];
+    return block;
+  }
   for (int i = 0; i < kBlock; ++i) {
     const float* p = xyz + 3 * std::min(i, size - 1);
     block.x[i] = p[0], block.y[i] = p[1], block.z[i] = p[2];
-    block.place[i] = kNowhere, block.gap[i] = block.counted[i] = 0;
   }
   return block;
 }
 
-// Cell (of all surfaces' one after the other) and gap of each point on a surface, the first of several.
-void place(const float* xyz, int64_t n, const std::vector<Surface>& surfaces,
-           const std::vector<int32_t>& covered, uint16_t* places, int16_t* gaps, Means& means, int threads) {
+// Cell (of all surfaces' one after the other, kNowhere on none) and gap of each point, on the first surface
+// of several that it is on.
+void place(const float* xyz, int64_t n, const std::vector<Surface>& surfaces, const uint8_t* covered,
+           uint16_t* places, int16_t* gaps, Means& means, int threads) {
   const int64_t count = static_cast<int64_t>(surfaces.size());
   Team<Means> team(threads, [&] { return Means(count); });
 #pragma omp parallel num_threads(threads)
@@ -137,13 +150,19 @@ void place(const float* xyz, int64_t n, const std::vector<Surface>& surfaces,
 #pragma omp for schedule(static)
     for (int64_t start = 0; start < n; start += kBlock) {
       const int size = static_cast<int>(std::min<int64_t>(kBlock, n - start));
-      Block block = load(xyz + 3 * start, size);
-      for (int64_t k = 0; k < count; ++k)
-        measure(surfaces[k], covered.data() + k * kArea, static_cast<int32_t>(k * kArea), block);
-      for (int i = 0; i < size; ++i) places[start + i] = static_cast<uint16_t>(block.place[i]);
-      for (int i = 0; i < size; ++i) gaps[start + i] = static_cast<int16_t>(block.gap[i]);
-      for (int i = 0; i < size; ++i)
-        own.sums[block.counted[i]] += block.gap[i], ++own.counts[block.counted[i]];
+      const Block block = load(xyz + 3 * start, size);
+      Feet feet;
+      std::fill_n(places + start, size, kNowhere);
+      for (int64_t k = 0; k < count; ++k) {
+        measure(surfaces[k], block, feet);
+        for (int i = 0; i < size; ++i) {
+          const int64_t cell = k * kArea + feet.cell[i];
+          if (!covered[cell] || feet.cell[i] == 0 || places[start + i] != kNowhere) continue;
+          places[start + i] = static_cast<uint16_t>(cell),
+                         gaps[start + i] = static_cast<int16_t>(feet.gap[i]);
+          own.sums[cell].gaps += feet.counted[i] * feet.gap[i], own.sums[cell].count += feet.counted[i];
+        }
+      }
     }
 #pragma omp critical
     means.add(own);
@@ -160,13 +179,10 @@ const char* sphmask_on_surfaces(const float* xyz, const float* values, const uin
   return guarded([&] {
     std::vector<Surface> surfaces(count);
     std::memcpy(surfaces.data(), values, count * sizeof(Surface));
-    std::vector<int32_t> cells(count * kArea);
-    for (int64_t cell = 0; cell < count * kArea; ++cell)
-      cells[cell] = -static_cast<int32_t>(covered[cell] != 0);
     std::vector<uint16_t> places(n);
     std::vector<int16_t> gaps(n);
     Means means(count);
-    place(xyz, n, surfaces, cells, places.data(), gaps.data(), means, static_cast<int>(threads));
+    place(xyz, n, surfaces, covered, places.data(), gaps.data(), means, static_cast<int>(threads));
     const std::vector<int16_t> most = limits(surfaces, means);
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
     for (int64_t i = 0; i < n; ++i) marks[i] = places[i] != kNowhere && gaps[i] <= most[places[i]];

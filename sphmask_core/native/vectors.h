@@ -6,7 +6,7 @@
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kVectorBytes = 32, kLongVectorBytes = 64;  // long ones where there are panels enough for them
+constexpr int kVectorBytes = 64, kLongVectorBytes = 64;  // long ones where there are panels enough for them
 constexpr int kSums = 12;  // vectors of sums that a block holds; the other registers are for what is added
 #elif defined(__AVX__)
 constexpr int kVectorBytes = 32, kLongVectorBytes = 32;

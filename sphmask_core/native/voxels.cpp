@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "guard.h"
@@ -62,6 +63,28 @@ const char* sphmask_voxel_keys(const float* xyz, int64_t* keys, float scale, int
       cell[axis] = static_cast<int64_t>(xyz[3 * i + axis] * scale - low[axis]);
     keys[i] = pack(scene, cell[0], cell[1], cell[2]);
   }
+  return kFine;
+}
+
+const char* sphmask_keep_points(const float* xyz, const uint8_t* left_out, int64_t* rows, float* points,
+                                int64_t* count, int64_t n) {
+  constexpr uint64_t all_left_out =
+      0x0101010101010101;  // eight points, as they often lie on a surface together
+  int64_t kept = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    uint64_t eight = 0;
+    if (left_out != nullptr && i + 8 <= n) std::memcpy(&eight, left_out + i, 8);
+    if (eight == all_left_out) {
+      i += 7;
+      continue;
+    }
+    const float x = xyz[3 * i], y = xyz[3 * i + 1], z = xyz[3 * i + 2], sum = (x - x) + (y - y) + (z - z);
+    float* const to = points + 3 * kept;
+    rows[kept] = i, to[0] = x, to[1] = y, to[2] = z;
+    // What is not finite has no difference of zero with itself.
+    kept += (sum == 0) & (left_out == nullptr || !left_out[i]);
+  }
+  *count = kept;
   return kFine;
 }
 

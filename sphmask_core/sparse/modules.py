@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,29 @@ Map = KernelMap | Callable[[Tensor, Tensor], Tensor]
 """Kernel maps, or the function of features and weights that spconv's level has in their place."""
 
 
+Versions = tuple[tuple[int, int], ...]
+
+
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     """ReLU(norm(x)) of x (V, C)."""
-    return cpu_engine.norm_relu(x, norm) if _fuses(x, norm) else norm(x).relu()
+    return cpu_engine.norm_relu(x, norm) if fuses(x, norm) else norm(x).relu()
 
 
-def _fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
+def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
     """Whether the fused kernels apply: in inference on the CPU a norm is a fixed scale and shift."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return plain and not torch.is_grad_enabled() and (norm is None or not norm.training)
+
+
+def versions(layers: Iterable[nn.Module]) -> Versions:
+    """Changes whenever a parameter or a statistic of the layers does."""
+    tensors = (
+        tensor
+        for layer in layers
+        for tensor in (*layer._parameters.values(), *layer._buffers.values())
+        if tensor is not None
+    )
+    return tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
 
 
 class _SparseConv(nn.Module):
@@ -63,7 +77,7 @@ class _SparseConv(nn.Module):
         """The convolution by `kernel_map`, added to `start` where given; then, where given, norm and ReLU."""
         if not isinstance(kernel_map, KernelMap):
             y = kernel_map(x, self.weight)
-        elif _fuses(x, norm):
+        elif fuses(x, norm):
             return cpu_engine.convolve_packed(x, kernel_map, self.packed(), len(self.weight), start, norm)
         else:
             assert transposed is None or isinstance(transposed, KernelMap)
