@@ -28,6 +28,9 @@ class Config:
     supports: bool = False
     """Leave out the points on tables, shelves, floors and walls before the network (docs/model.md, section
     1)."""
+    ground: Literal["none", "floor", "terrain"] = "none"
+    """Leave out the points on the ground before the network: the floor of a room, or open ground that rises and
+    falls; z is 0 on it (docs/model.md, section 1)."""
     model: ModelConfig = field(default_factory=ModelConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     superpoints: SuperpointConfig = field(default_factory=SuperpointConfig)
