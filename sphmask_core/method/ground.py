@@ -37,13 +37,16 @@ CELL = 1.0
 """Meters: edge of a cell of the map of heights."""
 SLOPE = 0.3
 """Steepest open ground (17 degrees); what rises faster stands on it."""
-SPREADS = 24
+SPREADS = 16
 """Cells over which heights spread to where no ground was seen."""
-GHOST = 0.5
-"""Meters below all cells around at which a cell's lowest point is no ground: light that was reflected twice."""
+GHOST, DEEP_GHOST = 0.6, 2.5
+"""Meters below the cells around, and below the blocks of cells around, at which a cell's lowest point is no
+ground: light that was reflected twice."""
+BLOCK = 8
+"""Cells along a block."""
 ABOVE_GROUND = 0.2
 """Meters above open ground that are left out: kerbs and low grass are none either."""
-REACH = 120.0
+REACH = 80.0
 """Meters from the middle that the map covers."""
 
 
@@ -128,11 +131,32 @@ def _terrain(xyz: np.ndarray) -> Ground:
 
 
 def _without_ghosts(lowest: np.ndarray) -> np.ndarray:
-    """Cells far below all around them are empty."""
-    around = np.full(lowest.shape, np.inf)
-    for shift in _shifts(lowest):
-        around = np.minimum(around, shift)
-    return np.where(lowest < around - GHOST, np.inf, lowest)
+    """Cells far below what is around them are empty: reflections seem to be under the ground."""
+    for step, depth in ((BLOCK, DEEP_GHOST), (1, GHOST)):
+        seen = np.argwhere(np.isfinite(lowest))
+        around = _medians(_block_medians(lowest, step) if step > 1 else lowest, seen // step)
+        ghosts = seen[lowest[tuple(seen.T)] < around - depth]
+        lowest = lowest.copy()
+        lowest[tuple(ghosts.T)] = np.inf
+    return lowest
+
+
+def _block_medians(grid: np.ndarray, step: int) -> np.ndarray:
+    """Median of the finite cells of each block of step x step cells; infinite where there is none."""
+    high, wide = (side // step for side in grid.shape)
+    blocks = grid.reshape(high, step, wide, step).swapaxes(1, 2).reshape(high, wide, -1)
+    counts = np.isfinite(blocks).sum(2)
+    middle = np.maximum(counts - 1, 0) // 2
+    return np.asarray(np.take_along_axis(np.sort(blocks, 2), middle[..., None], 2)[..., 0])
+
+
+def _medians(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """(K,) median of the finite ones among the nine cells around each of (K, 2), itself included."""
+    padded = np.pad(grid, 1, constant_values=np.inf)
+    near = np.stack([padded[cells[:, 0] + a, cells[:, 1] + b] for a in range(3) for b in range(3)], 1)
+    near.sort(1)
+    middle = (np.isfinite(near).sum(1) - 1) // 2
+    return np.asarray(near[np.arange(len(near)), middle])
 
 
 def _spread(lowest: np.ndarray) -> np.ndarray:
