@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # make demo [INPUT=file, folder or bag] [TOPIC=of the bag] [MODEL=weights]
 #                            a node, clouds played to it over DDS, out/demo.png
-# make test | lint | colcon  what CI runs
+# make test | lint | colcon | wheel-test
+#                            what CI runs
+# make docs                  build/site, the documentation with the Python interface; warnings are errors
 # make build                 .venv with all that runs in it, messages and node too; the others do it first
 #
 # ROS 2 comes from PyPI wheels (x86-64). On a machine with its own ROS 2: pip install . && colcon build.
@@ -10,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint colcon clean
+.PHONY: build demo test lint colcon wheel-test docs clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -18,6 +20,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 pyth
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SITE := build/site-venv
 
 # The virtual environment is the ROS install space, nothing of a ROS that the shell may have sourced is;
 # and only this computer hears what is published.
@@ -32,7 +35,7 @@ demo: build
 		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
 test: build $(VENV)/.dev
-	@$(ROS) pytest -q
+	@$(ROS) pytest -q --numprocesses=2 --dist=loadgroup
 
 # What colcon makes of the package on a machine with its own ROS 2.
 colcon: build
@@ -43,6 +46,15 @@ lint: build $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The wheel in an empty environment, away from the checkout: every command.
+wheel-test: $(VENV)/.packages $(VENV)/.dev
+	test/wheel.sh $(BIN)/python
+
+# The site reads docstrings without importing the code, so it needs neither torch nor the extension.
+docs: $(SITE)/.packages
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build out
@@ -65,6 +77,11 @@ $(VENV)/.packages: requirements.txt requirements-ros.txt $(VENV)/.venv
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
 	$(PIP) install -r requirements.txt -r requirements-ros.txt -r requirements-dev.txt
+	@touch $@
+
+$(SITE)/.packages: requirements-docs.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/pip --disable-pip-version-check --quiet install -r requirements-docs.txt
 	@touch $@
 
 $(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphmask_core/native/*.h) $(VENV)/.packages

@@ -16,16 +16,16 @@ from tqdm import tqdm
 from sphmask_core.clouds.scenes import Scene, open_split
 from sphmask_core.evaluation.metrics import Intersections, ScanResult
 from sphmask_core.evaluation.protocol import Protocol
-from sphmask_core.evaluation.scoring import Gallery, evaluate, pool, segment_scenes
+from sphmask_core.evaluation.scoring import Gallery, pool, score_scenes, segment_scenes
 from sphmask_core.method.aggregator import PointSet, sample_rows
 from sphmask_core.method.candidates import Candidates, mask_iou, select
 from sphmask_core.method.instances import apart
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.rounds import candidates
-from sphmask_core.pictures.failures import GOOD_IOU, Failures
+from sphmask_core.pictures.missed import GOOD_IOU, MissedObjects
 from sphmask_core.segmenter import Segmenter
-from training.datasets.mosd import prepared
-from training.datasets.synthetic import simulate
+from training.datasets.synthetic import simulate_shapes
+from training.made import prepared
 from training.mixing import mixed_scenes
 from training.scene import Batch, collate
 from training.targets import InstanceTargets, build_targets
@@ -153,25 +153,27 @@ def run(model: SphericalMask, scenes: list[Scene]) -> None:
 
 def score_results(segmenter: Segmenter, scenes: list[Scene], picture: Path | None) -> None:
     """Print the scores of what a user gets; draw the worst objects of all scenes as one picture."""
-    failures, protocol = Failures(PICTURED), Protocol()
+    missed, protocol = MissedObjects(PICTURED), Protocol()
     found = segment_scenes(segmenter, scenes, protocol)
-    scores = pool(evaluate(found, protocol, segmenter.min_score, Gallery(0), failures), protocol)
+    scores = pool(score_scenes(found, protocol, segmenter.min_score, Gallery(0), missed), protocol)
     mean = scores.precision.mean
     overlap = " / ".join(f"{scores.overlap[name]:.3f}" for name in ("precision", "recall", "f"))
     print(
         f"what a user gets: AP {mean.ap:.3f}   AP50 {mean.ap50:.3f}   AP25 {mean.ap25:.3f}   "
         f"overlap precision / recall / F {overlap}"
     )
-    print(f"{failures.failed} of {failures.objects} objects below an IoU of {GOOD_IOU}")
-    if picture:
-        failures.draw(picture)
+    print(f"{missed.missed} of {missed.objects} objects below an IoU of {GOOD_IOU}")
+    if picture and missed.missed:
+        missed.draw(picture)
         print(f"the worst are in {picture}")
+    elif picture:
+        print("none is to be drawn")
 
 
 def wanted_scenes(options: argparse.Namespace) -> Iterable[Scene]:
     """Simulated tables, mixtures of the split's frames, or the frames themselves."""
     if options.simulated:
-        return map(simulate, range(SIMULATED, SIMULATED + options.simulated))
+        return map(simulate_shapes, range(SIMULATED, SIMULATED + options.simulated))
     frames = open_split("mosd", options.root, options.split)
     return mixed_scenes(frames, options.mixed, options.seed) if options.mixed else frames
 

@@ -18,8 +18,9 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
 from sphmask_core.bags.files import BagError
+from sphmask_core.bags.kinds import is_bag
 from sphmask_core.bags.segment import read_clouds
-from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
 from sphmask_core.commands.results import table
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
@@ -32,7 +33,6 @@ SIMULATED = range(7, 12)
 """Seeds of the tables that are simulated when no clouds are given."""
 START_TIMEOUT, FRAME_TIMEOUT, STOP_TIMEOUT = 120.0, 60.0, 30.0
 """Seconds for loading the model, for one frame, and for ending after the frame at hand."""
-SUFFIXES = (".pcd", ".ply", ".npz", ".npy")
 
 
 def main() -> int:
@@ -76,15 +76,11 @@ def _complain(error: Exception, code: int) -> int:
 
 def _files(path: Path) -> list[Path]:
     """The cloud files of a folder, or the path itself: a file, or a bag."""
-    folder = path.is_dir() and not _is_bag(path)
+    folder = path.is_dir() and not is_bag(path)
     files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if folder else [path]
     if not files or not files[0].exists():
         raise CloudError(f"{path}: holds no clouds; give {', '.join(SUFFIXES)} files, a folder, or a bag")
     return files
-
-
-def _is_bag(path: Path) -> bool:
-    return path.suffix in (".mcap", ".db3") or (path / "metadata.yaml").exists()
 
 
 def _frames(files: list[Path], topic: str | None) -> Iterator[tuple[str, Cloud]]:
@@ -92,7 +88,7 @@ def _frames(files: list[Path], topic: str | None) -> Iterator[tuple[str, Cloud]]
     for seed in () if files else SIMULATED:
         yield f"simulated table {seed}", simulate_cloud(seed, 640, 480)
     for file in files:
-        if _is_bag(file):
+        if is_bag(file):
             for stamp, _, cloud in read_clouds(file, topic):
                 yield f"{file.name} at {stamp / 1e9:.3f} s", cloud
         else:

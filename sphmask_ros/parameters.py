@@ -15,6 +15,8 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from sphmask_core.tracking import MEMORY, OVERLAP
+
 OUTPUTS = ("labelled_points", "markers", "instances", "detections", "timings")
 AXES = {
     name: tuple(sign * float(axis == name[-1]) for axis in "xyz")
@@ -77,12 +79,12 @@ class Parameters:
     )
     track: bool = _parameter(True, "Objects keep their id from frame to frame.")
     track_overlap: float = _parameter(
-        0.2,
+        OVERLAP,
         "IoU, in coarse voxels, from which an instance is an object of the frame before.",
         range=(0.0, 1.0),
     )
     track_memory: float = _parameter(
-        10.0, "Seconds for which an object that is out of sight keeps its id.", range=(0.0, 3600.0)
+        MEMORY, "Seconds for which an object that is out of sight keeps its id.", range=(0.0, 3600.0)
     )
     stale_after: float = _parameter(
         5.0, "Seconds without a cloud after which diagnostics say STALE.", range=(0.1, 3600.0)

@@ -13,6 +13,7 @@ from std_msgs.msg import Header
 
 from sphmask_core import Instances, Segmenter
 from sphmask_core.clouds.cloud import Cloud, CloudError
+from sphmask_core.messages.frames import OPTICAL_SUFFIX
 from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.runtime.timing import Timer
 from sphmask_core.tracking import Tracker, Tracks
@@ -108,7 +109,7 @@ class Perception:
         """The unit vector up in the cloud's frame; which it is, is said once for each frame."""
         up, why = settings.up, "parameter up"
         if up == "auto":
-            optical = frame_id.endswith("_optical_frame")
+            optical = frame_id.endswith(OPTICAL_SUFFIX)
             up, why = ("-y", "taken for a level camera") if optical else ("z", "not an optical frame")
         vertical = np.array(AXES[up]) if pose is None else pose[2, :3]
         if pose is not None:

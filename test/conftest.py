@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where tests find real data: $SPHMASK_SHARED, or the folder `shared` beside the checkout; small weights."""
+"""Where tests find private data, and small models that several folders of tests use.
+
+Private data are real scenes and the published implementation's tensors: in $SPHMASK_SHARED, or in a folder
+`shared` beside the checkout. Without them the tests that need them are skipped, and all others run. Where $CI
+is set and there should be data, as $SPHMASK_SHARED or the folder says, what is missing is a failure.
+"""
 
 import os
 from pathlib import Path
@@ -10,36 +15,84 @@ import sphmask_core  # noqa: F401  before any test imports torch: idle threads t
 
 # isort: split
 import torch
-from small import SMALL
 
 from sphmask_core.checkpoints.weights import save_weights
 from sphmask_core.method.model import SphericalMask
+from sphmask_core.simulation.scenes import simulate_cloud
+from test.helpers import balls
+from test.helpers.pcd import pcd_bytes
+from test.helpers.small import SMALL
+from test.helpers.threads import threads_of
+
+SHARED = Path(os.environ.get("SPHMASK_SHARED", Path(__file__).parents[2] / "shared"))
+EXPECTED = bool(os.environ.get("CI")) and ("SPHMASK_SHARED" in os.environ or SHARED.is_dir())
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # a core for each process
+
+
+def pytest_collection_modifyitems(items):
+    """Under xdist a file's tests share a process and its fixtures; so do all tests with ROS nodes."""
+    for item in items:
+        group = "ros" if "ros" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def private(path):
+    """The path, if it is there."""
+    if not path.exists():
+        (pytest.fail if EXPECTED else pytest.skip)(f"private data not found: {path} (set SPHMASK_SHARED)")
+    return path
 
 
 @pytest.fixture(scope="session")
-def shared():
-    root = Path(os.environ.get("SPHMASK_SHARED", Path(__file__).parents[2] / "shared"))
-    if not root.is_dir():
-        pytest.skip(f"real data not found: {root} (set SPHMASK_SHARED)")
-    return root
-
-
-@pytest.fixture(scope="session")
-def golden(shared):
+def golden():
     """Folder of the published implementation's tensors."""
-    return shared / "golden"
+    return private(SHARED / "golden")
 
 
 @pytest.fixture(scope="session")
-def mosd(shared):
+def mosd():
     """Folder of real Kinect scenes of tables."""
-    return shared / "mosd" / "learn"
+    return private(SHARED / "mosd" / "learn")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """Weights of the configuration `SMALL`, in a folder of their own."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("models") / "small.safetensors"
     save_weights(path, SphericalMask(SMALL), SMALL)
     return path
+
+
+@pytest.fixture(scope="session")
+def balls_weights(tmp_path_factory):
+    """Weights that find balls in any cloud, in a folder of their own."""
+    path = tmp_path_factory.mktemp("models") / "balls.safetensors"
+    save_weights(path, balls.balls(), balls.CONFIG)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory):
+    """A folder of fifteen simulated frames in the files of mOSD, three of them for validation."""
+    folder = tmp_path_factory.mktemp("tables")
+    for seed in range(15):
+        (folder / f"learn{seed}.pcd").write_bytes(pcd_bytes(simulate_cloud(seed, 160, 120)))
+    return folder
+
+
+@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
+def threads(request):
+    """The test once with one thread, once with two."""
+    with threads_of(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def one_thread():
+    """Sums in one order, whatever number of threads earlier tests have left."""
+    with threads_of(1):
+        yield

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sphmask_core.commands.options import make_parser
-from sphmask_core.config import load_config, preset_names
-from training.train import override
+from sphmask_core.config import load_config, override, preset_names
+from training.prepare import FORMATS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -21,6 +21,7 @@ SOURCES = sorted(
 SECTIONS = re.compile(r"model\.md,\s+sections?\s+(\d+(?:(?:, | and | to )\d+)*)", re.IGNORECASE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FOLDERS = (*PACKAGES, "config", "docs", "launch", "msg", "srv", "rviz")
+SETTING = re.compile(r"\w+\.[\w.]+=")
 PRESETS = [f"config/{name}.yaml" for name in preset_names()]
 PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
 
@@ -83,6 +84,16 @@ def test_names_beside_files_are_defined_there():
             assert re.search(rf"(def|class) {name.split('.')[-1]}\b", code), name
 
 
+def test_folders_stand_in_the_order_that_lint_holds():
+    """docs/architecture.md lists the folders of sphmask_core as pyproject.toml does for import-linter."""
+    layers = re.search(
+        r"^layers = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL
+    )
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    listed = re.findall(r"^\| `sphmask_core/(\w+)(?:/|\.py)` ", text, re.MULTILINE)
+    assert listed == re.findall(r"\w+", layers[1])
+
+
 def commands(document):
     """Command lines in the code blocks of a document, as words; a backslash joins lines."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
@@ -95,13 +106,19 @@ COMMANDS = [pytest.param(words, id=" ".join(words)[:80]) for path in DOCUMENTS f
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_commands_are_known(words):
+def test_commands_are_known(words, tmp_path, monkeypatch):
     """Make targets, modules, options of `sphmask` and settings of training in the documents exist."""
     match words:
         case ["make", *targets]:
             makefile = (ROOT / "Makefile").read_text()
             for target in [word for word in targets if "=" not in word]:
                 assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+        case ["sphmask", "prepare", dataset, *_]:
+            assert dataset in FORMATS
+        case ["sphmask", "train", config, *options] if config in [*preset_names(), *PRESETS]:
+            assert override(load_config(config), [word for word in options if SETTING.match(word)])
+        case ["sphmask", "train", file, *_]:
+            assert file.endswith(".yaml")
         case ["sphmask", name, *options]:
             parser = make_parser(defaultdict(lambda: int))
             assert parser.parse_args([name, *options])
@@ -109,7 +126,10 @@ def test_commands_are_known(words):
             path = ROOT / module.replace(".", "/")
             assert path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
         case ["python", "training/train.py", config, *options] if config in [*preset_names(), *PRESETS]:
-            settings = [word for word in options if re.match(r"\w+\.[\w.]+=", word)]
-            assert override(load_config(config), settings)
+            assert override(load_config(config), [word for word in options if SETTING.match(word)])
+        case ["python", "-c", code]:
+            monkeypatch.chdir(tmp_path)
+            exec(compile(code, "<document>", "exec"), {})
+            assert list(tmp_path.iterdir())
         case ["python", script, *_]:
             assert (ROOT / script).is_file()

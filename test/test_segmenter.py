@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Segmenter on real frames and on bad input."""
+"""The Segmenter on simulated and real frames and on bad input."""
 
 import numpy as np
 import pytest
@@ -10,11 +10,20 @@ from hypothesis.extra import numpy as hnp
 
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import read_cloud
+from sphmask_core.simulation.scenes import simulate_cloud
+from test.helpers.threads import threads_of
 
 
 @pytest.fixture(scope="module")
 def segmenter():
     return Segmenter.load("tabletop", device="cpu")
+
+
+@pytest.fixture(params=["simulated", "real"])
+def cloud(request):
+    if request.param == "simulated":
+        return simulate_cloud(3)
+    return read_cloud(request.getfixturevalue("mosd") / "learn4.pcd")
 
 
 def assert_consistent(found, num_points):
@@ -25,15 +34,9 @@ def assert_consistent(found, num_points):
     assert len(found.class_names) == len(found.class_ids) == len(found.rays) == len(found)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_real_frame(segmenter, mosd, threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        cloud = read_cloud(mosd / "learn4.pcd")
-        found = segmenter(cloud.xyz, cloud.rgb)
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.usefixtures("threads")
+def test_a_frame(segmenter, cloud):
+    found = segmenter(cloud.xyz, cloud.rgb)
     assert_consistent(found, len(cloud.xyz))
     assert len(found) >= 1
     assert not found.labels[np.isnan(cloud.xyz).any(1)].any()
@@ -42,16 +45,27 @@ def test_real_frame(segmenter, mosd, threads):
     assert (found.centers[0] > best.min(0) - 0.1).all() and (found.centers[0] < best.max(0) + 0.1).all()
 
 
-def test_same_result_twice_and_for_any_numbering_of_threads(segmenter, mosd):
-    cloud = read_cloud(mosd / "learn9.pcd")
-    first, second = (segmenter(cloud.xyz, cloud.rgb) for _ in range(2))
-    assert np.array_equal(first.labels, second.labels)
-    assert np.array_equal(first.scores, second.scores)
+def test_same_result_twice_and_with_any_number_of_threads(segmenter, cloud):
+    found = []
+    for count in (1, 1, 2):
+        with threads_of(count):
+            found.append(segmenter(cloud.xyz, cloud.rgb))
+    for again in found[1:]:
+        np.testing.assert_array_equal(again.labels, found[0].labels)
+        np.testing.assert_allclose(again.scores, found[0].scores, rtol=1e-5)
+    np.testing.assert_array_equal(found[1].scores, found[0].scores)
 
 
-def test_a_cloud_without_colors_is_gray(segmenter, mosd):
-    cloud = read_cloud(mosd / "learn4.pcd")
-    assert_consistent(segmenter(cloud.xyz), len(cloud.xyz))
+def test_a_cloud_without_colors_is_gray(segmenter):
+    """As if every point had the mean color; not as if it had its own."""
+    cloud = simulate_cloud(3)
+    plain = segmenter(cloud.xyz)
+    gray, colored = segmenter(cloud.xyz, np.full(cloud.xyz.shape, 0.5)), segmenter(cloud.xyz, cloud.rgb)
+    assert_consistent(plain, len(cloud.xyz))
+    assert len(plain) > 1
+    np.testing.assert_array_equal(plain.labels, gray.labels)
+    np.testing.assert_allclose(plain.scores, gray.scores, rtol=1e-4)
+    assert not np.array_equal(plain.labels, colored.labels)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -72,8 +86,7 @@ def test_a_cloud_too_large_to_number_is_refused(segmenter):
         segmenter(xyz)
 
 
-def test_repeats_hidden_under_better_instances_are_dropped(segmenter, mosd):
-    cloud = read_cloud(mosd / "learn14.pcd")
+def test_repeats_hidden_under_better_instances_are_dropped(segmenter, cloud):
     found = segmenter(cloud.xyz, cloud.rgb)
     shown = np.bincount(found.labels, minlength=len(found) + 1)[1:]
     assert len(found) and (shown >= 0.5 * found.masks.sum(1)).all()

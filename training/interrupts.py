@@ -30,7 +30,7 @@ class Interrupts:
         self.asked = number
 
 
-def ignore_interrupts(worker: int) -> None:
-    """In a process that loads scenes: the training process ends it, whoever else got the signal."""
+def ignore_interrupts(worker: int = 0) -> None:
+    """In a process that loads or makes scenes: the training process ends it, whoever else got the signal."""
     for number in Interrupts.SIGNALS:
         signal.signal(number, signal.SIG_IGN)

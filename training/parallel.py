@@ -1,53 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes made by every core of this machine before training begins."""
+"""Work done by many processes, with results as they come."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
 
-from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+import torch
 
 from .distributed import world_size
 from .interrupts import ignore_interrupts
 
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_work: Callable[[Any], Any]
+"""What this process does, where it is one of those that `in_parallel` started."""
 
 
-def in_parallel(make: Callable[[int], Made], count: int, label: str) -> list[Made]:
-    """[make(0), ..., make(count - 1)], with a progress bar; an error of a process is raised here as it is.
+def in_parallel(do: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
+    """The results of `do(item)`, in the order in which they are ready; the first error is raised as it is.
 
-    The processes of a training run share the cores between them.
+    `do` goes to each process once, by pickle, so that what it keeps serves all items that the process gets.
+    With one process, or one item, this process does the work.
     """
-    cores = len(os.sched_getaffinity(0)) // world_size()
-    loader: DataLoader[Made | Exception] = DataLoader(
-        _Attempts(make, count),
-        batch_size=None,
-        collate_fn=lambda outcome: outcome,
-        num_workers=min(cores, count) if cores > 1 else 0,
-        worker_init_fn=ignore_interrupts,
-    )
-    made = []
-    for outcome in tqdm(loader, desc=label, total=count):
-        if isinstance(outcome, Exception):
-            raise outcome
-        made.append(outcome)
-    return made
-
-
-class _Attempts(Dataset["Made | Exception"], Generic[Made]):
-    """What `make` returned, or raised: a loader would wrap the error's one line in a trace of its own."""
-
-    def __init__(self, make: Callable[[int], Made], count: int) -> None:
-        self.make, self.count = make, count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, number: int) -> Made | Exception:
+    if min(processes, len(items)) <= 1:
+        yield from map(do, items)
+        return
+    fresh = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads in an unknown state
+    with ProcessPoolExecutor(min(processes, len(items)), fresh, _begin, (do,)) as pool:
         try:
-            return self.make(number)
-        except Exception as error:
-            return error
+            for future in as_completed([pool.submit(_do, item) for item in items]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def own_cores() -> int:
+    """Cores for each process of a training run on this machine, at least one."""
+    return max(len(os.sched_getaffinity(0)) // world_size(), 1)
+
+
+def _begin(do: Callable[[Any], Any]) -> None:
+    global _work
+    _work = do
+    torch.set_num_threads(1)
+    ignore_interrupts()
+
+
+def _do(item: Any) -> Any:
+    return _work(item)

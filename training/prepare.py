@@ -4,32 +4,31 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from sphmask_core.clouds.prepared import Manifest, write_manifest
 from sphmask_core.config import Config, ConfigError, load_config
 
-from .formats import own, published, s3dis, scannet, stpls3d
+from .formats import own, pointcept, published, s3dis, scannet, stpls3d
 from .formats.job import Job, do, is_done, scenes_of
 from .formats.source import FormatError, Options, Source, check_counts, check_files
+from .parallel import in_parallel
 
 FORMATS = {"scannetv2": scannet, "scannet200": scannet, "s3dis": s3dis, "stpls3d": stpls3d, "folder": own}
 LISTED = 20
 """Bad files that are listed one by one."""
+PROGRAM = "python -m training.prepare"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    asked = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Command line; returns the exit code. program: how the command is called in what it prints."""
+    asked = _parser(program).parse_args(arguments)
     try:
         options = Options(asked.raw, _config(asked), asked.superpoints, asked.partial)
         failures = prepare(options, asked.out, asked.jobs)
@@ -45,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2 if failures else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.prepare", description="Prepare a data set.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Prepare a data set.")
     parser.add_argument("dataset", choices=FORMATS)
     parser.add_argument("--raw", type=Path, required=True, metavar="DIR", help="the data set as downloaded")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where prepared scenes go")
@@ -78,7 +77,7 @@ def prepare(options: Options, out: Path, processes: int) -> list[str]:
     jobs = [Job(source, options, out) for source in sources]
     waiting = [job for job in jobs if not is_done(job)]
     with tqdm(total=len(jobs), initial=len(jobs) - len(waiting), unit="scan", dynamic_ncols=True) as bar:
-        for failure in _run(waiting, processes):
+        for failure in in_parallel(do, waiting, processes):
             bar.update()
             failures += [failure] if failure else []
     if not failures:
@@ -91,31 +90,12 @@ def find_sources(options: Options) -> list[Source]:
     if not options.raw.is_dir():
         raise FormatError(f"{options.raw}: no such folder")
     form = FORMATS[options.config.data.dataset]
-    sources, official = published.find(options), form.OFFICIAL
+    sources, official = published.find(options) or pointcept.find(options), form.OFFICIAL
     if not sources:
         sources = form.find(options)
     elif form is stpls3d:  # blocks, whose number depends on who made them
         official = {}
     return check_counts(sources, official, options)
-
-
-def _run(jobs: Sequence[Job], processes: int) -> Iterator[str | None]:
-    """Do the jobs; of each, what went wrong."""
-    if processes <= 1 or len(jobs) <= 1:
-        yield from map(do, jobs)
-        return
-    fresh = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads in an unknown state
-    with ProcessPoolExecutor(processes, fresh, _one_thread) as pool:
-        try:
-            for future in as_completed([pool.submit(do, job) for job in jobs]):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _manifest(jobs: Sequence[Job], options: Options) -> Manifest:

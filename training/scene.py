@@ -52,13 +52,14 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device; pinned memory is copied while the host goes on."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """The batch in memory that a GPU can read by itself."""
-        return self._each(Tensor.pin_memory)
+        return self.each(Tensor.pin_memory)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with each of its tensors changed."""
         tensors = {name: field for name, field in vars(self.voxels).items() if isinstance(field, Tensor)}
         changed: dict[str, Any] = {name: change(tensor) for name, tensor in tensors.items()}
         return Batch(replace(self.voxels, **changed), change(self.semantic), change(self.instance))

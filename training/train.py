@@ -35,36 +35,40 @@ from .runner import Runner
 BAD_INPUT = (ConfigError, CheckpointError, CloudError, PreparedError)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = "train.py") -> int:
+    """Command line; returns the exit code. program: how the command is called in what it prints."""
+    options = _parser(program).parse_args(arguments)
     try:
-        return _train(options)
+        return _train(options, program)
     except (*BAD_INPUT, OSError, FloatingPointError) as error:
-        print(f"train.py: {error}", file=sys.stderr)
+        print(f"{program}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("train.py: interrupted", file=sys.stderr)
+        print(f"{program}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     finally:
         leave()
 
 
-def _train(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace, program: str) -> int:
     config = override(load_config(options.config), options.set)
     device = join(options.device)
     runner = Runner(config, options.output or Path("runs") / config.name, device)
     if rank() == 0 and runner.initial:
         print(runner.initial, file=sys.stderr)
     runner.start(options.resume)
+    if rank() == 0:
+        print("\n".join(runner.outlook()), file=sys.stderr)
     stopped = runner.run()
     if stopped and rank() == 0:
-        print(f"train.py: stopped by {signal.Signals(stopped).name}; go on with --resume", file=sys.stderr)
+        print(f"{program}: stopped by {signal.Signals(stopped).name}; go on with --resume", file=sys.stderr)
     return 128 + stopped if stopped else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Train a preset; under torchrun, on many GPUs and machines.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program, description="Train a preset; under torchrun, on many GPUs and machines."
+    )
     parser.add_argument("config", help="a preset's name or a .yaml file")
     parser.add_argument("-o", "--output", type=Path, help="folder of the run (default: runs/<preset>)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")

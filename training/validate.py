@@ -10,7 +10,7 @@ import torch
 
 from sphmask_core.clouds.scenes import Scene, Split
 from sphmask_core.evaluation.protocol import protocol_of
-from sphmask_core.evaluation.scoring import Gallery, evaluate, segment_scenes
+from sphmask_core.evaluation.scoring import Gallery, score_scenes, segment_scenes
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.segmenter import Segmenter
 
@@ -28,7 +28,7 @@ def validate(
     protocol = protocol_of(config.data.dataset, manifest, config)
     segmented = segment_scenes(Segmenter(model, device), scenes, protocol)
     wanted = takewhile(lambda _: not stop(), segmented)
-    scores = evaluate(wanted, protocol, config.inference.min_score, gallery)
+    scores = score_scenes(wanted, protocol, config.inference.min_score, gallery)
     if stop():
         return {}
     mean = protocol.precision([one.intersections for one in scores]).mean

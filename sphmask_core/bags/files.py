@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Protocol
 
 import mcap.reader
@@ -21,7 +20,8 @@ from mcap.summary import Summary
 from rosbags.interfaces import ConnectionExtRosbag2
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
-from sphmask_core.runtime.files import replacing
+from sphmask_core.bags.kinds import METADATA
+from sphmask_core.runtime.files import replacing, replacing_folder
 
 RECORDER = "rosbag2"
 """Name of the recorder's own metadata in an MCAP file, which lists topics and counts as they were."""
@@ -42,6 +42,8 @@ class Message:
     topic: str
     data: bytes
     """CDR."""
+    time: int
+    """Of its recording, nanoseconds."""
     origin: Any
     """What the bag needs to copy it, or to write another under its times."""
 
@@ -67,7 +69,7 @@ class Bag(Protocol):
         """Type of each topic, as in sensor_msgs/msg/PointCloud2."""
 
     def messages(self, topic: str | None = None) -> Iterator[Message]:
-        """The messages of one topic or of all, by time."""
+        """Gives the messages of one topic or of all, by time."""
 
     def copying(self, path: Path) -> AbstractContextManager[Copy]:
         """Context of a `Copy` that holds nothing yet and is at `path`, whole, once the block succeeds."""
@@ -99,13 +101,13 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def _mcap_files(path: Path) -> list[Path]:
-    """The MCAP files of a bag; none for one in .db3 files."""
+    """Returns the MCAP files of a bag; none for one in .db3 files."""
     if path.is_file():
         return [path] if path.suffix == ".mcap" else []
-    listed = path / "metadata.yaml"
-    if not listed.is_file():
-        raise BagError(f"{path}: no bag: a folder without metadata.yaml")
-    facts = yaml.safe_load(listed.read_text())["rosbag2_bagfile_information"]
+    metadata = path / METADATA
+    if not metadata.is_file():
+        raise BagError(f"{path}: no bag: a folder without {METADATA}")
+    facts = yaml.safe_load(metadata.read_text())["rosbag2_bagfile_information"]
     if facts["storage_identifier"] != "mcap":
         return []
     return [path / Path(name).name for name in facts["relative_file_paths"]]
@@ -123,7 +125,7 @@ class McapBag:
 
     @property
     def topics(self) -> dict[str, str]:
-        """Type of each topic; of messages that are not ROS 2's the name of their schema."""
+        """The type of each topic; for messages that are not ROS 2's, the name of their schema."""
         return {
             channel.topic: summary.schemas[channel.schema_id].name if channel.schema_id else "no type"
             for summary in self.summaries
@@ -131,10 +133,10 @@ class McapBag:
         }
 
     def messages(self, topic: str | None = None) -> Iterator[Message]:
-        """By log time."""
+        """Gives the messages of a topic, or of all, by log time."""
         for number, reader in enumerate(self._readers):
             for _, channel, message in reader.iter_messages(topic):
-                yield Message(channel.topic, message.data, (number, message))
+                yield Message(channel.topic, message.data, message.log_time, (number, message))
 
     @contextmanager
     def copying(self, path: Path) -> Iterator[McapCopy]:
@@ -189,18 +191,18 @@ class McapCopy:
         return self._schemas[key]
 
     def add_topic(self, topic: str, kind: str, definition: str, digest: str) -> None:
-        """A channel with a schema, as rosbag2 writes them."""
+        """Add a channel with a schema, as rosbag2 writes them."""
         facts = {"offered_qos_profiles": "", "topic_type_hash": digest}
         schema = self._schema(kind, "ros2msg", definition.encode())
         self._channels[topic] = self._writer.register_channel(topic, "cdr", schema, facts)
 
     def copy(self, message: Message) -> None:
-        """The record."""
+        """Write the message as it is, under its own times and number."""
         number, record = message.origin
         self._add(self._channels[number, record.channel_id], record.data, record)
 
     def write(self, topic: str, data: bytes, beside: Message) -> None:
-        """Under both times and the number of the other."""
+        """Write a message under both times and the number of another."""
         self._add(self._channels[topic], data, beside.origin[1])
 
     def _add(self, channel: int, data: bytes, record: McapMessage) -> None:
@@ -219,10 +221,10 @@ class Rosbag2:
         return {connection.topic: connection.msgtype for connection in self._reader.connections}
 
     def messages(self, topic: str | None = None) -> Iterator[Message]:
-        """By the time of recording, the only one that these bags keep."""
-        wanted = [one for one in self._reader.connections if topic in (None, one.topic)]
+        """Gives the messages of a topic, or of all, by time of recording, the only one that is kept."""
+        wanted = [entry for entry in self._reader.connections if topic in (None, entry.topic)]
         for connection, time, data in self._reader.messages(wanted):
-            yield Message(connection.topic, data, (connection, time))
+            yield Message(connection.topic, data, time, (connection, time))
 
     @contextmanager
     def copying(self, path: Path) -> Iterator[Rosbag2Copy]:
@@ -231,14 +233,12 @@ class Rosbag2:
             raise BagError(f"{path}: the bag is no MCAP file but rosbag2's .db3; give the name of a folder")
         if path.exists():
             raise BagError(f"{path}: exists already; give the name of a new folder")
-        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            partial = Path(folder) / path.name
+        with replacing_folder(path) as partial:
             writer = Writer(partial, version=PORTABLE, storage_plugin=StoragePlugin.SQLITE3)
             mode = CompressionMode[(self._reader.compression_mode or "none").upper()]
             writer.set_compression(mode, CompressionFormat.ZSTD)
             with writer:
                 yield Rosbag2Copy(writer, self._reader)
-            partial.rename(path)
 
 
 class Rosbag2Copy:
@@ -260,14 +260,14 @@ class Rosbag2Copy:
         }
 
     def add_topic(self, topic: str, kind: str, definition: str, digest: str) -> None:
-        """A connection."""
+        """Add a connection for the topic."""
         self._added[topic] = self._writer.add_connection(topic, kind, msgdef=definition, rihs01=digest)
 
     def copy(self, message: Message) -> None:
-        """The row."""
+        """Write the message as it is, under its own time."""
         connection, time = message.origin
         self._writer.write(self._copied[connection.id], time, message.data)
 
     def write(self, topic: str, data: bytes, beside: Message) -> None:
-        """Under the time of the other."""
+        """Write a message under the time of another."""
         self._writer.write(self._added[topic], beside.origin[1], data)

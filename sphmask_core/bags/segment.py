@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from sphmask_core.bags.files import Bag, BagError, Message, naming, open_bag
+from sphmask_core.bags.kinds import files_of_bag
 from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.definitions import Definitions
+from sphmask_core.messages.frames import vertical_of
 from sphmask_core.messages.instances import instance_array
 from sphmask_core.messages.markers import InstanceMarkers
 from sphmask_core.messages.pointcloud2 import labelled_points, read_cloud_message
 from sphmask_core.method.instances import Instances
+from sphmask_core.runtime.files import same_file
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.tracking import Tracker
 
@@ -27,29 +30,25 @@ OUTPUTS = {
     "/segment/instances": "sphmask_ros/msg/InstanceArray",
 }
 """Topics that are added, named and typed as the node's."""
-OPTICAL, LEVEL_CAMERA, Z = "_optical_frame", (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)
-"""Where up is, in clouds of a frame of that name and in others, for models that do not find it themselves."""
+
+
+NO_POINTS = np.empty((0, 3), np.float32)
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What became of one cloud of a bag."""
+class BagFrame:
+    """A cloud of a bag and its instances."""
 
     stamp: int
-    """Of its header, nanoseconds."""
+    """Nanoseconds, of its header; of a message without a readable header the time of its recording."""
     points: int
-    found: Instances
+    instances: Instances
     problem: str
-    """Why nothing was found in it; empty when it could be segmented."""
-
-
-def is_bag(path: Path) -> bool:
-    """Whether a path is to be read as a bag."""
-    return path.suffix in (".mcap", ".db3") or path.is_dir()
+    """Why it could not be segmented, and has no instances; else empty."""
 
 
 def read_clouds(path: Path, topic: str | None = None) -> Iterator[tuple[int, str, Cloud]]:
-    """Stamp in nanoseconds, frame and cloud of every message; without a topic, of the only one of clouds."""
+    """Gives stamp (ns), frame and cloud of every message of a topic; None: the only topic of clouds."""
     definitions = Definitions()
     with open_bag(path) as bag:
         topic = cloud_topic(bag, path, topic)
@@ -62,7 +61,7 @@ def read_clouds(path: Path, topic: str | None = None) -> Iterator[tuple[int, str
 
 
 def cloud_topic(bag: Bag, path: Path, topic: str | None) -> str:
-    """The topic to read: the one asked for, or the only one of clouds."""
+    """Returns the topic to read: the one asked for, or the only one of clouds."""
     clouds = sorted(name for name, kind in bag.topics.items() if kind == CLOUD)
     if topic in clouds:
         return str(topic)
@@ -79,14 +78,15 @@ def cloud_topic(bag: Bag, path: Path, topic: str | None) -> str:
 
 def segment_bag(
     segmenter: Segmenter, source: Path, output: Path, topic: str | None, min_score: float | None = None
-) -> Iterator[Frame]:
+) -> Iterator[BagFrame]:
     """Copy a bag to `output` with three topics more; a frame is given as soon as it is done.
 
     topic None: the only one of clouds; min_score None: the model's own.
     `output` is there, whole, once all frames were taken.
     """
-    if output.resolve() == source.resolve():
-        raise BagError(f"{output}: is the bag itself; give another name")
+    recorded = same_file(output, files_of_bag(source))
+    if recorded is not None:
+        raise BagError(f"{output}: is {recorded}, of the bag itself; give another name")
     definitions = Definitions()
     answer = _Answer(segmenter, definitions, min_score)
     with open_bag(source) as bag:
@@ -101,14 +101,14 @@ def segment_bag(
                 copy.copy(message)
                 if message.topic != topic:
                     continue
-                frame, outputs = answer(_decode(definitions, source, message))
+                frame, outputs = answer(message)
                 for name, data in outputs.items():
                     copy.write(name, data, beside=message)
                 yield frame
 
 
 class _Answer:
-    """Segments clouds and writes what the node would publish for each."""
+    """Segments the clouds in messages and makes the messages that the node would publish for each."""
 
     def __init__(self, segmenter: Segmenter, definitions: Definitions, min_score: float | None) -> None:
         self._segmenter = segmenter
@@ -118,33 +118,41 @@ class _Answer:
         self._tracker = Tracker(segmenter.config.voxel_size)
         self._markers = InstanceMarkers(definitions.make)
 
-    def __call__(self, sent: Any) -> tuple[Frame, dict[str, bytes]]:
-        """What was found, and the bytes of the messages by topic, all under the cloud's header."""
-        cloud, found, problem = self._find(sent)
+    def __call__(self, message: Message) -> tuple[BagFrame, dict[str, bytes]]:
+        """Returns the frame, and the bytes of the messages by topic, all under the cloud's header.
+
+        For a message that cannot be decoded, and so has no header, there are none.
+        """
+        try:
+            sent = self._definitions.read(CLOUD, message.data)
+        except Exception as error:  # a parser of untrusted bytes
+            problem = " ".join(str(error).split()) or type(error).__name__
+            return BagFrame(message.time, 0, self._segmenter(NO_POINTS), f"not a {CLOUD} ({problem})"), {}
+        cloud, instances, problem = self._segment(sent)
         make, header = self._definitions.make, sent.header
-        tracks = self._tracker.update(cloud.xyz, found, _stamp(sent) / 1e9)
+        tracks = self._tracker.update(cloud.xyz, instances, _stamp(sent) / 1e9)
         messages = {
-            "/segment/labelled_points": labelled_points(make, header, cloud, found, tracks),
-            "/segment/markers": self._markers.update(header, found, tracks, self._rays),
-            "/segment/instances": instance_array(make, header, found, tracks, self._rays),
+            "/segment/labelled_points": labelled_points(make, header, cloud, instances, tracks),
+            "/segment/markers": self._markers.update(header, instances, tracks, self._rays),
+            "/segment/instances": instance_array(make, header, instances, tracks, self._rays),
         }
         data = {name: self._definitions.write(OUTPUTS[name], value) for name, value in messages.items()}
-        return Frame(_stamp(sent), sent.height * sent.width, found, problem), data
+        return BagFrame(_stamp(sent), sent.height * sent.width, instances, problem), data
 
-    def _find(self, sent: Any) -> tuple[Cloud, Instances, str]:
-        """An empty result for what cannot be segmented."""
+    def _segment(self, sent: Any) -> tuple[Cloud, Instances, str]:
+        """Returns the cloud, its instances and an empty string; or no points, no instances and why not."""
         try:
             cloud = read_cloud_message(sent)
-            vertical = LEVEL_CAMERA if sent.header.frame_id.endswith(OPTICAL) else Z
-            found = self._segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=self._min_score)
-            return cloud, found, ""
+            vertical = vertical_of(sent.header.frame_id)
+            instances = self._segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=self._min_score)
+            return cloud, instances, ""
         except (ValueError, MemoryError) as error:
-            nothing = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
-            return nothing, self._segmenter(nothing.xyz), " ".join(str(error).split()) or "out of memory"
+            nothing = Cloud(NO_POINTS, None, None, (0, 0))
+            return nothing, self._segmenter(NO_POINTS), " ".join(str(error).split()) or "out of memory"
 
 
 def _read(bag: Bag, path: Path, topic: str | None) -> Iterator[Message]:
-    """Messages of one topic or of all; a bag that cannot be read to its end is named."""
+    """Gives the messages of one topic or of all; a bag that cannot be read to its end is named."""
     messages = bag.messages(topic)
     while True:
         with naming(path):
@@ -160,5 +168,5 @@ def _decode(definitions: Definitions, path: Path, message: Message) -> Any:
 
 
 def _stamp(sent: Any) -> int:
-    """Nanoseconds."""
+    """Returns the stamp of a message's header, nanoseconds."""
     return int(sent.header.stamp.sec) * 10**9 + int(sent.header.stamp.nanosec)

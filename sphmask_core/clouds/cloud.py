@@ -101,7 +101,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _validated(cloud: Cloud) -> Cloud:
-    """The cloud, points without a position set to NaN in all coordinates."""
+    """Returns the cloud, points without a position set to NaN in all coordinates."""
     if cloud.shape[0] * cloud.shape[1] != len(cloud.xyz):
         raise ValueError(f"{len(cloud.xyz)} points do not make {cloud.shape[0]} rows of {cloud.shape[1]}")
     if len(cloud.xyz) == 0:
@@ -160,7 +160,7 @@ def _from_columns(columns: Columns, shape: tuple[int, int]) -> Cloud:
 
 
 def column_colors(columns: Columns) -> np.ndarray | None:
-    """(N, 3) uint8 from packed 0xRRGGBB (PCL's `rgb`, `rgba`) or from three fields."""
+    """Returns (N, 3) uint8 from packed 0xRRGGBB (PCL's `rgb`, `rgba`) or from three fields."""
     for name in ("rgb", "rgba"):
         if name in columns:
             return _unpacked(name, columns[name])
@@ -213,7 +213,7 @@ def _bin(path: Path) -> Cloud:
 
 
 def _from_arrays(xyz: np.ndarray, rgb: np.ndarray | None, labels: np.ndarray | None) -> Cloud:
-    """A cloud of (N, 3) arrays, or of images (H, W, 3)."""
+    """Returns a cloud of (N, 3) arrays, or of images (H, W, 3)."""
     for name, array in (("xyz", xyz), ("rgb", rgb)):
         if array is not None and (
             array.ndim not in (2, 3) or array.shape[-1] < 3 or array.dtype.kind not in "fiu"
@@ -231,7 +231,7 @@ def _from_arrays(xyz: np.ndarray, rgb: np.ndarray | None, labels: np.ndarray | N
 
 
 def _floats(values: np.ndarray) -> np.ndarray:
-    """A float32 copy in the machine's byte order."""
+    """Returns a float32 copy in the machine's byte order."""
     with np.errstate(over="ignore"):
         return np.array(values, np.float32, order="C")
 

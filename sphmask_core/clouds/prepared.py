@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepared data sets: a manifest and one memory-mapped file a scene, made by `python -m training.prepare`."""
+"""Prepared data sets: a manifest and one memory-mapped file a scene, made by `sphmask prepare`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from sphmask_core.runtime.files import replacing
 MANIFEST = "manifest.json"
 VERSION = 1
 UNLABELED = -100
+"""The class and the object of points without a label.
+
+The only place of this number (ScanNet's loaders have it so).
+"""
 FIELDS: dict[str, tuple[str, tuple[int, ...]]] = {
     "xyz": ("<f4", (3,)),
     "rgb": ("u1", (3,)),
@@ -95,7 +99,7 @@ def write_table(path: Path, table: Table) -> None:
 
 
 def map_table(path: Path) -> Table:
-    """The scene, its columns as views of the mapped file: what is not read stays on disk."""
+    """Returns the scene, its columns as views of the mapped file: what is not read stays on disk."""
     try:
         rows = np.lib.format.open_memmap(path, mode="r")
         names = rows.dtype.names or ()
@@ -116,7 +120,7 @@ def write_manifest(root: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(root: str | Path) -> Manifest:
-    """The manifest of a prepared data set."""
+    """Returns the manifest of a prepared data set."""
     path = Path(root) / MANIFEST
     try:
         values = json.loads(path.read_text())
@@ -124,7 +128,7 @@ def read_manifest(root: str | Path) -> Manifest:
             raise PreparedError(f"{path}: of another version; prepare the data set again")
         return _manifest(values)
     except FileNotFoundError:
-        hint = "prepare the data set first: python -m training.prepare"
+        hint = "prepare the data set first: sphmask prepare"
         raise PreparedError(f"{path}: no such file; {hint}") from None
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
         raise PreparedError(f"{path}: damaged; prepare the data set again") from None

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.clouds.prepared import UNLABELED
 
-UNLABELED = -100
+__all__ = ["BACKGROUND", "OBJECT", "SUPPORT", "TABLE_CLASSES", "UNLABELED", "Scene"]
+
 SUPPORT, BACKGROUND, OBJECT = 0, 1, 2
 """Classes of tables, shelves and bins: what things stand on; what is neither that nor an object; objects."""
+TABLE_CLASSES = ("support", "background", "object")
+"""Their names, by number."""
 
 
 @dataclass(frozen=True)

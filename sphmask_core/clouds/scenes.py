@@ -82,7 +82,7 @@ class Split(Sequence[Scene]):
 
 
 def open_split(dataset: str, root: str | Path, split: str, area: int = 5) -> Split:
-    """A split of a data set; of one in areas, `val` is the area given."""
+    """Returns a split of a data set; of one in areas, `val` is the area given."""
     if dataset == "mosd":
         if split not in SPLITS:
             raise CloudError(f"mosd: no split {split!r}; there are: {', '.join(SPLITS)}")
@@ -110,7 +110,7 @@ def _file(root: str | Path, record: SceneRecord) -> Path:
 
 
 def read_prepared(path: Path, name: str) -> Scene:
-    """A prepared scene; without labels all points are unlabeled."""
+    """Returns a prepared scene; without labels all points are unlabeled."""
     table = map_table(path)
     none = np.full(len(table), UNLABELED)
     semantic, instance = (
@@ -123,7 +123,7 @@ def read_prepared(path: Path, name: str) -> Scene:
 
 
 def every(scene: Scene, step: int) -> Scene:
-    """One point of each `step`."""
+    """Returns the scene with one point of each `step`."""
     cloud = scene.cloud
     xyz, rgb = cloud.xyz[::step], None if cloud.rgb is None else cloud.rgb[::step]
     superpoints = None if scene.superpoints is None else scene.superpoints[::step]

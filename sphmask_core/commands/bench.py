@@ -48,7 +48,7 @@ class Machine:
     """Read and written a second, in a large copy."""
 
     def floor(self, work: Work) -> float:
-        """Milliseconds below which the work cannot be done."""
+        """Returns the milliseconds below which the work cannot be done."""
         return 1e3 * max(work.flops / self.flops, work.bytes / self.bytes)
 
 
@@ -89,7 +89,7 @@ class MemoryTimer(Timer):
 
 
 def _peak_bytes(device: torch.device, held: bool = False) -> int:
-    """Most memory since `_forget_peak`, or what is held now; of the device, or of this process."""
+    """Returns the most memory since `_forget_peak`, or what is held now, of the device or this process."""
     if device.type == "cuda":
         read = torch.cuda.memory_allocated if held else torch.cuda.max_memory_allocated
         return int(read(device))
@@ -116,41 +116,43 @@ def simulated_clouds() -> list[tuple[str, Cloud]]:
 def measure(segmenter: Segmenter, name: str, cloud: Cloud, repeats: int) -> Measurement:
     """Segment a cloud `repeats` times, after one time that does not count."""
     segmenter(cloud.xyz, cloud.rgb)
-    found, processor = [], []
+    results, processor = [], []
     for _ in range(repeats):
         start = time.process_time()
-        found.append(segmenter(cloud.xyz, cloud.rgb))
+        results.append(segmenter(cloud.xyz, cloud.rgb))
         processor.append(1e3 * (time.process_time() - start))
-    stages = found[0].timings
+    stages = results[0].timings
     levels = cloud_levels(segmenter, cloud)
     return Measurement(
         name=name,
         points=len(cloud.xyz),
         voxels=len(levels[0].coords) if levels else 0,
-        instances=len(found[0]),
+        instances=len(results[0]),
         work=convolution_work(segmenter.model.backbone, levels),
-        milliseconds={stage: statistics.median(one.timings[stage] for one in found) for stage in stages},
+        milliseconds={
+            stage: statistics.median(result.timings[stage] for result in results) for stage in stages
+        },
         processor=statistics.median(processor),
         megabytes=_stage_memory(segmenter, cloud),
     )
 
 
 def _stage_memory(segmenter: Segmenter, cloud: Cloud) -> dict[str, float]:
-    """Megabytes of each stage, in a run of its own: watching memory takes time."""
+    """Returns the megabytes of each stage, in a run of its own: watching memory takes time."""
     timer = MemoryTimer(segmenter.device)
     segmenter(cloud.xyz, cloud.rgb, timer=timer)
     return {stage: held / 2**20 for stage, held in timer.bytes.items()}
 
 
 def cloud_levels(segmenter: Segmenter, cloud: Cloud) -> list[Level]:
-    """The levels of the U-Net over a cloud's voxels."""
+    """Returns the levels of the U-Net over a cloud's voxels."""
     config = segmenter.config
     voxels = prepare(torch.from_numpy(cloud.xyz), None, config).voxels
     return [] if voxels is None else build_levels(voxels.coords, config.model.levels)
 
 
 def convolution_work(backbone: torch.nn.Module, levels: Sequence[Level]) -> Work:
-    """Flops and bytes of all convolutions of the U-Net over the voxels of `levels`."""
+    """Returns the flops and bytes of all convolutions of the U-Net over the voxels of `levels`."""
     flops = moved = 0
     for name, module in backbone.named_modules():
         if levels and isinstance(module, (SubmanifoldConv, DownConv, UpConv, PointwiseConv)):
@@ -168,7 +170,7 @@ def convolution_work(backbone: torch.nn.Module, levels: Sequence[Level]) -> Work
 
 
 def measure_machine(device: torch.device) -> Machine:
-    """Rates of the device with torch's present number of threads."""
+    """Returns the rates of the device with torch's present number of threads."""
     a, b = torch.rand(2, MATRIX, MATRIX, device=device)
     source = torch.zeros(COPY_BYTES, dtype=torch.uint8, device=device)
     target = torch.ones_like(source)
@@ -178,7 +180,7 @@ def measure_machine(device: torch.device) -> Machine:
 
 
 def best_seconds(call: Callable[[], Any], device: torch.device) -> float:
-    """Shortest time of several calls, by the clock."""
+    """Returns the shortest time of several calls, by the clock."""
     times = []
     for _ in range(MACHINE_REPEATS):
         timer = Timer(device)
@@ -189,39 +191,42 @@ def best_seconds(call: Callable[[], Any], device: torch.device) -> float:
     return min(times) / 1e3
 
 
-def measurements(found: Sequence[Measurement], machine: Machine) -> str:
-    """Tables of clouds, of stages and of the convolutions, as text."""
-    return "\n".join([*_cloud_lines(found), "", *_stage_lines(found), "", *_machine_lines(found, machine)])
+def measurements(measured: Sequence[Measurement], machine: Machine) -> str:
+    """Returns the tables of clouds, of stages and of the convolutions, as text."""
+    return "\n".join(
+        [*_cloud_lines(measured), "", *_stage_lines(measured), "", *_machine_lines(measured, machine)]
+    )
 
 
-def _cloud_lines(found: Sequence[Measurement]) -> list[str]:
+def _cloud_lines(measured: Sequence[Measurement]) -> list[str]:
     head = f"{'cloud':<20}{'points':>10}{'voxels':>10}{'instances':>11}{'ms':>9}{'processor ms':>14}{'MB':>9}"
     rows = [
-        f"{one.name:<20.20}{one.points:>10}{one.voxels:>10}{one.instances:>11}"
-        f"{sum(one.milliseconds.values()):>9.1f}{one.processor:>14.1f}{max(one.megabytes.values()):>9.1f}"
-        for one in found
+        f"{cloud.name:<20.20}{cloud.points:>10}{cloud.voxels:>10}{cloud.instances:>11}"
+        f"{sum(cloud.milliseconds.values()):>9.1f}{cloud.processor:>14.1f}{max(cloud.megabytes.values()):>9.1f}"
+        for cloud in measured
     ]
     return [head, *rows]
 
 
-def _stage_lines(found: Sequence[Measurement]) -> list[str]:
-    stages = dict.fromkeys(stage for one in found for stage in one.milliseconds)
-    median = {s: statistics.median(one.milliseconds.get(s, 0.0) for one in found) for s in stages}
+def _stage_lines(measured: Sequence[Measurement]) -> list[str]:
+    stages = dict.fromkeys(stage for cloud in measured for stage in cloud.milliseconds)
+    median = {s: statistics.median(cloud.milliseconds.get(s, 0.0) for cloud in measured) for s in stages}
+    megabytes = {s: max(cloud.megabytes.get(s, 0.0) for cloud in measured) for s in stages}
     total = sum(median.values())
     rows = [
-        f"{stage:<20}{ms:>10.2f}{ms / total:>9.0%}{max(one.megabytes.get(stage, 0.0) for one in found):>9.1f}"
-        for stage, ms in median.items()
+        f"{stage:<20}{ms:>10.2f}{ms / total:>9.0%}{megabytes[stage]:>9.1f}" for stage, ms in median.items()
     ]
     return [f"{'stage':<20}{'median ms':>10}{'share':>9}{'MB':>9}", *rows, f"{'all':<20}{total:>10.2f}"]
 
 
-def _machine_lines(found: Sequence[Measurement], machine: Machine) -> list[str]:
-    one = sorted(found, key=lambda one: one.work.flops)[len(found) // 2]
-    passed = one.milliseconds.get("backbone", float("nan"))
-    rate, floor = one.work.flops / passed / 1e6, machine.floor(one.work)
+def _machine_lines(measured: Sequence[Measurement], machine: Machine) -> list[str]:
+    median = sorted(measured, key=lambda cloud: cloud.work.flops)[len(measured) // 2]
+    passed = median.milliseconds.get("backbone", float("nan"))
+    rate, floor = median.work.flops / passed / 1e6, machine.floor(median.work)
     return [
         f"machine: {machine.flops / 1e9:.0f} GFLOP/s in torch.mm, {machine.bytes / 1e9:.1f} GB/s in copies",
-        f"convolutions of {one.name}: {one.work.flops / 1e9:.2f} GFLOP, {one.work.bytes / 1e9:.2f} GB; "
+        f"convolutions of {median.name}: "
+        f"{median.work.flops / 1e9:.2f} GFLOP, {median.work.bytes / 1e9:.2f} GB; "
         f"at these rates {floor:.1f} ms at least",
         f"backbone: {passed:.1f} ms, {rate:.0f} GFLOP/s, {1e9 * rate / machine.flops:.0%} of torch.mm's",
     ]

@@ -24,18 +24,18 @@ class Task(Protocol):
     """What has to be done; may be pickled, and sent to where the work is."""
 
     def __call__(self) -> Callable[[Any], Any]:
-        """Start a worker (load the model): a function of one item."""
+        """Start a worker (load the model); returns a function that does one item."""
 
 
 class Engine(Protocol):
     """Does a task on many items; an item that fails gives a `Failure`, and the others are still done."""
 
     def __call__(self, task: Task, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """The number of each item and its result, as soon as it is there."""
+        """Gives the number of each item and its result, as soon as it is there."""
 
 
 def open_engine(name: str, workers: int | None, device: str) -> Engine:
-    """An engine by name; workers: how many (None: one a core or GPU), which only Ray asks."""
+    """Returns the engine of that name; workers: how many (None: one a core or GPU), for Ray alone."""
     if workers is not None and (name == "local" or workers < 1):
         raise ValueError(f"--workers {workers}: is for --engine ray, and at least 1")
     if name == "local":
@@ -46,14 +46,17 @@ def open_engine(name: str, workers: int | None, device: str) -> Engine:
 
 
 def run_here(task: Task, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """One item after the other."""
+    """Do one item after the other, in this process."""
     work = task()
     for number, item in enumerate(items):
         yield number, attempt(work, item)
 
 
 def attempt(work: Callable[[Any], Any], item: Any) -> Any:
-    """The result, or what went wrong: bad input, a full disk or too little memory, not a defect of ours."""
+    """Returns the result, or a `Failure` for bad input, a full disk or too little memory.
+
+    A defect of ours raises.
+    """
     try:
         return work(item)
     except (ValueError, OSError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
@@ -100,14 +103,14 @@ class Ray:
         except ray.exceptions.RayError as error:
             raise OSError(f"--engine ray: {_last_line(error)}; --resume goes on") from error
 
-    def _resource(self, there: dict[str, float]) -> str:
-        """What a worker takes one of."""
-        wanted = self.device.startswith("cuda") or (self.device == "auto" and there.get("GPU", 0) >= 1)
+    def _resource(self, available: dict[str, float]) -> str:
+        """Returns which of Ray's resources a worker takes one of."""
+        wanted = self.device.startswith("cuda") or (self.device == "auto" and available.get("GPU", 0) >= 1)
         return "GPU" if wanted else "CPU"
 
 
 def _last_line(error: Exception) -> str:
-    """What Ray's messages end with."""
+    """Returns the last line of an error of Ray's, which says what is wrong."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 

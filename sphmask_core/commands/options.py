@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from sphmask_core import __version__
+from sphmask_core.clouds.cloud import SUFFIXES
 from sphmask_core.clouds.scenes import DATASETS
 from sphmask_core.commands.engines import ENGINES
 
@@ -24,7 +26,7 @@ examples:
 Of each cloud NAME there is NAME.npz (labels, masks, scores, classes, centers, rays, boxes), NAME.ply
 (colored and labeled points) and NAME.json. Of a bag there is a copy, with /segment/labelled_points,
 /segment/markers and /segment/instances beside its topics. A bad cloud is reported, the others are done, and
-the exit code is 2.""",
+the exit code is 2. Results need a folder of their own: they are clouds, too.""",
     "eval": """
 examples:
   sphmask eval --root mosd/learn                                validation frames, preset tabletop
@@ -32,7 +34,7 @@ examples:
   sphmask eval --model MODEL --dataset scannetv2 --root data/scannetv2 -o out --resume --engine ray
   sphmask eval --model MODEL --dataset scannetv2 --root data/scannetv2 --split test --submission DIR
 
--o keeps all scores (metrics.json), pictures of the worst scenes and objects, and what was found in each scene
+-o keeps all scores (metrics.json), pictures of the worst scenes and objects, and the instances of each scene
 (predictions/), from which --resume goes on. A scene that fails is reported and left out of the figures, and
 the exit code is 2.""",
     "convert": """
@@ -52,13 +54,14 @@ Run = Callable[[argparse.Namespace], int]
 
 
 def make_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
-    """The parser; `run` of what it parses is the command's function, of these."""
+    """Returns the parser; in what it parses, `run` is the function of the command, one of `runs`."""
     parser = argparse.ArgumentParser(
         prog="sphmask",
         description="Object instances from point clouds.",
         epilog="sphmask COMMAND --help has examples.",
     )
-    commands = parser.add_subparsers(required=True, metavar="segment | eval | convert | bench | info")
+    parser.add_argument("--version", action="version", version=f"sphmask {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (what, add) in COMMANDS.items():
         command = commands.add_parser(
             name,
@@ -69,11 +72,13 @@ def make_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         )
         add(command)
         command.set_defaults(run=runs[name])
+    for name, what in TRAINING.items():
+        commands.add_parser(name, help=what, add_help=False)
     return parser
 
 
 def _segment(parser: argparse.ArgumentParser) -> None:
-    clouds = ".pcd, .ply, .npz, .npy, .bin, or a folder of them; or one bag: .mcap, rosbag2's folder or .db3"
+    clouds = f"{', '.join(SUFFIXES)}, or a folder of them; or one bag: .mcap, rosbag2's folder or .db3"
     parser.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=clouds)
     output = "folder of the results; of a bag the new bag: .mcap, or a folder"
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=output)
@@ -94,7 +99,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--submission", type=Path, metavar="DIR", help="write what ScanNet's benchmark server takes"
     )
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw six scenes beside their labels")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw six scenes beside their labels")
     _add_model(parser)
     _add_min_score(parser)
     _add_engine(parser)
@@ -121,6 +126,12 @@ def _info(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a preset's name, or a path to weights")
 
 
+TRAINING = {
+    "adapt": "adapt weights to a few labeled frames of one's own camera",
+    "prepare": "turn a data set into the files that training and evaluation read",
+    "train": "train a model by a preset",
+}
+"""Commands that the package sphmask_training has, with parsers of their own."""
 COMMANDS = {
     "segment": ("find the instances of point clouds, files or bags", _segment),
     "eval": ("score a model on labeled scenes", _evaluate),

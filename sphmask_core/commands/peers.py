@@ -43,7 +43,7 @@ def _line(level: Level, channels: int, times: dict[str, float]) -> str:
 
 
 def _times(level: Level, channels: int) -> dict[str, float]:
-    """Milliseconds of ours and of each peer, which have to agree."""
+    """Returns the milliseconds of ours and of each peer, which have to agree."""
     torch.manual_seed(0)
     x, weight = torch.randn(len(level.coords), channels), torch.randn(27, channels, channels) / channels
     calls: dict[str, Callable[[], Tensor]] = {
@@ -58,7 +58,7 @@ def _times(level: Level, channels: int) -> dict[str, float]:
 
 
 def _milliseconds(call: Callable[[], Tensor]) -> float:
-    """Median processor time; other programs do not count."""
+    """Returns the median processor time; other programs do not count."""
     times = []
     for _ in range(REPEATS):
         start = time.process_time()

@@ -1,21 +1,134 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `sphmask segment` does with each cloud, here or in another process."""
+"""`sphmask segment`: the instances of cloud files, here or in other processes, or of the clouds of a bag."""
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sphmask_core.bags.kinds import is_bag
 from sphmask_core.clouds.cloud import SUFFIXES, CloudError, read_cloud
-from sphmask_core.commands.results import summary, table, write_results
+from sphmask_core.commands.engines import Failure, open_engine
+from sphmask_core.commands.models import load_segmenter, settings_of
+from sphmask_core.commands.results import result_files, summary, table, write_results
+from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_pictures, complain, with_progress
+from sphmask_core.runtime.files import same_file
 from sphmask_core.segmenter import Segmenter
 
-BAGS = (".mcap", ".db3")
+
+def segment(options: argparse.Namespace) -> int:
+    """Segment what was asked for and return the exit status.
+
+    A bad cloud is reported and the others still done.
+    """
+    clouds = clouds_of(options.clouds)
+    if not clouds:
+        return _segment_bag(options.clouds[0], options)
+    if options.topic:
+        raise ValueError(f"--topic {options.topic}: is for bags")
+    check_pictures(options.png)
+    return _segment_clouds(
+        [path.absolute() for path in clouds] if options.engine != "local" else clouds, options
+    )
+
+
+def _segment_clouds(clouds: Sequence[Path], options: argparse.Namespace) -> int:
+    """Write the results of each cloud and return the exit status."""
+    output = options.output.absolute()  # workers have working folders of their own
+    _check_names(clouds)
+    _check_output(clouds, output)
+    engine = open_engine(options.engine, options.workers, options.device)
+    segmenter, min_score = load_segmenter(options)
+    settings = settings_of(segmenter, min_score=min_score)
+    task = SegmentTask(options.model, options.device, min_score, output, options.png, settings)
+    waiting = [path for path in clouds if not (options.resume and task.is_done(path))]
+    output.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for _, result in with_progress(engine(task, waiting), len(waiting), "cloud"):
+        if isinstance(result, Failure):
+            failed += 1
+            complain(result.reason)
+        else:
+            print(result, flush=True)
+    if len(clouds) > 1 and (failed or len(waiting) < len(clouds)):
+        done = len(waiting) - failed
+        print(f"{len(clouds)} clouds: {done} segmented, {len(clouds) - len(waiting)} before, {failed} failed")
+    return BAD_INPUT if failed else SUCCESS
+
+
+def _segment_bag(path: Path, options: argparse.Namespace) -> int:
+    """Write a copy of the bag with the results beside its topics, and return the exit status.
+
+    A cloud that cannot be segmented is reported, and has results without instances.
+    """
+    if options.png or options.resume or options.engine != "local":
+        raise ValueError(f"{path}: is a bag; --png, --resume and --engine are for cloud files")
+    if find_spec("rosbags") is None or find_spec("mcap") is None:
+        raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
+    from sphmask_core.bags.segment import segment_bag
+
+    segmenter, min_score = load_segmenter(options)
+    status = SUCCESS
+    for frame in segment_bag(segmenter, path, options.output, options.topic, min_score):
+        name = f"{frame.stamp / 1e9:.3f} s"
+        if frame.problem:
+            complain(f"{path}: cloud of {name}: {frame.problem}")
+            status = BAD_INPUT
+        else:
+            print(f"{name}: {frame.points} points, {summary(frame.instances)}", flush=True)
+    return status
+
+
+def clouds_of(paths: Sequence[Path]) -> list[Path]:
+    """Returns the cloud files that the paths name, those of a folder by name; none when the path is a bag."""
+    clouds: list[Path] = []
+    for path in paths:
+        if is_bag(path):
+            if len(paths) > 1:
+                raise CloudError(f"{path}: is a bag; give one bag at a time")
+            return []
+        clouds += _clouds_in(path) if path.is_dir() else [path]
+    return clouds
+
+
+def _clouds_in(folder: Path) -> list[Path]:
+    """Returns the cloud files of a folder by name; hidden files are what a killed run was still writing."""
+    files = (path for path in folder.iterdir() if not path.name.startswith("."))
+    clouds = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
+    if not clouds:
+        raise CloudError(f"{folder}: is a folder without clouds ({', '.join(SUFFIXES)}), and no bag")
+    return clouds
+
+
+def _check_names(clouds: Sequence[Path]) -> None:
+    """Raise CloudError where two clouds would have results of one name."""
+    stem, count = Counter(path.stem for path in clouds).most_common(1)[0]
+    if count > 1:
+        raise CloudError(
+            f"{stem}: two clouds have this name and would write the same files; do one at a time"
+        )
+
+
+def _check_output(clouds: Sequence[Path], output: Path) -> None:
+    """Raise CloudError where results would lie among the clouds, or be written over one of them.
+
+    Results are clouds, too: among the others they would be segmented by the next run.
+    """
+    folder = same_file(output, [path.parent for path in clouds])
+    if folder is not None:
+        raise CloudError(f"{output}: is the folder of the clouds; give results a folder of their own with -o")
+    for path in clouds:
+        for file in result_files(output, path, picture=True):
+            cloud = same_file(file, clouds)
+            if cloud is not None:
+                raise CloudError(f"{file}: is the cloud {cloud} itself; give results another folder with -o")
 
 
 @dataclass(frozen=True)
@@ -31,54 +144,25 @@ class SegmentTask:
     """What the results depend on, kept with them."""
 
     def __call__(self) -> Callable[[Path], str]:
-        """Load the model; segmenting a cloud gives what there is to print about it."""
+        """Load the model; returns a function that segments a cloud and returns the results as text."""
         return partial(self.segment, Segmenter.load(self.model, self.device))
 
     def segment(self, segmenter: Segmenter, path: Path) -> str:
-        """Write the results of one cloud."""
+        """Write the results of one cloud and return them as text."""
         cloud = read_cloud(path)
         try:
-            found = segmenter(cloud.xyz, cloud.rgb, min_score=self.min_score)
+            instances = segmenter(cloud.xyz, cloud.rgb, min_score=self.min_score)
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
             raise CloudError(f"{path}: {error or 'out of memory'}") from error
-        write_results(self.output, path, cloud, found, self.picture, self.settings)
-        return f"{path.name}: {len(cloud.xyz)} points, {summary(found)}{table(found)}"
+        write_results(self.output, path, cloud, instances, self.picture, self.settings)
+        return f"{path.name}: {len(cloud.xyz)} points, {summary(instances)}{table(instances)}"
 
     def is_done(self, path: Path) -> bool:
         """Whether the results are there, with these settings, and newer than the cloud."""
-        record = self.output / f"{path.stem}.json"
+        files = result_files(self.output, path, self.picture)
         try:
-            files = [record, *(record.with_suffix(suffix) for suffix in (".npz", ".ply"))]
-            files += [record.with_suffix(".png")] if self.picture else []
             newer = min(file.stat().st_mtime for file in files) > path.stat().st_mtime
+            record = next(file for file in files if file.suffix == ".json")
             return newer and json.loads(record.read_text())["settings"] == self.settings
         except (OSError, ValueError, KeyError, TypeError):
             return False
-
-
-def clouds_of(paths: Sequence[Path]) -> list[Path]:
-    """The cloud files that the paths name, those of a folder by name; none when the path is a bag."""
-    clouds: list[Path] = []
-    for path in paths:
-        if path.suffix in BAGS or (path / "metadata.yaml").is_file():
-            if len(paths) > 1:
-                raise CloudError(f"{path}: is a bag; give one bag at a time")
-            return []
-        clouds += _files(path) if path.is_dir() else [path]
-    return clouds
-
-
-def _files(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not found:
-        raise CloudError(f"{folder}: is a folder without clouds ({', '.join(SUFFIXES)}), and no bag")
-    return found
-
-
-def settings_of(segmenter: Segmenter, **others: Any) -> dict[str, Any]:
-    """What results depend on: the weights, by a hash of them, and the rest."""
-    digest = sha256()
-    for name, value in segmenter.model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().data)
-    return {"model": segmenter.config.name, "weights": digest.hexdigest()[:16], **others}

@@ -13,6 +13,8 @@ from sphmask_core.config.ranges import check_ranges, count, number
 class ModelConfig:
     """Architecture (docs/model.md, sections 2 to 6; the defaults are the published ScanNetV2 model)."""
 
+    backbone: str = ""
+    """Another backbone, `module:Class` (docs/backbones.md); none: the published sparse U-Net."""
     channels: int = count(32, high=1024)
     """Width C of the U-Net's first level; level l has (l + 1) C channels."""
     levels: int = count(7, high=16)
@@ -23,6 +25,8 @@ class ModelConfig:
     """Width M of the mask features and of each query's own migration network."""
     migration_layers: Literal[2, 3] = 2
     """Layers of each query's migration network; ISBNet has three."""
+    migrations: Literal[1, 2] = 2
+    """Times that a point is moved by its migration: the paper says once (eq. 5), published weights need 2."""
     rays: tuple[int, int] = count((5, 5), high=64)
     """Sectors of the sphere: polar R_h, azimuth R_w."""
     with_coords: bool = True

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scores of what is found on labeled scenes, as each benchmark defines them."""
+"""Scores of predicted instances on labeled scenes, as each benchmark defines them."""

@@ -15,7 +15,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array
 
-UNLABELED = -100
+from sphmask_core.clouds.prepared import UNLABELED
+
 AP_IOUS = np.arange(0.5, 0.95, 0.05)  # the benchmark's own nine: 0.95 is not among them
 IOUS = np.append(AP_IOUS, 0.25)
 GOOD_F = 0.75
@@ -113,7 +114,7 @@ class Intersections:
         return self.common / (self.sizes[:, None] + self.object_sizes - self.common)
 
     def of(self, predictions: np.ndarray, objects: np.ndarray) -> Intersections:
-        """The part of some predictions (I,) and objects (G,), both bool."""
+        """Returns the part of some predictions (I,) and objects (G,), both bool."""
         return Intersections(
             self.common[predictions][:, objects],
             self.void[predictions],
@@ -127,7 +128,7 @@ class Intersections:
 
 @dataclass(frozen=True)
 class Matches:
-    """What became of a scan's predictions of one class: numbers in IOUS (n,) and scores (n,)."""
+    """A scan's predictions of one class, true and false ones: numbers in IOUS (n,) and scores (n,)."""
 
     true: tuple[np.ndarray, np.ndarray]
     false: tuple[np.ndarray, np.ndarray]
@@ -142,9 +143,10 @@ def average_precision(
     min_region: int = 100,
     class_agnostic: bool = False,
 ) -> Precision:
-    """AP as the ScanNet benchmark has it; objects and predictions under `min_region` points do not count.
+    """Returns AP as the ScanNet benchmark has it.
 
-    `shift`: semantic classes before the first instance class.
+    Objects and predictions under `min_region` points do not count. `shift`: semantic classes before the
+    first instance class.
     """
     tables = [intersect(scan, shift, min_region) for scan in scans]
     return precision_of(tables, classes, min_region, class_agnostic)
@@ -153,19 +155,19 @@ def average_precision(
 def precision_of(
     tables: Sequence[Intersections], classes: int, min_region: int = 100, class_agnostic: bool = False
 ) -> Precision:
-    """`average_precision` of scans that `intersect` has seen with the same `min_region`."""
+    """Returns the `average_precision` of scans that `intersect` has seen with the same `min_region`."""
     per_class: list[Sequence[Intersections]] = [tables]
     if not class_agnostic:
         per_class = [[t.of(t.class_ids == c, t.object_classes == c) for t in tables] for c in range(classes)]
-    found = tuple(_class_scores(part, min_region) for part in per_class)
-    columns = np.array([list(vars(scores).values()) for scores in found])
+    classes_scores = tuple(_class_scores(part, min_region) for part in per_class)
+    columns = np.array([list(vars(scores).values()) for scores in classes_scores])
     known = columns[~np.isnan(columns[:, 0])]
     mean = known.mean(0) if len(known) else np.full(columns.shape[1], np.nan)
-    return Precision(ClassScores(*mean.tolist()), found)
+    return Precision(ClassScores(*mean.tolist()), classes_scores)
 
 
 def intersect(scan: ScanResult, shift: int, min_region: int) -> Intersections:
-    """Intersections of a scan's predictions with at least `min_region` points and its objects."""
+    """Returns the intersections of a scan's predictions with at least `min_region` points and its objects."""
     class_of_point = np.where(scan.semantic == UNLABELED, -1, scan.semantic.astype(np.int64) - shift)
     valid = (class_of_point >= 0) & (scan.instance >= 0)
     span = int(scan.instance.max(initial=0)) + 1
@@ -187,16 +189,19 @@ def intersect(scan: ScanResult, shift: int, min_region: int) -> Intersections:
 
 
 def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted unique values >= 0 and the place of each among them; without sorting, if they are small."""
+    """Returns the sorted unique values >= 0 and the place of each among them.
+
+    Without sorting, if they are small.
+    """
     if values.max(initial=0) > 4 * len(values):
         return np.unique(values, return_inverse=True)
-    there = np.zeros(int(values.max(initial=-1)) + 1, bool)
-    there[values] = True
-    return np.flatnonzero(there), np.cumsum(there)[values] - 1
+    occurs = np.zeros(int(values.max(initial=-1)) + 1, bool)
+    occurs[values] = True
+    return np.flatnonzero(occurs), np.cumsum(occurs)[values] - 1
 
 
 def _joint(scan: ScanResult, column: np.ndarray, columns: int) -> np.ndarray:
-    """(I, columns) points of each mask that have each value of `column` (N,)."""
+    """Returns (I, columns): the points of each mask that have each value of `column` (N,)."""
     if scan.segments is not None:
         ones, shape = np.ones(len(column), np.int64), (scan.masks.shape[1], columns)
         table = coo_array((ones, (scan.segments, column)), shape).tocsr()
@@ -224,13 +229,13 @@ def _match(table: Intersections, counted: np.ndarray) -> Matches:
     true, false = [], []
     for column in np.flatnonzero(counted):
         matched = hits[:, :, column] & ~taken
-        found = np.flatnonzero(matched.any(1))
-        if not len(found):
+        reached = np.flatnonzero(matched.any(1))  # numbers in IOUS at which a free prediction hits the object
+        if not len(reached):
             continue
-        taken[found, matched[found].argmax(1)] = True
-        best = np.where(matched[found], scores[found], -np.inf).argmax(1)
-        true.append((found, scores[found, best]))
-        matched[found, best] = False
+        taken[reached, matched[reached].argmax(1)] = True
+        best = np.where(matched[reached], scores[reached], -np.inf).argmax(1)
+        true.append((reached, scores[reached, best]))
+        matched[reached, best] = False
         false.append((np.nonzero(matched)[0], scores[matched]))
     ignored = table.void + table.common[:, ~counted].sum(1)
     wrong = ~hits.any(2) & (ignored / table.sizes <= IOUS[:, None])
@@ -239,13 +244,16 @@ def _match(table: Intersections, counted: np.ndarray) -> Matches:
 
 
 def _gathered(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers in IOUS and scores of all parts."""
+    """Returns the numbers in IOUS and the scores of all parts, one after the other."""
     thresholds, scores = zip(*parts, strict=True) if parts else ([np.zeros(0, int)], [np.zeros(0)])
     return np.concatenate(thresholds), np.concatenate(scores)
 
 
 def _ap_and_recall(matches: Sequence[Matches], number: int) -> tuple[float, float]:
-    """Area under precision over recall, by the benchmark's convolution, and the largest recall, at an IoU."""
+    """Returns, at one of IOUS, the area under precision over recall and the largest recall.
+
+    The area is the benchmark's: a convolution of the recalls, times the precisions.
+    """
     hits = [match.true[1][match.true[0] == number] for match in matches]
     misses = [match.false[1][match.false[0] == number] for match in matches]
     scores = np.concatenate([*hits, *misses])
@@ -264,10 +272,10 @@ def _ap_and_recall(matches: Sequence[Matches], number: int) -> tuple[float, floa
 
 
 def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
-    """Precision, recall and F of a scan's disjoint segments; a point belongs to its best-scored instance.
+    """Returns precision, recall and F of a scan's disjoint segments.
 
-    Segments and objects are matched by Hungarian on their pairwise F, whatever their class; unlabeled points
-    do not count.
+    A point belongs to its best-scored instance. Segments and objects are matched by Hungarian on their
+    pairwise F, whatever their class; unlabeled points do not count.
     """
     table = intersect(_disjoint(labeled_points(scan), min_score), shift, 1)
     predicted, objects = int(table.sizes.sum()), int(table.object_sizes.sum())
@@ -284,7 +292,7 @@ def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
 
 
 def labeled_points(scan: ScanResult) -> ScanResult:
-    """The scan's labeled points alone."""
+    """Returns the scan with its labeled points alone."""
     kept = scan.semantic != UNLABELED
     labeled = replace(scan, semantic=scan.semantic[kept], instance=scan.instance[kept])
     if scan.segments is None:
@@ -293,7 +301,7 @@ def labeled_points(scan: ScanResult) -> ScanResult:
 
 
 def _disjoint(scan: ScanResult, min_score: float) -> ScanResult:
-    """Each point in at most one mask: that of the best score."""
+    """Returns the scan with each point in at most one mask, that of the best score."""
     order = np.argsort(-scan.scores, kind="stable")
     order = order[scan.scores[order] >= min_score]
     masks = scan.masks[order]
@@ -302,7 +310,7 @@ def _disjoint(scan: ScanResult, min_score: float) -> ScanResult:
 
 
 def coverage(scans: Iterable[ScanResult], classes: int, shift: int = 0) -> Coverage:
-    """Coverage, precision and recall as S3DIS is scored; a point belongs to its best-scored instance.
+    """Returns coverage, precision and recall as S3DIS is scored; a point belongs to its best-scored instance.
 
     As in the published evaluation, the points that no instance claims are one more prediction, of class 0.
     """
@@ -310,25 +318,28 @@ def coverage(scans: Iterable[ScanResult], classes: int, shift: int = 0) -> Cover
 
 
 def intersect_rest(scan: ScanResult, shift: int = 0) -> Intersections:
-    """Intersections of a scan's disjoint predictions, what none of them claims being one more."""
+    """Returns the intersections of a scan's disjoint predictions.
+
+    The points that none claims are one more.
+    """
     return intersect(_with_rest(_disjoint(scan, 0.0)), shift, 1)
 
 
 def coverage_of(tables: Sequence[Intersections], classes: int) -> Coverage:
-    """`coverage` of scans that `intersect_rest` has seen."""
-    found = np.full((4, classes), np.nan)
+    """Returns the `coverage` of scans that `intersect_rest` has seen."""
+    scores = np.full((4, classes), np.nan)  # rows: fields of Coverage
     for c in range(classes):
         parts = [table.of(table.class_ids == c, table.object_classes == c) for table in tables]
         hits = sum(int((part.iou >= HIT_IOU).any(1).sum()) for part in parts)
         predictions, objects = (sum(part.iou.shape[axis] for part in parts) for axis in (0, 1))
         best = [(part.iou.max(0, initial=0.0), part.object_sizes) for part in parts if part.iou.shape[1]]
         if best:
-            found[:2, c] = np.mean([(iou.mean(), np.average(iou, weights=size)) for iou, size in best], 0)
-            found[3, c] = hits / objects
+            scores[:2, c] = np.mean([(iou.mean(), np.average(iou, weights=size)) for iou, size in best], 0)
+            scores[3, c] = hits / objects
         if predictions:
-            found[2, c] = hits / predictions
-    known = ~np.isnan(found)
-    means = np.where(known, found, 0.0).sum(1) / np.maximum(known.sum(1), 1)
+            scores[2, c] = hits / predictions
+    known = ~np.isnan(scores)
+    means = np.where(known, scores, 0.0).sum(1) / np.maximum(known.sum(1), 1)
     return Coverage(*means.tolist())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from sphmask_core.clouds.prepared import Manifest
 from sphmask_core.clouds.scenes import OBJECT, Scene, every
@@ -42,7 +43,7 @@ class Protocol:
         return 0 if self.classes else OBJECT
 
     def prepare(self, scene: Scene) -> Scene:
-        """The scene as it is scored."""
+        """Returns the scene as it is scored: thinned, where the protocol says so and it is large."""
         if not 0 < self.largest < len(scene.cloud.xyz):
             return scene
         return every(scene, 4)
@@ -52,18 +53,23 @@ class Protocol:
         xyz = _turned(scene.cloud.xyz, self.turn)
         return segmenter(xyz, scene.cloud.rgb, scene.superpoints, min_score=min_score)
 
-    def scan(self, scene: Scene, found: Instances) -> ScanResult:
-        """Predictions and ground truth, both in semantic classes, or in one class."""
-        class_ids = np.array(self.semantic_ids, int)[found.class_ids] if self.classes else found.class_ids
-        masks, segments = found.segment_masks, found.segments
-        return ScanResult(masks, found.scores, class_ids, scene.semantic, scene.instance, segments)
+    def scan(self, scene: Scene, instances: Instances) -> ScanResult:
+        """Returns predictions and ground truth, both in semantic classes, or in one class."""
+        class_ids = (
+            np.array(self.semantic_ids, int)[instances.class_ids] if self.classes else instances.class_ids
+        )
+        masks, segments = instances.segment_masks, instances.segments
+        return ScanResult(masks, instances.scores, class_ids, scene.semantic, scene.instance, segments)
 
     def table(self, scan: ScanResult) -> Intersections:
-        """What AP needs of a scan."""
+        """Returns the intersections of a scan's predictions and objects, from which AP is computed."""
         return intersect(scan, self.shift, self.min_region)
 
     def precision(self, tables: Sequence[Intersections], agnostic: bool = False) -> Precision:
-        """AP of each class; where the protocol has no classes, any prediction may be any object."""
+        """Returns the AP of each class.
+
+        Where the protocol has no classes, any prediction may be any object.
+        """
         one_class = agnostic or not self.classes
         return precision_of(tables, len(self.classes) or 1, self.min_region, one_class)
 
@@ -88,9 +94,7 @@ BENCHMARKS = {
 
 
 def _turned(xyz: np.ndarray, angle: float) -> np.ndarray:
-    """(N, 3) float32 points turned about z."""
+    """Returns the points (N, 3) float32 turned about z by an angle in radians."""
     if angle == 0:
         return xyz
-    cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
-    return (xyz.astype(np.float64) @ turn).astype(np.float32)
+    return Rotation.from_euler("z", angle).apply(xyz).astype(np.float32)

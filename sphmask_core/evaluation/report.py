@@ -18,10 +18,13 @@ WIDTH = 20
 
 
 def scene_table(scenes: Sequence[SceneScores], pooled: Scores) -> str:
-    """One line a scene and one for all."""
+    """Returns a table with one line for each scene and one for all of them."""
     names = "AP", "AP50", "AP25", "P", "R", "F", "F>=.75", "ms"
     head = f"{'scene':<12}" + "".join(f"{name:>8}" for name in names)
-    lines = [_scene_line(one.name, one.precision, _shares(one.overlap), one.milliseconds) for one in scenes]
+    lines = [
+        _scene_line(scene.name, scene.precision, _shares(scene.overlap), scene.milliseconds)
+        for scene in scenes
+    ]
     last = _scene_line("all", pooled.precision.mean, pooled.overlap, pooled.milliseconds)
     return "\n".join([head, *lines, "-" * len(head), last])
 
@@ -51,16 +54,20 @@ def _scene_line(name: str, precision: ClassScores, segments: dict[str, float], m
 
 
 def class_table(pooled: Scores, protocol: Protocol) -> str:
-    """One line a class that has objects, the mean, and all objects as one class; S3DIS' scores below."""
+    """Returns a table: a line for each class that has objects, the mean, all objects as one class.
+
+    S3DIS' scores.
+    """
     names = "AP", "AP50", "AP25", "RC", "RC50", "RC25"
     head = f"{'class':<{WIDTH}}" + "".join(f"{name:>8}" for name in names)
     scored = zip(protocol.classes, pooled.precision.classes, strict=True)
     lines = [_class_line(name, scores) for name, scores in scored if not np.isnan(scores.ap)]
     ends = [_class_line("mean", pooled.precision.mean), _class_line("class-agnostic", pooled.agnostic)]
     if pooled.coverage is not None:
-        c = pooled.coverage
+        coverage = pooled.coverage
         ends.append(
-            f"mCov {c.cov:.3f}   mWCov {c.weighted_cov:.3f}   mPrec {c.precision:.3f}   mRec {c.recall:.3f}"
+            f"mCov {coverage.cov:.3f}   mWCov {coverage.weighted_cov:.3f}   "
+            f"mPrec {coverage.precision:.3f}   mRec {coverage.recall:.3f}"
         )
     return "\n".join([head, *lines, "-" * len(head), *ends])
 
@@ -69,27 +76,32 @@ def _class_line(name: str, scores: ClassScores) -> str:
     return f"{name:<{WIDTH}.{WIDTH}}" + "".join(f"{value:8.3f}" for value in vars(scores).values())
 
 
-def _shares(found: Overlap) -> dict[str, float]:
-    """Precision, recall, F, and share of objects with F >= 0.75."""
-    return {"precision": found.precision, "recall": found.recall, "f": found.f, "share": found.good_share}
+def _shares(overlap: Overlap) -> dict[str, float]:
+    """Returns precision, recall, F, and the share of objects with F >= 0.75."""
+    return {
+        "precision": overlap.precision,
+        "recall": overlap.recall,
+        "f": overlap.f,
+        "share": overlap.good_share,
+    }
 
 
 def as_json(scenes: Sequence[SceneScores], pooled: Scores, protocol: Protocol) -> dict[str, Any]:
-    """All scores as plain values; null where there are no objects."""
+    """Returns all scores as plain values; None where there are no objects."""
     values: dict[str, Any] = {
         "all": _record(pooled.precision.mean, pooled.overlap, pooled.milliseconds),
         "class_agnostic": _plain(asdict(pooled.agnostic)),
         "scenes": [
-            {"scene": one.name, **_record(one.precision, _shares(one.overlap), one.milliseconds)}
-            for one in scenes
+            {"scene": scene.name, **_record(scene.precision, _shares(scene.overlap), scene.milliseconds)}
+            for scene in scenes
         ],
     }
     if protocol.classes:
         scored = zip(protocol.classes, pooled.precision.classes, strict=True)
         values["classes"] = {name: _plain(asdict(scores)) for name, scores in scored}
-        said = [*protocol.classes, "none"]
+        taken_for = [*protocol.classes, "none"]
         values["confusion"] = {
-            name: {other: int(count) for other, count in zip(said, row, strict=True) if count}
+            name: {other: int(count) for other, count in zip(taken_for, row, strict=True) if count}
             for name, row in zip(protocol.classes, pooled.confusion, strict=True)
             if row.any()
         }

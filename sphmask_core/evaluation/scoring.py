@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `sphmask eval` computes: a segmenter's scores on labeled scenes."""
+"""The scores of a segmenter on labeled scenes: of each scene, and of all together."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from sphmask_core.evaluation.metrics import (
 from sphmask_core.evaluation.protocol import Protocol
 from sphmask_core.method.instances import Instances
 from sphmask_core.pictures.draw import SceneResult
-from sphmask_core.pictures.failures import Failures
+from sphmask_core.pictures.missed import MissedObjects
 from sphmask_core.segmenter import Segmenter
 
-SEEN_IOU = 0.5
-"""IoU from which a prediction says what an object is."""
+COVERING_IOU = 0.5
+"""IoU above which a mask covers an object: its class is what the object is taken for."""
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """A scene and what was found in it."""
+    """A scene and the instances that were found in it."""
 
     scene: Scene
-    found: Instances
+    instances: Instances
     milliseconds: float
 
 
@@ -53,7 +53,7 @@ class SceneScores:
     """At the score threshold."""
     intersections: Intersections
     rest: Intersections | None
-    """With what no prediction claims, for coverage."""
+    """The same, with one prediction more of all points that none claims; for coverage, where it is scored."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,8 @@ class Gallery:
             return
         worst = np.nan_to_num(score, nan=np.inf)
         if self.size and (len(self.results) < self.size or worst < self.results[-1][0]):
-            self.results = sorted([*self.results, (worst, number, draw())], key=lambda one: one[:2])[
-                : self.size
-            ]
+            results = sorted([*self.results, (worst, number, draw())], key=lambda result: result[:2])
+            self.results = results[: self.size]
 
     @property
     def scenes(self) -> list[SceneResult]:
@@ -103,31 +102,34 @@ def segment_scenes(segmenter: Segmenter, scenes: Iterable[Scene], protocol: Prot
     for raw in scenes:
         scene = protocol.prepare(raw)
         start = time.perf_counter()
-        found = protocol.segment(segmenter, scene)
-        yield Segmented(scene, found, (time.perf_counter() - start) * 1e3)
+        instances = protocol.segment(segmenter, scene)
+        yield Segmented(scene, instances, (time.perf_counter() - start) * 1e3)
 
 
-def evaluate(
+def score_scenes(
     segmented: Iterable[Segmented],
     protocol: Protocol,
     min_score: float,
     gallery: Gallery,
-    failures: Failures | None = None,
+    missed: MissedObjects | None = None,
 ) -> list[SceneScores]:
-    """Scores of every scene; AP sees all instances, overlap and pictures those with at least `min_score`."""
+    """Returns the scores of every scene; AP sees all instances, overlap those with at least `min_score`.
+
+    gallery and missed: are offered each scene, with the instances of at least `min_score`, to be drawn.
+    """
     scores = []
-    for number, one in enumerate(segmented):
-        scores.append(score(one, protocol, min_score))
-        draw = partial(picture, one.scene, scores[-1], one.found, min_score)
+    for number, result in enumerate(segmented):
+        scores.append(score(result, protocol, min_score))
+        draw = partial(picture, result.scene, scores[-1], result.instances, min_score)
         gallery.offer(number, scores[-1].precision.ap50, draw)
-        if failures is not None:
-            failures.offer(draw())
+        if missed is not None:
+            missed.offer(draw())
     return scores
 
 
 def score(segmented: Segmented, protocol: Protocol, min_score: float) -> SceneScores:
-    """Scores of what was found in a scene."""
-    scan = protocol.scan(segmented.scene, segmented.found)
+    """Returns the scores of one scene."""
+    scan = protocol.scan(segmented.scene, segmented.instances)
     table = protocol.table(scan)
     return SceneScores(
         name=segmented.scene.name,
@@ -141,7 +143,7 @@ def score(segmented: Segmented, protocol: Protocol, min_score: float) -> SceneSc
 
 
 def pool(scenes: Sequence[SceneScores], protocol: Protocol) -> Scores:
-    """Scores over all scenes."""
+    """Returns the scores over all scenes."""
     tables = [scene.intersections for scene in scenes]
     rest = [scene.rest for scene in scenes if scene.rest is not None]
     return Scores(
@@ -156,31 +158,31 @@ def pool(scenes: Sequence[SceneScores], protocol: Protocol) -> Scores:
 
 
 def _mean_overlap(overlaps: Sequence[Overlap]) -> dict[str, float]:
-    objects = sum(one.objects for one in overlaps)
+    objects = sum(overlap.objects for overlap in overlaps)
     names = ("precision", "recall", "f")
-    means = {name: float(np.mean([getattr(one, name) for one in overlaps])) for name in names}
-    return means | {"share": sum(one.good for one in overlaps) / objects if objects else float("nan")}
+    means = {name: float(np.mean([getattr(overlap, name) for overlap in overlaps])) for name in names}
+    return means | {"share": sum(overlap.good for overlap in overlaps) / objects if objects else float("nan")}
 
 
 def _confusion(table: Intersections, protocol: Protocol) -> np.ndarray:
-    """(K, K + 1) of one scene: for each object, the class of the best-scored mask that covers it."""
+    """Returns counts (K, K + 1) of a scene: of each object the class of the best-scored mask over it."""
     classes = len(protocol.classes)
     counts = np.zeros((classes, classes + 1), int)
     if not classes:
         return counts
     ranks = np.argsort(-table.scores, kind="stable")
-    covers = np.vstack([table.iou[ranks] > SEEN_IOU, np.ones(len(table.object_classes), bool)])
-    said = np.append(table.class_ids[ranks], classes)[covers.argmax(0)]
+    covers = np.vstack([table.iou[ranks] > COVERING_IOU, np.ones(len(table.object_classes), bool)])
+    taken_for = np.append(table.class_ids[ranks], classes)[covers.argmax(0)]
     counted = table.object_sizes >= protocol.min_region
-    np.add.at(counts, (table.object_classes[counted], said[counted]), 1)
+    np.add.at(counts, (table.object_classes[counted], taken_for[counted]), 1)
     return counts
 
 
-def picture(scene: Scene, scores: SceneScores, found: Instances, min_score: float) -> SceneResult:
-    """The scene beside its labels and the instances that count."""
-    kept = int((found.scores >= min_score).sum())  # instances come by falling score
-    labels = np.where(found.labels <= kept, found.labels, 0)
+def picture(scene: Scene, scores: SceneScores, instances: Instances, min_score: float) -> SceneResult:
+    """Returns what is drawn of a scene: its labels beside the instances with at least `min_score`."""
+    kept = int((instances.scores >= min_score).sum())  # instances come by falling score
+    labels = np.where(instances.labels <= kept, instances.labels, 0)
     caption = f"found: {kept}    F {scores.overlap.f:.2f}    AP50 {scores.precision.ap50:.2f}"
     objects, truth = np.unique(scene.instance, return_inverse=True)
     truth = np.where(scene.instance >= 0, truth - (objects < 0).sum() + 1, 0)
-    return SceneResult(scene.name, scene.cloud, truth, labels, caption, found.rotation[2])
+    return SceneResult(scene.name, scene.cloud, truth, labels, caption, instances.rotation[2])

@@ -41,7 +41,7 @@ class Submission:
 
     @classmethod
     def of(cls, split: Split, config: Config, folder: Path) -> Submission:
-        """A new one, for predictions of a model of that configuration."""
+        """Returns a submission with nothing in it yet, for predictions of a model of that configuration."""
         if split.manifest is None or not split.manifest.dataset.startswith("scannet"):
             raise SubmissionError("--submission: only ScanNet's benchmarks take one")
         if folder.exists() and any(folder.iterdir()):
@@ -51,35 +51,35 @@ class Submission:
     def write_all(self, segmented: Iterable[Segmented]) -> Iterator[Segmented]:
         """Write every scene as it passes, and check all at the end."""
         scans = {}
-        for one in segmented:
-            self.write(one.scene.name, one.found)
-            scans[one.scene.name] = len(one.found.labels)
-            yield one
+        for result in segmented:
+            self.write(result.scene.name, result.instances)
+            scans[result.scene.name] = len(result.instances.labels)
+            yield result
         problems = check(self.folder, scans, self.label_ids)
         if problems:
             raise SubmissionError(problems[0])
 
-    def write(self, scan: str, found: Instances) -> None:
-        """Masks first, then the list that names them."""
+    def write(self, scan: str, instances: Instances) -> None:
+        """Write the masks of a scan, then the list that names them."""
         (self.folder / MASKS).mkdir(parents=True, exist_ok=True)
         lines = []
-        for i, (class_id, score) in enumerate(zip(found.class_ids, found.scores, strict=True)):
+        for i, (class_id, score) in enumerate(zip(instances.class_ids, instances.scores, strict=True)):
             mask = f"{MASKS}/{scan}_{i:03d}.txt"
-            (self.folder / mask).write_bytes(_mask_text(found.points(i), len(found.labels)))
+            (self.folder / mask).write_bytes(_mask_text(instances.points(i), len(instances.labels)))
             lines.append(f"{mask} {self.label_ids[class_id]} {score:.6f}\n")
         with replacing(self.folder / f"{scan}.txt") as partial:
             partial.write_text("".join(lines))
 
 
 def _mask_text(points: np.ndarray, count: int) -> bytes:
-    """A line a vertex."""
+    """Returns the text of a mask: a line for each of `count` vertices, 1 for those in `points`, else 0."""
     text = np.tile(np.frombuffer(LINES[:2], np.uint8), (count, 1))
     text[points, 0] = LINES[2]
     return text.tobytes()
 
 
 def check(folder: Path, scans: Mapping[str, int], label_ids: Sequence[int]) -> list[str]:
-    """A line for everything that the server would refuse; `scans`: vertices of each scan by name."""
+    """Returns a line for everything that the server would refuse; `scans`: vertices of each scan by name."""
     if not folder.is_dir():
         return [f"{folder}: no such folder"]
     unknown = sorted({path.stem for path in folder.glob("*.txt")} - set(scans))
@@ -110,7 +110,7 @@ def _check_scan(
 
 
 def _parse(folder: Path, line: str, label_ids: set[int]) -> Path:
-    """The mask that a line names, if the line is right."""
+    """Returns the mask that a line names, if the line is right."""
     words = line.split()
     if len(words) != 3:
         raise SubmissionError("is not <mask> <class> <confidence>")

@@ -13,5 +13,5 @@ class Make(Protocol):
     """
 
     def __call__(self, name: str, /, **fields: Any) -> Any:
-        """A message of that type, `package/Name`."""
+        """Returns a message of that type, `package/Name`."""
         ...

@@ -26,7 +26,7 @@ class Definitions:
             self._store.register(get_types_from_msg(text, f"sphmask_ros/msg/{name}"))
 
     def make(self, name: str, /, **fields: Any) -> Any:
-        """A message; what is not given is zero, empty or false."""
+        """Returns a message; what is not given is zero, empty or false."""
         name = full_name(name)
         kinds = self._store.fielddefs[name][1]
         if len(fields) < len(kinds):
@@ -34,7 +34,7 @@ class Definitions:
         return self._store.types[name](**fields)
 
     def read(self, name: str, data: bytes) -> Any:
-        """A message from its CDR bytes."""
+        """Returns a message from its CDR bytes."""
         return self._store.deserialize_cdr(data, full_name(name))
 
     def write(self, name: str, message: Any) -> bytes:

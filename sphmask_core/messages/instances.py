@@ -13,11 +13,16 @@ from sphmask_core.method.instances import Instances
 from sphmask_core.tracking import Tracks
 
 
-def instance_array(make: Make, header: Any, found: Instances, tracks: Tracks, rays: tuple[int, int]) -> Any:
-    """The message of one cloud's instances; `rays` are the polar and azimuth sectors of their rays."""
-    points = [found.points(i).astype(np.uint32) for i in range(len(found))]
+def instance_array(
+    make: Make, header: Any, instances: Instances, tracks: Tracks, rays: tuple[int, int]
+) -> Any:
+    """Returns the message of one cloud's instances.
+
+    `rays` are the polar and azimuth sectors of their rays.
+    """
+    points = [instances.points(i).astype(np.uint32) for i in range(len(instances))]
     starts = np.cumsum([0, *map(len, points)])
-    x, y, z, w = Rotation.from_matrix(found.rotation.T).as_quat()
+    x, y, z, w = Rotation.from_matrix(instances.rotation.T).as_quat()
     return make(
         "sphmask_ros/InstanceArray",
         header=header,
@@ -25,7 +30,7 @@ def instance_array(make: Make, header: Any, found: Instances, tracks: Tracks, ra
         polar_sectors=rays[0],
         azimuth_sectors=rays[1],
         instances=[
-            _instance(make, found, tracks, i, int(starts[i]), len(part)) for i, part in enumerate(points)
+            _instance(make, instances, tracks, i, int(starts[i]), len(part)) for i, part in enumerate(points)
         ],
         lost=tracks.lost,
         point_indices=np.concatenate([np.empty(0, np.uint32), *points]),
@@ -33,24 +38,24 @@ def instance_array(make: Make, header: Any, found: Instances, tracks: Tracks, ra
 
 
 def read_instances(msg: Any, labels: np.ndarray) -> Instances:
-    """The instances of a message; `labels` (N,) are those of the labeled points."""
-    found = msg.instances
+    """Returns the instances of a message; `labels` (N,) are those of the labeled points."""
+    sent = msg.instances
     indices = np.asarray(msg.point_indices, np.uint32)
-    masks = np.zeros((len(found), len(labels) + 1), bool)
-    for mask, instance in zip(masks, found, strict=True):
+    masks = np.zeros((len(sent), len(labels) + 1), bool)
+    for mask, instance in zip(masks, sent, strict=True):
         mask[indices[instance.first_point : instance.first_point + instance.point_count]] = True
     turn = msg.orientation
-    corners = [[_xyz(instance.box_min), _xyz(instance.box_max)] for instance in found]
+    corners = [[_xyz(instance.box_min), _xyz(instance.box_max)] for instance in sent]
     return Instances(
         segment_masks=masks,
         segments=np.arange(len(labels)),
         labels=_numbers(labels, read_tracks(msg).ids),
-        scores=np.array([instance.score for instance in found], np.float32),
-        class_ids=np.array([instance.class_id for instance in found], np.int32),
-        class_names=tuple(instance.class_name for instance in found),
-        centers=np.array([_xyz(instance.center) for instance in found], np.float32).reshape(-1, 3),
-        rays=np.array([instance.rays for instance in found], np.float32).reshape(
-            len(found), msg.polar_sectors * msg.azimuth_sectors
+        scores=np.array([instance.score for instance in sent], np.float32),
+        class_ids=np.array([instance.class_id for instance in sent], np.int32),
+        class_names=tuple(instance.class_name for instance in sent),
+        centers=np.array([_xyz(instance.center) for instance in sent], np.float32).reshape(-1, 3),
+        rays=np.array([instance.rays for instance in sent], np.float32).reshape(
+            len(sent), msg.polar_sectors * msg.azimuth_sectors
         ),
         boxes=np.array(corners, np.float32).reshape(-1, 6),
         rotation=Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix().T.astype(np.float32),
@@ -59,7 +64,7 @@ def read_instances(msg: Any, labels: np.ndarray) -> Instances:
 
 
 def read_tracks(msg: Any) -> Tracks:
-    """The ids of a message."""
+    """Returns the ids of a message's objects, their states, and the ids of those that were lost."""
     return Tracks(
         ids=np.array([instance.id for instance in msg.instances], np.uint32),
         states=np.array([instance.state for instance in msg.instances], np.uint8),
@@ -68,33 +73,33 @@ def read_tracks(msg: Any) -> Tracks:
 
 
 def _numbers(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """(N,) int32: 1 + the place in `ids` of each label, 0 of label 0."""
+    """Returns (N,) int32: for each label 1 + its place in `ids`, and 0 for label 0."""
     values, inverse = np.unique(labels, return_inverse=True)
     places = {0: 0} | {number: i for i, number in enumerate(ids.tolist(), 1)}
     return np.array([places[value] for value in values.tolist()], np.int32)[inverse]
 
 
 def _instance(
-    make: Make, found: Instances, tracks: Tracks, index: int, first_point: int, point_count: int
+    make: Make, instances: Instances, tracks: Tracks, index: int, first_point: int, point_count: int
 ) -> Any:
     return make(
         "sphmask_ros/Instance",
         id=int(tracks.ids[index]),
         state=int(tracks.states[index]),
-        class_id=int(found.class_ids[index]),
-        class_name=found.class_names[index],
-        score=float(found.scores[index]),
-        center=_point(make, found.centers[index]),
-        box_min=_point(make, found.boxes[index, :3]),
-        box_max=_point(make, found.boxes[index, 3:]),
-        rays=found.rays[index].astype(np.float32),
+        class_id=int(instances.class_ids[index]),
+        class_name=instances.class_names[index],
+        score=float(instances.scores[index]),
+        center=_point(make, instances.centers[index]),
+        box_min=_point(make, instances.boxes[index, :3]),
+        box_max=_point(make, instances.boxes[index, 3:]),
+        rays=instances.rays[index].astype(np.float32),
         first_point=first_point,
         point_count=point_count,
     )
 
 
 def _point(make: Make, xyz: np.ndarray) -> Any:
-    """(3,) meters."""
+    """Returns a point at xyz (3,), meters."""
     return make("geometry_msgs/Point", x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
 
 

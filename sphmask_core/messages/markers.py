@@ -36,7 +36,7 @@ class InstanceMarkers:
         self._make = make
         self._shown: set[tuple[str, int]] = set()
 
-    def update(self, header: Any, found: Instances, tracks: Tracks, rays: tuple[int, int]) -> Any:
+    def update(self, header: Any, instances: Instances, tracks: Tracks, rays: tuple[int, int]) -> Any:
         """Markers of namespace label, box and polygon under the objects' ids, and deletions.
 
         `rays` are the polar and azimuth sectors of the instances' rays.
@@ -44,7 +44,7 @@ class InstanceMarkers:
         markers = [
             marker
             for index, number in enumerate(tracks.ids.astype(np.int32))
-            for marker in _instance_markers(self._make, header, found, index, int(number), rays)
+            for marker in _instance_markers(self._make, header, instances, index, int(number), rays)
         ]
         shown = {(marker.ns, marker.id) for marker in markers}
         stale = [_marker(self._make, header, *key, action=DELETE) for key in sorted(self._shown - shown)]
@@ -53,20 +53,20 @@ class InstanceMarkers:
 
 
 def _instance_markers(
-    make: Make, header: Any, found: Instances, index: int, number: int, rays: tuple[int, int]
+    make: Make, header: Any, instances: Instances, index: int, number: int, rays: tuple[int, int]
 ) -> list[Any]:
-    center, box = found.centers[index], found.boxes[index]
+    center, box = instances.centers[index], instances.boxes[index]
     color = object_colors(np.array([number]))[0] / 255.0
     label = _marker(make, header, "label", number, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0))
-    label.text = f"{found.class_names[index]} {number}: {found.scores[index]:.2f}"
+    label.text = f"{instances.class_names[index]} {number}: {instances.scores[index]:.2f}"
     height = min(max(float((box[3:] - box[:3]).max()) / LETTERS, 0.02), 0.2)
-    label.pose.position = _points(make, _above(center, box, found.rotation[2], height / 2)[None], [0])[0]
+    label.pose.position = _points(make, _above(center, box, instances.rotation[2], height / 2)[None], [0])[0]
     label.scale.x, label.scale.z = height / 2, height  # x: of a space, which RViz else makes very wide
     outline = _marker(make, header, "box", number, type=LINE_LIST, color=_color(make, color, 1.0))
     outline.points = _points(make, box[CORNERS], EDGES)
     outline.scale.x = 0.003
     shape = _marker(make, header, "polygon", number, type=TRIANGLE_LIST, color=_color(make, color, 0.4))
-    vertices, faces = polygon(center, found.rays[index], rays, found.rotation)
+    vertices, faces = polygon(center, instances.rays[index], rays, instances.rotation)
     shape.points = _points(make, vertices, faces)
     shape.scale.x = shape.scale.y = shape.scale.z = 1.0
     return [label, outline, shape]
@@ -79,14 +79,14 @@ def _above(center: np.ndarray, box: np.ndarray, up: np.ndarray, gap: float) -> n
 
 
 def _marker(make: Make, header: Any, namespace: str, number: int, **fields: Any) -> Any:
-    """A marker that stays until it is replaced or deleted: its lifetime is 0."""
+    """Returns a marker that stays until it is replaced or deleted: its lifetime is 0."""
     marker = make("visualization_msgs/Marker", header=header, ns=namespace, id=number, **fields)
     marker.pose.orientation.w = 1.0
     return marker
 
 
 def _points(make: Make, xyz: np.ndarray, places: ArrayLike) -> list[Any]:
-    """Points of xyz (V, 3) at places in it; those of one place are one object, made once."""
+    """Returns points of xyz (V, 3) at places in it; those of one place are one object, made once."""
     vertices = [make("geometry_msgs/Point", x=x, y=y, z=z) for x, y, z in xyz.astype(float).tolist()]
     return [vertices[place] for place in np.ravel(places).tolist()]
 

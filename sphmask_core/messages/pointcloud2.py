@@ -26,7 +26,7 @@ _label_points = function("sphmask_label_points", PTR, PTR, PTR, INT, PTR, PTR, I
 
 
 def read_points(msg: Any, names: Container[str]) -> np.ndarray:
-    """The fields in `names` as a structured array (height, width) over the message's own memory."""
+    """Returns the fields in `names` as a structured array (height, width) over the message's own memory."""
     dtype = _dtype(msg, names)
     shape = (msg.height, msg.width)
     row = msg.width * msg.point_step
@@ -58,18 +58,20 @@ def read_cloud_message(msg: Any) -> Cloud:
 
 
 def _finite_positions(points: np.ndarray) -> np.ndarray:
-    """(N, 3) float32; a point that is not finite on one axis is NaN on all."""
+    """Returns (N, 3) float32; a point that is not finite on one axis is NaN on all."""
     xyz = np.empty((len(points), 3), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         axes = np.stack([points[axis] for axis in "xyz"], dtype=np.float32)
-        axes += (axes - axes).sum(axis=0)  # zero, or NaN
+        axes += (axes - axes).sum(
+            axis=0
+        )  # adds 0, or NaN where one axis is not finite: half the time of isfinite
     for column, axis in zip(xyz.T, axes, strict=True):  # numpy is slow along rows of three
         column[:] = axis
     return xyz
 
 
 def write_points(make: Make, header: Any, points: np.ndarray) -> Any:
-    """A message of a structured array (height, width), packed as the array is."""
+    """Returns a message of a structured array (height, width), packed as the array is."""
     height, width = points.shape
     return make(
         "sensor_msgs/PointCloud2",
@@ -96,26 +98,26 @@ def cloud_points(cloud: Cloud) -> np.ndarray:
     return points.reshape(cloud.shape)
 
 
-def labelled_points(make: Make, header: Any, cloud: Cloud, found: Instances, tracks: Tracks) -> Any:
-    """A cloud whose points have the `label`, `score`, `class_id` and color of their best instance.
+def labelled_points(make: Make, header: Any, cloud: Cloud, instances: Instances, tracks: Tracks) -> Any:
+    """Returns a cloud whose points have the `label`, `score`, `class_id` and color of their best instance.
 
     `label` is the object's id, 0 for none; class_id is then -1.
     """
-    values = np.zeros(len(found) + 1, LABEL)
+    values = np.zeros(len(instances) + 1, LABEL)
     values["rgb"] = pack_colors(
         np.concatenate([np.full((1, 3), MID_GRAY, np.uint8), object_colors(tracks.ids)])
     )
     values["class_id"][0] = -1
     values["label"][1:], values["score"][1:], values["class_id"][1:] = (
         tracks.ids,
-        found.scores,
-        found.class_ids,
+        instances.scores,
+        instances.class_ids,
     )
     points = np.empty(len(cloud.xyz), POSITION + LABEL)
     _label_points(
         pointer(cloud.xyz, np.float32),
         None if cloud.rgb is None else pointer(cloud.rgb, np.uint8),
-        pointer(found.labels, np.int32),
+        pointer(instances.labels, np.int32),
         len(points),
         values.ctypes.data,
         points.ctypes.data,
@@ -125,12 +127,12 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, found: Instances, tra
 
 
 def read_labels(msg: Any) -> np.ndarray:
-    """(N,) field `label` of labeled points: the object's id, 0 for none."""
+    """Returns (N,) field `label` of labeled points: the object's id, 0 for none."""
     return read_points(msg, {"label"})["label"].reshape(-1)
 
 
 def pack_colors(rgb: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 to (N,) float32 whose bits are 0x00RRGGBB."""
+    """Returns colors (N, 3) uint8 as (N,) float32 whose bits are 0x00RRGGBB."""
     packed = np.zeros((len(rgb), 4), np.uint8)
     for byte, column in zip((2, 1, 0), rgb.T, strict=True):
         packed[:, byte] = column

@@ -32,14 +32,14 @@ class PointSet:
     """Points of each scene."""
 
     def __getitem__(self, rows: Tensor) -> PointSet:
-        """The given rows, as many of each scene; rows (B, n)."""
+        """Returns the points of rows (B, n), n of each scene."""
         return self._pick(rows.flatten(), [rows.shape[1]] * len(rows))
 
     def __len__(self) -> int:
         return len(self.xyz)
 
     def keep(self, mask: Tensor) -> PointSet:
-        """The points of a single scene that `mask` (N,) selects."""
+        """Returns the points that `mask` (N,) bool selects; the set must be of one scene."""
         rows = mask.nonzero().squeeze(1)
         return self._pick(rows, [len(rows)])
 
@@ -49,14 +49,15 @@ class PointSet:
         return PointSet(xyz, boxes, features, superpoints, counts)
 
     def starts(self) -> list[int]:
-        """First row of each scene."""
+        """Returns the first row of each scene."""
         return [sum(self.counts[:b]) for b in range(len(self.counts))]
 
 
 def sample_rows(points: PointSet, n: int, pass_origin: bool = False) -> Tensor:
-    """Farthest point sampling in each scene: (B, n) rows of `points`.
+    """Farthest point sampling in each scene. Returns rows (B, n) of `points`.
 
-    n shrinks to the largest scene; a smaller scene repeats its first point.
+    n is at most the number of points of the largest scene; a smaller scene repeats its first point. With
+    `pass_origin`, points near the origin are never picked except as the first, as in the published code.
     """
     n = min(n, max(points.counts, default=0))
     scenes = points.xyz.split(points.counts)
@@ -68,13 +69,16 @@ def sample_rows(points: PointSet, n: int, pass_origin: bool = False) -> Tensor:
 
 
 def first_rows(points: PointSet, n: int) -> Tensor:
-    """The first n points of each scene, all of the same size: (B, n) rows, fewer where there are fewer."""
+    """Returns the rows (B, n) of the first n points of each scene; all scenes must have the same size.
+
+    n is at most that size.
+    """
     n = min(n, max(points.counts, default=0))
     return points.superpoints.new_tensor(points.starts())[:, None] + torch.arange(n, device=points.xyz.device)
 
 
 def neighbor_rows(points: PointSet, queries: PointSet, radius: float, k: int) -> Tensor:
-    """Ball query in each scene: (queries, k) rows of `points`."""
+    """Ball query in each scene. Returns rows (number of queries, k) of `points`."""
     pairs = zip(
         points.starts(), points.xyz.split(points.counts), queries.xyz.split(queries.counts), strict=True
     )
@@ -83,7 +87,7 @@ def neighbor_rows(points: PointSet, queries: PointSet, radius: float, k: int) ->
 
 
 class LocalAggregator(nn.Module):
-    """Features of sampled points from what surrounds them: w channels in, 2w out."""
+    """Computes features of sampled points from their neighborhoods: w channels in, 2w out."""
 
     def __init__(self, width: int, radius: float, k: int, k_post: int) -> None:
         super().__init__()
@@ -95,7 +99,7 @@ class LocalAggregator(nn.Module):
         )
 
     def forward(self, points: PointSet, rows: Tensor) -> PointSet:
-        """Aggregate about points[rows]; rows (B, n) -> B * n points with 2w features."""
+        """Returns the B * n points at rows (B, n) of `points`, with 2w features each."""
         sampled = points[rows]
         sampled.features = self._pool(self.local, points, sampled, self.radius, self.k)
         around = self._pool(self.around, sampled, sampled, 2 * self.radius, self.k_post)
@@ -104,7 +108,8 @@ class LocalAggregator(nn.Module):
 
     @staticmethod
     def _pool(layers: nn.Module, points: PointSet, centers: PointSet, radius: float, k: int) -> Tensor:
-        """Group k neighbors of each center as [(p - q) / r, |b_p - b_q|, f], through `layers`, maximum."""
+        """Returns features of each center: of its k neighbors [(p - q) / r, |b_p - b_q|, f], after `layers`,
+        the maximum."""
         rows = neighbor_rows(points, centers, radius, k).flatten()
         offset = (points.xyz[rows].view(-1, k, 3) - centers.xyz[:, None]) / radius
         size = box_size(points.boxes)[rows].view(-1, k, 3)

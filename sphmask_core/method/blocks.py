@@ -45,7 +45,7 @@ class Tile:
     high: tuple[int, int]
 
     def holds(self, xy: np.ndarray, margin: int = 0) -> np.ndarray:
-        """Which voxels (n, 2) lie in the tile grown by `margin`: (n,) bool."""
+        """Returns (n,) bool: which voxels at xy (n, 2) lie in the tile grown by `margin`."""
         (x, y), (x_low, y_low), (x_high, y_high) = xy.T, self.low, self.high
         inside: np.ndarray = (x >= x_low - margin) & (x < x_high + margin)
         inside &= (y >= y_low - margin) & (y < y_high + margin)
@@ -57,7 +57,7 @@ class Tile:
         return max(gaps) < 2 * margin
 
     def halves(self, axis: int, at: int) -> tuple[Tile, Tile]:
-        """The tile cut at coordinate `at`."""
+        """Returns the two parts of the tile, cut at coordinate `at` of an axis."""
         below, above = list(self.high), list(self.low)
         below[axis] = above[axis] = at
         return Tile(self.low, (below[0], below[1])), Tile((above[0], above[1]), self.high)
@@ -65,7 +65,7 @@ class Tile:
 
 @dataclass
 class Part:
-    """What the network says of one block."""
+    """The network's answer for one block."""
 
     tile: Tile
     rows: np.ndarray
@@ -75,10 +75,10 @@ class Part:
     masks: np.ndarray
     """(I, S) bool, over the block's superpoints."""
     found: Candidates
-    """The same instances."""
+    """The same instances with their scores, classes, centers and rays."""
 
     def mask(self, i: int) -> np.ndarray:
-        """The cloud's voxels in instance i, ascending."""
+        """Returns the cloud's voxels in instance i, ascending."""
         return self.rows[self.masks[i, self.superpoints]]
 
 
@@ -89,13 +89,14 @@ class Joined:
     rows: np.ndarray
     """(n,) int32: its voxels, ascending."""
     found: Candidates
-    """One row: its score, class, center and rays."""
+    """One row with its score, class, center and rays."""
 
 
 def find_in_cloud(find: Find, voxels: VoxelBatch, config: Config, timer: Timer) -> tuple[Candidates, Tensor]:
-    """Instances of a batch of one cloud as masks over segments, and the segment of each voxel (V,).
+    """Find the instances of one cloud, in blocks where it is large.
 
-    `find` gets at most `block_voxels` voxels at once; where that is all of them, segments are superpoints.
+    Returns the instances as masks over segments, and the segment (V,) of each voxel. `find` gets at most
+    `block_voxels` voxels at once; where these are all voxels, segments are superpoints.
     """
     if len(voxels.coords) <= config.inference.block_voxels:
         return find(voxels), voxels.superpoints
@@ -115,7 +116,10 @@ def find_in_cloud(find: Find, voxels: VoxelBatch, config: Config, timer: Timer) 
 
 
 def make_tiles(xy: np.ndarray, budget: int) -> list[Tile]:
-    """Tiles that cover all voxels (V, 2), of at most `budget` voxels with their margin where sides allow."""
+    """Returns tiles that cover all voxels at xy (V, 2).
+
+    A tile with its margin has at most `budget` voxels, unless its sides are too short to be cut.
+    """
     low, high = xy.min(0), xy.max(0) + 1
     return _split(Tile((int(low[0]), int(low[1])), (int(high[0]), int(high[1]))), xy, budget)
 
@@ -134,7 +138,7 @@ def _split(tile: Tile, xy: np.ndarray, budget: int) -> list[Tile]:
 
 
 def _segment_block(find: Find, voxels: VoxelBatch, counts: Tensor, xy: np.ndarray, tile: Tile) -> Part:
-    """Instances of a tile and its margin, without what lies too near to the block's border."""
+    """Returns the instances of a tile and its margin, without voxels that are near the block's border."""
     rows = np.flatnonzero(tile.holds(xy, MARGIN))
     block, shift = _take(voxels, counts, torch.from_numpy(rows).to(voxels.coords.device))
     found = find(block)
@@ -150,9 +154,9 @@ def _segment_block(find: Find, voxels: VoxelBatch, counts: Tensor, xy: np.ndarra
 
 
 def _take(voxels: VoxelBatch, counts: Tensor, rows: Tensor) -> tuple[VoxelBatch, Tensor]:
-    """Some voxels as a cloud of their own, and what was subtracted so that x, y are about its points' mean.
+    """Returns some voxels as a cloud of their own, and the shift (3,) that was subtracted from them.
 
-    counts (V,): points of each voxel.
+    After the shift the mean x and y of the points are zero. counts (V,): points of each voxel.
     """
     counts = counts[rows]
     points = torch.repeat_interleave(counts)
@@ -169,7 +173,7 @@ def _take(voxels: VoxelBatch, counts: Tensor, rows: Tensor) -> tuple[VoxelBatch,
 def _groups(
     parts: Sequence[Part], xy: np.ndarray, whole_classes: Sequence[int]
 ) -> list[list[tuple[int, int]]]:
-    """(part, instance) of all masks, grouped by the instance that they are parts of."""
+    """Returns groups of (part, instance): the masks in a group are parts of one instance."""
     nodes = [(number, i) for number, part in enumerate(parts) for i in range(len(part.found))]
     place = {node: index for index, node in enumerate(nodes)}
     edges = [
@@ -190,7 +194,7 @@ def _groups(
 
 
 def _agreements(a: Part, b: Part, xy: np.ndarray) -> list[tuple[int, int]]:
-    """Masks of two blocks that say the same where both count; each has one partner at most."""
+    """Returns pairs of masks of two blocks that agree where both count; each mask is in one pair at most."""
     of_a = a.superpoints[b.tile.holds(xy[a.rows], TRUSTED)]  # of the voxels where both count
     of_b = b.superpoints[a.tile.holds(xy[b.rows], TRUSTED)]
     numbers, first, counts = np.unique(of_a, return_index=True, return_counts=True)
@@ -215,7 +219,8 @@ def _join(
     xyz: Tensor,
     rays: tuple[int, int],
 ) -> Joined | None:
-    """One instance from its masks; None for a mask that lies in a tile whose own block does not confirm it.
+    """Join the masks of one instance. Returns None for a mask that lies mostly in another tile, if that
+    tile's own block has no such mask.
 
     members: (part, instance); owner (V,): the part in whose tile each voxel lies.
     """
@@ -242,7 +247,7 @@ def _join(
 
 
 def measure_rays(xyz: Tensor, rays: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Centroid (3,) of an instance's voxels (n, 3), and the largest distance to it in each sector (R,)."""
+    """Returns the centroid (3,) of an instance's voxels (n, 3), and their largest distance by sector (R,)."""
     center = xyz.mean(0)
     offsets = xyz - center
     lengths = xyz.new_full((rays[0] * rays[1],), MIN_RAY)
@@ -250,10 +255,10 @@ def measure_rays(xyz: Tensor, rays: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def _over_segments(joined: Sequence[Joined], none: Candidates, num_voxels: int) -> tuple[Candidates, Tensor]:
-    """Instances as masks over segments, and the segment of each voxel (V,).
+    """Returns the instances as masks over segments, and the segment (V,) of each voxel.
 
-    A segment is all voxels that are in the same instances: a voxel's instances are known by the sum of random
-    numbers, one an instance.
+    A segment is the set of all voxels that are in the same instances. Each instance gets a random 63-bit
+    number; voxels with the same sum of these numbers are in the same instances.
     """
     keys = np.random.default_rng(0).integers(1, 2**63, len(joined), dtype=np.uint64)
     sums = np.zeros(num_voxels, np.uint64)

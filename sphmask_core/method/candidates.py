@@ -42,7 +42,7 @@ class Candidates:
 
     @staticmethod
     def none(num_superpoints: int, rays: tuple[int, int], device: torch.device) -> Candidates:
-        """No instance at all."""
+        """Returns candidates without any instance."""
         empty = torch.zeros(0, device=device)
         return Candidates(
             masks=empty.new_zeros((0, num_superpoints), dtype=torch.bool),
@@ -54,23 +54,27 @@ class Candidates:
 
     @staticmethod
     def concatenate(parts: Sequence[Candidates]) -> Candidates:
-        """All candidates of several rounds."""
+        """Returns all candidates of several rounds as one."""
         names = ("masks", "scores", "class_ids", "centers", "rays")
         return Candidates(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def assemble_masks(
-    queries: QueryPredictions, superpoints: SuperpointTable, scene: int, rays: tuple[int, int]
+    queries: QueryPredictions,
+    superpoints: SuperpointTable,
+    scene: int,
+    rays: tuple[int, int],
+    migrations: int = 2,
 ) -> Tensor:
-    """Superpoints that, once migrated, lie inside each query's polygon: (Q, S_b) bool."""
+    """Returns masks (Q, S_b) bool: superpoints of a scene that, once migrated, lie in each query's polygon."""
     points = superpoints.xyz[superpoints.scene(scene)]
     return inside_polygons(
-        points, queries.migration[scene], queries.centers[scene], queries.rays[scene], rays
+        points, queries.migration[scene], queries.centers[scene], queries.rays[scene], rays, migrations
     )
 
 
 def score_queries(queries: QueryPredictions, masks: Tensor, scene: int) -> Candidates:
-    """Every (query, class) pair: sqrt(softmax(class) * confidence)."""
+    """Returns one candidate for each query and class; its score is sqrt(softmax(class) * confidence)."""
     classes = queries.class_logits[scene].softmax(1)[:, :-1]
     confidence = queries.confidence[scene].clamp(0, 1)
     scores = (classes * confidence[:, None]).sqrt()
@@ -82,11 +86,11 @@ def score_queries(queries: QueryPredictions, masks: Tensor, scene: int) -> Candi
 
 
 def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tensor) -> Tensor:
-    """How far the queries that start inside a mask have that mask too: (Q,) in [0, 1].
+    """How far the queries that start inside a mask agree on it. Returns (Q,) in [0, 1].
 
-    The mean IoU in voxels of each mask (Q, S) bool with those of the queries whose superpoints, starts (Q,),
-    it holds, by their scores (Q,): low for masks of a part of an object, of two objects, or away from their
-    query.
+    For each mask (Q, S) bool, the mean IoU in voxels with the masks of those queries whose start superpoint,
+    starts (Q,), it contains, weighted by their scores (Q,). It is low for masks of a part of an object, of
+    two objects, or of something away from the query.
     """
     iou = mask_iou(masks, masks, voxel_counts)
     inside = masks[:, starts] * scores
@@ -100,7 +104,7 @@ def has_instance(queries: QueryPredictions, scene: int) -> bool:
 
 
 def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig) -> Candidates:
-    """The best candidates after the size threshold and NMS; voxel_counts (S,)."""
+    """Returns the best candidates after the size threshold and NMS; voxel_counts (S,) of superpoints."""
     top = min(config.max_instances, len(candidates))
     candidates = candidates[candidates.scores.topk(top).indices]
     size = candidates.masks.float() @ voxel_counts.float()
@@ -112,20 +116,20 @@ def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig
 
 
 def same_class_iou(candidates: Candidates, voxel_counts: Tensor) -> Tensor:
-    """IoU in voxels of candidates of one class, 0 between classes; by falling score: (I, I)."""
+    """Returns (I, I): the IoU in voxels of candidates of the same class, and 0 between classes."""
     same = candidates.class_ids[:, None] == candidates.class_ids
     return mask_iou(candidates.masks, candidates.masks, voxel_counts) * same
 
 
 def mask_iou(masks: Tensor, others: Tensor, voxel_counts: Tensor) -> Tensor:
-    """IoU in voxels of masks (I, S) with other masks (G, S), voxel_counts (S,): (I, G)."""
+    """Returns the IoU (I, G) in voxels of masks (I, S) with other masks (G, S); voxel_counts (S,)."""
     weighed, others = masks.float() * voxel_counts, others.float()
     shared = weighed @ others.T
     return shared / (weighed.sum(1, keepdim=True) + others @ voxel_counts.float() - shared).clamp(min=1)
 
 
 def matrix_nms(candidates: Candidates, voxel_counts: Tensor, sigma: float) -> Tensor:
-    """Scores (I,) with Gaussian decay of sharpness `sigma`; candidates come by falling score."""
+    """Returns scores (I,) after matrix NMS with Gaussian decay `sigma`; candidates are sorted, best first."""
     iou = same_class_iou(candidates, voxel_counts).triu(1)
     if not len(iou):
         return candidates.scores
@@ -135,7 +139,8 @@ def matrix_nms(candidates: Candidates, voxel_counts: Tensor, sigma: float) -> Te
 
 
 def standard_nms(candidates: Candidates, voxel_counts: Tensor, threshold: float) -> Tensor:
-    """Rows (K,) to keep: a mask goes when a better one of its class overlaps it more than `threshold`."""
+    """Returns the rows (K,) to keep: a mask is dropped when a better one of its class has a larger IoU with
+    it than `threshold`."""
     overlaps = (same_class_iou(candidates, voxel_counts) > threshold).cpu()
     keep: list[int] = []
     for row in range(len(overlaps)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frame in which the model sees a cloud: z up, for depth cameras found from the largest plane."""
+"""The frame in which the model sees a cloud, with z up; for depth cameras from the largest plane."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Plane:
     offset: float
 
     def heights(self, xyz: Tensor) -> Tensor:
-        """(N,) signed distances of (N, 3) points, positive on the sensor's side."""
+        """Returns the signed distances (N,) of points (N, 3), positive on the sensor's side."""
         return xyz @ self.normal.to(xyz) + self.offset
 
 
@@ -44,7 +44,7 @@ class Frame:
     """(3,) float32, input frame."""
 
     def apply(self, xyz: Tensor) -> Tensor:
-        """(N, 3) points of the input frame in this frame."""
+        """Returns points (N, 3) of the input frame in this frame."""
         if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
             return (xyz - self.origin.to(xyz)) @ self.rotation.to(xyz).T
         xyz, turned = xyz.contiguous(), torch.empty(xyz.shape)
@@ -59,7 +59,7 @@ class Frame:
         return turned
 
     def invert(self, xyz: Tensor) -> Tensor:
-        """(N, 3) points of this frame in the input frame."""
+        """Returns points (N, 3) of this frame in the input frame."""
         return xyz @ self.rotation.to(xyz) + self.origin.to(xyz)
 
 
@@ -83,10 +83,11 @@ def dominant_plane(xyz: Tensor) -> Plane:
 def upright(
     xyz: Tensor, up: Literal["z", "plane"], vertical: tuple[float, float, float] = (0.0, 0.0, 1.0)
 ) -> Frame:
-    """The model frame of a cloud; its x is as near to the input's x as can be.
+    """Returns the model frame of a cloud (N, 3); its x axis is as near to the input's x axis as possible.
 
-    `z`: z along `vertical`, the input's unit vector up; the mean is its origin. `plane`: z along the dominant
-    plane's normal, zero on it; x and y from the mean.
+    With `z`, the z axis is `vertical`, the unit vector up in the input frame, and the origin is the mean of
+    the points. With `plane`, the z axis is the normal of the dominant plane, z is zero on the plane, and x
+    and y are measured from the mean.
     """
     if up == "z":
         return Frame(_axes(torch.tensor(vertical, dtype=torch.float64)).float(), _mean(xyz).float())
@@ -108,7 +109,7 @@ def _mean(xyz: Tensor) -> Tensor:
 
 
 def _axes(z: Tensor) -> Tensor:
-    """(3, 3) right-handed axes with the given last one."""
+    """Returns right-handed axes (3, 3), as rows, whose last one is given."""
     x = torch.tensor([1.0, 0.0, 0.0], dtype=z.dtype)
     if abs(float(z[0])) > 0.9:
         x = torch.tensor([0.0, 1.0, 0.0], dtype=z.dtype)
@@ -117,7 +118,7 @@ def _axes(z: Tensor) -> Tensor:
 
 
 def _subset(xyz: Tensor, n: int) -> Tensor:
-    """At most n of the points, drawn with a fixed seed, float64 on the CPU, in random order."""
+    """Returns at most n of the points, drawn with a fixed seed, in random order, float64 on the CPU."""
     generator = torch.Generator().manual_seed(0)
     count = len(xyz)
     rows = (
@@ -129,7 +130,8 @@ def _subset(xyz: Tensor, n: int) -> Tensor:
 
 
 def _best_hypothesis(points: Tensor, band: float) -> tuple[Tensor, Tensor]:
-    """Of many planes through three of the points (3, n) the one with most points within the band."""
+    """Of many planes through three of the points (3, n), returns normal and offset of the one with most
+    points within the band."""
     generator = torch.Generator().manual_seed(0)
     a, b, c = points.T[torch.randint(points.shape[1], (3, HYPOTHESES), generator=generator)]
     normals = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
@@ -141,7 +143,7 @@ def _best_hypothesis(points: Tensor, band: float) -> tuple[Tensor, Tensor]:
 
 
 def _least_squares(points: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Normal and offset of the plane with least squared distances to points (3, n), by their weights (n,)."""
+    """Returns normal and offset of the least-squares plane of points (3, n) with weights (n,)."""
     mean = points @ weights / weights.sum()
     centered = points - mean[:, None]
     normal = torch.linalg.eigh((centered * weights) @ centered.T).eigenvectors[:, 0]

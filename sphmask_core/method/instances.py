@@ -56,7 +56,7 @@ class Instances:
         return np.array([counts[mask].sum() for mask in self.segment_masks], np.int64)
 
     def points(self, i: int) -> np.ndarray:
-        """(n,) int64: the points of instance i, ascending."""
+        """Returns the points (n,) int64 of instance i, ascending."""
         return self._members[i]
 
     @cached_property
@@ -106,7 +106,10 @@ def to_instances(
 
 
 def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
-    """Rows of masks (I, S), by falling score, that have a share `min_own` of their points to themselves."""
+    """Returns the rows of masks (I, S), best first, of whose points a share `min_own` is in no better one.
+
+    sizes (S,): points of each segment.
+    """
     rows: list[int] = []
     points = sizes.cpu().numpy()
     free = points.copy()
@@ -118,7 +121,7 @@ def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
 
 
 def _best_label(masks: Tensor) -> Tensor:
-    """(I, S) masks by falling score -> (S,) int32: 1 + the first mask that has the segment, 0 for none."""
+    """Returns (S,) int32: 1 + the first of the masks (I, S), best first, that has the segment, or 0."""
     number = torch.arange(1, len(masks) + 1, dtype=torch.int32, device=masks.device)
     none = len(masks) + 1
     first = torch.where(masks, number[:, None], none)
@@ -127,7 +130,7 @@ def _best_label(masks: Tensor) -> Tensor:
 
 
 def _boxes(masks: Tensor, segments: Tensor, xyz: Tensor) -> Tensor:
-    """Bounds (I, 6) of the points (N, 3) of each mask (I, S)."""
+    """Returns minimum and maximum (I, 6) of the points (N, 3) of each mask (I, S)."""
     low, high = segment_bounds(xyz, segments, masks.shape[1]).split(3, dim=1)
     inside = masks[:, :, None]
     corners = torch.where(inside, low, torch.inf).amin(1), torch.where(inside, high, -torch.inf).amax(1)

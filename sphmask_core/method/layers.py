@@ -25,15 +25,15 @@ class Layers(nn.Sequential):
 
 
 def voxel_head(channels: int, out: int) -> Layers:
-    """Linear, BN, ReLU, Linear on voxel features."""
+    """Returns a head on voxel features: Linear, BN, ReLU, Linear."""
     return Layers(nn.Linear(channels, channels), backbone_norm(channels), nn.ReLU(), nn.Linear(channels, out))
 
 
 def linear_bn_relu(in_channels: int, out_channels: int, bias: bool = False) -> list[nn.Module]:
-    """Linear, BN, ReLU on rows: the published 1x1 convolutions."""
+    """Returns Linear, BN and ReLU on rows; in the published code these are 1x1 convolutions."""
     return [nn.Linear(in_channels, out_channels, bias=bias), nn.BatchNorm1d(out_channels), nn.ReLU()]
 
 
 def query_head(dim: int, out: int) -> Layers:
-    """Two hidden layers of width D on (Q, D) -> (Q, out)."""
+    """Returns a head with two hidden layers of width D: (Q, D) -> (Q, out)."""
     return Layers(*linear_bn_relu(dim, dim), *linear_bn_relu(dim, dim), nn.Linear(dim, out))

@@ -20,21 +20,21 @@ _migrate = function("sphmask_migrate", *(PTR,) * 7, *(INT,) * 5)
 
 
 def migration_layers(mask_dim: int, num_layers: int) -> list[tuple[int, int]]:
-    """Shapes (in, out) of the weights of a query's network of two layers, or of ISBNet's three."""
+    """Returns the shapes (in, out) of the weights of a query's network with two layers, or three (ISBNet)."""
     if num_layers == 2:
         return [(mask_dim + 6, mask_dim), (mask_dim, 1)]
     return [(mask_dim + 6, mask_dim), (mask_dim, mask_dim // 2), (mask_dim // 2, 1)]
 
 
 def migration_parameters(mask_dim: int, num_layers: int = 2) -> int:
-    """Length P of a query's network: the weights of all layers, then the biases of all layers."""
+    """Returns the number P of parameters of a query's network: weights of all layers, then biases of all."""
     return sum((rows + 1) * columns for rows, columns in migration_layers(mask_dim, num_layers))
 
 
 def split_parameters(
     parameters: Tensor, layers: Sequence[tuple[int, int]]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights (Q, in, out) and biases (Q, out) of every layer from parameters (Q, P)."""
+    """Returns the weights (Q, in, out) and the biases (Q, out) of every layer from parameters (Q, P)."""
     sizes = [rows * columns for rows, columns in layers] + [columns for _, columns in layers]
     parts = parameters.split(sizes, dim=1)
     weights = [part.view(-1, *shape) for part, shape in zip(parts, layers, strict=False)]

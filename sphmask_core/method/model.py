@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sphmask_core.config import Config
 from sphmask_core.method.aggregator import LocalAggregator, PointSet, first_rows, sample_rows
-from sphmask_core.method.backbone import SparseUNet
+from sphmask_core.method.backbone import make_backbone
 from sphmask_core.method.migration import migrate
 from sphmask_core.method.pointwise_heads import PointwiseHeads, PointwisePredictions
 from sphmask_core.method.query_heads import QueryHeads, QueryPredictions, mask_tower
@@ -38,15 +38,17 @@ class SuperpointTable:
     """(S, M)"""
     offsets: list[int]
     """B + 1: superpoints of scene b are offsets[b] .. offsets[b + 1] - 1."""
+    chosen: Tensor | None = None
+    """(S,) int64: which superpoints of the batch these are, ascending; None: all of them, in order."""
 
     def scene(self, b: int) -> slice:
-        """Rows of one scene."""
+        """Returns the rows of scene b."""
         return slice(self.offsets[b], self.offsets[b + 1])
 
 
 @dataclass
 class Encoding:
-    """What the network says of a batch before any query is drawn: the left half of the paper's figure 2."""
+    """Everything the network computes of a batch before queries are drawn: the left half of figure 2."""
 
     features: Tensor
     """(V, C) features of the voxels."""
@@ -58,7 +60,7 @@ class Encoding:
 
 @dataclass
 class Predictions:
-    """Everything the network says of a batch in training."""
+    """All predictions for a batch in training."""
 
     encoding: Encoding
     queries: QueryPredictions | None
@@ -66,7 +68,7 @@ class Predictions:
 
 
 def no_stage(name: str) -> None:
-    """Takes note of no stage: what `encode` calls where nobody measures time."""
+    """Does nothing. It is what stages are told to where nobody measures their time."""
 
 
 class SphericalMask(nn.Module):
@@ -77,7 +79,7 @@ class SphericalMask(nn.Module):
         model = config.model
         c, num_rays = model.channels, model.rays[0] * model.rays[1]
         self.config = config
-        self.backbone = SparseUNet(6 if model.with_coords else 3, c, model.levels)
+        self.backbone = make_backbone(model)
         self.pointwise = PointwiseHeads(c, len(config.semantic_classes))
         self.aggregator1 = LocalAggregator(
             c, SEED_RADIUS * model.radius_scale, model.neighbors, 2 * model.neighbors
@@ -105,36 +107,67 @@ class SphericalMask(nn.Module):
 
         `has_foreground` says whether the foreground (V,) bool gets queries; all processes must agree on it.
         """
-        encoding = self.encode(voxels)
+        encoding = self.encode(voxels, mask_voxels=self.config.train.mask_voxels)
         if pointwise_only or not has_foreground(encoding.foreground):
             return Predictions(encoding, None)
         seeds, active = self.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
         rows = first_rows(seeds, self.config.train.queries)
         return Predictions(encoding, self.predict_queries(seeds, rows, encoding.superpoints, active))
 
-    def encode(self, voxels: VoxelBatch, stage: Callable[[str], None] = no_stage) -> Encoding:
-        """Backbone, point-wise heads and superpoints of a batch; `stage` is told the name of each part."""
+    def encode(
+        self, voxels: VoxelBatch, stage: Callable[[str], None] = no_stage, mask_voxels: int | None = None
+    ) -> Encoding:
+        """Backbone, point-wise heads and superpoints of a batch; `stage` is told the name of each part.
+
+        mask_voxels, where every voxel is its own superpoint: keep so many random foreground ones of a scene.
+        """
         stage("backbone")
         with _gradients(self.backbone):
             features = self.backbone(voxels.features, voxels.coords)
         stage("pointwise")
         with _gradients(self.pointwise, features):
             pointwise = self.pointwise(features)
-        superpoints = self.pool_superpoints(voxels, features, pointwise)
-        return Encoding(features, pointwise, superpoints, self.find_foreground(voxels, pointwise))
-
-    def pool_superpoints(
-        self, voxels: VoxelBatch, features: Tensor, pointwise: PointwisePredictions
-    ) -> SuperpointTable:
-        """Mean coordinate, box and feature of each superpoint, and its mask feature."""
+        foreground = self.find_foreground(voxels, pointwise)
         boxes = pointwise.corner_offsets + voxels.xyz.repeat(1, 2)
         table = torch.cat([voxels.xyz, boxes, features], dim=1)
-        table = segment_mean(table, voxels.superpoints, voxels.superpoint_offsets[-1])
-        xyz, boxes, features = table.split([3, 6, features.shape[1]], dim=1)
-        return SuperpointTable(xyz, boxes, features, self.mask_tower(features), voxels.superpoint_offsets)
+        if mask_voxels is not None and not self.config.model.use_superpoints:
+            superpoints = self.choose_voxels(voxels, table, foreground, mask_voxels)
+        else:
+            table = segment_mean(table, voxels.superpoints, voxels.superpoint_offsets[-1])
+            superpoints = self.superpoint_table(table, voxels.superpoint_offsets)
+        return Encoding(features, pointwise, superpoints, foreground)
+
+    def superpoint_table(
+        self, table: Tensor, offsets: list[int], chosen: Tensor | None = None
+    ) -> SuperpointTable:
+        """Superpoints of coordinate, box and feature, table (S, 3 + 6 + C), with their mask features."""
+        xyz, boxes, features = table.split([3, 6, table.shape[1] - 9], dim=1)
+        return SuperpointTable(xyz, boxes, features, self.mask_tower(features), offsets, chosen)
+
+    def choose_voxels(
+        self, voxels: VoxelBatch, table: Tensor, foreground: Tensor, most: int
+    ) -> SuperpointTable:
+        """At most so many random foreground voxels of each scene, of table (V, 3 + 6 + C), as superpoints.
+
+        The published training without superpoints does so to bound memory.
+        """
+        rows = foreground.nonzero().squeeze(1)
+        offsets = scene_offsets(voxels.coords[rows, 0], voxels.batch_size)
+        kept, counts = [], [0]
+        for start, end in pairwise(offsets):
+            own = rows[start:end]
+            if end - start > most:
+                own = own[torch.randperm(end - start)[:most].sort().values.to(rows.device)]
+            kept.append(own)
+            counts.append(counts[-1] + len(own))
+        chosen = torch.cat(kept)
+        return self.superpoint_table(table.index_select(0, chosen), counts, chosen)
 
     def find_foreground(self, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Tensor:
-        """Voxels (V,) whose superpoint has a mean softmax >= foreground_threshold in any instance class."""
+        """Returns (V,) bool: voxels whose superpoint reaches `foreground_threshold` in any instance class.
+
+        What has to reach it is the mean softmax over the superpoint's voxels.
+        """
         scores = pointwise.semantic_logits.detach().softmax(1)[:, self.config.class_shift :]
         mean = segment_mean(scores, voxels.superpoints, voxels.superpoint_offsets[-1])
         return (mean >= self.config.inference.foreground_threshold).any(1)[voxels.superpoints]
@@ -158,7 +191,10 @@ class SphericalMask(nn.Module):
     def predict_queries(
         self, seeds: PointSet, rows: Tensor, superpoints: SuperpointTable, active: Sequence[bool]
     ) -> QueryPredictions:
-        """Second aggregator, then both branches; rows (B', n) of `seeds`, one row an active scene."""
+        """Returns the predictions of queries drawn from the seeds: second aggregator, then both branches.
+
+        rows (B', n) of `seeds`, one row for each active scene.
+        """
         queries = self.aggregator2(seeds, rows)
         x = self.query_heads.shared(queries.features)
         boxes = self.query_heads.box(x) + queries.xyz.repeat(1, 2)
@@ -207,13 +243,13 @@ class SphericalMask(nn.Module):
 
 
 def _gradients(module: nn.Module, *inputs: Tensor) -> torch.set_grad_enabled:
-    """Gradients only where something learns: in training, modules that are fixed run as in inference."""
+    """Turns gradients off where neither the module nor its inputs learn, so that fixed modules run faster."""
     learns = any(tensor.requires_grad for tensor in (*module.parameters(), *inputs))
     return torch.set_grad_enabled(torch.is_grad_enabled() and learns)
 
 
 def _by_scene(rows: Tensor, active: Sequence[bool], n: int) -> Tensor:
-    """Rows of the active scenes (B' * n, F) -> (B, n, F), zeros for the others."""
+    """Returns the rows (B' * n, F) of the active scenes as (B, n, F), with zeros for the other scenes."""
     rows = rows.view(sum(active), n, rows.shape[1])
     if all(active):
         return rows

@@ -18,7 +18,10 @@ from sphmask_core.method.voxels import Points, VoxelBatch, voxelize
 
 
 def voxelize_parts(cloud: Points, parts: int, model: ModelConfig) -> VoxelBatch:
-    """One cloud's voxels; the scene in their coordinates is the part: point i is in part i mod `parts`."""
+    """Returns the voxels of one cloud in interleaved parts: point i is in part i mod `parts`.
+
+    The first of a voxel's coordinates, elsewhere the scene, is its part.
+    """
     pieces = [Points(cloud.xyz[i::parts], cloud.rgb[i::parts]) for i in range(min(parts, len(cloud.xyz)))]
     voxels = voxelize(pieces, model.voxel_scale, model.with_coords)
     points = torch.arange(len(cloud.xyz), device=cloud.xyz.device)
@@ -33,9 +36,9 @@ def voxelize_parts(cloud: Points, parts: int, model: ModelConfig) -> VoxelBatch:
 
 
 def join_parts(voxels: VoxelBatch, parts: int) -> tuple[VoxelBatch, Tensor]:
-    """The voxels as one scene, and which of them (V,) queries are sampled from.
+    """Returns the voxels as one scene, and (V,) bool: those from which queries are sampled.
 
-    Those are the first half of the parts: all parts together are denser than the clouds of training.
+    These are the first half of the parts, because all parts together are denser than the clouds of training.
     """
     part = voxels.coords[:, 0]
     coords = torch.cat([torch.zeros_like(part)[:, None], voxels.coords[:, 1:]], dim=1)
@@ -43,10 +46,10 @@ def join_parts(voxels: VoxelBatch, parts: int) -> tuple[VoxelBatch, Tensor]:
 
 
 def vote(found: Candidates, segments: Tensor, superpoints: Tensor) -> tuple[Candidates, Tensor]:
-    """Masks over the points' own superpoints, in which a superpoint is when half of its points are.
+    """Turn masks over segments into masks over the points' own superpoints, by majority.
 
-    segments (N,): the column of the masks that each point has; superpoints (N,): any numbers. Returns the
-    instances and the column of each point (N,).
+    segments (N,): the column of the masks for each point; superpoints (N,): any numbers. A superpoint is in a
+    mask when at least half of its points are. Returns the instances, and the column (N,) of each point.
     """
     numbers, columns = torch.unique(superpoints, return_inverse=True)
     pairs, counts = torch.unique(segments * len(numbers) + columns, return_counts=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of each voxel: its class, and where its instance is (docs/model.md, section 3)."""
+"""Point-wise heads: the class of each voxel, and where its instance is (docs/model.md, section 3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sphmask_core.method.layers import voxel_head
 
 @dataclass
 class PointwisePredictions:
-    """What the network says of each voxel."""
+    """The network's predictions for each of V voxels, model units."""
 
     semantic_logits: Tensor
     """(V, K_sem)"""

@@ -27,7 +27,7 @@ Z = (0.0, 0.0, 1.0)
 
 @dataclass(frozen=True)
 class PreparedCloud:
-    """What the network sees of a cloud of N points."""
+    """A cloud of N points as the network sees it."""
 
     frame: Frame
     """From the cloud's own frame to the model's, meters."""
@@ -40,7 +40,7 @@ class PreparedCloud:
 
     @property
     def point_superpoints(self) -> Tensor:
-        """(M,) int64: the superpoint of each point, its own or that of its voxel."""
+        """(M,) int64: the superpoint of each point, its own if it came with one, else that of its voxel."""
         if self.points.superpoints is not None or self.voxels is None:
             return self.rows if self.points.superpoints is None else self.points.superpoints
         return self.voxels.superpoints.index_select(0, self.voxels.point_to_voxel)
@@ -54,7 +54,7 @@ def prepare(
     vertical: tuple[float, float, float] = Z,
     stage: Callable[[str], None] = no_stage,
 ) -> PreparedCloud:
-    """Make a cloud ready.
+    """Make a cloud ready for the network.
 
     xyz (N, 3) float32 meters, points that are not finite are left out; rgb (N, 3) uint8, or float in [-1, 1],
     None: mid-gray; superpoints (N,) int64, None: from the points; vertical: the unit vector up, for
@@ -132,7 +132,7 @@ def _without_ground(
 
 
 def _with_superpoints(voxels: VoxelBatch, config: Config) -> VoxelBatch:
-    """The voxels of one cloud with superpoints found from them."""
+    """Returns the voxels of one cloud with superpoints that are found from these voxels."""
     numbers = superpoints_of(voxels, config.superpoints)
     return replace(
         voxels, superpoints=numbers.to(voxels.xyz.device), superpoint_offsets=[0, int(numbers.max()) + 1]

@@ -17,7 +17,7 @@ from sphmask_core.method.migration import migration_parameters
 
 @dataclass
 class QueryPredictions:
-    """What the network says of each query, (B, Q, ...), model units."""
+    """The network's predictions for Q queries in each of B scenes, model units."""
 
     xyz: Tensor
     """(B, Q, 3): where the query was sampled."""
@@ -54,6 +54,6 @@ class QueryHeads(nn.Module):
 
 
 def mask_tower(channels: int, mask_dim: int) -> Layers:
-    """Superpoint features (S, C) -> mask features (S, M)."""
+    """Returns the layers that make mask features (S, M) of superpoint features (S, C)."""
     hidden = [layer for _ in range(3) for layer in linear_bn_relu(channels, channels)]
     return Layers(*hidden, nn.Linear(channels, mask_dim))

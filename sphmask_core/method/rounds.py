@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds of queries over one cloud's voxels (docs/model.md, section 8)."""
+"""Inference on one cloud's voxels, in one round of queries or several (docs/model.md, section 8)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ UNCOVERED = (0.1, 0.2, 0.4)
 
 
 class Strategy:
-    """Two steps of inference that a comparison with other code may replace; tests of agreement do."""
+    """Two steps of inference that can be replaced, for comparison with other code. Golden tests do so."""
 
     def query_centers(self, centers: Tensor) -> Tensor:
-        """Centers (B, Q, 3) of the polygons that masks are assembled with, from those predicted."""
+        """Returns the polygons' centers (B, Q, 3) for mask assembly, given the predicted ones."""
         return centers
 
     def seed_superpoints(self, seeds: PointSet, voxels: VoxelBatch, foreground: Tensor) -> Tensor:
-        """Superpoint (n,) of each seed; foreground (F,) are the voxels that seeds are drawn from."""
+        """Returns the superpoint (n,) of each seed; foreground (F,): the voxels that seeds are drawn from."""
         return seeds.superpoints
 
 
@@ -51,7 +51,7 @@ def find_instances(
     stage: Callable[[str], None] = no_stage,
     strategy: Strategy | None = None,
 ) -> Candidates:
-    """Instances of a batch of one cloud, whole or in parts, as masks over its superpoints.
+    """Returns the instances of a batch of one cloud, whole or in parts, as masks over its superpoints.
 
     `stage` is told the name of each stage as it begins.
     """
@@ -81,8 +81,11 @@ def find_instances(
 def candidates(
     queries: QueryPredictions, starts: Tensor, superpoints: SuperpointTable, counts: Tensor, config: Config
 ) -> Candidates:
-    """Masks and scores of a round's queries; starts (Q,) their superpoints, counts (S,) voxels of each."""
-    masks = assemble_masks(queries, superpoints, 0, config.model.rays)
+    """Returns the masks and scores of one round of queries.
+
+    starts (Q,): the superpoint in which each query starts; counts (S,): voxels of each superpoint.
+    """
+    masks = assemble_masks(queries, superpoints, 0, config.model.rays, config.model.migrations)
     found = score_queries(queries, masks, 0)
     if config.inference.agreement:
         best = found.scores.view(len(masks), -1).amax(1)
@@ -92,7 +95,7 @@ def candidates(
 
 
 def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Candidates:
-    """One instance for each of `whole_classes`: the superpoints most of whose points are of the class."""
+    """Returns one instance for each of `whole_classes`: superpoints most of whose points are of the class."""
     count = voxels.superpoint_offsets[-1]
     found = [Candidates.none(count, config.model.rays, voxels.xyz.device)]
     if not config.whole_ids:
@@ -109,7 +112,7 @@ def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredic
 
 
 def _whole(mask: Tensor, class_id: int, voxels: VoxelBatch, config: Config) -> Candidates:
-    """The instance of a mask (1, S), with score 1, and the polygon that its voxels span."""
+    """Returns the instance of a mask (1, S), with score 1 and the polygon that its voxels span."""
     center, lengths = measure_rays(voxels.xyz[mask[0, voxels.superpoints]], config.model.rays)
     one = center.new_ones(1)
     return Candidates(mask, one, class_id * one.long(), center[None], lengths[None])
@@ -141,7 +144,7 @@ def query_rounds(
 
 
 def queries_per_round(model: SphericalMask, foreground: int) -> list[int]:
-    """Queries of each round, from the number of foreground voxels."""
+    """Returns the number of queries in each round, from the number of foreground voxels."""
     inference = model.config.inference
     if not inference.iterative_sampling:
         return [inference.queries]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Farthest point sampling and ball query: exact, to the last bit the same on every device."""
+"""Farthest point sampling and ball query. Both are exact and give the same result on every device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAIRS_AT_ONCE = 1 << 24
 
 @torch.no_grad()
 def farthest_points(xyz: Tensor, n: int, first: int = 0, skip: Tensor | None = None) -> Tensor:
-    """Indices (n,) int64 of points each farthest from those before it, starting with `first`.
+    """Returns indices (n,) int64 of points, each farthest from those before it, beginning with `first`.
 
     xyz (N, 3) float32; points where `skip` (N,) bool are never picked but as the first. Equal distances go to
     the lowest index; once every point is picked, the lowest index repeats.
@@ -39,7 +39,7 @@ def farthest_points(xyz: Tensor, n: int, first: int = 0, skip: Tensor | None = N
 
 @torch.no_grad()
 def ball_query(xyz: Tensor, queries: Tensor, radius: float, k: int) -> Tensor:
-    """First k points in index order strictly within the radius of each query, (n, k) int64.
+    """Returns, for each query, the first k points strictly within the radius, in index order: (n, k) int64.
 
     xyz (N, 3), queries (n, 3) float32; rows with fewer hits repeat their first, rows without any hold 0.
     """
@@ -65,7 +65,7 @@ def ball_query(xyz: Tensor, queries: Tensor, radius: float, k: int) -> Tensor:
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances of (..., 3) points, in a fixed order of operations, so that every device agrees."""
+    """Returns squared distances of points (..., 3), by operations in a fixed order: all devices agree."""
     d = a - b
     d = d * d
     return (d[..., 0] + d[..., 1]) + d[..., 2]
@@ -93,7 +93,8 @@ def ball_query_reference(xyz: Tensor, queries: Tensor, radius: float, k: int) ->
 
 
 def _first_hits(hit: Tensor, k: int) -> Tensor:
-    """First k true columns of each row of (n, N) bool, padded with the first, or with 0."""
+    """Returns the first k true columns of each row of (n, N) bool, padded with the first of them, or with
+    0."""
     count = hit.shape[1]
     order = torch.where(hit, torch.arange(count, device=hit.device), count)
     first = order.topk(min(k, count), dim=1, largest=False, sorted=True).values

@@ -15,7 +15,7 @@ MIN_RAY = 0.01
 
 
 def sectors(offsets: Tensor, rays: tuple[int, int]) -> Tensor:
-    """Sector of each offset from a center: polar index * R_w + azimuth index. (..., 3) -> (...) int64."""
+    """Returns the sector of each offset (..., 3) from a center: polar index * R_w + azimuth index, int64."""
     polar_bins, azimuth_bins = rays
     x, y, z = offsets.unbind(-1)
     polar = torch.rad2deg(torch.atan2(torch.sqrt(x * x + y * y), z))
@@ -26,21 +26,28 @@ def sectors(offsets: Tensor, rays: tuple[int, int]) -> Tensor:
 
 
 def inside_polygons(
-    points: Tensor, migration: Tensor, centers: Tensor, ray_lengths: Tensor, rays: tuple[int, int]
+    points: Tensor,
+    migration: Tensor,
+    centers: Tensor,
+    ray_lengths: Tensor,
+    rays: tuple[int, int],
+    migrations: int = 2,
 ) -> Tensor:
-    """Points that, migrated along their ray, lie inside each query's polygon.
+    """Returns (Q, S) bool: the points that lie inside each query's polygon once they are migrated.
 
-    points (S, 3); migration (Q, S); centers (Q, 3); ray_lengths (Q, R) -> (Q, S) bool. The paper moves a
-    point by its migration once (eq. 5); the published weights expect it twice, in training and inference.
+    points (S, 3); migration (Q, S); centers (Q, 3); ray_lengths (Q, R). The paper moves a point by its
+    migration once (equation 5); the published weights expect it twice, in training and in inference:
+    `migrations` says how often.
     """
     offsets = points - centers[:, None]
     reach = ray_lengths.clamp(min=MIN_RAY).gather(1, sectors(offsets, rays))
-    return reach - (offsets.norm(dim=-1) - 2 * migration) >= 0
+    return reach - (offsets.norm(dim=-1) - migrations * migration) >= 0
 
 
 @cache
 def ray_directions(rays: tuple[int, int]) -> np.ndarray:
-    """Unit vector through the middle of each sector: (R, 3) float64, the same array for all."""
+    """Returns unit vectors (R, 3) float64 through the middles of the sectors; the array is shared,
+    read-only."""
     polar = (np.arange(rays[0]) + 0.5) * math.pi / rays[0]
     azimuth = (np.arange(rays[1]) + 0.5) * 2 * math.pi / rays[1] - math.pi
     polar, azimuth = (grid.ravel() for grid in np.meshgrid(polar, azimuth, indexing="ij"))
@@ -67,7 +74,7 @@ def polygon(
 
 @cache
 def _faces(rays: tuple[int, int]) -> np.ndarray:
-    """The faces of any polygon, one array for all; the poles are its last vertices, the upper one first."""
+    """Returns the faces of a polygon, a shared array; the last two vertices are the upper and lower pole."""
     polar_bins, azimuth_bins = rays
     here = np.arange(polar_bins * azimuth_bins).reshape(rays)
     right = np.roll(here, -1, axis=1)

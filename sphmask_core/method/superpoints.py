@@ -17,14 +17,14 @@ _compute = function(
 
 
 def superpoints_of(voxels: VoxelBatch, config: SuperpointConfig) -> Tensor:
-    """Superpoint of each voxel of a batch of one cloud, (V,) int64 on the CPU."""
+    """Returns the superpoint (V,) int64 of each voxel of a batch of one cloud, on the CPU."""
     return compute_superpoints(voxels.coords[:, 1:], voxels.xyz.cpu(), config, voxels.features[:, :3])
 
 
 def compute_superpoints(
     coords: Tensor, xyz: Tensor, config: SuperpointConfig, rgb: Tensor | None = None
 ) -> Tensor:
-    """Superpoint of each voxel of one cloud, (V,) int64, 0..S-1 by first appearance.
+    """Returns the superpoint (V,) int64 of each voxel of one cloud, numbered 0..S-1 by first appearance.
 
     coords (V, 3) int32 voxel indices, xyz (V, 3) float32 mean points, z up, rgb (V, 3) float32 mean colors
     in [-1, 1]. Edges join nearest voxels. Their weight is 1 - cos of the angle between their normals, times

@@ -61,20 +61,21 @@ class VoxelBatch:
 
     @property
     def batch_size(self) -> int:
-        """Scenes B of the batch."""
+        """Number B of scenes in the batch."""
         return len(self.superpoint_offsets) - 1
 
 
 def normalize_colors(rgb: Tensor) -> Tensor:
-    """uint8, or float in [-1, 1] already -> float32 in [-1, 1]."""
+    """Returns colors as float32 in [-1, 1], from uint8 or from floats that are in [-1, 1] already."""
     return rgb.float() / 127.5 - 1 if rgb.dtype == torch.uint8 else rgb
 
 
 def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
-    """Mean of the rows of each segment. values (N, F), segments (N,) in 0 .. count-1 -> (count, F)."""
+    """Returns the mean (count, F) of the rows of each segment; values (N, F), segments (N,) in 0 ..
+    count-1."""
     plain = values.device.type == "cpu" and values.dtype == torch.float32
     if not plain or (values.requires_grad and torch.is_grad_enabled()):
-        return _segment_mean_reference(values, segments, count)
+        return segment_mean_reference(values, segments, count)
     values, segments = values.contiguous(), segments.contiguous()
     mean, sizes = torch.empty(count, values.shape[1]), torch.empty(count, dtype=torch.int64)
     _segment_mean(
@@ -85,18 +86,22 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     return mean
 
 
-def _segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
+def segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     total = values.new_zeros(count, values.shape[1]).index_add(0, segments, values)
     return total / segment_sizes(segments, count).clamp(min=1)[:, None]
 
 
 def segment_sizes(segments: Tensor, count: int) -> Tensor:
-    """Rows of each segment, (N,) in 0 .. count-1 -> (count,); `torch.bincount` would wait for CUDA."""
+    """Returns the number of rows (count,) of each segment; segments (N,) in 0 .. count-1.
+
+    `torch.bincount` would wait for CUDA.
+    """
     return segments.new_zeros(count).index_add_(0, segments, torch.ones_like(segments))
 
 
 def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
-    """First row of each scene, and the end, of rows (N,) in the order of their scenes: B + 1."""
+    """Returns the first row of each of B scenes, and the end, as B + 1 numbers; scenes (N,) is sorted."""
     if batch_size == 1:
         return [0, len(scenes)]
     numbers = torch.arange(batch_size + 1, dtype=scenes.dtype, device=scenes.device)
@@ -104,9 +109,9 @@ def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
 
 
 def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
-    """Minimum and maximum of the points (N, 3) of each segment: (count, 6); infinite where it has none."""
+    """Returns minimum and maximum (count, 6) of the points (N, 3) of each segment; infinite if it is empty."""
     if xyz.device.type != "cpu":
-        return _segment_bounds_reference(xyz, segments, count)
+        return segment_bounds_reference(xyz, segments, count)
     xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
     _segment_bounds(
         native.pointer(xyz, torch.float32),
@@ -116,7 +121,8 @@ def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
     return bounds
 
 
-def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+def segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     index = segments[:, None].expand(-1, 3)
     low = xyz.new_full((count, 3), torch.inf).scatter_reduce(0, index, xyz, "amin")
     high = xyz.new_full((count, 3), -torch.inf).scatter_reduce(0, index, xyz, "amax")
@@ -124,9 +130,10 @@ def _segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tens
 
 
 def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
-    """Packed voxel of each point, voxels numbered from 0 on each axis. (N, 3) model units -> (N,) int64."""
+    """Returns the packed voxel (N,) int64 of each point (N, 3), model units; each axis begins with voxel
+    0."""
     if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
-        return _voxel_keys_reference(xyz, voxel_scale, scene)
+        return voxel_keys_reference(xyz, voxel_scale, scene)
     xyz, keys = xyz.contiguous(), torch.empty(len(xyz), dtype=torch.int64)
     extent = _voxel_keys(
         native.pointer(xyz, torch.float32),
@@ -136,7 +143,8 @@ def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
     return keys
 
 
-def _voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+def voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
+    """The same by plain torch operations, on any device."""
     scaled = xyz * voxel_scale
     scaled = scaled - scaled.min(0).values
     _check_extent(scaled.max().item())
@@ -169,7 +177,7 @@ def _joined(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _number_superpoints(scenes: Sequence[Points], scene: Tensor, first: Tensor) -> tuple[Tensor, list[int]]:
-    """Superpoints of the voxels 0 .. S-1, scene by scene in sorted order, and each scene's offset."""
+    """Returns the voxels' superpoints, 0 .. S-1, scene by scene in sorted order, and each scene's offset."""
     if scenes[0].superpoints is None:
         return torch.arange(len(first), device=first.device), scene_offsets(scene, len(scenes))
     given = torch.cat([p.superpoints for p in scenes])[first]  # type: ignore[misc]

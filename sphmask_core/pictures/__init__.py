@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of clouds and of what is found in them, without a display."""
+"""Pictures of clouds and of the instances in them, without a display."""

@@ -35,49 +35,49 @@ SAME_OBJECT = 0.3  # IoU from which a predicted instance is drawn in its object'
 
 @dataclass(frozen=True)
 class SceneResult:
-    """A labeled scene and what was found in it."""
+    """A labeled scene and the instances that a model predicts in it."""
 
     name: str
     cloud: Cloud
     truth: np.ndarray
     """(N,) int: 0 none, i + 1 = object i"""
-    found: np.ndarray
+    predicted: np.ndarray
     """(N,) int: 0 none, i + 1 = instance i"""
     caption: str
     up: np.ndarray
     """(3,) the scene's vertical, for clouds without a sensor's view"""
 
     def pixels(self, size: tuple[int, int]) -> np.ndarray:
-        """(height, width) int64: the point that each pixel of a picture shows, -1 none."""
+        """Returns (height, width) int64: the point that each pixel of a picture shows, -1 none."""
         return pixel_points(self.cloud, self.up, size)
 
 
 def draw_result(
-    path: str | Path, cloud: Cloud, found: Instances, caption: str, ids: np.ndarray | None = None
+    path: str | Path, cloud: Cloud, instances: Instances, caption: str, ids: np.ndarray | None = None
 ) -> None:
     """Write a picture: the cloud's own colors beside its instances, each with its number and score.
 
     ids (I,): numbers from 1, of objects that are followed; None: the instances' own.
     """
-    numbers = np.arange(1, len(found) + 1) if ids is None else ids
+    numbers = np.arange(1, len(instances) + 1) if ids is None else ids
     palette = instance_colors(int(numbers.max(initial=0)))[numbers - 1]
-    pixels = pixel_points(cloud, found.rotation[2], RESULT_SIZE)
-    labels = _labels_at(found.labels, pixels)
-    instances = _picture(_tinted(cloud, labels, pixels, palette))
-    texts = [f"{number}  {score:.2f}" for number, score in zip(numbers, found.scores, strict=True)]
-    _write_numbers(instances, labels, texts)
+    pixels = pixel_points(cloud, instances.rotation[2], RESULT_SIZE)
+    labels = _labels_at(instances.labels, pixels)
+    panel = _picture(_tinted(cloud, labels, pixels, palette))
+    texts = [f"{number}  {score:.2f}" for number, score in zip(numbers, instances.scores, strict=True)]
+    _write_numbers(panel, labels, texts)
     colors = _picture(_cloud_colors(cloud, pixels))
-    save_grid(path, [[(colors, "cloud"), (instances, caption)]])
+    save_grid(path, [[(colors, "cloud"), (panel, caption)]])
 
 
 def draw_scenes(path: str | Path, scenes: Sequence[SceneResult], columns: int = 2) -> None:
-    """Write a grid of scenes, each with its colors, its labels and what was found, side by side."""
+    """Write a grid of scenes, each with its colors, its labels and its instances, side by side."""
     panels = [_scene_panels(scene, scene.pixels(SCENE_SIZE)) for scene in scenes]
     save_grid(path, [list(chain(*panels[i : i + columns])) for i in range(0, len(panels), columns)])
 
 
 def cropped_panels(scene: SceneResult, pixels: np.ndarray, caption: str) -> list[tuple[Image, str]]:
-    """Colors, labels and what was found in a part (h, w) of the scene's picture, all of one size."""
+    """Returns colors, labels and instances of a part (h, w) of the scene's picture, all of one size."""
     scale = CROP_HEIGHT / len(pixels)
     rows, columns = (np.floor(np.arange(round(n * scale)) / scale).astype(int) for n in pixels.shape)
     panels = _scene_panels(scene, pixels[rows][:, columns[:CROP_WIDTH]])
@@ -92,21 +92,21 @@ def save_grid(path: str | Path, rows: Sequence[Sequence[tuple[Image, str]]]) -> 
 
 
 def _scene_panels(scene: SceneResult, pixels: np.ndarray) -> list[tuple[Image, str]]:
-    objects, instances = int(scene.truth.max(initial=0)), int(scene.found.max(initial=0))
+    objects, instances = int(scene.truth.max(initial=0)), int(scene.predicted.max(initial=0))
     palette = instance_colors(objects + instances)
     truth = _tinted(scene.cloud, _labels_at(scene.truth, pixels), pixels, palette)
-    matched = _match(scene.truth, scene.found, objects, instances)
-    found = _tinted(scene.cloud, _labels_at(scene.found, pixels), pixels, palette[matched])
+    matched = _match(scene.truth, scene.predicted, objects, instances)
+    predicted = _tinted(scene.cloud, _labels_at(scene.predicted, pixels), pixels, palette[matched])
     return [
         (_picture(_cloud_colors(scene.cloud, pixels)), scene.name),
         (_picture(truth), f"labels: {objects}"),
-        (_picture(found), scene.caption),
+        (_picture(predicted), scene.caption),
     ]
 
 
-def _match(truth: np.ndarray, found: np.ndarray, objects: int, instances: int) -> np.ndarray:
-    """(instances,) color number of each instance: that of the object it overlaps, or a new one."""
-    counts = np.bincount(truth * (instances + 1) + found, minlength=(objects + 1) * (instances + 1))
+def _match(truth: np.ndarray, predicted: np.ndarray, objects: int, instances: int) -> np.ndarray:
+    """Returns (instances,) color number of each instance: that of the object it overlaps, or a new one."""
+    counts = np.bincount(truth * (instances + 1) + predicted, minlength=(objects + 1) * (instances + 1))
     common = counts.reshape(objects + 1, instances + 1)
     union = common.sum(0)[1:] + common.sum(1)[1:, None] - common[1:, 1:]
     iou = np.concatenate([common[1:, 1:] / np.maximum(union, 1), np.full((1, instances), SAME_OBJECT)])
@@ -115,12 +115,12 @@ def _match(truth: np.ndarray, found: np.ndarray, objects: int, instances: int) -
 
 
 def _labels_at(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(height, width) label that each pixel shows, 0 where there is no point."""
+    """Returns (height, width) label that each pixel shows, 0 where there is no point."""
     return np.where(pixels >= 0, labels[pixels], 0)
 
 
 def _cloud_colors(cloud: Cloud, pixels: np.ndarray) -> np.ndarray:
-    """(height, width, 3) uint8: the cloud's colors, or its depth as gray."""
+    """Returns (height, width, 3) uint8: the cloud's colors, or its depth as gray."""
     if cloud.rgb is not None:
         colors = cloud.rgb[pixels]
     else:
@@ -131,7 +131,7 @@ def _cloud_colors(cloud: Cloud, pixels: np.ndarray) -> np.ndarray:
 
 
 def _tinted(cloud: Cloud, labels: np.ndarray, pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """(height, width, 3) uint8: a pale scene with instances in color, outlined."""
+    """Returns (height, width, 3) uint8: a pale scene with instances in color, outlined."""
     brightness = _cloud_colors(cloud, pixels).mean(2, keepdims=True)
     pale = 130 + 0.42 * brightness
     colors = np.concatenate([np.zeros((1, 3)), palette])[labels]
@@ -142,7 +142,7 @@ def _tinted(cloud: Cloud, labels: np.ndarray, pixels: np.ndarray, palette: np.nd
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
-    """Pixels of an instance that touch something else."""
+    """Returns the pixels of an instance that touch something else."""
     padded = np.pad(labels, 1, mode="edge")
     neighbors = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
     return (labels > 0) & np.any([labels != other for other in neighbors], axis=0)

@@ -17,7 +17,7 @@ WIDEST_IMAGE = 3  # width over height up to which it does
 
 
 def pixel_points(cloud: Cloud, up: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Index of the point that each pixel shows, -1 for none: (height, width) int64.
+    """Returns the index of the point that each pixel shows, -1 for none: (height, width) int64.
 
     The image of the sensor for the frame of a camera; else a perspective view of `size` (height, width) from
     40 degrees above, `up` (3,) being the vertical.
@@ -32,7 +32,7 @@ def pixel_points(cloud: Cloud, up: np.ndarray, size: tuple[int, int]) -> np.ndar
 
 
 def _sensor_view(cloud: Cloud, size: tuple[int, int]) -> np.ndarray:
-    """The organized cloud itself, its pixels left out or repeated to be as large as `size` allows."""
+    """Returns the organized cloud itself, its pixels left out or repeated to be as large as `size` allows."""
     rows, columns = cloud.shape
     scale = min(size[0] / rows, size[1] / columns)
     take_rows = (np.arange(round(rows * scale)) / scale).astype(np.int64)

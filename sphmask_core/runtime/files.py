@@ -1,21 +1,95 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output files that are either whole or not there."""
+"""Output files that are either whole or not there, and never written over what they were made from."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, of the same suffix, renamed to `path` when the block succeeds."""
+    """Gives a temporary path beside `path`, of the same suffix; renamed to `path` when the block succeeds.
+
+    What a killed process has left of the same file is removed first. Raises IsADirectoryError at once where
+    `path` is a folder.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{path}: is a folder, where a file is to be written; remove it, or give another name"
+        )
+    with _temporary(path) as temporary:
         yield temporary
         temporary.replace(path)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Gives a path of a folder that does not exist yet, renamed to `path` when the block succeeds.
+
+    It has the name of `path`, in a temporary folder beside it: writers name files after their folder.
+    """
+    with _temporary(path) as temporary:
+        temporary.mkdir()
+        yield temporary / path.name
+        (temporary / path.name).rename(path)
+
+
+def same_file(path: Path, others: Iterable[Path]) -> Path | None:
+    """Returns the first of `others` that is the file or folder `path`, under whatever name or link.
+
+    None: none is.
+    """
+    for other in others:
+        with suppress(OSError):
+            if path.samefile(other):
+                return other
+    return None
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Gives a hidden path beside `path` that names this process; what is there afterwards is removed."""
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of `path` whose processes have ended."""
+    pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.partial{re.escape(path.suffix)}")
+    with suppress(OSError):  # where the folder cannot be listed there is nothing to be cleaned
+        for file in list(path.parent.glob(f".{_literal(path.stem)}.*.partial{_literal(path.suffix)}")):
+            match = pattern.fullmatch(file.name)
+            if match and not _runs(int(match[1])):
+                _remove(file)
+
+
+def _literal(name: str) -> str:
+    """The name as a glob pattern that only it matches."""
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

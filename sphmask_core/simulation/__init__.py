@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Worlds made by rule and the sensors that see them."""
+"""Simulated worlds, and the sensors that see them."""

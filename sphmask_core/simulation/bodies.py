@@ -31,15 +31,15 @@ DIRECTIONS = np.concatenate([np.append(AXES, 0 * AXES[:1], 0).T, [[0.0, 0.0, 1.0
 
 @dataclass(frozen=True)
 class Body:
-    """Solids that share a label, in a frame of their own."""
+    """An object: solids that share a label, in the frame of the object."""
 
     parts: tuple[Solid, ...]
     center: np.ndarray
-    """(3,) of mass"""
+    """(3,) center of mass."""
     mass: float
 
     def turned(self, rotation: np.ndarray) -> Body:
-        """Turned about the origin."""
+        """Returns the body turned about the origin of its frame."""
         parts = [
             replace(part, rotation=rotation @ part.rotation, position=rotation @ part.position)
             for part in self.parts
@@ -47,17 +47,17 @@ class Body:
         return Body(tuple(parts), rotation @ self.center, self.mass)
 
     def at(self, x: float, y: float, z: float = 0.0) -> Item:
-        """With its center of mass over (x, y) and its lowest point at height z."""
+        """Returns the body with its center of mass over (x, y) and its lowest point at height z."""
         return Item(self, np.array([x - self.center[0], y - self.center[1], z - self.low]))
 
     @cached_property
     def extents(self) -> np.ndarray:
-        """(2, parts, D): least and most of each part along `DIRECTIONS`."""
+        """(2, parts, D): smallest and largest coordinate of each part along each of `DIRECTIONS`."""
         return extents(self.parts, DIRECTIONS)
 
     @cached_property
     def faces(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """(K, 2) points of each part's bottom, and of its top."""
+        """Returns the points (K, 2) of each part's bottom face, and those of its top face."""
         surfaces = [part.surface for part in self.parts]
         low, high = self.extents[..., -1]
         bottoms = [face[face[:, 2] < z + LEVEL, :2] for face, z in zip(surfaces, low, strict=True)]
@@ -65,7 +65,8 @@ class Body:
 
     @cached_property
     def margin(self) -> np.ndarray:
-        """(STEPS,) meters that the edge of what carries it must be away from its center of mass."""
+        """(STEPS,) meters: how far the edge of its support must be from its center of mass, along each
+        axis."""
         lows = self.extents[0, :, -1]
         base = [face for face, z in zip(self.faces[0], lows, strict=True) if z < self.low + LEVEL]
         return np.asarray(STEADY / 2 * np.ptp(np.concatenate(base) @ AXES, axis=0))
@@ -76,7 +77,7 @@ class Body:
 
     @property
     def cavity(self) -> Revolved | None:
-        """The upright hollow body of revolution that can hold another object."""
+        """The body's hollow part that can hold another object (a cup, a bowl), or None."""
         first = self.parts[0]
         return first.shape if isinstance(first.shape, Revolved) and opens(first, 1) else None
 
@@ -94,12 +95,12 @@ class Item:
 
     @cached_property
     def extents(self) -> np.ndarray:
-        """(2, parts, D): least and most of each part along `DIRECTIONS`."""
+        """(2, parts, D): smallest and largest coordinate of each part along each of `DIRECTIONS`."""
         return np.asarray(self.body.extents + DIRECTIONS @ self.offset)
 
     @cached_property
     def parts(self) -> list[Solid]:
-        """The solids in the world."""
+        """Returns the solids at their places in the world."""
         return [replace(part, position=part.position + self.offset) for part in self.body.parts]
 
     @property
@@ -111,7 +112,8 @@ class Item:
         return float(self.extents[1, :, -1].max())
 
     def face(self, part: int, side: int) -> np.ndarray:
-        """(K, 2) level points of a part's bottom (side 0) or top (1)."""
+        """Returns the points (K, 2) of a part's bottom face (side 0) or top face (side 1), seen from
+        above."""
         return np.asarray(self.body.faces[side][part] + self.offset[:2])
 
 
@@ -122,7 +124,7 @@ def opens(solid: Solid, side: int) -> bool:
 
 
 def extents(parts: Sequence[Solid], directions: np.ndarray) -> np.ndarray:
-    """(2, parts, D): least and most along each direction (D, 3)."""
+    """(2, parts, D): smallest and largest coordinate of each solid along each direction (D, 3)."""
     both = np.concatenate([-directions, directions])
     reach = np.array([part.reach(both) for part in parts])
     return np.stack([-reach[:, : len(directions)], reach[:, len(directions) :]])

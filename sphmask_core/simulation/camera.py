@@ -43,7 +43,7 @@ class Camera:
         return (points - self.position) @ self.rotation[:, 2]
 
     def window(self, hull: np.ndarray) -> tuple[slice, slice]:
-        """Rows and columns of the image that a convex hull (K, 3) can touch."""
+        """Returns the rows and the columns of the image in which a convex hull (K, 3) can appear."""
         points = (hull - self.position) @ self.rotation
         if points[:, 2].min() < BEHIND < points[:, 2].max():
             return slice(0, self.height), slice(0, self.width)
@@ -67,7 +67,7 @@ class Image:
 
 
 def render(solids: Sequence[tuple[int, Solid]], camera: Camera) -> Image:
-    """Cast one ray a pixel at solids, each with its label."""
+    """Cast one ray for each pixel. Returns what it hits: depth, label and color."""
     depth = np.full((camera.height, camera.width), np.inf, np.float32)
     first = np.full(depth.shape, len(solids), np.int16)
     rays = product(camera.rotation, camera.directions)
@@ -100,7 +100,8 @@ def normals(depth: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _slope(depth: np.ndarray, axis: int) -> np.ndarray:
-    """Difference to the next or the last pixel, the smaller one: the slope of a surface up to its edge."""
+    """The slope at each pixel: the smaller of the differences to the two neighbors, so that edges do not
+    count."""
     step = np.diff(depth, axis=axis)
     first, last = (np.take(step, [end], axis) for end in (0, -1))
     after, before = np.concatenate([step, last], axis), np.concatenate([first, step], axis)

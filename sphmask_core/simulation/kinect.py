@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors of a Kinect: what structured light measures of an image of exact depth.
 
-Amounts are those of tables and boxes in real frames at 0.6 to 1.6 m, registered to the color camera.
+The amounts were measured on tables and boxes in real frames at 0.6 to 1.6 m, whose depth is registered to
+the color camera.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def measure(rng: np.random.Generator, image: Image, facing: np.ndarray, camera: 
 
 
 def _patchy(rng: np.random.Generator, camera: Camera) -> np.ndarray:
-    """(height, width) float32 noise of deviation 1, alike over patches."""
+    """(height, width) float32 noise with standard deviation 1 that changes slowly from pixel to pixel."""
     rows, columns = (max(1, round(size * camera.width / 640)) for size in PATCH)
     white = rng.standard_normal((camera.height + rows, camera.width + columns), np.float32)
     total = white.cumsum(0).cumsum(1)
@@ -72,7 +73,7 @@ def _ragged(
 
 
 def _in_view(disparity: np.ndarray, position: float, camera: Camera) -> np.ndarray:
-    """Whether nothing nearer stands between a pixel and a place `position` meters right of the camera."""
+    """Whether the straight line from each pixel to a place `position` meters right of the camera is free."""
     shift = disparity * (position / DISPARITY * camera.focal)
     column = np.rint(np.arange(camera.width) - shift).astype(np.int64)
     span = camera.width + 2 * int(np.abs(shift).max()) + 2

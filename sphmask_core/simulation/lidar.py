@@ -38,7 +38,8 @@ class Lidar:
     def scan(
         self, rng: np.random.Generator, solids: Sequence[Solid], position: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Points (3, beams, columns) from `position` (3,), NaN for no return; the solid hit, -1 for none."""
+        """One turn at `position` (3,). Returns points (3, beams, columns), NaN where nothing comes back, and
+        the index of the solid that each ray hits, -1 for none."""
         rays = self.directions()
         ranges, first = cast(solids, position, rays)
         chance = self.dropout + (1 - self.dropout) * (np.minimum(ranges, self.farthest) / self.farthest) ** 4
@@ -48,7 +49,8 @@ class Lidar:
 
 
 def cast(solids: Sequence[Solid], origin: np.ndarray, rays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest t along rays (3, ...) from one origin, inf for none, and the index of the solid hit."""
+    """Returns the distance t of the first hit of each ray (3, ...), inf for none, and the index of the solid
+    hit."""
     flat = rays.reshape(3, -1)
     nearest, first = np.full(flat.shape[1], np.inf), np.full(flat.shape[1], -1)
     for i, solid in enumerate(solids):

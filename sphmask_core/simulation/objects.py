@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Things of a household, at random within the sizes they have."""
+"""Household objects of random shape, within the sizes that such objects have."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Brand:
     paint: Paint
 
     def box(self, rng: Random) -> Body:
-        """Standing on its smallest side, its middle one, or flat."""
+        """Returns a box of the brand that stands on its smallest side, on its middle one, or lies flat."""
         up = rng.choice(3, p=[0.4, 0.2, 0.4])
         width, depth = rng.permutation(np.delete(self.size, up))
         shape = Box(width, depth, self.size[up])
@@ -52,7 +52,7 @@ def random_brand(rng: Random) -> Brand:
 
 
 def can(rng: Random) -> Body:
-    """A can, a flat tin, or a tube; also lying on its side."""
+    """A can, a flat tin or a tube, standing or lying on its side."""
     kind = rng.choice(3, p=[0.45, 0.25, 0.3])
     low, high = [
         ([0.028, 0.06], [0.05, 0.16]),
@@ -64,7 +64,7 @@ def can(rng: Random) -> Body:
 
 
 def bottle(rng: Random) -> Body:
-    """Body, shoulder and neck; also lying."""
+    """A bottle with body, shoulder and neck, standing or lying."""
     radius, neck = rng.uniform(0.025, 0.045), rng.uniform(0.01, 0.016)
     heights = rng.uniform([0.09, 0.02, 0.03], [0.19, 0.06, 0.07])
     parts = [
@@ -88,7 +88,7 @@ def bowl(rng: Random) -> Body:
 
 
 def mug(rng: Random) -> Body:
-    """A cup with a handle that one can look through."""
+    """A cup with an open handle."""
     radius, height = rng.uniform([0.033, 0.075], [0.05, 0.12])
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
     paint = plain(rng)
@@ -141,7 +141,7 @@ ROUND: tuple[tuple[Callable[[Random], Body], float], ...] = (
 
 
 def round_thing(rng: Random) -> Body:
-    """Anything made of bodies of revolution."""
+    """Any of the objects that are made of bodies of revolution."""
     makers, chances = zip(*ROUND, strict=True)
     return makers[rng.choice(len(makers), p=chances)](rng)
 
@@ -160,13 +160,13 @@ def _solid(shape: Shape, paint: Paint) -> Solid:
 
 
 def _body(parts: list[Solid]) -> Body:
-    """Its center and mass are those of the box around its first part, which stands over the origin."""
+    """A body of several parts; its center of mass and its mass are those of the box around the first part."""
     spread = np.ptp(parts[0].surface, axis=0)
     return Body(tuple(parts), np.array([0, 0, spread[2] / 2]), float(np.prod(np.maximum(spread, 0.02))))
 
 
 def _stacked(rng: Random, shapes: list[Revolved]) -> Body:
-    """Shapes on one axis, each on the last."""
+    """Shapes stacked on one vertical axis."""
     paint = random_paint(rng)
     bottoms = np.cumsum([0.0, *(shape.height for shape in shapes[:-1])])
     parts = [
@@ -187,10 +187,10 @@ def _bar(x: np.ndarray, z: np.ndarray, paint: Paint) -> Solid:
 
 
 def _laid(rng: Random, body: Body) -> Body:
-    """Sometimes on its side."""
+    """The body, sometimes laid on its side."""
     return body.turned(turn(1, np.pi / 2)) if rng.random() < LYING else body
 
 
 def _turned_over(rng: Random, body: Body) -> Body:
-    """Sometimes upside down."""
+    """The body, sometimes upside down."""
     return body.turned(turn(0, np.pi)) if rng.random() < UPSIDE_DOWN else body

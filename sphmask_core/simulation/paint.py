@@ -17,7 +17,7 @@ PRINTED = 0.3
 
 @dataclass(frozen=True)
 class Paint:
-    """Colors of a surface by the place in its solid's frame."""
+    """The colors of a surface, as a function of the place in the frame of its solid."""
 
     colors: np.ndarray
     """(4, 3) in [0, 1]: two that alternate as stripes, two of patches"""
@@ -27,7 +27,7 @@ class Paint:
     """(3,) cells a meter along each axis, some of which have a patch; zero: none"""
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """Colors (P, 3) at points (3, P)."""
+        """Returns the colors (P, 3) at points (3, P)."""
         color = np.floor(product(self.stripes, points)).astype(np.int64) & 1
         if self.cells.any():
             cell = np.floor(points * self.cells[:, None].astype(points.dtype)).astype(np.int64)
@@ -38,7 +38,7 @@ class Paint:
 
 
 def random_colors(rng: np.random.Generator) -> np.ndarray:
-    """(4, 3): one color, a second that is near to it more often than not, and two of patches."""
+    """(4, 3): the first color, a second one that is often similar to it, and two colors for patches."""
     first, second, *patches = rng.uniform(0.05, 0.95, (4, 3))
     near = first + (second - first) * rng.choice([0.0, 0.15, 1.0], p=[0.4, 0.3, 0.3])
     return np.stack([first, near, *patches])

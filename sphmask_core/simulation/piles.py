@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects in contact: dropped, slid against each other, nested, leaning; at rest, none in another."""
+"""Objects in contact: dropped, slid against each other, nested or leaning, at rest and without overlap."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CARRIED = 1.15  # of the height of its center of mass: what a leaning box must l
 
 @dataclass(frozen=True)
 class Contact:
-    """Where a lower object carries one."""
+    """Where an object rests on a lower one."""
 
     item: int
     points: np.ndarray
@@ -37,7 +37,7 @@ class Contact:
 
 
 class Pile:
-    """A ground, which is item 0, and what rests on it."""
+    """The ground, which is item 0, and the items that rest on it or on each other."""
 
     def __init__(self, ground: Item) -> None:
         self.items: list[Item] = []
@@ -67,7 +67,7 @@ class Pile:
         return self._keep(item, [contact for contact in contacts if len(contact.points)])
 
     def free(self, item: Item, beside: int = -1) -> bool:
-        """Whether the item is apart from all others but `beside`."""
+        """Whether the item overlaps no other item; those in `beside` are not looked at."""
         others = self._extents[:, self._owner != beside]
         return bool((gaps(item.extents, others).max(2) > -TOUCH).all())
 
@@ -122,7 +122,7 @@ class Pile:
         return False
 
     def _at_rest(self) -> bool:
-        """Whether the load of the last item, and of each that carries it, is over what carries that."""
+        """Whether the last item and all items below it stay at rest: each load is over its support."""
         changed = {len(self.items) - 1}
         load = [(item.body.mass, item.body.mass * item.center[:2]) for item in self.items]
         for i in range(len(self.items) - 1, 0, -1):

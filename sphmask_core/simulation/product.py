@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small matrices times many columns, on one thread."""
+"""Products of a small matrix and many columns, on one thread (numpy would start more)."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _on_walls(rng: Random, size: np.ndarray) -> list[Thing]:
 
 
 def _at_wall(rng: Random, pile: Pile, body: Body, size: np.ndarray) -> bool:
-    """Its back, which is towards -y, to a wall."""
+    """Place a piece of furniture with its back, which is its -y side, against a wall."""
     side = rng.integers(4)
     turned = turn(2, side * np.pi / 2)
     length, away = (size[0], size[1]) if side % 2 == 0 else (size[1], size[0])
@@ -104,7 +104,7 @@ def _at_wall(rng: Random, pile: Pile, body: Body, size: np.ndarray) -> bool:
 
 
 def _body(parts: list[Part], paint: Paint) -> Body:
-    """Shapes and where each stands."""
+    """A body made of shapes, each with its place."""
     solids = tuple(Solid(shape, np.eye(3), np.array(place), paint) for shape, *place in parts)
     top = max(float(solid.surface[:, 2].max()) for solid in solids)
     return Body(solids, np.array([0, 0, top / 2]), 100.0)

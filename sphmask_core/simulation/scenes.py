@@ -99,7 +99,7 @@ def simulate_lidar(seed: int, sensor: Lidar | None = None) -> Scene:
 
 
 def labeled(items: Sequence[Item]) -> list[tuple[int, Solid]]:
-    """The solids of a table and its objects, each with the label of mOSD."""
+    """Returns the solids of a table and of its objects, each with its label as mOSD numbers them."""
     labels = [TABLE_LABEL, *range(FIRST_OBJECT, FIRST_OBJECT + 10 * (len(items) - 1), 10)]
     return [(label, part) for label, item in zip(labels, items, strict=True) for part in item.parts]
 
@@ -117,7 +117,7 @@ def random_camera(rng: Random, items: Sequence[Item], away: np.ndarray, width: i
 
 
 def _seen(rng: Random, items: Sequence[Item], camera: Camera) -> Image:
-    """The table and its objects, now and then before a wall and over a floor."""
+    """Returns the image of the table and its objects, sometimes with a wall and a floor behind them."""
     solids = labeled(items)
     if rng.random() > BACKGROUND:
         return render(solids, camera)

@@ -41,7 +41,8 @@ class Shape(Protocol):
 def span(
     middle: np.ndarray, half: np.ndarray, origin: np.ndarray, directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """From and to which t (P,) rays (3, P) are within a box, given its middle and half its size (3,)."""
+    """Returns the t (P,) at which each ray (3, P) enters a box and the t at which it leaves; the box is
+    given by its middle (3,) and half its size (3,)."""
     inverse = 1 / (directions + directions.dtype.type(1e-20))  # never of zero
     center = inverse * (middle - origin)[:, None].astype(directions.dtype)
     reach = np.abs(inverse) * half[:, None].astype(directions.dtype)
@@ -164,12 +165,12 @@ class Solid:
 
     @property
     def hull(self) -> np.ndarray:
-        """(K, 3) in the world."""
+        """(K, 3) points in the world."""
         return self.shape.hull @ self.rotation.T + self.position
 
     @property
     def surface(self) -> np.ndarray:
-        """(K, 3) in the world."""
+        """(K, 3) points in the world."""
         return self.shape.surface @ self.rotation.T + self.position
 
     def reach(self, directions: np.ndarray) -> np.ndarray:
@@ -177,11 +178,11 @@ class Solid:
         return self.shape.reach(directions @ self.rotation) + directions @ self.position
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """t (P,) of rays (3, P) in the world, inf for none."""
+        """Returns the t (P,) at which each ray (3, P) in the world hits the solid, inf for none."""
         local = product(self.rotation.T, directions)
         return self.shape.hit((origin - self.position) @ self.rotation, local)
 
     def colors(self, points: np.ndarray) -> np.ndarray:
-        """(P, 3) at points (3, P) of the surface."""
+        """Returns the colors (P, 3) at points (3, P) of the surface."""
         away = points - self.position[:, None].astype(points.dtype)
         return self.paint.at(product(self.rotation.T, away))

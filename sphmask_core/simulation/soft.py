@@ -34,7 +34,7 @@ class Soft:
 
     @cached_property
     def surface(self) -> np.ndarray:
-        """(K, 3) without dents."""
+        """(K, 3) points of the surface, without its dents."""
         heights = np.linspace(0, self.height, 9)[:, None]
         scale = np.maximum(1 - self._upward(heights) ** 2, 0) ** (1 / self.power)
         outline = [np.sign(wave) * np.abs(wave) ** (2 / self.power) for wave in (np.cos(RING), np.sin(RING))]
@@ -49,7 +49,7 @@ class Soft:
         return np.asarray((directions @ self.surface.T).max(1))
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """First t > 0 (P,), found in steps, then by halving them."""
+        """Returns the first t > 0 (P,) on the surface: found by steps along the ray, then by bisection."""
         half = np.array([self.width, self.depth, self.height]) / 2
         near, far = span(np.array([0, 0, half[2]]), half, origin, directions)
         t = np.full(directions.shape[1], np.inf, directions.dtype)
@@ -60,19 +60,19 @@ class Soft:
 
     def _first(self, origin: np.ndarray, rays: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
         start = origin[:, None].astype(rays.dtype)
-        low, outside = near, self._outside(start + near * rays)
+        low, outside = near, self.outside(start + near * rays)
         found = outside <= 0  # enters through the flat bottom
         high, inside = low, outside
         for step in range(1, MARCH + 1):
             t = near + (far - near) * np.float32(step / MARCH)
-            value = self._outside(start + t * rays)
+            value = self.outside(start + t * rays)
             entered = ~found & (value <= 0)
             high, inside = np.where(entered, t, high), np.where(entered, value, inside)
             found |= entered
             low, outside = np.where(found, low, t), np.where(found, outside, value)
         for _ in range(HALVINGS):
             t = (low + high) / 2
-            value = self._outside(start + t * rays)
+            value = self.outside(start + t * rays)
             low, outside = np.where(value > 0, t, low), np.where(value > 0, value, outside)
             high, inside = np.where(value > 0, high, t), np.where(value > 0, inside, value)
         high = low + (high - low) * (outside / np.maximum(outside - inside, 1e-12))
@@ -81,8 +81,8 @@ class Soft:
     def _upward(self, z: np.ndarray) -> np.ndarray:
         return np.where(z < MIDDLE * self.height, 0.6, 1) * (z / self.height - MIDDLE) / (1 - MIDDLE)
 
-    def _outside(self, points: np.ndarray) -> np.ndarray:
-        """(P,) positive outside."""
+    def outside(self, points: np.ndarray) -> np.ndarray:
+        """Implicit function (P,) of points (3, P): positive outside, negative inside."""
         x, y, z = points
         across, along = (x * (2 / self.width)) ** 2, (y * (2 / self.depth)) ** 2
         level = across + along if self.power == 2 else across * across + along * along

@@ -128,7 +128,7 @@ def _place(rng: Random, pile: Pile, theme: Theme, body: Body, away: np.ndarray) 
 
 
 def _beside(rng: Random, pile: Pile, body: Body, anchor: int) -> np.ndarray:
-    """Touching another object, or a little apart from it; along its sides more often than not."""
+    """Places the body so that it touches another object or is close to it, mostly along the other's sides."""
     other = pile.items[anchor]
     out = _side(rng, other)
     start = other.center[:2] + np.array([-out[1], out[0]]) * rng.uniform(-0.8, 0.8) * _reach(other)
@@ -138,7 +138,7 @@ def _beside(rng: Random, pile: Pile, body: Body, anchor: int) -> np.ndarray:
 
 
 def _behind(rng: Random, pile: Pile, body: Body, anchor: int, away: np.ndarray) -> np.ndarray:
-    """Hidden by another object at least in part."""
+    """Places the body so that another object hides it, at least in part."""
     other = pile.items[anchor]
     start = other.center[:2] + np.array([-away[1], away[0]]) * rng.normal(scale=0.04)
     way = pile.slide(body.at(*start), anchor, np.append(away, 0))
@@ -146,12 +146,12 @@ def _behind(rng: Random, pile: Pile, body: Body, anchor: int, away: np.ndarray) 
 
 
 def _on(rng: Random, other: Item) -> np.ndarray:
-    """On top of another object, not always in its middle."""
+    """Places the body on top of another object, not always in its middle."""
     return np.asarray(other.center[:2] + _reach(other) * rng.uniform(-0.7, 0.7, 2))
 
 
 def _reach(item: Item) -> float:
-    """Meters from an object's middle to its sides, at least."""
+    """Meters: the shortest distance from an object's middle to its sides."""
     low, high = item.body.extents[..., :-1]
     return float(np.minimum(high.max(0), -low.min(0)).min())
 
@@ -183,14 +183,14 @@ def _lean(rng: Random, pile: Pile, brand: Brand, anchor: int) -> None:
 
 
 def _side(rng: Random, item: Item) -> np.ndarray:
-    """(3,) a level direction, mostly one of the object's own axes."""
+    """Returns a level direction (3,), mostly one of the object's own axes."""
     turns = rng.integers(4) * np.pi / 2 if rng.random() < 0.7 else rng.integers(2 * STEPS) * STEP
     angle = _heading(item) + turns
     return np.array([np.cos(angle), np.sin(angle), 0])
 
 
 def _heading(item: Item) -> float:
-    """Radians about the vertical of the level axis that an object's first part has."""
+    """The heading of an object in radians: the direction of the level axis of its first part."""
     axes = item.body.parts[0].rotation
     level = axes[:, np.argmin(np.abs(axes[2]))]
     return float(np.arctan2(level[1], level[0]))
@@ -201,7 +201,7 @@ def _yaw(rng: Random) -> np.ndarray:
 
 
 def _aligned_yaw(rng: Random, item: Item) -> np.ndarray:
-    """The heading of another object, that turned a little, or any."""
+    """A heading in radians: that of another object, or a little turned from it, or any."""
     angle = _heading(item) + rng.integers(4) * np.pi / 2
     most = rng.choice([0, 4, STEPS], p=[0.55, 0.2, 0.25])
     return turn(2, angle + rng.integers(-most, most, endpoint=True) * STEP)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sparse convolution on the CPU, by the C++ kernels: any number of threads, always the same result."""
+"""Sparse convolution on the CPU by C++ kernels; the result does not depend on the number of threads."""
 
 from __future__ import annotations
 

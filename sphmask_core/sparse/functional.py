@@ -36,7 +36,7 @@ def gather_convolve(
 
 
 def gather_convolve_reference(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """The same by plain torch operations, one kernel offset after the other, on any device."""
+    """`gather_convolve` by plain torch operations, one kernel offset after the other, on any device."""
     index = kernel_map.index
     out = x.new_zeros(index.shape[1], weight.shape[2])
     for k in range(weight.shape[0]):
@@ -46,7 +46,7 @@ def gather_convolve_reference(x: Tensor, weight: Tensor, kernel_map: KernelMap) 
 
 
 def _engine(x: Tensor) -> ModuleType | None:
-    """The kernels that take x, None where there are none."""
+    """Returns the module of the kernels that can take x, or None where there are none."""
     on_cpu = x.device.type == "cpu"
     engine = cpu_engine if on_cpu else kernels("sphmask_core.sparse.triton_engine", x.device)
     return engine if engine is not None and x.dtype in engine.TYPES else None

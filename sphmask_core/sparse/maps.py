@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which voxel reads which: the index maps of all levels of a sparse U-Net, made once per forward pass."""
+"""Index maps of sparse convolutions, which say what voxels each voxel reads; made once per forward pass."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _list_pairs = native.function("sphmask_list_pairs", *_MAP, *(native.PTR,) * 3, n
 
 @dataclass
 class Pairs:
-    """What there is of a kernel map, by tile of output rows, then by offset: as the C++ kernels read it."""
+    """The pairs of a kernel map, sorted by tile of output rows, then by offset, as the C++ kernels read
+    them."""
 
     starts: Tensor
     """(tiles * K + 1,) int64: the first pair of each tile and offset"""
@@ -45,13 +46,13 @@ class Pairs:
 
 @dataclass
 class KernelMap:
-    """Which rows a sparse convolution reads, and in other forms as they are wanted."""
+    """Which input rows a sparse convolution reads; other forms of the map are made when first needed."""
 
     index: Tensor
     """(K, V) int32: the input row that output row v reads at kernel offset k, -1 = none"""
 
     def count(self) -> int:
-        """Pairs of an input and an output row."""
+        """Returns the number of pairs of an input row and an output row."""
         return int((self.index >= 0).sum())
 
     @cached_property
@@ -91,10 +92,11 @@ def pack(coords: Tensor, halvings: int = 0) -> Tensor:
         coords, keys = coords.contiguous(), torch.empty(len(coords), dtype=torch.int64)
         _pack(native.pointer(coords, torch.int32), len(coords), halvings, keys.data_ptr())
         return keys
-    return _pack_reference(coords, halvings)
+    return pack_reference(coords, halvings)
 
 
-def _pack_reference(coords: Tensor, halvings: int = 0) -> Tensor:
+def pack_reference(coords: Tensor, halvings: int = 0) -> Tensor:
+    """The same by plain torch operations, on any device."""
     batch, x, y, z = coords.long().unbind(1)
     x, y, z = ((axis >> halvings) + 1 for axis in (x, y, z))
     return (((batch << BITS | x) << BITS) | y) << BITS | z
@@ -109,13 +111,14 @@ def unpack(keys: Tensor) -> Tensor:
 def number_by_first_appearance(keys: Tensor) -> tuple[Tensor, Tensor]:
     """Number equal keys 0, 1, ... as they first appear. keys (N,) -> numbers (N,), first rows (V,)."""
     if keys.device.type != "cpu":
-        return _number_reference(keys)
+        return number_reference(keys)
     inverse, first = torch.empty_like(keys), torch.empty_like(keys)
     count = _number_keys(native.pointer(keys, torch.int64), len(keys), inverse.data_ptr(), first.data_ptr())
     return inverse, first[:count].clone()
 
 
-def _number_reference(keys: Tensor) -> tuple[Tensor, Tensor]:
+def number_reference(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by plain torch operations, on any device."""
     unique, inverse = torch.unique(keys, return_inverse=True)
     rows = torch.arange(len(keys), device=keys.device)
     first = torch.full_like(unique, len(keys)).scatter_reduce_(0, inverse, rows, "amin")
@@ -137,13 +140,14 @@ def find_neighbors(coords: Tensor) -> KernelMap:
     """The 3^3 window on distinct coordinates (V, 4) int32: a map (27, V)."""
     keys = pack(coords)
     if keys.device.type != "cpu":
-        return KernelMap(_neighbors_reference(keys))
+        return KernelMap(neighbors_reference(keys))
     found = torch.empty(27, len(keys), dtype=torch.int32)
     _neighbors(keys.data_ptr(), len(keys), found.data_ptr(), native.threads())
     return KernelMap(found)
 
 
-def _neighbors_reference(keys: Tensor) -> Tensor:
+def neighbors_reference(keys: Tensor) -> Tensor:
+    """The same by plain torch operations, on any device."""
     steps = torch.arange(-1, 2, device=keys.device)
     x, y, z = torch.meshgrid(steps, steps, steps, indexing="ij")
     offsets = ((x << 2 * BITS) + (y << BITS) + z).flatten()
@@ -157,7 +161,7 @@ def _halve(coords: Tensor) -> tuple[KernelMap, KernelMap, Tensor]:
     """children (8, V'), parents (8, V), coarse coords (V', 4), numbered by first appearance."""
     keys = pack(coords, halvings=1)
     parent, first = number_by_first_appearance(keys)
-    find = _family_of if coords.device.type == "cpu" else _family_reference
+    find = _family_of if coords.device.type == "cpu" else family_reference
     children, parents = find(coords, parent, len(first))
     return KernelMap(children), KernelMap(parents), unpack(keys[first])
 
@@ -174,7 +178,8 @@ def _family_of(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tens
     return children, parents
 
 
-def _family_reference(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def family_reference(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The same by plain torch operations, on any device."""
     x, y, z = (coords[:, 1:] & 1).long().unbind(1)
     corner = 4 * x + 2 * y + z  # CUDA multiplies no matrices of integers
     rows = torch.arange(len(coords), device=coords.device)

@@ -25,7 +25,7 @@ def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
 
 
 def _fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
-    """Whether inference on the CPU: a norm is then a scale and a shift, which save passes."""
+    """Whether the fused kernels apply: in inference on the CPU a norm is a fixed scale and shift."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return plain and not torch.is_grad_enabled() and (norm is None or not norm.training)
 
@@ -41,7 +41,7 @@ class _SparseConv(nn.Module):
         self._packed: tuple[tuple[int, int], Tensor] | None = None
 
     def kernel(self) -> Tensor:
-        """(K, in, out), K in row-major order of the window."""
+        """Returns the weights as (K, in, out), with K in row-major order of the window."""
         return self.weight.flatten(1, 3).permute(1, 2, 0)
 
     def packed(self) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sparse convolution on CUDA by spconv, an option: its maps and kernels, our weights.
+"""Optional sparse convolution on CUDA by spconv, with spconv's maps and kernels and our weights.
 
 `pip install 'sphmask[spconv]'` brings it, SPHMASK_CUDA_ENGINE=spconv chooses it. On the CPU spconv is right
 with one thread only and has no gradients; tests compare it with our engine so.
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 ENGINES = ("triton", "spconv")
-"""What SPHMASK_CUDA_ENGINE may say."""
+"""Values that SPHMASK_CUDA_ENGINE may have."""
 
 
 def chosen(device: torch.device) -> bool:
@@ -70,7 +70,7 @@ class SpconvLevel:
 
 @functools.cache
 def _convolution(inner: int, out: int, size: int, key: str, **kind: Any) -> Any:
-    """spconv's convolution without its weights."""
+    """Returns spconv's convolution module; its own weights are not used."""
     from spconv.pytorch.conv import SparseConvolutionBase
 
     return SparseConvolutionBase(3, inner, out, size, bias=False, indice_key=key, **kind)

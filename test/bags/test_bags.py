@@ -6,9 +6,10 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from balls import CONFIG, balls
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from test.helpers.balls import balls
 
 pytest.importorskip("rosbags", reason="needs the extra `bags`")
 import mcap.reader
@@ -17,8 +18,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 
 from sphmask_core import Segmenter
 from sphmask_core.bags.segment import OUTPUTS, BagError, read_clouds, segment_bag
-from sphmask_core.checkpoints.weights import save_weights
-from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.commands import cli
 from sphmask_core.messages.definitions import Definitions
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels, write_points
@@ -42,13 +42,11 @@ def segmenter():
 
 
 @pytest.fixture(scope="module")
-def clouds(mosd):
-    """A real frame, every fourth pixel of it; a simulated one; the real one again; one that sees nothing."""
-    real = read_cloud(mosd / "learn4.pcd")
-    grid = np.arange(len(real.xyz)).reshape(real.shape)[::4, ::4]
-    thinned = Cloud(real.xyz[grid.ravel()], real.rgb[grid.ravel()], None, grid.shape)
+def clouds():
+    """A simulated frame; another, of another size; the first again; one that sees nothing."""
+    first = simulate_cloud(4, 160, 120)
     blind = Cloud(np.full((12, 3), np.nan, np.float32), None, None, (3, 4))
-    return [thinned, simulate_cloud(3, 80, 60), thinned, blind]
+    return [first, simulate_cloud(3, 80, 60), first, blind]
 
 
 @pytest.fixture(scope="module")
@@ -211,22 +209,15 @@ def test_read_clouds(mcap_bag, folder, clouds):
             next(frames)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "balls.safetensors"
-    save_weights(path, balls(), CONFIG)
-    return path
-
-
-def run(capsys, weights, *arguments):
+def run(capsys, balls_weights, *arguments):
     """Exit code and the line that the command line complains with."""
-    code = cli.main(["segment", *map(str, arguments), "--model", str(weights)])
+    code = cli.main(["segment", *map(str, arguments), "--model", str(balls_weights)])
     return code, capsys.readouterr().err
 
 
-def test_command_line(tmp_path, capsys, weights, mcap_bag):
+def test_command_line(tmp_path, capsys, balls_weights, mcap_bag):
     """The bad frame is reported and the bag still written."""
-    code, error = run(capsys, weights, mcap_bag, "--topic", TOPIC, "-o", tmp_path / "out.mcap")
+    code, error = run(capsys, balls_weights, mcap_bag, "--topic", TOPIC, "-o", tmp_path / "out.mcap")
     assert code == 2 and error.count("\n") == 1 and "none of its 12 points has a finite position" in error
     assert [path.name for path in tmp_path.iterdir()] == ["out.mcap"]
 
@@ -257,21 +248,21 @@ def flip(path):
         (lambda path: path.unlink(), "no such file or folder"),
     ],
 )
-def test_bad_mcap(tmp_path, capsys, weights, mcap_bag, spoil, says):
+def test_bad_mcap(tmp_path, capsys, balls_weights, mcap_bag, spoil, says):
     path = shutil.copy(mcap_bag, tmp_path / "bad.mcap")
     spoil(path)
     (tmp_path / "out").mkdir()
-    code, error = run(capsys, weights, path, "--topic", TOPIC, "-o", tmp_path / "out" / "out.mcap")
+    code, error = run(capsys, balls_weights, path, "--topic", TOPIC, "-o", tmp_path / "out" / "out.mcap")
     assert code == 2 and error.startswith(f"sphmask: {path}: {says}") and error.count("\n") == 1
     assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["scene.db3", "metadata.yaml"])
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_bad_folder(tmp_path, capsys, weights, folder, name, share):
+def test_bad_folder(tmp_path, capsys, balls_weights, folder, name, share):
     path = shutil.copytree(folder, tmp_path / "bad")
     cut(path / name, share)
-    code, error = run(capsys, weights, path, "-o", tmp_path / "out")
+    code, error = run(capsys, balls_weights, path, "-o", tmp_path / "out")
     assert code == 2 and error.startswith(f"sphmask: {path}: not a bag") and error.count("\n") == 1
     assert [one.name for one in tmp_path.iterdir()] == ["bad"]
 
@@ -285,9 +276,9 @@ def test_bad_folder(tmp_path, capsys, weights, folder, name, share):
         (["--png"], "is a bag; --png, --resume and --engine are for cloud files"),
     ],
 )
-def test_bad_arguments(tmp_path, monkeypatch, capsys, weights, mcap_bag, arguments, says):
+def test_bad_arguments(tmp_path, monkeypatch, capsys, balls_weights, mcap_bag, arguments, says):
     monkeypatch.chdir(tmp_path)
-    code, error = run(capsys, weights, mcap_bag, "-o", "out.mcap", *arguments)
+    code, error = run(capsys, balls_weights, mcap_bag, "-o", "out.mcap", *arguments)
     assert code == 2 and says in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

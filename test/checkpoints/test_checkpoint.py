@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weights: round trip, published layout, and one clear line for everything that does not fit."""
 
+import ast
 import json
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from small import SMALL
 
 from sphmask_core.checkpoints.published import import_published
 from sphmask_core.checkpoints.weights import (
@@ -17,8 +17,10 @@ from sphmask_core.checkpoints.weights import (
     read_published,
     save_weights,
 )
-from sphmask_core.config import Config, from_dict, to_dict
+from sphmask_core.config import from_dict, load_config, to_dict
 from sphmask_core.method.model import SphericalMask
+from test.helpers.published import published_state
+from test.helpers.small import SMALL
 
 
 def test_own_weights_come_back_with_their_configuration(tmp_path):
@@ -43,16 +45,27 @@ def test_half_precision_halves_the_file_and_keeps_the_norms(tmp_path):
     assert half < 0.75 * full
 
 
-def test_full_size_published_layout_fits_the_default_model(golden):
-    lines = (golden / "checkpoint_layout_full.txt").read_text().splitlines()
-    layout = dict(line.split("\t") for line in lines)
-    net = {
-        key: torch.zeros(json.loads(f"[{shape.strip('()').rstrip(',')}]")) for key, shape in layout.items()
-    }
-    classes = tuple(f"class{i}" for i in range(20))
-    model = SphericalMask(Config(semantic_classes=classes, instance_classes=classes[2:]))
-    load_state(model, import_published(net), "layout")
+@pytest.fixture(scope="module")
+def full_size():
+    """The model of the published ScanNetV2 checkpoint."""
+    return SphericalMask(load_config("scannetv2"))
+
+
+def test_a_published_checkpoint_comes_back_under_our_names(full_size):
+    model = SphericalMask(full_size.config)
+    load_state(model, import_published(published_state(full_size)), "published")
+    for key, value in full_size.state_dict().items():
+        assert torch.equal(value, model.state_dict()[key]), key
     assert sum(p.numel() for p in model.parameters()) > 30e6
+
+
+def test_the_published_layout_is_the_published_one(golden, full_size):
+    """Every key and shape; of what the output does not depend on, some."""
+    rows = (line.split("\t") for line in (golden / "checkpoint_layout_full.txt").read_text().splitlines())
+    layout = {key: ast.literal_eval(shape) for key, shape in rows}
+    ours = {key: tuple(value.shape) for key, value in published_state(full_size).items()}
+    assert {key: layout.get(key) for key in ours} == ours
+    assert set(import_published(dict.fromkeys(layout.keys() - ours.keys(), torch.zeros(1)))) == set()
 
 
 @pytest.mark.parametrize(

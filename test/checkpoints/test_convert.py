@@ -4,34 +4,40 @@
 import pytest
 import torch
 import yaml
-from test_golden_inference import golden_config
 
 from sphmask_core.checkpoints.weights import load_model, read_published, read_weights
 from sphmask_core.commands import cli
 from sphmask_core.config import to_dict
+from sphmask_core.method.model import SphericalMask
+from test.helpers.golden import CONFIG
+from test.helpers.published import save_published
 
 BACKBONE = ("input_conv", "unet", "output_layer")
 HEADS = ("semantic_linear", "offset_linear", "offset_vertices_linear", "box_conf_linear")
 
 
 @pytest.fixture
-def published(golden):
-    return golden / "reference_small.pth"
+def published(tmp_path_factory):
+    """A random checkpoint as the published code would write it."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("published") / "published.pth"
+    save_published(path, SphericalMask(CONFIG))
+    return path
 
 
 @pytest.fixture
 def config_file(tmp_path):
     """The small model's configuration as a user would write it."""
-    values = to_dict(golden_config())
+    values = to_dict(CONFIG)
     plain = {key: values[key] for key in ("semantic_classes", "instance_classes", "voxel_size", "model")}
     path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(_lists(plain)))
+    path.write_text(yaml.safe_dump(plain_lists(plain)))
     return path
 
 
-def _lists(values):
+def plain_lists(values):
     if isinstance(values, dict):
-        return {key: _lists(value) for key, value in values.items()}
+        return {key: plain_lists(value) for key, value in values.items()}
     return list(values) if isinstance(values, tuple) else values
 
 
@@ -43,7 +49,7 @@ def isbnet(published, tmp_path, drop=()):
     """The small checkpoint as ISBNet would hold it: the same backbone and point-wise heads, other heads."""
     net = torch.load(published, weights_only=True)["net"]
     kept = {key: value for key, value in net.items() if key.split(".")[0] in BACKBONE + HEADS}
-    others = {"inst_mask_head.2.weight": torch.zeros(7, 32, 1), "mask_tower.3.bias": torch.zeros(32)}
+    others = {"inst_mask_head.2.weight": torch.zeros(7, 8, 1), "mask_tower.3.bias": torch.zeros(9)}
     path = tmp_path / "isbnet.pth"
     state = {key: value for key, value in {**kept, **others}.items() if not key.startswith(tuple(drop))}
     torch.save({"net": state, "epoch": 1}, path)
@@ -57,7 +63,7 @@ def test_spherical_mask_whole(tmp_path, capsys, published, config_file):
     expected = read_published(published)
     for key, value in state.items():
         assert torch.equal(value, expected[key]), key
-    assert config.name == "small" and config.model == golden_config().model
+    assert config.name == "small" and config.model == CONFIG.model
     assert [path.name for path in target.parent.iterdir()] == ["weights.safetensors"]
     printed = capsys.readouterr().out
     assert printed.startswith(f"{target}: small, all {len(state)} tensors taken") and printed.count("\n") == 1

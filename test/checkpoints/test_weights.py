@@ -50,5 +50,5 @@ def test_real_frames(name, least_ap50, least_f, mosd):
 )
 def test_simulated_clutter(name, least_ap50, least_f):
     """Tables that nobody trained on."""
-    ap50, f = scores(name, [synthetic.simulate(9_000_000 + seed) for seed in range(SIMULATED)])
+    ap50, f = scores(name, [synthetic.simulate_shapes(9_000_000 + seed) for seed in range(SIMULATED)])
     assert ap50 > least_ap50 and f > least_f

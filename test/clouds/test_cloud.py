@@ -11,20 +11,9 @@ from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
 from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud, write_ply
+from test.helpers.pcd import pcd_bytes
 
 FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-HEADER = """# .PCD v0.7
-VERSION 0.7
-FIELDS x y z {rgb} label
-SIZE 4 4 4 4 4
-TYPE F F F {kind} U
-COUNT 1 1 1 1 1
-WIDTH {width}
-HEIGHT {height}
-VIEWPOINT 0 0 0 1 0 0 0
-POINTS {points}
-DATA {data}
-"""
 
 
 def make_cloud(height=6, width=7, seed=0):
@@ -34,35 +23,6 @@ def make_cloud(height=6, width=7, seed=0):
     xyz[n // 3] = np.nan
     rgb = rng.integers(0, 256, (n, 3), np.uint8)
     return Cloud(xyz, rgb, rng.integers(0, 50, n), (height, width))
-
-
-def literal_lzf(raw: bytes) -> bytes:
-    """LZF without repeats: runs of at most 32 literal bytes."""
-    chunks = [raw[i : i + 32] for i in range(0, len(raw), 32)]
-    return b"".join(bytes([len(chunk) - 1]) + chunk for chunk in chunks)
-
-
-def pcd_bytes(cloud: Cloud, data="binary", color="rgb", kind="F") -> bytes:
-    r, g, b = cloud.rgb.astype(np.uint32).T
-    packed = r << 16 | g << 8 | b
-    columns = [*cloud.xyz.T, packed, cloud.labels.astype(np.uint32)]
-    columns = [np.ascontiguousarray(column) for column in columns]
-    if kind == "F":
-        columns[3] = packed.view(np.float32)
-    height, width = cloud.shape
-    head = HEADER.format(
-        rgb=color, kind=kind, width=width, height=height, points=height * width, data=data
-    ).encode()
-    if data == "ascii":
-        lines = [" ".join(f"{value:.9g}" for value in row) for row in zip(*columns, strict=True)]
-        if kind == "U":
-            lines = [" ".join(str(v) for v in row) for row in zip(*columns, strict=True)]
-        return head + "\n".join(lines).encode() + b"\n"
-    if data == "binary":
-        return head + np.rec.fromarrays(columns).tobytes()
-    raw = b"".join(column.tobytes() for column in columns)
-    packed_data = literal_lzf(raw)
-    return head + struct.pack("<II", len(packed_data), len(raw)) + packed_data
 
 
 def assert_equal(found: Cloud, expected: Cloud):
@@ -279,9 +239,9 @@ def test_random_bytes(tmp_path, suffix, content, magic):
 
 
 @pytest.mark.parametrize("index", [0, 20, 44])
-def test_real_frames(shared, index):
+def test_real_frames(mosd, index):
     """Kinect frames in PCL's own binary_compressed; label 0 is exactly where the sensor saw nothing."""
-    cloud = read_cloud(shared / f"mosd/learn/learn{index}.pcd")
+    cloud = read_cloud(mosd / f"learn{index}.pcd")
     assert cloud.shape == (480, 640)
     valid = np.isfinite(cloud.xyz[:, 2])
     np.testing.assert_array_equal(cloud.labels == 0, ~valid)

@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
-from small import SMALL
 
 from sphmask_core.commands import cli
 from sphmask_core.config import to_dict
+from sphmask_core.simulation.scenes import simulate_cloud
+from test.helpers.small import SMALL
 
 HEADER = "FIELDS {}\nSIZE {}\nTYPE {}\nWIDTH {}\nHEIGHT 1\nDATA ascii\n"
 
@@ -91,16 +92,16 @@ def test_points_without_a_position_keep_their_place(tmp_path, weights):
     assert np.isnan(written.xyz[::3]).all()
 
 
-def test_without_colors(tmp_path, capsys, weights):
+def test_without_colors(tmp_path, balls_weights):
     """The same as mid-gray."""
-    xyz = points(0, 1)
+    xyz = simulate_cloud(3, 80, 60).xyz
     np.savez(tmp_path / "plain.npz", xyz=xyz)
     np.savez(tmp_path / "gray.npz", xyz=xyz, rgb=np.full(xyz.shape, 127.5 / 255))
     found = []
     for name in ("plain", "gray"):
-        assert segment(tmp_path / f"{name}.npz", weights, tmp_path / "out") == 0
+        assert segment(tmp_path / f"{name}.npz", balls_weights, tmp_path / "out") == 0
         found.append(json.loads((tmp_path / "out" / f"{name}.json").read_text())["instances"])
-    assert len(found[0]) == len(found[1])
+    assert found[0] == found[1] and len(found[0]) > 2
 
 
 @pytest.mark.parametrize(

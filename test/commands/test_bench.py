@@ -13,6 +13,7 @@ from sphmask_core.commands.bench import Machine, MemoryTimer, Work, convolution_
 from sphmask_core.method.backbone import SparseUNet
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.sparse.maps import build_levels
+from test.helpers.threads import threads_of
 
 
 def cube(side):
@@ -68,10 +69,9 @@ def test_a_measured_cloud(weights):
 
 def test_bench_of_a_cloud(tmp_path, capsys, weights):
     np.save(tmp_path / "cube.npy", np.random.default_rng(0).random((3000, 3), dtype=np.float32))
-    before = torch.get_num_threads()
     arguments = ["bench", str(tmp_path / "cube.npy"), "--model", str(weights), "--device", "cpu"]
-    assert cli.main([*arguments, "--repeats", "1", "--threads", "1", "--peers"]) == 0
-    torch.set_num_threads(before)
+    with threads_of(torch.get_num_threads()):
+        assert cli.main([*arguments, "--repeats", "1", "--threads", "1", "--peers"]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"^cube\.npy +3000 +2\d\d\d ", printed, re.MULTILINE)
     assert re.search(r"^backbone +\d+\.\d\d +\d+% +-?\d+\.\d$", printed, re.MULTILINE)

@@ -8,26 +8,18 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from balls import CONFIG, balls
 
-from sphmask_core.checkpoints.weights import save_weights
 from sphmask_core.clouds.cloud import write_ply
 from sphmask_core.commands import cli
 from sphmask_core.commands.engines import Failure, open_engine
-from sphmask_core.commands.evaluate import Predictions
+from sphmask_core.commands.predictions import PredictionFolder
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.simulation.scenes import simulate_cloud
+from test.helpers.balls import balls
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
 ENGINES = ["local", pytest.param("ray", marks=needs_ray)]
 GOOD = [0, 1, 2, 3]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "balls.safetensors"
-    save_weights(path, balls(), CONFIG)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +54,8 @@ def segment(capsys, *arguments):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_segment_a_folder_and_resume(tmp_path, capsys, weights, clouds, engine):
-    common = [clouds, "-o", tmp_path, "--model", weights, "--engine", engine]
+def test_segment_a_folder_and_resume(tmp_path, capsys, balls_weights, clouds, engine):
+    common = [clouds, "-o", tmp_path, "--model", balls_weights, "--engine", engine]
     code, printed, error = segment(capsys, *common)
     assert (
         code == 2
@@ -83,8 +75,16 @@ def test_segment_a_folder_and_resume(tmp_path, capsys, weights, clouds, engine):
     assert (tmp_path / "table0.npz").stat().st_mtime_ns == kept
 
 
-def test_other_settings_are_not_resumed(tmp_path, capsys, weights, clouds):
-    common = [clouds / "table0.ply", clouds / "table1.ply", "-o", tmp_path, "--model", weights, "--resume"]
+def test_other_settings_are_not_resumed(tmp_path, capsys, balls_weights, clouds):
+    common = [
+        clouds / "table0.ply",
+        clouds / "table1.ply",
+        "-o",
+        tmp_path,
+        "--model",
+        balls_weights,
+        "--resume",
+    ]
     assert segment(capsys, *common)[0] == 0
     assert segment(capsys, *common)[1] == "2 clouds: 0 segmented, 2 before, 0 failed\n"
     _, printed, _ = segment(capsys, *common, "--min-score", "0.5")
@@ -95,21 +95,31 @@ def test_other_settings_are_not_resumed(tmp_path, capsys, weights, clouds):
 
 
 @pytest.fixture
-def scenes(tmp_path, mosd):
-    """Three real frames, one of them cut off."""
+def scenes(tmp_path, tables):
+    """Three frames, one of them cut off."""
     folder = tmp_path / "scenes"
     folder.mkdir()
     for index in (4, 9, 14):
-        shutil.copy(mosd / f"learn{index}.pcd", folder)
+        shutil.copy(tables / f"learn{index}.pcd", folder)
     cut = folder / "learn9.pcd"
     cut.write_bytes(cut.read_bytes()[:1000])
     return folder
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_eval_leaves_out_what_fails_and_resumes(tmp_path, capsys, weights, scenes, engine):
+def test_eval_leaves_out_what_fails_and_resumes(tmp_path, capsys, balls_weights, scenes, engine):
     out = tmp_path / "out"
-    arguments = ["eval", "--model", str(weights), "--root", str(scenes), "-o", str(out), "--engine", engine]
+    arguments = [
+        "eval",
+        "--model",
+        str(balls_weights),
+        "--root",
+        str(scenes),
+        "-o",
+        str(out),
+        "--engine",
+        engine,
+    ]
     assert cli.main(arguments) == 2
     printed, error = capsys.readouterr()
     assert error.startswith("sphmask: learn9: ") and error.count("\n") == 1
@@ -133,7 +143,7 @@ def test_eval_leaves_out_what_fails_and_resumes(tmp_path, capsys, weights, scene
 def test_predictions_come_back(tmp_path):
     cloud = simulate_cloud(0, 80, 60)
     found = Segmenter(balls())(cloud.xyz, cloud.rgb)
-    predictions = Predictions(tmp_path)
+    predictions = PredictionFolder(tmp_path)
     predictions.save("scene", found, 12.5)
     back, milliseconds = predictions.load("scene")
     assert milliseconds == 12.5 and back.class_names == found.class_names
@@ -161,13 +171,13 @@ def test_one_line_errors(tmp_path, monkeypatch, capsys, arguments, says):
 
 
 @needs_ray
-def test_no_cluster_at_that_address(tmp_path, monkeypatch, capsys, weights, clouds):
+def test_no_cluster_at_that_address(tmp_path, monkeypatch, capsys, balls_weights, clouds):
     import ray
 
     ray.shutdown()
     monkeypatch.setenv("RAY_ADDRESS", "nonsense")
     out = tmp_path / "out"
-    code, _, error = segment(capsys, clouds, "-o", out, "--model", weights, "--engine", "ray")
+    code, _, error = segment(capsys, clouds, "-o", out, "--model", balls_weights, "--engine", "ray")
     assert code == 2 and error.count("\n") == 1 and error.endswith("check $RAY_ADDRESS, or try again\n")
 
 

@@ -13,9 +13,9 @@ from sphmask_core.clouds.scenes import Scene, every
 from sphmask_core.config import Config, InferenceConfig, load_config
 from sphmask_core.evaluation.protocol import PUBLISHED_TURN, Protocol, protocol_of
 from sphmask_core.evaluation.report import as_json, class_table
-from sphmask_core.evaluation.scoring import Gallery, Segmented, evaluate, pool, segment_scenes
+from sphmask_core.evaluation.scoring import Gallery, Segmented, pool, score_scenes, segment_scenes
 from sphmask_core.pictures.draw import SceneResult
-from sphmask_core.pictures.failures import Failures
+from sphmask_core.pictures.missed import MissedObjects
 
 CONFIG = Config(
     semantic_classes=("ceiling", "wall", "chair", "table"),
@@ -53,7 +53,7 @@ def found(scene, said):
 def scored(*pairs):
     gallery = Gallery(2)
     segmented = [Segmented(one, found(one, said), 5.0) for one, said in pairs]
-    scores = evaluate(segmented, PROTOCOL, 0.0, gallery)
+    scores = score_scenes(segmented, PROTOCOL, 0.0, gallery)
     return scores, pool(scores, PROTOCOL), gallery
 
 
@@ -101,8 +101,8 @@ def test_protocols():
     protocol = protocol_of("s3dis", MANIFEST, CONFIG)
     assert (protocol.turn, protocol.largest, protocol.coverage) == (PUBLISHED_TURN, 5_000_000, True)
     assert protocol.semantic_ids == (1, 2, 3, 0) and protocol.shift == 0
-    assert protocol_of("mosd", None, load_config("tabletop")).shift == 1
-    with pytest.raises(ValueError, match="its 2 classes are not the 4 of s3dis"):
+    assert protocol_of("mosd", None, load_config("tabletop")).shift == 2
+    with pytest.raises(ValueError, match="its 3 classes are not the 4 of s3dis"):
         protocol_of("s3dis", MANIFEST, load_config("tabletop"))
 
 
@@ -136,7 +136,7 @@ def test_every_point_or_each_fourth():
     assert every(whole, 400).instance.tolist() == [0]
 
 
-def test_failures_are_the_worst_objects(tmp_path):
+def test_missed_objects_are_the_worst(tmp_path):
     """Objects of 0, 100, 400 and 900 missing points, of 1000 each, and one found whole."""
     truth = np.repeat(np.arange(1, 6), 1000)
     found = truth.copy()
@@ -144,9 +144,9 @@ def test_failures_are_the_worst_objects(tmp_path):
         found[(number - 1) * 1000 : (number - 1) * 1000 + missing] = 0
     xyz = np.random.default_rng(0).random((5000, 3), np.float32) + truth[:, None] * [2, 0, 0]
     cloud = Cloud(xyz.astype(np.float32), None, None, (1, 5000))
-    failures = Failures(1)
-    failures.offer(SceneResult("scene", cloud, truth, found, "", np.array([0.0, 0.0, 1.0])))
-    assert (failures.objects, failures.failed) == (5, 2)
-    assert failures.worst[0].iou == pytest.approx(0.1)
-    failures.draw(tmp_path / "failures.png")
+    missed = MissedObjects(1)
+    missed.offer(SceneResult("scene", cloud, truth, found, "", np.array([0.0, 0.0, 1.0])))
+    assert (missed.objects, missed.missed) == (5, 2)
+    assert missed.worst[0].iou == pytest.approx(0.1)
+    missed.draw(tmp_path / "failures.png")
     assert Image.open(tmp_path / "failures.png").width > 200

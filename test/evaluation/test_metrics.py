@@ -13,8 +13,8 @@ from sphmask_core.evaluation.metrics import ScanResult, average_precision, cover
 NAMES = ("ap", "ap50%", "ap25%", "rc", "rc50%", "rc25%")
 
 
-def golden_scans(shared, name, count):
-    arrays = np.load(shared / f"golden/{name}.npz")
+def golden_scans(golden, name, count):
+    arrays = np.load(golden / f"{name}.npz")
     for i in range(count):
         semantic = arrays[f"scan{i}_semantic"]
         masks = np.unpackbits(arrays[f"scan{i}_pred_mask"], axis=1)[:, : len(semantic)].astype(bool)
@@ -23,9 +23,9 @@ def golden_scans(shared, name, count):
 
 
 @pytest.mark.parametrize("kind", ["label", "class_agnostic"])
-def test_scannet_protocol(shared, kind):
-    expected = json.loads((shared / "golden/evaluation.json").read_text())
-    scans = golden_scans(shared, "evaluation", 8)
+def test_scannet_protocol(golden, kind):
+    expected = json.loads((golden / "evaluation.json").read_text())
+    scans = golden_scans(golden, "evaluation", 8)
     found = average_precision(scans, 18, 2, class_agnostic=kind == "class_agnostic")
     overall = [expected[kind][f"all_{n}"] for n in ("ap", "ap_50%", "ap_25%", "rc", "rc_50%", "rc_25%")]
     np.testing.assert_allclose(list(vars(found.mean).values()), overall, rtol=0, atol=1e-9)
@@ -37,9 +37,9 @@ def test_scannet_protocol(shared, kind):
         np.testing.assert_allclose(list(vars(scores).values()), per_class, rtol=0, atol=1e-9)
 
 
-def test_s3dis_protocol(shared):
-    expected = json.loads((shared / "golden/evaluation_s3dis.json").read_text())
-    found = coverage(golden_scans(shared, "evaluation_s3dis", 6), 13)
+def test_s3dis_protocol(golden):
+    expected = json.loads((golden / "evaluation_s3dis.json").read_text())
+    found = coverage(golden_scans(golden, "evaluation_s3dis", 6), 13)
     numbers = [expected[name] for name in ("mCov", "mWCov", "mPrec", "mRec")]
     np.testing.assert_allclose(list(vars(found).values()), numbers, rtol=0, atol=1e-9)
 

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small model whose instances are balls around its queries: results without training, in milliseconds."""
 
+from dataclasses import replace
+
 import torch
 
-from sphmask_core.config import Config, InferenceConfig, ModelConfig
+from sphmask_core.config import InferenceConfig
 from sphmask_core.method.model import SphericalMask
+from test.helpers.small import SMALL
 
-CONFIG = Config(
+CONFIG = replace(
+    SMALL,
     name="balls",
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
     voxel_size=0.0075,
     up="plane",
-    model=ModelConfig(channels=4, levels=2, query_dim=8, mask_dim=4, seeds=256),
+    model=replace(SMALL.model, seeds=256),
     inference=InferenceConfig(min_points=20, queries=16, iterative_sampling=False),
 )
 

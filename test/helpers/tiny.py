@@ -9,28 +9,30 @@ import sys
 import time
 from pathlib import Path
 
-import miniatures
 import numpy as np
 import yaml
 
+from test.helpers import miniatures
 from training import prepare
 from training.log import read
 
-TRAIN_SCRIPT = Path(__file__).parents[2] / "training/train.py"
+ROOT = Path(__file__).parents[2]
+TRAIN = ("training/train.py",)
+WORKER = ("-m", "test.helpers.worker")
+"""What Python is to run, from the root of the checkout."""
 PRESET = {
     "semantic_classes": ["floor", "wall", "chair", "thing"],
     "instance_classes": ["chair", "thing"],
     "voxel_size": 0.04,
-    "model": {
-        "channels": 4, "levels": 2, "query_dim": 8, "seeds": 32, "neighbors": 4
-    },
+    "model": {"channels": 4, "levels": 2, "query_dim": 8, "mask_dim": 4, "seeds": 16, "neighbors": 4},
     "inference": {"foreground_threshold": 0.0, "min_points": 1, "queries": 8, "iterative_sampling": False},
-}  # fmt: skip
-TRAIN = {
+}
+SETTINGS = {
     "queries": 8,
     "dataset": "folder",
     "batch_size": 1,
-    "backbone_epochs": 1,
+    "backbone": {"epochs": 1},
+    "lr": 1e-3,
     "clip_grad": 1.0,
     "warmup_steps": 3,
 }
@@ -47,18 +49,19 @@ def write(folder: Path, rooms: int = 5, bare: tuple[int, ...] = (), **train: obj
         instance = np.where(semantic < 2, -1, scene.item)
         np.savez(raw / f"room{i}.npz", xyz=scene.xyz, rgb=scene.rgb, label=semantic, instance=instance)
     preset = folder / "tiny.yaml"
-    preset.write_text(yaml.safe_dump({**PRESET, "train": TRAIN | {"root": str(folder / "data")} | train}))
+    preset.write_text(yaml.safe_dump({**PRESET, "train": SETTINGS | {"root": str(folder / "data")} | train}))
     arguments = ["--raw", str(raw), "--out", str(folder / "data"), "--config", str(preset), "--jobs", "1"]
     assert prepare.main(["folder", *arguments]) == 0
     return preset
 
 
-def command(script: Path, *arguments: object, processes: int = 1) -> subprocess.Popen[str]:
+def command(program: tuple[str, ...], *arguments: object, processes: int = 1) -> subprocess.Popen[str]:
     """A training command, started; in `processes` processes by torchrun."""
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.Popen(
-        [sys.executable, *(launch if processes > 1 else []), str(script), *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TRAIN_SCRIPT.parents[1])},
+        [sys.executable, *(launch if processes > 1 else []), *program, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -79,7 +82,7 @@ def wait_for_epoch(process: subprocess.Popen[str], run: Path, epochs: int = 1) -
 
 
 def log(run: Path) -> list[dict]:
-    """The records of a run, without the times that it took."""
+    """The records of a run's epochs, without the times that they took."""
     return [
         {k: v for k, v in one.items() if k not in ("seconds", "waited")} for one in read(run / "log.jsonl")
     ]

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E402
-"""The training command on scenes made here, in float64; with no arguments but the command's own.
+"""`python -m test.helpers.worker`: the training command on scenes made here, in float64.
 
 In float32 two ways of adding up the same gradients soon part: Adam makes steps of full length out of what is
 left of gradients that cancel out, and the matching of queries jumps.
@@ -9,34 +8,30 @@ left of gradients that cancel out, and the matching of queries jumps.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-sys.path[:0] = [str(Path(__file__).parents[2])]
-
-# isort: split
-from sphmask_core.config import Config, ModelConfig, TrainConfig
+from sphmask_core.config import BackboneConfig, Config, TrainConfig
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.voxels import VoxelBatch
+from test.helpers.small import SMALL
 from training import runner, train
+from training.phases import Phase
 from training.scene import Batch, Scene
 
 INSTANCES = (3, 0, 0, 2, 0, 0, 4, 1)
 """Of each scene: there are scenes, and batches, without any."""
-CONFIG = Config(
-    name="tiny",
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
-    model=ModelConfig(channels=4, levels=2, query_dim=8, seeds=8, neighbors=4),
+CONFIG = replace(
+    SMALL,
     train=TrainConfig(
-        epochs=5,
+        epochs=4,
         batch_size=2,
         queries=6,
         accumulate=3,
-        backbone_epochs=1,
+        backbone=BackboneConfig(epochs=1),
         clip_grad=5.0,
         ema=0.9,
     ),
@@ -64,10 +59,10 @@ class DoubleRunner(runner.Runner):
         self.state.model.double()
         self.state.result.double()
 
-    def batch(self, batch: Batch, pointwise_only: bool) -> dict[str, float]:
-        return super().batch(batch._each(_double), pointwise_only)
+    def batch(self, batch: Batch, phase: Phase) -> dict[str, float]:
+        return super().batch(batch.each(_double), phase)
 
-    def validate(self, epoch: int) -> dict[str, float]:
+    def validate(self, epoch: int, pointwise_only: bool) -> dict[str, float]:
         return {}
 
 

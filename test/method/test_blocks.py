@@ -218,9 +218,12 @@ def test_the_segmenter_answers_a_large_cloud_in_blocks():
         assert np.linalg.norm(center - xyz.mean(0)) < 0.5
 
 
-@pytest.mark.parametrize("index", [19, 34])
-def test_a_real_frame_in_blocks_has_the_objects_of_one_piece(mosd, index):
-    cloud = read_cloud(mosd / f"learn{index}.pcd")
+@pytest.mark.parametrize("source", ["simulated 3", "simulated 7", "learn19", "learn34"])
+def test_a_frame_in_blocks_has_the_objects_of_one_piece(request, source):
+    if source.startswith("simulated"):
+        cloud = simulate_cloud(int(source.split()[1]), 640, 480)
+    else:
+        cloud = read_cloud(request.getfixturevalue("mosd") / f"{source}.pcd")
     segmenter = Segmenter.load("tabletop", "cpu")
     whole = segmenter(cloud.xyz, cloud.rgb, min_score=0.5)
     budget = replace(segmenter.config.inference, block_voxels=10000)

@@ -66,7 +66,15 @@ def test_the_vertical_of_a_level_camera_becomes_z():
 
 @pytest.mark.parametrize("name", ["learn0", "learn22", "learn38"])
 def test_real_tables_lie_at_zero_with_the_sensor_above(mosd, name):
-    scene = read_scene(mosd / f"{name}.pcd")
+    assert_table_at_zero(read_scene(mosd / f"{name}.pcd"))
+
+
+@pytest.mark.parametrize("seed", [0, 4, 9])
+def test_simulated_tables_lie_at_zero_with_the_sensor_above(tables, seed):
+    assert_table_at_zero(read_scene(tables / f"learn{seed}.pcd"))
+
+
+def assert_table_at_zero(scene):
     finite = np.isfinite(scene.cloud.xyz).all(axis=1)
     frame = upright(torch.from_numpy(scene.cloud.xyz[finite]), "plane")
     heights = frame.apply(torch.from_numpy(scene.cloud.xyz[finite]))[:, 2].numpy()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Migration: each query's own network of two or three layers, against its plain formula."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.config import ConfigError, ModelConfig, from_dict
+from sphmask_core.config import ConfigError, InferenceConfig, ModelConfig, from_dict
 from sphmask_core.method.boxes import box_size
 from sphmask_core.method.migration import migrate, migration_parameters
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.voxels import Points, voxelize
+from test.helpers.small import SMALL
 
 
 def plain(parameters, query_xyz, query_boxes, xyz, boxes, features, num_layers):
@@ -66,14 +68,10 @@ def test_numbers_of_parameters():
 
 @pytest.mark.parametrize("num_layers", [2, 3])
 def test_the_model_learns_through_every_layer(num_layers):
-    classes = ["table", "object"]
-    config = from_dict(
-        {
-            "semantic_classes": classes,
-            "instance_classes": classes[1:],
-            "model": {"channels": 4, "levels": 2, "query_dim": 8, "migration_layers": num_layers},
-            "inference": {"foreground_threshold": 0.0},
-        }
+    config = replace(
+        SMALL,
+        model=replace(SMALL.model, migration_layers=num_layers, mask_dim=32),
+        inference=InferenceConfig(foreground_threshold=0.0),
     )
     torch.manual_seed(0)
     model = SphericalMask(config).train()

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.config import Config, InferenceConfig, ModelConfig
+from sphmask_core.config import InferenceConfig
 from sphmask_core.method.candidates import Candidates, masks_on_points
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import join_parts, vote, voxelize_parts
@@ -17,12 +17,12 @@ from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.rounds import whole_classes
 from sphmask_core.method.voxels import Points, segment_mean, voxelize
 from sphmask_core.segmenter import Segmenter
+from test.helpers.small import SMALL
 
-MODEL = ModelConfig(channels=4, levels=2, query_dim=8, seeds=16, neighbors=4)
-CONFIG = Config(
+CONFIG = replace(
+    SMALL,
     semantic_classes=("ceiling", "floor", "chair"),
     instance_classes=("chair",),
-    model=MODEL,
     inference=InferenceConfig(min_points=1, foreground_threshold=0.0, parts=4, whole_classes=(0, 1)),
 )
 
@@ -38,7 +38,7 @@ def cloud(points=900, superpoints=True, seed=0):
 def test_one_part_is_the_whole(superpoints):
     whole, parts = (
         voxelize([cloud(superpoints=superpoints)], 50.0),
-        voxelize_parts(cloud(superpoints=superpoints), 1, MODEL),
+        voxelize_parts(cloud(superpoints=superpoints), 1, SMALL.model),
     )
     for name, value in vars(whole).items():
         torch.testing.assert_close(getattr(parts, name), value, rtol=0, atol=0)
@@ -49,7 +49,7 @@ def test_one_part_is_the_whole(superpoints):
 def test_parts(points, parts, superpoints):
     """A voxel has points of one part, and the superpoint of its first point; no part is lost."""
     scene = cloud(points, superpoints, seed=points)
-    voxels = voxelize_parts(scene, parts, MODEL)
+    voxels = voxelize_parts(scene, parts, SMALL.model)
     part = voxels.coords[voxels.point_to_voxel, 0]
     assert torch.equal(part, (torch.arange(points) % parts).int())
     torch.testing.assert_close(segment_mean(scene.xyz, voxels.point_to_voxel, len(voxels.xyz)), voxels.xyz)
@@ -61,7 +61,7 @@ def test_parts(points, parts, superpoints):
 
 
 def test_joined_parts_are_one_scene():
-    voxels = voxelize_parts(cloud(), 4, MODEL)
+    voxels = voxelize_parts(cloud(), 4, SMALL.model)
     joined, sampled = join_parts(voxels, 4)
     assert (joined.coords[:, 0] == 0).all() and torch.equal(joined.coords[:, 1:], voxels.coords[:, 1:])
     assert torch.equal(sampled, voxels.coords[:, 0] < 2)
@@ -82,7 +82,7 @@ def test_vote_is_that_of_points(seed, points, columns):
 
 def test_whole_classes():
     """Superpoints of which most points are ceiling make one instance; no floor is seen, so there is none."""
-    voxels = voxelize_parts(cloud(), 4, MODEL)
+    voxels = voxelize_parts(cloud(), 4, SMALL.model)
     ceiling = torch.isin(voxels.superpoints, torch.tensor([1, 4]))
     logits = torch.nn.functional.one_hot(torch.where(ceiling, 0, 2), 3).float()
     zeros = torch.zeros(len(logits), 6)

@@ -14,26 +14,10 @@ from sphmask_core.method.sampling import (
     farthest_points,
     farthest_points_reference,
 )
+from test.helpers.clouds import SHAPES, make_cloud
+from test.helpers.threads import threads_of
 
 FREE = st.floats(-1e3, 1e3, width=32)
-SHAPES = ("free", "clustered", "duplicate", "collinear", "huge", "outlier")
-
-
-def make_cloud(shape, count, seed):
-    """(count, 3) float32 points of a kind that strains rounding, ties or the division of space."""
-    random = np.random.default_rng(seed)
-    if shape == "duplicate":  # many equal points, many equal distances
-        xyz = random.integers(-3, 4, (count, 3)) * 0.1
-    elif shape == "collinear":
-        xyz = random.integers(0, 50, (count, 1)) * random.normal(size=3) * 0.01
-    elif shape == "clustered":
-        xyz = random.normal(size=(5, 3))[random.integers(0, 5, count)] + random.normal(0, 0.01, (count, 3))
-    elif shape == "huge":  # squared distances reach infinity
-        xyz = random.normal(size=(count, 3)) * 10.0 ** random.integers(0, 38, (count, 1))
-    else:
-        xyz = random.normal(size=(count, 3))
-        xyz[: shape == "outlier"] *= 1e9
-    return torch.from_numpy(xyz.astype(np.float32))
 
 
 def clouds(least=1, most=200):
@@ -98,15 +82,11 @@ def test_large_cloud_any_number_of_threads(shape):
     xyz = make_cloud(shape, 20000, seed=0)
     picked = farthest_points(xyz, 100)
     assert torch.equal(picked, farthest_points_reference(xyz, 100))
-    before = torch.get_num_threads()
-    try:
-        for radius in (0.1, 2.0):
-            expected = ball_query_reference(xyz, xyz[picked], radius, 32)
-            for threads in (1, 2, 5):
-                torch.set_num_threads(threads)
+    for radius in (0.1, 2.0):
+        expected = ball_query_reference(xyz, xyz[picked], radius, 32)
+        for count in (1, 2, 5):
+            with threads_of(count):
                 assert torch.equal(ball_query(xyz, xyz[picked], radius, 32), expected)
-    finally:
-        torch.set_num_threads(before)
 
 
 def test_strided_and_double_input():

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Superpoints: plain shapes, invariance, and how well they can describe the objects of real scenes."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,20 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from benchmarks.superpoints import measure
 from sphmask_core.clouds.scenes import read_scene
 from sphmask_core.config import SuperpointConfig, load_config
 from sphmask_core.method.superpoints import compute_superpoints
+from test.helpers.threads import threads_of
 
 VOXEL = 0.02
-
-
-def load_benchmark():
-    path = Path(__file__).parents[1] / "benchmarks" / "superpoints.py"
-    spec = importlib.util.spec_from_file_location("benchmark_superpoints", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def sheet(origin, along, across, steps):
@@ -84,13 +73,9 @@ def test_order_and_threads_do_not_matter(seed, threads):
     generator = torch.Generator().manual_seed(seed)
     xyz = xyz + 0.2 * VOXEL * torch.rand(xyz.shape, generator=generator)
     order = torch.randperm(len(xyz), generator=generator)
-    before = torch.get_num_threads()
     expected = superpoints_of(xyz)
-    try:
-        torch.set_num_threads(threads)
+    with threads_of(threads):
         shuffled = superpoints_of(xyz[order])
-    finally:
-        torch.set_num_threads(before)
     pairs = torch.stack([expected[order], shuffled], dim=1).unique(dim=0)
     assert len(pairs) == len(expected.unique()) == len(shuffled.unique())
 
@@ -115,8 +100,16 @@ def test_bad_shapes_say_what_is_wrong():
         )
 
 
+@pytest.mark.parametrize("seed", [0, 4, 9])
+def test_unions_of_superpoints_describe_simulated_objects(tables, seed):
+    """Of a few hundred pixels each."""
+    found = measure(read_scene(tables / f"learn{seed}.pcd"), load_config("tabletop"))
+    assert np.mean(list(found.ious.values())) >= 0.85
+    assert 5 <= found.superpoints <= 300
+
+
 @pytest.mark.parametrize("name", ["learn2", "learn22", "learn38"])
 def test_unions_of_superpoints_describe_real_objects(mosd, name):
-    found = load_benchmark().measure(read_scene(mosd / f"{name}.pcd"), load_config("tabletop"))
+    found = measure(read_scene(mosd / f"{name}.pcd"), load_config("tabletop"))
     assert np.mean(list(found.ious.values())) >= 0.965
     assert 5 <= found.superpoints <= 300

@@ -3,8 +3,11 @@
 
 import pytest
 import torch
-from test_sampling import make_cloud
-from test_triton_engine import DEVICE  # which sets the interpreter up
+
+from test.helpers.clouds import make_cloud
+from test.helpers.triton import DEVICE  # which sets the interpreter up
+
+pytest.importorskip("triton", reason="triton is not installed")
 
 from sphmask_core.method import triton_sampling
 from sphmask_core.method.sampling import ball_query_reference, farthest_points_reference

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.method.voxels import (
-    _segment_bounds_reference,
-    _segment_mean_reference,
-    _voxel_keys_reference,
     segment_bounds,
+    segment_bounds_reference,
     segment_mean,
+    segment_mean_reference,
     voxel_keys,
+    voxel_keys_reference,
 )
-from sphmask_core.sparse.maps import _family_reference, _halve, _pack_reference, pack, unpack
+from sphmask_core.sparse.maps import build_levels, family_reference, pack, pack_reference, unpack
 
 SIZES = st.integers(1, 300), st.integers(1, 40), st.integers(0, 1000)
 
@@ -28,10 +28,10 @@ def random_points(n, seed):
 def test_keys_equal_plain_torch(n, scale, scene, seed):
     xyz = random_points(n, seed)
     keys = voxel_keys(xyz, scale, scene)
-    assert torch.equal(keys, _voxel_keys_reference(xyz, scale, scene))
+    assert torch.equal(keys, voxel_keys_reference(xyz, scale, scene))
     coords = unpack(keys)
     assert torch.equal(pack(coords), keys)
-    assert torch.equal(pack(coords, halvings=1), _pack_reference(coords, halvings=1))
+    assert torch.equal(pack(coords, halvings=1), pack_reference(coords, halvings=1))
     assert coords[:, 1:].min() == 0 and (coords[:, 0] == scene).all()
 
 
@@ -46,9 +46,9 @@ def test_too_long_a_cloud(length):
 def test_segments_equal_plain_torch(n, count, seed):
     xyz = random_points(n, seed)
     segments = torch.randint(count, (n,), generator=torch.Generator().manual_seed(seed))
-    assert torch.equal(segment_bounds(xyz, segments, count), _segment_bounds_reference(xyz, segments, count))
+    assert torch.equal(segment_bounds(xyz, segments, count), segment_bounds_reference(xyz, segments, count))
     mean = segment_mean(xyz, segments, count)
-    assert torch.equal(mean, _segment_mean_reference(xyz, segments, count))
+    assert torch.equal(mean, segment_mean_reference(xyz, segments, count))
 
 
 def test_mean_has_a_gradient():
@@ -63,10 +63,8 @@ def test_family_equals_plain_torch(n, side, seed):
     coords = torch.unique(
         torch.randint(side, (n, 4), generator=torch.Generator().manual_seed(seed)).int(), dim=0
     )
-    children, parents, coarse = _halve(coords)
-    place = {tuple(key): row for row, key in enumerate(coarse.tolist())}
+    fine, coarse = build_levels(coords, 2)
+    place = {tuple(key): row for row, key in enumerate(coarse.coords.tolist())}
     parent = torch.tensor([place[b, x >> 1, y >> 1, z >> 1] for b, x, y, z in coords.tolist()])
-    for mine, reference in zip(
-        (children.index, parents.index), _family_reference(coords, parent, len(coarse)), strict=True
-    ):
-        assert torch.equal(mine, reference)
+    children, parents = family_reference(coords, parent, len(coarse.coords))
+    assert torch.equal(fine.children.index, children) and torch.equal(fine.parents.index, parents)

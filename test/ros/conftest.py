@@ -11,10 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from balls import CONFIG, balls
 
 from sphmask_core import Instances
-from sphmask_core.checkpoints.weights import save_weights
 
 ENDING = 2.5
 """Seconds from a signal to the end of a node, with some to spare for a busy machine."""
@@ -23,10 +21,9 @@ DOMAIN = 1 + os.getpid() % 100
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "balls.safetensors"
-    save_weights(path, balls(), CONFIG)
-    return path
+def weights(balls_weights):
+    """What nodes of these tests run with."""
+    return balls_weights
 
 
 def made_instances(count, points=50):

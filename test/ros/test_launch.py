@@ -11,9 +11,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("launch_ros", reason="needs launch and launch_ros, which are not on PyPI")
-from ros_helpers import TIMEOUT, ask_patiently, header, scene_message
-
 from sphmask_ros.player import Player
+from test.helpers.ros import TIMEOUT, ask_patiently, header, scene_message
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "segment.launch.py"
 ARGUMENTS = {"points", "model", "device", "autostart", "params_file", "bag"}

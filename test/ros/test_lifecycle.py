@@ -10,7 +10,12 @@ import torch
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
-from ros_helpers import (
+from sphmask_ros.srv import LoadModel
+from visualization_msgs.msg import Marker
+
+from sphmask_ros.player import Player
+from sphmask_ros.segment_node import SegmentNode
+from test.helpers.ros import (
     TIMEOUT,
     ask_patiently,
     call,
@@ -22,11 +27,6 @@ from ros_helpers import (
     small_message,
     state,
 )
-from sphmask_ros.srv import LoadModel
-from visualization_msgs.msg import Marker
-
-from sphmask_ros.player import Player
-from sphmask_ros.segment_node import SegmentNode
 
 SUCCESS, FAILURE, ERROR = (
     getattr(TransitionCallbackReturn, name) for name in ("SUCCESS", "FAILURE", "ERROR")

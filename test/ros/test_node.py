@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
 import rclpy
-from ros_helpers import SCENE, TIMEOUT, ask_patiently, header, scene_message
 from sensor_msgs.msg import PointCloud2, PointField
 from sphmask_ros.msg import Instance
 from visualization_msgs.msg import Marker
@@ -21,6 +20,7 @@ from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_cloud_message, read_labels
 from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
+from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, scene_message
 
 XYZ = [PointField(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate("xyz")]
 INTEGERS = [PointField(name=name, offset=4 * i, datatype=5, count=1) for i, name in enumerate("xyz")]

@@ -14,10 +14,9 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
-from ros_helpers import TIMEOUT, scene_message, set_parameters, wait_for
-
 from sphmask_ros.parameters import LIVE, Parameters
 from sphmask_ros.reference import PAGE, inserted, parameters_file
+from test.helpers.ros import TIMEOUT, scene_message, set_parameters, wait_for
 
 NAMES = [field.name for field in dataclasses.fields(Parameters)]
 FLOATS = st.floats() | st.sampled_from([0.0, 0.5, 1.0, -1.0, 1.0000001])

@@ -15,7 +15,6 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_helpers import SCENE, TIMEOUT, ask_patiently, header, scene_message
 from std_msgs.msg import Header
 
 from sphmask_core import Segmenter
@@ -26,6 +25,7 @@ from sphmask_ros.parameters import Parameters
 from sphmask_ros.perception import Perception
 from sphmask_ros.player import Player
 from sphmask_ros.poses import PoseError, Poses, listen
+from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, scene_message
 
 
 def pose(x, degrees):

@@ -13,7 +13,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_helpers import TIMEOUT, ask_patiently, call, header, markers_go, small_message
 from sensor_msgs.msg import PointCloud2
 from sphmask_ros.msg import Timings
 from std_srvs.srv import SetBool
@@ -22,6 +21,7 @@ from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
+from test.helpers.ros import TIMEOUT, ask_patiently, call, header, markers_go, small_message
 
 
 @pytest.fixture(scope="module")

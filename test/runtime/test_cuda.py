@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from test_golden_inference import RUNS, STRATEGIES, golden_points, in_order, open_run
 
 from sphmask_core.clouds.scenes import read_scene, scene_files
 from sphmask_core.config import SuperpointConfig
@@ -17,18 +16,14 @@ from sphmask_core.method.rounds import find_instances
 from sphmask_core.method.sampling import ball_query, farthest_points
 from sphmask_core.method.superpoints import compute_superpoints
 from sphmask_core.method.voxels import voxelize
-from sphmask_core.runtime import cuda
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
 from sphmask_core.sparse.maps import KernelMap, build_levels, find_neighbors
+from test.helpers.clouds import random_coords
+from test.helpers.golden import RUNS, golden_points, in_order, open_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 CUDA = torch.device("cuda")
-
-
-def random_coords(size, fill):
-    occupied = torch.rand(2, *size, generator=torch.Generator().manual_seed(0)) < fill
-    return occupied.nonzero().int()
 
 
 def with_gradients(convolution, *arguments, grad):
@@ -121,13 +116,14 @@ def queries_of(model, voxels):
     return model.predict_queries(seeds, rows, encoding.superpoints, active)
 
 
-def test_two_streams_give_what_one_gives(golden, monkeypatch):
+def test_two_streams_give_what_one_gives(golden):
+    """Where gradients are wanted both branches are on one stream."""
     arrays, model, _ = open_run(golden, "inference_single")
     voxels, _ = golden_voxels(arrays, model.config)
     model = model.to(CUDA)
-    with torch.inference_mode():
+    with torch.no_grad():
         two = [queries_of(model, voxels) for _ in range(20)]
-        monkeypatch.setattr(cuda, "_side_stream", lambda main: main)
+    with torch.enable_grad():
         one = queries_of(model, voxels)
     for queries in two:
         torch.testing.assert_close(queries.rays, one.rays, rtol=1e-3, atol=1e-4)
@@ -154,7 +150,7 @@ def test_the_host_waits_seldom(golden):
 def test_golden_points_to_instances(golden, name):
     arrays, model, _ = open_run(golden, name)
     voxels, superpoints = golden_voxels(arrays, model.config)
-    found = find_instances(model.to(CUDA), voxels, strategy=STRATEGIES[name])
+    found = find_instances(model.to(CUDA), voxels, strategy=RUNS[name][1])
     masks = masks_on_points(found.masks, voxels.superpoints[voxels.point_to_voxel], vote=superpoints)
     large = masks.sum(1) >= model.config.inference.min_points
     ours = (found.class_ids[large] + 1, found.scores[large], masks[large])

@@ -78,7 +78,7 @@ def log(monkeypatch):
     main, side = Stream("main", log), Stream("side", log)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: main)
     monkeypatch.setattr(torch.cuda, "stream", stream)
-    monkeypatch.setattr(cuda, "_side_stream", lambda main: side)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: side)
     return log
 
 

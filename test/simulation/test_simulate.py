@@ -35,7 +35,7 @@ def contains(shape, points):
     if isinstance(shape, Box):
         return within & (abs(x) < shape.width / 2) & (abs(y) < shape.depth / 2)
     if isinstance(shape, Soft):
-        return within & (shape._outside(points.reshape(-1, 3).T).reshape(z.shape) < 0)
+        return within & (shape.outside(points.reshape(-1, 3).T).reshape(z.shape) < 0)
     return within & (x**2 + y**2 < shape.squared_radius(z)) & (~np.array(shape.hollow) | (z < BOTTOM))
 
 

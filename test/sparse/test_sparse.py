@@ -10,22 +10,16 @@ from sphmask_core.sparse.functional import gather_convolve, gather_convolve_refe
 from sphmask_core.sparse.maps import (
     TILE_ROWS,
     KernelMap,
-    _neighbors_reference,
-    _number_reference,
     build_levels,
     find_neighbors,
+    neighbors_reference,
     number_by_first_appearance,
+    number_reference,
     pack,
 )
 from sphmask_core.sparse.modules import DownConv, SubmanifoldConv, UpConv, norm_relu
-
-
-def random_coords(size, fill, batch=2, seed=0):
-    """Distinct voxels in random order: (V, 4) int32."""
-    generator = torch.Generator().manual_seed(seed)
-    occupied = torch.rand(batch, *size, generator=generator) < fill
-    coords = occupied.nonzero().int()
-    return coords[torch.randperm(len(coords), generator=generator)]
+from test.helpers.clouds import random_coords
+from test.helpers.threads import threads_of
 
 
 def to_dense(x, coords, batch, size):
@@ -83,25 +77,21 @@ def test_down_and_up_equal_dense(size, fill, seed):
     torch.testing.assert_close(up(y, fine), at_voxels(dense, coords))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("channels", [(6, 16), (32, 32), (48, 80)])
-def test_kernels_equal_plain_torch(channels, threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        coords = random_coords((30, 30, 5), 0.3)
-        kernel_map = find_neighbors(coords)
-        x = torch.randn(len(coords), channels[0], requires_grad=True)
-        weight = torch.randn(27, *channels, requires_grad=True)
-        grad = torch.randn(len(coords), channels[1])
+def test_kernels_equal_plain_torch(channels, count):
+    coords = random_coords((30, 30, 5), 0.3)
+    kernel_map = find_neighbors(coords)
+    x = torch.randn(len(coords), channels[0], requires_grad=True)
+    weight = torch.randn(27, *channels, requires_grad=True)
+    grad = torch.randn(len(coords), channels[1])
+    plain = gather_convolve_reference(x, weight, kernel_map)
+    expected = plain, *torch.autograd.grad(plain, (x, weight), grad)
+    with threads_of(count):
         ours = gather_convolve(x, weight, kernel_map)
-        plain = gather_convolve_reference(x, weight, kernel_map)
-        torch.testing.assert_close(ours, plain, atol=2e-4, rtol=1e-4)
-        gradients = (torch.autograd.grad(out, (x, weight), grad) for out in (ours, plain))
-        for mine, reference in zip(*gradients, strict=True):
-            torch.testing.assert_close(mine, reference, atol=1e-3, rtol=1e-4)
-    finally:
-        torch.set_num_threads(before)
+        found = ours, *torch.autograd.grad(ours, (x, weight), grad)
+    for mine, reference, tolerance in zip(found, expected, (2e-4, 1e-3, 1e-3), strict=True):
+        torch.testing.assert_close(mine, reference, atol=tolerance, rtol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [(6, 16), (16, 16), (32, 64), (20, 40)])
@@ -151,13 +141,13 @@ def test_numbers_follow_first_appearance(values):
     numbers, first = number_by_first_appearance(keys)
     assert [values[i] for i in first] == list(dict.fromkeys(values))
     assert [values[first[n]] for n in numbers] == values
-    for mine, reference in zip((numbers, first), _number_reference(keys), strict=True):
+    for mine, reference in zip((numbers, first), number_reference(keys), strict=True):
         assert torch.equal(mine, reference)
 
 
 def test_neighbors_equal_plain_torch():
     coords = random_coords((20, 20, 20), 0.2, batch=3)
-    assert torch.equal(find_neighbors(coords).index, _neighbors_reference(pack(coords)))
+    assert torch.equal(find_neighbors(coords).index, neighbors_reference(pack(coords)))
 
 
 @given(st.integers(1, 9), st.integers(0, 300), st.sampled_from([0.0, 0.3, 1.0]), st.integers(0, 1000))

@@ -3,27 +3,23 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_golden_inference import close, open_run
-from test_sparse import random_coords
 
 from sphmask_core.method.backbone import SparseUNet
 from sphmask_core.sparse import spconv_engine
 from sphmask_core.sparse.maps import build_levels
+from test.helpers.clouds import random_coords
+from test.helpers.golden import assert_close, open_run
 
 
-@pytest.fixture(scope="module")
-def one_thread():
+@pytest.fixture
+def spconv(one_thread):
     pytest.importorskip("spconv.pytorch", reason="spconv is not installed")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("one_thread")
-@settings(max_examples=25, deadline=None)
+@pytest.mark.usefixtures("spconv")
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     size=st.tuples(*[st.integers(1, 9)] * 3),
     fill=st.sampled_from([0.05, 0.3, 1.0]),
@@ -44,12 +40,12 @@ def test_u_net_equals_ours(size, fill, num_levels, seed):
     torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("spconv")
 @torch.inference_mode()
 def test_golden_backbone(golden, monkeypatch):
     monkeypatch.setattr(spconv_engine, "chosen", lambda device: True)
     arrays, model, voxels = open_run(golden, "inference_single")
-    close(model.backbone(voxels.features, voxels.coords), arrays["voxel_feats"])
+    assert_close(model.backbone(voxels.features, voxels.coords), arrays["voxel_feats"])
 
 
 def test_chosen_on_cuda_alone(monkeypatch):

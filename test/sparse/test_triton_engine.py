@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Triton's kernels against plain torch: on a GPU where there is one, else on Triton's interpreter."""
 
-import os
-
 import pytest
 import torch
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is imported
+from test.helpers.triton import DEVICE  # which sets the interpreter up
+
 pytest.importorskip("triton", reason="triton is not installed")
 
-from sphmask_core.sparse import triton_engine  # noqa: E402
-from sphmask_core.sparse.functional import gather_convolve_reference  # noqa: E402
-from sphmask_core.sparse.maps import KernelMap, build_levels  # noqa: E402
+from sphmask_core.sparse import triton_engine
+from sphmask_core.sparse.functional import gather_convolve_reference
+from sphmask_core.sparse.maps import KernelMap, build_levels
 
 
 def levels(size):

@@ -2,29 +2,25 @@
 """Two processes train as one with batches twice as large does, and resume exactly."""
 
 import signal
-from pathlib import Path
 
 import pytest
-import tiny
 import torch
-import worker
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.config import ConfigError, to_dict
 from sphmask_core.method.model import SphericalMask
+from test.helpers import tiny, worker
 from training import distributed
 from training.loader import batches_per_epoch
 from training.scene import collate
-
-SCRIPT = Path(worker.__file__)
 
 
 def two_processes(config, run, *more):
     """Half a batch each."""
     arguments = [config, "-o", run, "--device", "cpu", "--set", "train.batch_size=1", *more]
-    return tiny.command(SCRIPT, *arguments, processes=2)
+    return tiny.command(tiny.WORKER, *arguments, processes=2)
 
 
 def state(run):

@@ -9,16 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sphmask_core.checkpoints.weights import read_published, save_weights
-from sphmask_core.config import Config, ConfigError, ModelConfig, TrainConfig, override
+from sphmask_core.config import ConfigError, override
 from sphmask_core.method.model import SphericalMask
+from test.helpers.golden import CONFIG
+from test.helpers.published import save_published
 from training.initialize import initialize, modules_of
-
-CONFIG = Config(
-    semantic_classes=tuple(f"class {i}" for i in range(20)),
-    instance_classes=tuple(f"class {i}" for i in range(2, 20)),
-    model=ModelConfig(channels=16, levels=4, query_dim=32, seeds=256, neighbors=16),
-    train=TrainConfig(queries=64),
-)
 
 
 def model_from(config, source):
@@ -53,18 +48,25 @@ def test_other_classes_start_anew(tmp_path):
     assert said.startswith("train.init: tabletop: ") and "backbone" not in said and "unknown" not in said
 
 
-def test_published_weights(golden):
+@pytest.fixture
+def path(tmp_path):
+    """A random checkpoint as the published code would write it."""
+    torch.manual_seed(1)
+    save_published(tmp_path / "published.pth", SphericalMask(CONFIG))
+    return tmp_path / "published.pth"
+
+
+def test_published_weights(path):
     """All of Spherical Mask's."""
-    path = golden / "reference_small.pth"
     state, _, said = model_from(CONFIG, path)
     published = read_published(path)
     assert all(torch.equal(state[key], value) for key, value in published.items() if "num_batches" not in key)
     assert "anew" not in said and "unknown" not in said
 
 
-def test_isbnet_gives_its_backbone_only(golden, tmp_path):
+def test_isbnet_gives_its_backbone_only(path, tmp_path):
     """Its other heads have the same names, but say something else."""
-    content = torch.load(golden / "reference_small.pth", weights_only=True)
+    content = torch.load(path, weights_only=True)
     net = {key: value for key, value in content["net"].items() if not key.startswith("rid_module")}
     torch.save({"net": net}, tmp_path / "isbnet.pth")
     state, plain, said = model_from(CONFIG, tmp_path / "isbnet.pth")

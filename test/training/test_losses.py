@@ -10,21 +10,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.config import Config, LossConfig, ModelConfig, TrainConfig
+from sphmask_core.config import LossConfig, TrainConfig
 from sphmask_core.method.candidates import mask_iou
 from sphmask_core.method.model import SphericalMask
+from test.helpers.small import SMALL
 from training.boxes import box_iou
 from training.losses import Criterion, dice_loss, enough_foreground, margin_loss, semantic_loss
 from training.matching import match
 from training.scene import Scene, collate
 from training.targets import IGNORE, build_targets
 
-CONFIG = Config(
-    semantic_classes=("table", "object"),
-    instance_classes=("object",),
-    model=ModelConfig(channels=4, levels=2, query_dim=8, seeds=16, neighbors=4),
-    train=TrainConfig(queries=8),
-)
+CONFIG = dataclasses.replace(SMALL, train=TrainConfig(queries=8))
 
 corner = st.tuples(*[st.floats(-5, 5, width=32)] * 3)
 size = st.tuples(*[st.floats(0.125, 3, width=32)] * 3)

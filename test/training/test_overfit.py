@@ -8,7 +8,7 @@ from sphmask_core.clouds import scenes
 from sphmask_core.config import load_config, override
 from sphmask_core.evaluation.scoring import Gallery
 from sphmask_core.simulation.scenes import simulate_cloud
-from training.datasets.mosd import prepared
+from training.made import prepared
 from training.runner import Runner
 from training.scene import collate
 from training.schedule import Steps

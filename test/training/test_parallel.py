@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes made by many processes are those of one, in order, and errors say what they say."""
+"""Work of many processes is that of one, and errors say what they say."""
 
 import os
 
@@ -9,28 +9,37 @@ from sphmask_core.clouds.cloud import CloudError
 from training.parallel import in_parallel
 
 
-@pytest.fixture(params=[1, 3], ids=["alone", "three"])
-def cores(request, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(request.param)))
-    return request.param
+class Squares:
+    """Counts the items that it got in this process."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, number):
+        self.calls += 1
+        return number**2, os.getpid(), self.calls
 
 
-def test_in_order_and_by_as_many_processes_as_cores(cores):
-    made = in_parallel(lambda number: (number**2, os.getpid()), 20, "squares")
-    assert [square for square, _ in made] == [number**2 for number in range(20)]
-    processes = {process for _, process in made}
-    assert len(processes) == cores and (os.getpid() in processes) == (cores == 1)
+def read(number):
+    if number == 5:
+        raise CloudError("learn5.pcd: cut off")
+    return number
 
 
-def test_an_error_is_raised_as_it_is(cores):
-    def make(number):
-        if number == 5:
-            raise CloudError("learn5.pcd: cut off")
-        return number
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_item_is_done_by_as_many_processes(processes):
+    made = list(in_parallel(Squares(), range(20), processes))
+    assert sorted(square for square, _, _ in made) == [number**2 for number in range(20)]
+    by = {process: max(calls for _, p, calls in made if p == process) for _, process, _ in made}
+    assert sum(by.values()) == 20  # the object went to each process once
+    assert len(by) <= processes and (os.getpid() in by) == (processes == 1)
 
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_error_is_raised_as_it_is(processes):
     with pytest.raises(CloudError, match=r"^learn5\.pcd: cut off$"):
-        in_parallel(make, 9, "files")
+        list(in_parallel(read, range(9), processes))
 
 
-def test_nothing_to_make(cores):
-    assert in_parallel(str, 0, "nothing") == []
+def test_nothing_to_do():
+    assert list(in_parallel(read, [], 2)) == []

@@ -3,11 +3,11 @@
 
 import os
 
-import miniatures
 import numpy as np
 import pytest
 
 from sphmask_core.clouds.prepared import PreparedError, Table, map_table, read_manifest, write_table
+from test.helpers import miniatures
 from training import prepare
 from training.formats import job
 

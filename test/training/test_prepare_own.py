@@ -5,7 +5,6 @@ import io
 import pickle
 import zipfile
 
-import miniatures
 import numpy as np
 import pytest
 import torch
@@ -13,6 +12,7 @@ import yaml
 
 from sphmask_core.clouds.cloud import Cloud, write_ply
 from sphmask_core.clouds.prepared import map_table, read_manifest
+from test.helpers import miniatures
 from training.prepare import main
 
 CLASSES = ["floor", "wall", "chair", "dining table", "lamp"]

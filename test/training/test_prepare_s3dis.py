@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """S3DIS from its text files, with the defects that the real ones have."""
 
-import miniatures
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.clouds.prepared import map_table, read_manifest, scenes_of
+from test.helpers import miniatures
 from training.formats.source import FormatError
 from training.formats.text import read_numbers
 from training.prepare import main

@@ -3,11 +3,11 @@
 
 import json
 
-import miniatures
 import numpy as np
 import pytest
 
 from sphmask_core.clouds.prepared import map_table, read_manifest
+from test.helpers import miniatures
 from training.prepare import main
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """STPLS3D from its text files: blocks, turned copies, classes."""
 
-import miniatures
 import numpy as np
 import pytest
 
 from sphmask_core.clouds.prepared import map_table, read_manifest
+from test.helpers import miniatures
 from training.formats import stpls3d
 from training.prepare import main
 

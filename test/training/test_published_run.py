@@ -1,40 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands that reproduce the published ScanNetV2 figures, with a random checkpoint of full size."""
 
-import ast
 import json
 
-import miniatures
-import numpy as np
 import pytest
 import torch
 
 from sphmask_core.commands import cli
+from sphmask_core.config import load_config
 from sphmask_core.evaluation import submission
+from sphmask_core.method.model import SphericalMask
+from test.helpers import miniatures
+from test.helpers.published import save_published
 from training import prepare
 
 
-def random_checkpoint(layout, path):
-    """A checkpoint with every key and shape of the published one."""
-    rng = torch.Generator().manual_seed(0)
-    state = {}
-    for line in layout.read_text().splitlines():
-        key, shape = line.split("\t")
-        shape = ast.literal_eval(shape)
-        if key.endswith("num_batches_tracked"):
-            state[key] = torch.tensor(300)
-        elif key.endswith("running_var"):
-            state[key] = torch.ones(shape)
-        else:
-            fan = np.prod(shape[1:]) if len(shape) > 1 else 1e4
-            state[key] = torch.randn(shape, generator=rng) / max(fan, 1) ** 0.5
-    torch.save({"net": state, "epoch": 300}, path)
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, golden):
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
-    random_checkpoint(golden / "checkpoint_layout_full.txt", folder / "published.pth")
+    torch.manual_seed(0)
+    save_published(folder / "published.pth", SphericalMask(load_config("scannetv2")))
     miniatures.write_scannet(folder / "raw")
     return folder
 

@@ -9,22 +9,13 @@ import threading
 import time
 
 import pytest
-import tiny
-import torch
 
+from test.helpers import tiny
 from training.train import main
 
 SETTINGS = {"epochs": 6, "repeats": 2, "ema": 0.9, "accumulate": 3, "validate_every": 2, "workers": 1}
+pytestmark = pytest.mark.usefixtures("one_thread")  # as in the processes that are started
 FILES = ("last.safetensors", "best.safetensors")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums of as many threads in this process, whatever earlier tests set, as in those that it starts."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def outcome(run):
@@ -46,7 +37,7 @@ def interrupt_after_an_epoch(run):
 def test_killed_stopped_and_resumed(tmp_path, capfd):
     preset, run, whole = tiny.write(tmp_path, **SETTINGS), tmp_path / "stopped", tmp_path / "whole"
     arguments = [str(preset), "-o", str(run), "--device", "cpu"]
-    process = tiny.command(tiny.TRAIN_SCRIPT, *arguments)
+    process = tiny.command(tiny.TRAIN, *arguments)
     tiny.wait_for_epoch(process, run)
     time.sleep(random.uniform(0, 0.3))
     process.kill()

@@ -3,40 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 
-from ..mixing import View, mixed_scenes, mixture
-from ..parallel import in_parallel
-from ..scene import Scene
+from ..cache import identity
+from ..made import MadeScenes, Maker, made_clouds, made_scenes
+from ..mixing import Mixtures
 from . import mosd, synthetic
 
 SEED = {"train": 1, "val": 2}
 VALIDATION_MIXTURES = 18
+MIXING = 2
+"""Version of the mixtures: raise it when a seed and a place give another one."""
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
     """The real clouds of a split, and mixtures of them."""
-    return [*mosd.load_raw(config, split), *_mixed(config, split)]
+    mixed = made_clouds(mixtures(config, split), range(_mixtures(config, split)), config)
+    return [*mosd.load_raw(config, split), *mixed]
 
 
-def load_scenes(config: Config, split: str) -> list[Scene]:
+def load_scenes(config: Config, split: str) -> MadeScenes:
     """Real, mixed and simulated scenes."""
     real = mosd.load_scenes(config, split) * config.data.tabletop.real_repeats
-    views = [View.of(scene) for scene in mosd.load_raw(config, split)]
-    mixed = in_parallel(
-        lambda place: mosd.thinned(mixture(views, SEED[split], place), config),
-        _mixtures(config, split),
-        f"mixed {split} scenes",
-    )
-    return [*real, *mixed, *synthetic.load_scenes(config, split)]
+    mixed = made_scenes(mixtures(config, split), range(_mixtures(config, split)), config)
+    return real + mixed + synthetic.load_scenes(config, split)
 
 
-def _mixed(config: Config, split: str) -> Iterator[scenes.Scene]:
-    """Mixtures of the real frames of the split, never of the other's."""
-    return mixed_scenes(mosd.load_raw(config, split), _mixtures(config, split), SEED[split])
+def mixtures(config: Config, split: str) -> Maker:
+    """Makes mixtures of the real frames of a split, never of the other's."""
+    files = tuple(mosd.scene_files(config, split))
+    key = {"version": MIXING, "seed": SEED[split], "files": identity(files)}
+    return Maker("mixed", Mixtures(files, SEED[split]), key)
 
 
 def _mixtures(config: Config, split: str) -> int:

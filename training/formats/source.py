@@ -64,7 +64,9 @@ def check_files(sources: Sequence[Source]) -> list[str]:
 def check_counts(sources: Sequence[Source], official: dict[str, int], options: Options) -> list[Source]:
     """The sources, if the splits are as large as the official ones."""
     if not sources:
-        raise FormatError(f"{options.raw}: holds no scenes of {options.config.data.dataset}; see docs/datasets.md")
+        raise FormatError(
+            f"{options.raw}: holds no scenes of {options.config.data.dataset}; see docs/datasets.md"
+        )
     counts = {split: sum(source.split == split for source in sources) for split in official}
     wrong = [split for split in official if counts[split] != official[split]]
     if wrong and not options.partial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GOOD_IOU = 0.75
-"""From which an object is no failure."""
+"""IoU from which an object is not missed."""
 MARGIN = 0.35
 """What is drawn around an object, in its own sizes."""
 COLUMNS = 4
 
 
 @dataclass(frozen=True)
-class Failure:
+class MissedObject:
     """One object: how well it was found, and its surroundings as pictures with captions."""
 
     iou: float
@@ -31,44 +32,44 @@ class Failure:
 
 
 @dataclass
-class Failures:
+class MissedObjects:
     """The worst objects of many scenes, at most `size`."""
 
     size: int
     objects: int = 0
     """Seen so far."""
-    failed: int = 0
-    """Of these, with an IoU below GOOD_IOU."""
-    worst: list[Failure] = field(default_factory=list)
+    missed: int = 0
+    """Those of them with an IoU below GOOD_IOU."""
+    worst: list[MissedObject] = field(default_factory=list)
 
     def offer(self, result: SceneResult) -> None:
-        """Look at every object of a scene."""
+        """Count the objects of a scene, and keep those that are among the worst so far."""
         pixels = result.pixels(RESULT_SIZE)
         for number in range(1, int(result.truth.max(initial=0)) + 1):
-            iou = best_iou(result.truth == number, result.found)
+            iou = best_iou(result.truth == number, result.predicted)
             self.objects += 1
-            self.failed += iou < GOOD_IOU
+            self.missed += iou < GOOD_IOU
             if iou < GOOD_IOU and (self.size > len(self.worst) or iou < self.worst[-1].iou):
                 caption = f"{result.name} object {number}: IoU {iou:.2f}"
                 around = _surroundings(result.truth, number, pixels)
-                failure = Failure(iou, cropped_panels(result, around, caption))
-                self.worst = sorted([*self.worst, failure], key=lambda one: one.iou)[: self.size]
+                missed = MissedObject(iou, cropped_panels(result, around, caption))
+                self.worst = sorted([*self.worst, missed], key=attrgetter("iou"))[: self.size]
 
     def draw(self, path: str | Path) -> None:
-        """Write the picture: for each object the colors, the labels and what was found, side by side."""
-        panels = [one.panels for one in self.worst]
+        """Write the picture: for each object the colors, the labels and the instances, side by side."""
+        panels = [missed.panels for missed in self.worst]
         save_grid(path, [list(chain(*panels[i : i + COLUMNS])) for i in range(0, len(panels), COLUMNS)])
 
 
-def best_iou(mask: np.ndarray, found: np.ndarray) -> float:
-    """IoU of an object (N,) bool with the instance of labels (N,), 0 none, that overlaps it best."""
-    common = np.bincount(found[mask], minlength=int(found.max(initial=0)) + 1)
-    union = np.bincount(found, minlength=len(common)) + mask.sum() - common
+def best_iou(mask: np.ndarray, predicted: np.ndarray) -> float:
+    """Returns the largest IoU of an object (N,) bool with an instance of `predicted` (N,), 0 none."""
+    common = np.bincount(predicted[mask], minlength=int(predicted.max(initial=0)) + 1)
+    union = np.bincount(predicted, minlength=len(common)) + mask.sum() - common
     return float((common[1:] / np.maximum(union[1:], 1)).max(initial=0.0))
 
 
 def _surroundings(truth: np.ndarray, number: int, pixels: np.ndarray) -> np.ndarray:
-    """The part of an image of points (height, width) that shows an object and its margin."""
+    """Returns the part of an image of points (height, width) that shows an object and its margin."""
     shown = np.argwhere((pixels >= 0) & (truth[pixels] == number))
     if not len(shown):
         return pixels

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where up is in a frame, as far as its name tells (REP 103)."""
+
+from __future__ import annotations
+
+Vector = tuple[float, float, float]
+
+OPTICAL_SUFFIX = "_optical_frame"
+"""Of frames whose x is right, y down and z forward, those of a camera's image."""
+LEVEL_CAMERA: Vector = (0.0, -1.0, 0.0)
+Z: Vector = (0.0, 0.0, 1.0)
+
+
+def vertical_of(frame_id: str) -> Vector:
+    """Returns the unit vector up in a frame of that name: -y in an optical frame, of a camera held level.
+
+    Else z.
+    """
+    return LEVEL_CAMERA if frame_id.endswith(OPTICAL_SUFFIX) else Z

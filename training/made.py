@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenes that a function of a seed makes (mixtures, simulations, frames of a folder), kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+
+from sphmask_core.clouds import scenes
+from sphmask_core.clouds.prepared import Table, map_table
+from sphmask_core.config import Config
+from sphmask_core.method.preparation import prepare
+from sphmask_core.method.voxels import normalize_colors
+
+from .cache import cache_root, fill
+from .scene import Scene, thin
+
+POINTS_PER_EDGE = 2
+"""Points that scenes keep along the edge of a voxel."""
+PREPARATION = 1
+"""Version of what `thinned` and `prepare` make of a cloud: raise it when that changes."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes labeled clouds, each from its seed alone."""
+
+    name: str
+    """Of the kind of cloud, in file names and beside the progress bar."""
+    make: Callable[[int], scenes.Scene]
+    """Goes to many processes by pickle: a function of a module, or an object of such a class."""
+    key: dict[str, Any]
+    """All that decides what `make` returns but the seed, as plain values: settings, files, a version."""
+
+
+@dataclass(frozen=True)
+class MadeScenes(Sequence[Scene]):
+    """Scenes as the model sees them, each read from its file when it is asked for."""
+
+    files: tuple[Path, ...]
+    unit: float
+    """Meters in one model unit."""
+
+    @overload
+    def __getitem__(self, index: int) -> Scene: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Scene]: ...
+
+    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
+        if isinstance(index, slice):
+            return [self._read(file) for file in self.files[index]]
+        return self._read(self.files[index])
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __add__(self, others: MadeScenes) -> MadeScenes:
+        return MadeScenes(self.files + others.files, self.unit)
+
+    def __mul__(self, times: int) -> MadeScenes:
+        """Every scene so many times."""
+        return MadeScenes(self.files * times, self.unit)
+
+    def _read(self, file: Path) -> Scene:
+        table = map_table(file)
+        assert table.rgb is not None and table.superpoints is not None
+        assert table.semantic is not None and table.instance is not None
+        rgb = normalize_colors(torch.from_numpy(np.ascontiguousarray(table.rgb)))
+        numbers = (table.superpoints, table.semantic, table.instance)
+        superpoints, semantic, instance = (column.astype(np.int64) for column in numbers)
+        xyz = np.divide(table.xyz, np.float32(self.unit), dtype=np.float32)
+        return Scene(xyz, rgb.numpy(), superpoints, semantic, instance)
+
+
+def made_scenes(maker: Maker, seeds: Sequence[int], config: Config) -> MadeScenes:
+    """What training sees of the maker's clouds: upright, thinned, with the superpoints of inference."""
+    key = maker.key | {"preparation": _preparation(config)}
+    make = partial(_thinned_table, maker.make, config)
+    files = fill(cache_root(config), f"{maker.name}-scenes", key, make, seeds)
+    return MadeScenes(tuple(files), config.unit)
+
+
+def made_clouds(maker: Maker, seeds: Sequence[int], config: Config) -> list[scenes.Scene]:
+    """The maker's clouds as they are, for validation."""
+    files = fill(
+        cache_root(config), f"{maker.name}-clouds", maker.key, partial(_cloud_table, maker.make), seeds
+    )
+    return [
+        scenes.read_prepared(file, f"{maker.name}{seed}") for file, seed in zip(files, seeds, strict=True)
+    ]
+
+
+def thinned(raw: scenes.Scene, config: Config) -> Scene:
+    """One frame as the model sees it, with a few points a voxel: what training keeps."""
+    return thin(prepared(raw, config), 1 / (POINTS_PER_EDGE * config.model.voxel_scale))
+
+
+def prepared(raw: scenes.Scene, config: Config) -> Scene:
+    """One frame as the model sees it, every finite point."""
+    rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
+    cloud = prepare(torch.from_numpy(raw.cloud.xyz), rgb, config)
+    rows = cloud.rows.numpy()
+    return Scene(
+        xyz=cloud.points.xyz.numpy(),
+        rgb=cloud.points.rgb.numpy(),
+        superpoints=cloud.point_superpoints.numpy(),
+        semantic=raw.semantic[rows],
+        instance=raw.instance[rows],
+    )
+
+
+def _preparation(config: Config) -> dict[str, Any]:
+    """The settings that decide what `thinned` makes of a cloud."""
+    return {
+        "version": PREPARATION,
+        "points_per_edge": POINTS_PER_EDGE,
+        "voxel_size": config.voxel_size,
+        "voxel_scale": config.model.voxel_scale,
+        "use_superpoints": config.model.use_superpoints,
+        "up": config.up,
+        "supports": config.supports,
+        "parts": config.inference.parts,
+        "superpoints": asdict(config.superpoints),
+    }
+
+
+def _thinned_table(make: Callable[[int], scenes.Scene], config: Config, seed: int) -> Table:
+    scene = thinned(make(seed), config)
+    colors = np.round((scene.rgb + 1) * 127.5).astype(np.uint8)
+    return Table(
+        scene.xyz * np.float32(config.unit), colors, scene.semantic, scene.instance, scene.superpoints
+    )
+
+
+def _cloud_table(make: Callable[[int], scenes.Scene], seed: int) -> Table:
+    scene = make(seed)
+    return Table(scene.cloud.xyz, scene.cloud.rgb, scene.semantic, scene.instance)
