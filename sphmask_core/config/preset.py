@@ -23,8 +23,9 @@ class Config:
     """The last classes of `semantic_classes`: those that have instances."""
     voxel_size: float = number(0.02, 0, 1e3, above=True)
     """Edge of a voxel, meters."""
-    up: Literal["z", "plane"] = "z"
-    """The clouds' vertical: `z`, or `plane`: the normal of the largest plane, towards the sensor."""
+    up: Literal["z", "plane", "gravity"] = "z"
+    """The clouds' vertical: `z`; `plane`: the normal of the largest plane, towards the sensor; `gravity`: what a
+    room's floor and walls show, near z, or near -y in a camera's optical frame."""
     supports: bool = False
     """Leave out the points on tables, shelves, floors and walls before the network (docs/model.md, section
     1)."""
