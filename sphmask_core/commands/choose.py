@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sphmask_core.clouds.character import Character
+from sphmask_core.commands.character import Character
 
 AUTO = "auto"
 """Name of a model that asks for a choice."""

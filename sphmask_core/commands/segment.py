@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from sphmask_core.bags.kinds import is_bag
-from sphmask_core.clouds.character import character
 from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
+from sphmask_core.commands.character import character
 from sphmask_core.commands.choose import AUTO, choose, unlike
 from sphmask_core.commands.engines import Failure, open_engine
 from sphmask_core.commands.models import load_segmenter, settings_of

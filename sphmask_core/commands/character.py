@@ -6,13 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.method.gravity import is_optical
 
 SAMPLED = 4096
 """Points by which extent and spacing are judged."""
+ANCHORS = 24
+"""Points whose nearest neighbors are looked for, among all points."""
 TAIL = 2.0
 """Percent of points at either end of an axis that do not count."""
 
@@ -49,13 +50,20 @@ def character(cloud: Cloud) -> Character:
     rng = np.random.default_rng(0)
     some = xyz[rng.choice(len(xyz), min(SAMPLED, len(xyz)), replace=False)]
     low, high = np.percentile(some, [TAIL, 100 - TAIL], axis=0)
-    nearest = cKDTree(xyz).query(some[: SAMPLED // 4], 2)[0][:, 1] if len(xyz) > 1 else np.zeros(1)
     return Character(
         points=len(xyz),
         extent=float((high - low).max()),
         distance=float(np.median(np.linalg.norm(some, axis=1))),
-        spacing=float(np.median(nearest)),
+        spacing=_spacing(xyz, some[:ANCHORS]),
         organized=cloud.shape[0] > 1,
         optical=is_optical(xyz),
         colored=cloud.rgb is not None,
     )
+
+
+def _spacing(xyz: np.ndarray, anchors: np.ndarray) -> float:
+    """Median distance of the anchors to their nearest neighbor, themselves not counted."""
+    if len(xyz) < 2:
+        return 0.0
+    nearest = [np.partition(((xyz - anchor) ** 2).sum(1), 1)[1] for anchor in anchors]
+    return float(np.sqrt(np.median(nearest)))
