@@ -21,13 +21,6 @@ Array = NDArray[np.float32]
 NODE_SPACING = 2
 """Granularities between the nodes of an elastic distortion's noise, as the published code's grid has them."""
 
-_affine = native.function("sphmask_affine", native.PTR, native.INT, native.PTR, native.PTR, native.PTR)
-_elastic = native.function(
-    "sphmask_elastic",
-    *(native.PTR, native.INT, native.PTR, native.FLOAT, native.FLOAT),
-    *(native.PTR, native.INT, native.INT, native.PTR),
-)
-
 
 def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
     """A random variant of a scene.
@@ -65,8 +58,7 @@ def affine(rows: Array, matrix: NDArray, shift: NDArray) -> Array:
     """The matrix (3, 3) times each row (N, 3), plus shift (3,); numpy's product would start threads."""
     rows, matrix, shift = (np.ascontiguousarray(array, np.float32) for array in (rows, matrix, shift))
     changed = np.empty_like(rows)
-    first, *others = (native.pointer(array, np.float32) for array in (rows, matrix, shift, changed))
-    _affine(first, len(rows), *others)
+    native.affine(rows, matrix, shift, changed)
     return changed
 
 
@@ -76,8 +68,7 @@ def elastic(xyz: Array, spacing: float, magnitude: float, rng: Generator) -> Arr
     low, high = (np.array([bound(column) for column in xyz.T]) for bound in (np.min, np.max))
     noise = smooth_noise(np.ceil((high - low) / spacing).astype(int) + 3, rng)
     moved = np.empty_like(xyz)
-    points, start, nodes, out = (native.pointer(array, np.float32) for array in (xyz, low, noise, moved))
-    _elastic(points, len(xyz), start, spacing, magnitude, nodes, *noise.shape[1:3], out)
+    native.elastic(xyz, low, noise, moved, spacing, magnitude)
     return moved
 
 

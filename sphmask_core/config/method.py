@@ -94,7 +94,7 @@ class SuperpointConfig:
     """Weight of a convex edge relative to a concave one of the same angle."""
     color: float = number(0.0, 0, 1e6)
     """Weight of the distance between two voxels' colors, each in [-1, 1]^3: parts faces that are flush."""
-    neighbors: int = count(8, high=64)
+    neighbors: int = count(8, high=20)
     """Nearest voxels that each voxel has an edge to."""
     min_voxels: int = count(20)
     """Smaller segments join the neighbor with the lightest edge."""

@@ -66,7 +66,7 @@ def assemble_masks(
     rays: tuple[int, int],
     migrations: int = 2,
 ) -> Tensor:
-    """Returns masks (Q, S_b) bool: superpoints of a scene that, once migrated, lie in each query's polygon."""
+    """Returns masks (Q, S_b) bool: superpoints of a scene that lie in each polygon once migrated."""
     points = superpoints.xyz[superpoints.scene(scene)]
     return inside_polygons(
         points, queries.migration[scene], queries.centers[scene], queries.rays[scene], rays, migrations

@@ -104,8 +104,12 @@ def test_migration_once_as_in_the_paper():
         for delta, inside in ((0.49 / migrations, False), (0.51 / migrations, True)):
             found = inside_polygons(points, torch.tensor([[delta]]), centers, rays, (5, 5), migrations)
             assert found.item() == inside
-    once = terms_of(override(CONFIG, ["model.migrations=1"]))[0]
-    assert once["margin"] > 0
+    xyz, masks = torch.tensor([[0.3, 0, 0], [-0.3, 0, 0]]), torch.ones(1, 2, dtype=torch.bool)
+    for migrations in (1, 2):
+        delta = torch.full((1, 2), 0.1)
+        found = margin_loss(delta, masks, rays, xyz, (5, 5), LossConfig(), migrations)
+        left = torch.tensor(0.3 - 0.1 * migrations)
+        assert found == pytest.approx(float(F.softplus(left.tanh())), rel=1e-5)
 
 
 def test_focal_loss_is_weighted_cross_entropy():

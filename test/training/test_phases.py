@@ -2,7 +2,7 @@
 """The phases of a run: the published numbers of steps, and every batch in one phase, epoch and step."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.config import Config, load_config, override
@@ -32,6 +32,7 @@ def test_published_steps(preset, backbone_steps, steps, rates):
     assert whole.rate(whole.end_batch - 1) < 1.1e-6 or whole.steps.per_epoch == 7
 
 
+@settings(deadline=None)
 @given(
     scenes=st.integers(1, 30),
     backbone=st.integers(0, 3),
