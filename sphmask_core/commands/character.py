@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kind of cloud one has: how far it reaches, how dense it is, whether a camera saw it, whether it has color."""
+"""What kind of cloud one has: its extent and density, whether a camera saw it, whether it has color."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which shipped preset fits a cloud (`--model auto`), and what of a cloud a preset has never been trained on."""
+"""Which shipped preset fits a cloud (`--model auto`), and what a preset has never been trained on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ class Trained:
 
 TRAINED = {
     "tabletop": Trained((0.3, 6.0), 0.012, "frames of depth cameras at 0.3 to 2.5 m"),
-    "tabletop-fast": Trained((0.3, 6.0), 0.012, "frames of depth cameras at 0.3 to 2.5 m"),
     "rooms": Trained((1.2, 16.0), 0.06, "fused scans and depth frames of rooms"),
     "street": Trained((10.0, 260.0), 0.5, "sweeps of LiDARs on streets, in yards and warehouses"),
 }
@@ -48,7 +47,8 @@ def choose(found: Character) -> str:
 
 
 def unlike(found: Character, preset: str) -> str:
-    """One line on how a cloud is unlike what a preset was trained on; empty where it is not, or for own models."""
+    """One line on how a cloud is unlike what a preset was trained on; empty where it is not
+    or the model is one's own."""
     trained = TRAINED.get(preset)
     if trained is None or not found.points:
         return ""
@@ -56,7 +56,9 @@ def unlike(found: Character, preset: str) -> str:
     if not low <= found.extent <= high:
         what = f"the cloud is {found.extent:.1f} m across, not {low:g} to {high:g} m"
     elif found.spacing > trained.spacing:
-        what = f"its points are {1000 * found.spacing:.0f} mm apart, not at most {1000 * trained.spacing:.0f} mm"
+        what = (
+            f"its points are {1000 * found.spacing:.0f} mm apart, not at most {1000 * trained.spacing:.0f} mm"
+        )
     else:
         return ""
     better = choose(found)

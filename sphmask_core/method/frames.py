@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from sphmask_core import native
-from sphmask_core.method.gravity import find_vertical
 
 HYPOTHESES = 128
 SCORED_POINTS = 2048

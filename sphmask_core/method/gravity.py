@@ -27,9 +27,9 @@ LEVEL_CAMERA = np.array([0.0, -1.0, 0.0])
 def find_vertical(xyz: np.ndarray, guess: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> np.ndarray:
     """The unit vector up (3,) float64 of a cloud of a room, (N, 3) finite points in meters.
 
-    guess: the vertical to start from; where it is z and the cloud lies within a cone about z, it is in a camera's
-    optical frame, and -y is the guess. Up to 45 degrees from the guess are found; a cloud without surfaces has
-    its guess. The same cloud has the same vertical.
+    guess: the vertical to start from; where it is z and the cloud lies within a cone about z, it is in a
+    camera's optical frame, and -y is the guess. Up to 45 degrees from the guess are found; a cloud without
+    surfaces has its guess. The same cloud has the same vertical.
     """
     start = np.asarray(guess, float)
     if start[2] == 1 and is_optical(xyz):

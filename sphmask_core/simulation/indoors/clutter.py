@@ -85,7 +85,9 @@ def lamp(rng: Random, height: float) -> Thing:
     wide = rng.uniform(0.09, 0.2) if height < 1 else rng.uniform(0.14, 0.28)
     shade = wide * rng.uniform(0.8, 1.6)
     made.drum(wide * 0.7, 0.03, (0, 0, 0), metal)
-    made.pole((0, 0, 0), (0, 0, height - shade * 0.6), 0.012 if height > 1 else rng.uniform(0.01, 0.06), metal)
+    made.pole(
+        (0, 0, 0), (0, 0, height - shade * 0.6), 0.012 if height > 1 else rng.uniform(0.01, 0.06), metal
+    )
     cone = cup(wide * rng.uniform(0.6, 1), wide, shade, 0.005).moved(turned((1, 0, 0), np.pi), (0, 0, height))
     return made.add(cone, (0, 0, 0), plain(rng)).done(OTHER)
 
@@ -100,7 +102,11 @@ def plant(rng: Random, height: float) -> Thing:
         tip = np.array([out[0], out[1], height * rng.uniform(0.6, 1) + out[2]])
         middle = tip * [0.4, 0.4, 0.7]
         line = np.array([(0, 0, pot * 0.8), middle, tip])
-        made.add(tube(line, np.array([0.006, 0.035, 0.008]) * rng.uniform(0.5, 1.4), sides=5, flat=0.3), (0, 0, 0), green)
+        made.add(
+            tube(line, np.array([0.006, 0.035, 0.008]) * rng.uniform(0.5, 1.4), sides=5, flat=0.3),
+            (0, 0, 0),
+            green,
+        )
     if rng.random() < 0.4:
         half = np.array([0.3, 0.3, 0.3]) * height * rng.uniform(0.6, 1)
         made.add(swollen(rng, half, 2, 0.2, "leaves"), (0, 0, height * 0.75), green)
@@ -126,7 +132,11 @@ def stack_of_boxes(rng: Random) -> Thing:
     w, d = rng.uniform(0.3, 0.55, 2)
     for _ in range(rng.integers(2, 4)):
         h = rng.uniform(0.15, 0.4)
-        made.block((w * rng.uniform(0.8, 1), d * rng.uniform(0.8, 1), h), (*rng.normal(scale=0.02, size=2), z), printed(rng))
+        made.block(
+            (w * rng.uniform(0.8, 1), d * rng.uniform(0.8, 1), h),
+            (*rng.normal(scale=0.02, size=2), z),
+            printed(rng),
+        )
         z += h
     return made.done(OTHER)
 
@@ -166,5 +176,7 @@ def person(rng: Random) -> Thing:
     for side in (-1, 1):
         made.pole((side * 0.1, 0, 0), (side * 0.09, 0, 0.85), 0.075, trousers, 8)
         made.pole((side * 0.25, 0, 1.4), (side * 0.28, -rng.uniform(-0.1, 0.3), 0.95), 0.045, shirt)
-    made.cushion((0.46, 0.27, 0.64), (0, 0, 0.82), shirt, 2.5).cushion((0.17, 0.2, 0.25), (0, 0, 1.5), skin, 2)
+    made.cushion((0.46, 0.27, 0.64), (0, 0, 0.82), shirt, 2.5).cushion(
+        (0.17, 0.2, 0.25), (0, 0, 1.5), skin, 2
+    )
     return made.done(OTHER)

@@ -65,7 +65,9 @@ def picture(rng: Random) -> Thing:
     if rng.random() < 0.7:
         edge = rng.uniform(0.02, 0.07)
         made.block((w, thick, h), (0, -thick / 2, 0), plain(rng))
-        made.block((w - 2 * edge, 0.006, h - 2 * edge), (0, -thick - 0.002, edge), printed(rng), rng.choice([0, 0.5]))
+        made.block(
+            (w - 2 * edge, 0.006, h - 2 * edge), (0, -thick - 0.002, edge), printed(rng), rng.choice([0, 0.5])
+        )
     else:
         made.block((w, thick, h), (0, -thick / 2, 0), printed(rng))
     return made.done("picture")
@@ -77,7 +79,12 @@ def board(rng: Random) -> Thing:
     made = Builder(rng)
     made.block((w, 0.03, h), (0, -0.015, 0), plain(rng))
     kind = rng.choice(4)
-    paint = (single(rng.uniform(0.85, 0.97) * np.ones(3)), single(color(rng)), single(np.full(3, 0.04)), printed(rng))
+    paint = (
+        single(rng.uniform(0.85, 0.97) * np.ones(3)),
+        single(color(rng)),
+        single(np.full(3, 0.04)),
+        printed(rng),
+    )
     gloss = (0.4, GLASS, 0.5, 0.0)
     made.block((w - 0.06, 0.01, h - 0.06), (0, -0.033, 0.03), paint[kind], gloss[kind])
     return made.done(OTHER)
@@ -98,7 +105,9 @@ def _waves(rng: Random, width: float, height: float) -> Model:
     bottom = np.stack([x * rng.uniform(0.85, 1.05), -0.1 + 1.3 * deep * np.sin(folds * x * 2 + phase + 0.4),
                        np.zeros(columns)], 1)  # fmt: skip
     i = np.arange(columns - 1)
-    faces = np.concatenate([np.stack([i, i + 1, i + columns], 1), np.stack([i + 1, i + columns + 1, i + columns], 1)])
+    faces = np.concatenate(
+        [np.stack([i, i + 1, i + columns], 1), np.stack([i + 1, i + columns + 1, i + columns], 1)]
+    )
     return Model("curtain", np.concatenate([top, bottom]).astype(np.float32), faces.astype(np.int32), ())
 
 
@@ -133,7 +142,9 @@ def sink(rng: Random) -> Thing:
     made.add(flat, (0, -d / 2 - 0.02, 0.72), white, 0.2)
     made.block((w, 0.06, 0.06), (0, -0.04, 0.85), white)
     steel = single(np.full(3, 0.6))
-    made.pole((0, -0.06, 0.88), (0, -0.06, 1.05), 0.015, steel).pole((0, -0.06, 1.05), (0, -0.2, 1.02), 0.012, steel)
+    made.pole((0, -0.06, 0.88), (0, -0.06, 1.05), 0.015, steel).pole(
+        (0, -0.06, 1.05), (0, -0.2, 1.02), 0.012, steel
+    )
     if rng.random() < 0.5:
         made.pole((0, -d * 0.45, 0), (0, -d * 0.45, 0.76), 0.08, white, 10)
     return made.done("sink")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -49,7 +49,7 @@ TOPS = ("cabinet", "table", "desk")
 class Stock:
     """All meshes that rooms are furnished from."""
 
-    assets: Assets = Assets()
+    assets: Assets = field(default_factory=Assets)
     """Things that lie about"""
     furniture: tuple[tuple[Source, Model], ...] = ()
 

@@ -23,13 +23,15 @@ MAKERS: dict[str, Callable[[Random], Thing]] = {
 }  # fmt: skip
 KINDS: dict[str, tuple[str, ...]] = {
     "living": ("sofa", "sofa", "cabinet", "cabinet", "bookshelf", "sofa", "bench", "table", "chair", "chair"),
-    "office": ("desk", "desk", "desk", "bookshelf", "cabinet", "cabinet", "desk", "machine", "table", "chair"),
+    "office": ("desk", "desk", "desk", "bookshelf", "cabinet", "cabinet", "desk", "machine", "table",
+               "chair"),
     "bedroom": ("bed", "cabinet", "cabinet", "desk", "bookshelf", "bed", "sofa", "cabinet", "bench", "chair"),
-    "kitchen": ("counter", "refrigerator", "counter", "machine", "cabinet", "table", "counter", "bench", "chair"),
+    "kitchen": ("counter", "refrigerator", "counter", "machine", "cabinet", "table", "counter", "bench",
+                "chair"),
     "bath": ("toilet", "sink", "bathtub", "cabinet", "machine", "sink", "toilet", "bench"),
     "meeting": ("table", "cabinet", "bookshelf", "table", "machine", "chair", "chair", "sofa"),
-    "any": ("desk", "bed", "sofa", "cabinet", "bookshelf", "counter", "refrigerator", "table", "chair", "toilet",
-            "sink", "curtain"),
+    "any": ("desk", "bed", "sofa", "cabinet", "bookshelf", "counter", "refrigerator", "table", "chair",
+            "toilet", "sink", "curtain"),
 }  # fmt: skip
 """What rooms of each kind have, in order of how likely."""
 SHARES = (0.22, 0.22, 0.16, 0.12, 0.08, 0.1, 0.1)
@@ -161,7 +163,11 @@ def _furnish(room: Room, name: str) -> None:
         for side in (-1, 1):
             stand = storage.cabinet(rng)
             if stand.size[0] < 0.7:
-                at = (side * (thing.size[0] + stand.size[0] + 0.1) / 2, float(thing.high[1] - stand.high[1]), 0)
+                at = (
+                    side * (thing.size[0] + stand.size[0] + 0.1) / 2,
+                    float(thing.high[1] - stand.high[1]),
+                    0,
+                )
                 x, y, _ = host.at(at)
                 room.stand(stand, float(x), float(y), host.yaw)
 
@@ -190,5 +196,5 @@ def _litter(room: Room, host: Placed, surface: Surface) -> None:
         if any(footprint.overlaps(other) for other in taken):
             continue
         taken.append(footprint)
-        center = np.array(surface.center) + [x, y, -float(thing.low[2])]
+        center = np.add(surface.center, [x, y, -float(thing.low[2])])
         room.placed.append(Placed(thing, host.at(center), host.yaw + yaw))

@@ -36,7 +36,7 @@ GRAZING = 0.12
 EDGE = 0.12
 """Meters between neighboring pixels from which on both are lost."""
 NOISE, NOISE_GROWTH = 0.0012, 0.0016
-"""Meters, and meters at one meter growing with the square, of depth (Khoshelham and Elberink, Sensors 2012)."""
+"""Meters, and 1/meter times the squared depth: deviation (Khoshelham and Elberink, Sensors 2012)."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,9 @@ def _drifted(rng: Random, xyz: np.ndarray, view: np.ndarray, count: int) -> np.n
     x, y = xyz[:, 0], xyz[:, 1]
     turned_by = np.stack([-y * turn[view], x * turn[view], np.zeros(len(x))], 1)
     bumps = sum(
-        np.outer(np.sin(xyz @ rng.normal(scale=7, size=3) + rng.uniform(0, 6)), rng.normal(scale=0.0025, size=3))
+        np.outer(
+            np.sin(xyz @ rng.normal(scale=7, size=3) + rng.uniform(0, 6)), rng.normal(scale=0.0025, size=3)
+        )
         for _ in range(4)
     )
     return np.asarray(xyz + shift[view] + turned_by + bumps)
@@ -188,7 +190,7 @@ def _drifted(rng: Random, xyz: np.ndarray, view: np.ndarray, count: int) -> np.n
 
 def _colors(rng: Random, hits: Hits) -> np.ndarray:
     """(R, 3) in [0, 1] under a lamp, with the camera's exposure and tint."""
-    lamp = rng.normal(size=3) + [0, 0, 1.5]
+    lamp = np.add(rng.normal(size=3), [0, 0, 1.5])
     lamp /= np.linalg.norm(lamp)
     ambient = rng.uniform(0.45, 0.8)
     light = ambient + (1 - ambient) * np.abs(hits.normals @ lamp)

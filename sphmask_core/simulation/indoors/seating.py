@@ -59,7 +59,9 @@ def _back(
             made.block((w, 0.02, rng.uniform(0.03, 0.1)), (0, y, z - 0.04), paint)
         else:
             x = (t - 0.63) * w
-            made.pole((x, d / 2 - 0.015, seat), (x, d / 2 - 0.015 + np.tan(lean) * back, seat + back), 0.012, paint)
+            made.pole(
+                (x, d / 2 - 0.015, seat), (x, d / 2 - 0.015 + np.tan(lean) * back, seat + back), 0.012, paint
+            )
             made.pole((-w / 2, y, seat + back * 0.95), (w / 2, y, seat + back * 0.95), 0.02, paint)
 
 
@@ -93,7 +95,9 @@ def _office_chair(rng: Random) -> Thing:
     made.cushion((w, d, rng.uniform(0.06, 0.12)), (0, 0, seat - 0.08), cloth, 5)
     lean, lift = rng.uniform(0, TILT), rng.uniform(0.02, 0.2)
     y = d / 2 - 0.02
-    made.cushion((w * rng.uniform(0.8, 1), rng.uniform(0.05, 0.11), back), (0, y, seat + lift), cloth, 5, -lean)
+    made.cushion(
+        (w * rng.uniform(0.8, 1), rng.uniform(0.05, 0.11), back), (0, y, seat + lift), cloth, 5, -lean
+    )
     made.pole((0, y * 0.5, seat - 0.04), (0, y + 0.05, seat + lift + 0.1), 0.025, plastic)
     if rng.random() < 0.75:
         _arms(rng, made, w, d, seat, plastic)
@@ -145,7 +149,9 @@ def _upholstered(rng: Random, width: float, seats: int) -> Thing:
     for k in range(seats):
         x = -width / 2 + each * (k + 0.5)
         made.cushion((each * 0.99, depth * 0.8, 0.16), (x, -depth * 0.08, seat - 0.14), other, soft)
-        made.cushion((each * 0.98, 0.2, back), (x, depth / 2 - 0.2, seat - 0.02), other, soft, -rng.uniform(0.05, 0.2))
+        made.cushion(
+            (each * 0.98, 0.2, back), (x, depth / 2 - 0.2, seat - 0.02), other, soft, -rng.uniform(0.05, 0.2)
+        )
     made.block((width, 0.14, seat + back * 0.7 - feet), (0, depth / 2 - 0.07, feet), cloth)
     if rng.random() < 0.9:
         high = seat + rng.uniform(0.08, 0.26)
@@ -182,7 +188,9 @@ def bed(rng: Random) -> Thing:
     cover = rng.uniform(0.4, 0.85) * length
     made.cushion((w * 1.05, cover, 0.14), (0, -y + cover / 2, height - 0.06), _fabric(rng), 8)
     if rng.random() < 0.85:
-        made.block((w + 0.06, rng.uniform(0.03, 0.12), height + rng.uniform(0.2, 0.75)), (0, y + 0.04, 0), wood)
+        made.block(
+            (w + 0.06, rng.uniform(0.03, 0.12), height + rng.uniform(0.2, 0.75)), (0, y + 0.04, 0), wood
+        )
     if rng.random() < 0.35:
         made.block((w + 0.04, 0.06, height + rng.uniform(0.0, 0.3)), (0, -y - 0.03, 0), wood)
     for side in (-1, 1) if w > 1.2 else (0,):

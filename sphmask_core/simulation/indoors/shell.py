@@ -56,10 +56,12 @@ def sides(size: np.ndarray) -> list[Side]:
 
 
 def shell(rng: Random, size: np.ndarray) -> tuple[list[Placed], list[tuple[Side, list[Opening]]]]:
-    """The room without furniture, its middle at the origin and its floor at z = 0; and each wall's openings."""
+    """The room without furniture, its middle at the origin, its floor at z = 0; and each wall's openings."""
     placed = [_still(_floor(rng, size))]
     if rng.random() < 0.6:
-        placed.append(_still(Builder(rng).block((*(size[:2] + 1), 0.1), (0, 0, size[2]), plain(rng)).done("wall")))
+        placed.append(
+            _still(Builder(rng).block((*(size[:2] + 1), 0.1), (0, 0, size[2]), plain(rng)).done("wall"))
+        )
     paint = _wall_paint(rng)
     walls = []
     for k, side in enumerate(sides(size)):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from sphmask_core.simulation.indoors.things import Builder, Random, Thing
@@ -35,7 +37,9 @@ def table(rng: Random) -> Thing:
 
 def _foot(rng: Random, made: Builder, w: float, h: float, paint: Paint) -> None:
     if rng.random() < 0.5:
-        made.pole((0, 0, 0), (0, 0, h), rng.uniform(0.03, 0.07), paint, 10).drum(w * 0.28, 0.03, (0, 0, 0), paint)
+        made.pole((0, 0, 0), (0, 0, h), rng.uniform(0.03, 0.07), paint, 10).drum(
+            w * 0.28, 0.03, (0, 0, 0), paint
+        )
         return
     _table_legs(rng, made, (w * 0.75, w * 0.75, h), paint)
 
@@ -83,7 +87,11 @@ def desk(rng: Random) -> Thing:
 
 
 def _drawers(
-    rng: Random, made: Builder, sides: tuple[float, float, float], place: tuple[float, float, float], paint: Paint
+    rng: Random,
+    made: Builder,
+    sides: tuple[float, float, float],
+    place: tuple[float, float, float],
+    paint: Paint,
 ) -> None:
     """A box with fronts that stand out by some millimeters, and handles."""
     w, d, h = sides
@@ -91,7 +99,7 @@ def _drawers(
     made.block(sides, place, paint)
     front, metal = paint if rng.random() < 0.6 else surface(rng), plain(rng)
     edges = np.linspace(0.03, 0.98, rng.integers(2, 6)) * h
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         made.block((w * 0.95, 0.02, high - low - 0.015), (x, y - d / 2 - 0.01, z + low), front)
         made.block((w * 0.3, 0.03, 0.02), (x, y - d / 2 - 0.03, z + (low + high) / 2), metal)
 
@@ -113,7 +121,9 @@ def cabinet(rng: Random) -> Thing:
         else:
             made.block((each, d, h - feet), place, paint)
             front = (place[0], -d / 2 - 0.01, feet + 0.03)
-            made.block((each * 0.97, 0.02, h - feet - 0.05), front, paint if rng.random() < 0.7 else surface(rng))
+            made.block(
+                (each * 0.97, 0.02, h - feet - 0.05), front, paint if rng.random() < 0.7 else surface(rng)
+            )
             made.block((0.02, 0.04, 0.15), (place[0] + each * 0.35, -d / 2 - 0.03, h * 0.55), plain(rng))
     if feet:
         _feet(made, w, d, feet, plain(rng))
@@ -168,7 +178,12 @@ def _row(
 
 
 def _rack(
-    rng: Random, made: Builder, w: float, sides: tuple[float, float], place: tuple[float, float, float], paint: Paint
+    rng: Random,
+    made: Builder,
+    w: float,
+    sides: tuple[float, float],
+    place: tuple[float, float, float],
+    paint: Paint,
 ) -> None:
     """A low shelf on something."""
     d, h = sides
@@ -187,7 +202,11 @@ def wall_shelf(rng: Random) -> Thing:
     if rng.random() < 0.5:
         made.block((w, d, h), (0, 0, z), paint)
         for x in np.linspace(-w / 2, w / 2, max(2, round(w / 0.45)) + 1)[:-1]:
-            made.block((w / max(2, round(w / 0.45)) - 0.02, 0.02, h - 0.03), (x + 0.22, -d / 2 - 0.01, z + 0.015), paint)
+            made.block(
+                (w / max(2, round(w / 0.45)) - 0.02, 0.02, h - 0.03),
+                (x + 0.22, -d / 2 - 0.01, z + 0.015),
+                paint,
+            )
         return made.done("cabinet")
     made.block((w, d * 0.8, 0.03), (0, 0, z), paint)
     _row(rng, made, w * 0.9, (d * 0.8, 0.26), (0, 0, z + 0.03))
@@ -220,7 +239,9 @@ def refrigerator(rng: Random) -> Thing:
     made.block((w, d - 0.06, h), (0, 0.03, 0), paint)
     for low, high in ((0.05, split), (split + 0.01, h)):
         made.block((w * 0.99, 0.06, high - low), (0, -d / 2 + 0.03, low), paint, 0.2)
-        made.block((0.03, 0.05, (high - low) * 0.4), (w * 0.4, -d / 2 - 0.02, (low + high) / 2 - 0.1), plain(rng))
+        made.block(
+            (0.03, 0.05, (high - low) * 0.4), (w * 0.4, -d / 2 - 0.02, (low + high) / 2 - 0.1), plain(rng)
+        )
     if h < 1.4:
         made.surface((0, 0, h), (w * 0.4, d * 0.4))
     return made.done("refrigerator")
@@ -232,5 +253,7 @@ def appliance(rng: Random) -> Thing:
     made, paint = Builder(rng), plain(rng)
     made.block((w, d, h), (0, 0, 0), paint)
     made.block((w * 0.9, 0.02, h * 0.5), (0, -d / 2 - 0.01, h * 0.2), plain(rng), 0.3)
-    made.add(box((w / 2, 0.03, 0.08)).moved(turned((1, 0, 0), -0.3), (0, 0, 0)), (0, d * 0.4, h + 0.05), plain(rng))
+    made.add(
+        box((w / 2, 0.03, 0.08)).moved(turned((1, 0, 0), -0.3), (0, 0, 0)), (0, d * 0.4, h + 0.05), plain(rng)
+    )
     return made.surface((0, 0, h), (w * 0.4, d * 0.35), filling=0.6).done("otherfurniture")

@@ -119,7 +119,12 @@ class Builder:
     surfaces: list[Surface] = field(default_factory=list)
 
     def block(
-        self, sides: Sequence[float], place: Sequence[float], paint: Paint, gloss: float = 0.0, tilt: float = 0.0
+        self,
+        sides: Sequence[float],
+        place: Sequence[float],
+        paint: Paint,
+        gloss: float = 0.0,
+        tilt: float = 0.0,
     ) -> Builder:
         """A box that stands on `place`, the middle of its bottom; tilted about x through that point."""
         half = np.asarray(sides, float) / 2
@@ -129,7 +134,12 @@ class Builder:
         return self.add(model, place, paint, gloss)
 
     def cushion(
-        self, sides: Sequence[float], place: Sequence[float], paint: Paint, power: float = 4.0, tilt: float = 0.0
+        self,
+        sides: Sequence[float],
+        place: Sequence[float],
+        paint: Paint,
+        power: float = 4.0,
+        tilt: float = 0.0,
     ) -> Builder:
         """A box with round corners and some folds, that stands on `place`."""
         half = np.asarray(sides, float) / 2

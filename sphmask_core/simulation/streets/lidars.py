@@ -37,13 +37,16 @@ def _alpha() -> np.ndarray:
 
 def _vlp32() -> np.ndarray:
     """32 beams, 0.33 degrees apart about the horizon (Velodyne VLP-32C)."""
-    return np.concatenate([[15, 10.3, 7, 4.7, 3.3, 2.3], np.arange(1.67, -4.1, -0.333), np.linspace(-4.7, -25, 8)])
+    return np.concatenate(
+        [[15, 10.3, 7, 4.7, 3.3, 2.3], np.arange(1.67, -4.1, -0.333), np.linspace(-4.7, -25, 8)]
+    )
 
 
 ROTATING = {
     "hdl64": _hdl64(), "alpha128": _alpha(), "vlp32": _vlp32(), "vlp16": np.linspace(15, -15, 16),
-    "hdl32": np.linspace(10.67, -30.67, 32), "os64": np.linspace(16.6, -16.6, 64), "os128": np.linspace(22.5, -22.5, 128),
-    "os0": np.linspace(45, -45, 64), "os32": np.linspace(22.5, -22.5, 32), "pandar": np.linspace(15, -25, 64),
+    "hdl32": np.linspace(10.67, -30.67, 32), "os64": np.linspace(16.6, -16.6, 64),
+    "os128": np.linspace(22.5, -22.5, 128), "os0": np.linspace(45, -45, 64),
+    "os32": np.linspace(22.5, -22.5, 32), "pandar": np.linspace(15, -25, 64),
 }  # fmt: skip
 """Degrees of elevation."""
 SHARES = (0.24, 0.12, 0.12, 0.09, 0.09, 0.1, 0.06, 0.05, 0.06, 0.07)
@@ -72,7 +75,8 @@ def rotating(rng: Random, elevations: np.ndarray, columns: int) -> tuple[np.ndar
     azimuth = np.linspace(np.pi, -np.pi, columns, endpoint=False)[None] + aside
     flat = np.cos(elevation)
     directions = np.stack(
-        [flat * np.cos(azimuth), flat * np.sin(azimuth), np.broadcast_to(np.sin(elevation), azimuth.shape)], -1
+        [flat * np.cos(azimuth), flat * np.sin(azimuth), np.broadcast_to(np.sin(elevation), azimuth.shape)],
+        -1,
     )
     moments = np.broadcast_to(np.linspace(0, 1, columns), azimuth.shape)
     return directions.reshape(-1, 3).astype(np.float32), moments.reshape(-1).astype(np.float32)

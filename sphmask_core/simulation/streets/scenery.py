@@ -25,7 +25,9 @@ def leaves(rng: Random, half: np.ndarray, middle: np.ndarray, count: int, boxy: 
     place = rng.uniform(-1, 1, (count, 3))
     if not boxy:
         place = rng.normal(size=(count, 3))
-        place *= (rng.random((count, 1)) ** 0.25) / np.maximum(np.linalg.norm(place, axis=1, keepdims=True), 1e-9)
+        place *= (rng.random((count, 1)) ** 0.25) / np.maximum(
+            np.linalg.norm(place, axis=1, keepdims=True), 1e-9
+        )
     corners = (place * half + middle)[:, None] + rng.normal(scale=LEAF, size=(count, 3, 3))
     faces = np.arange(3 * count).reshape(-1, 3)
     return Model("leaves", corners.reshape(-1, 3).astype(np.float32), faces.astype(np.int32), ())
@@ -52,7 +54,11 @@ def hedge(rng: Random) -> Thing:
     half = rng.uniform([0.4, 0.25, 0.25], [6, 0.8, 1.1]) if rng.random() < 0.6 else rng.uniform(0.3, 1.4, 3)
     made, green = Builder(rng), single(np.array([0.2, 0.4, 0.15]))
     boxy = half[0] > 1.5
-    made.add(leaves(rng, half, np.array([0, 0, half[2]]), int(80 + 150 * half[0] * half[2]), boxy), (0, 0, 0), green)
+    made.add(
+        leaves(rng, half, np.array([0, 0, half[2]]), int(80 + 150 * half[0] * half[2]), boxy),
+        (0, 0, 0),
+        green,
+    )
     if boxy:
         made.block(half * [1.7, 1.2, 1.6], (0, 0, 0), green)
     return made.done(TREE)
@@ -67,7 +73,9 @@ def pole(rng: Random) -> Thing:
     made.pole((0, 0, -0.2), (0, 0, height), radius, steel, 8)
     if kind == 0 and rng.random() < 0.7:
         out = rng.uniform(0.5, 2.5)
-        made.pole((0, 0, height), (out, 0, height + 0.2), 0.05, steel).block((0.6, 0.25, 0.1), (out, 0, height + 0.2), steel)
+        made.pole((0, 0, height), (out, 0, height + 0.2), 0.05, steel).block(
+            (0.6, 0.25, 0.1), (out, 0, height + 0.2), steel
+        )
     if kind == 1:
         for z in np.arange(height - 0.6, 1.6, -0.7)[: rng.integers(1, 3)]:
             w, h = rng.uniform(0.4, 0.9, 2)
@@ -84,12 +92,16 @@ def street_object(rng: Random) -> Thing:
     if kind == 0:
         made.block(rng.uniform([0.45, 0.45, 0.8], [1.4, 1.1, 1.4]), (0, 0, 0), paint)
     elif kind == 1:
-        made.add(cup(0.22, 0.06, rng.uniform(0.45, 0.9), 0.02), (0, 0, 0), paint).block((0.4, 0.4, 0.03), (0, 0, 0), paint)
+        made.add(cup(0.22, 0.06, rng.uniform(0.45, 0.9), 0.02), (0, 0, 0), paint).block(
+            (0.4, 0.4, 0.03), (0, 0, 0), paint
+        )
     elif kind == 2:
         made.drum(rng.uniform(0.15, 0.4), rng.uniform(0.5, 1.2), (0, 0, 0), paint, 0.03)
     elif kind == 3:
         w = rng.uniform(1.2, 2.2)
-        made.block((0.45, w, 0.06), (0, 0, 0.42), paint).block((0.06, w, 0.45), (-0.2, 0, 0.45), paint, 0.0, 0.0)
+        made.block((0.45, w, 0.06), (0, 0, 0.42), paint).block(
+            (0.06, w, 0.45), (-0.2, 0, 0.45), paint, 0.0, 0.0
+        )
         for y in (-0.4, 0.4):
             made.block((0.4, 0.08, 0.42), (0, y * w, 0), paint)
     elif kind == 4:
@@ -113,7 +125,11 @@ def pallet(rng: Random) -> Thing:
         z += 0.14
     if rng.random() < 0.75:
         if rng.random() < 0.5:
-            made.block((w * rng.uniform(0.7, 1), d * rng.uniform(0.7, 1), rng.uniform(0.3, 1.5)), (0, 0, z), plain(rng))
+            made.block(
+                (w * rng.uniform(0.7, 1), d * rng.uniform(0.7, 1), rng.uniform(0.3, 1.5)),
+                (0, 0, z),
+                plain(rng),
+            )
         else:
             for _ in range(rng.integers(2, 9)):
                 side = rng.uniform(0.25, 0.6, 3)
@@ -153,7 +169,14 @@ def house(rng: Random, width: float, front: bool = True) -> Thing:
                     made.block((2.0, 1.2, 1.0), (x, -0.6, z - 0.4), wall)
     if rng.random() < 0.5:
         roof = turned((1, 0, 0), 0.6)
-        made.add(Builder(rng).block((width, deep * 0.65, 0.2), (0, 0, 0), wall).models[0].moved(roof, (0, 1.5, height)), (0, 0, 0), wall)
+        made.add(
+            Builder(rng)
+            .block((width, deep * 0.65, 0.2), (0, 0, 0), wall)
+            .models[0]
+            .moved(roof, (0, 1.5, height)),
+            (0, 0, 0),
+            wall,
+        )
     return made.done(BACKGROUND)
 
 
@@ -184,7 +207,9 @@ def ground(rng: Random, height: Height, kerb: float, reach: float) -> Thing:
     grid[..., 2] = height(grid[..., 0], grid[..., 1])
     i, j = np.meshgrid(np.arange(len(x) - 1), np.arange(len(y) - 1), indexing="ij")
     a = (i * len(y) + j).reshape(-1)
-    faces = np.concatenate([np.stack([a, a + len(y), a + 1], 1), np.stack([a + 1, a + len(y), a + len(y) + 1], 1)])
+    faces = np.concatenate(
+        [np.stack([a, a + len(y), a + 1], 1), np.stack([a + 1, a + len(y), a + len(y) + 1], 1)]
+    )
     mesh = Model("ground", grid.reshape(-1, 3).astype(np.float32), faces.astype(np.int32), ())
     return Thing(GROUND, (mesh.painted(plain(rng)),))
 

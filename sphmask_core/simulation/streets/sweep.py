@@ -69,7 +69,7 @@ def simulate_sweep(seed: int, beams: Beams | None = None) -> Scene:
 def _mounted(rng: Random, world: World) -> Mount:
     """On a car's roof, on a mobile robot or on a tripod; it may drive."""
     yaw = rng.choice([0, np.pi]) + rng.normal(scale=0.06)
-    low = world.kerb == 0 and rng.random() < 0.7 or rng.random() < 0.12
+    low = (world.kerb == 0 and rng.random() < 0.7) or rng.random() < 0.12
     height = rng.uniform(0.3, 1.2) if low else rng.uniform(1.55, 2.2)
     tilt = rng.normal(scale=0.012, size=2)
     rotation = turned((0, 0, 1), yaw) @ turned((0, 1, 0), tilt[0]) @ turned((1, 0, 0), tilt[1])
@@ -79,20 +79,32 @@ def _mounted(rng: Random, world: World) -> Mount:
         body = vehicles.car(rng).called(OWN)
         drop = float(height - body.size[2] - rng.uniform(0.1, 0.4))
         if drop > -0.4:
-            world.placed.append(Placed(body, foot + [0, 0, min(drop, 0.0)], yaw))
+            world.placed.append(Placed(body, np.add(foot, [0, 0, min(drop, 0.0)]), yaw))
             world.speeds.append(np.zeros(3))
-    return Mount(foot + [0, 0, height], rotation, rotation[:, 0] * speed, rng.normal(scale=0.15) * (speed > 0))
+    return Mount(
+        np.add(foot, [0, 0, height]), rotation, rotation[:, 0] * speed, rng.normal(scale=0.15) * (speed > 0)
+    )
 
 
 def _measured(
-    rng: Random, world: raycast.World, beams: Beams, mount: Mount, owner: np.ndarray, speeds: Sequence[np.ndarray]
+    rng: Random,
+    world: raycast.World,
+    beams: Beams,
+    mount: Mount,
+    owner: np.ndarray,
+    speeds: Sequence[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points (P, 3) float32 in the sensor's frame and the mesh (P,) of each."""
     seconds = (beams.moments - 0.5) * TURN_SECONDS
     spin = mount.turn_rate * seconds
     own = beams.directions
     spun = np.stack(
-        [own[:, 0] * np.cos(spin) - own[:, 1] * np.sin(spin), own[:, 0] * np.sin(spin) + own[:, 1] * np.cos(spin), own[:, 2]], 1
+        [
+            own[:, 0] * np.cos(spin) - own[:, 1] * np.sin(spin),
+            own[:, 0] * np.sin(spin) + own[:, 1] * np.cos(spin),
+            own[:, 2],
+        ],
+        1,
     )
     rays = (spun @ mount.rotation.T).astype(np.float32)
     origins = (mount.position + seconds[:, None] * mount.velocity).astype(np.float32)

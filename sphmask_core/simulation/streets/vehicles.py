@@ -36,7 +36,10 @@ def loft(sections: Sequence[Section], name: str = "body") -> Model:
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns), indexing="ij")
     a, b = i * columns + j, i * columns + (j + 1) % columns
     faces = np.concatenate(
-        [np.stack([a, b, b + columns], -1).reshape(-1, 3), np.stack([a, b + columns, a + columns], -1).reshape(-1, 3)]
+        [
+            np.stack([a, b, b + columns], -1).reshape(-1, 3),
+            np.stack([a, b + columns, a + columns], -1).reshape(-1, 3),
+        ]
     )
     return Model(name, points.reshape(-1, 3), faces.astype(np.int32), ())
 
@@ -45,19 +48,43 @@ def car(rng: Random) -> Thing:
     """Sedan, hatchback, estate, off-roader, van or pick-up."""
     kind = rng.choice(6, p=[0.24, 0.24, 0.14, 0.2, 0.12, 0.06])
     length, width, height = rng.uniform(
-        [(4.3, 1.68, 1.38), (3.5, 1.58, 1.4), (4.4, 1.7, 1.4), (4.2, 1.75, 1.6), (4.6, 1.8, 1.8), (4.9, 1.75, 1.6)][kind],
-        [(5.0, 1.9, 1.5), (4.4, 1.85, 1.6), (4.9, 1.9, 1.55), (5.1, 2.0, 1.9), (6.0, 2.05, 2.5), (5.6, 2.0, 1.9)][kind],
+        [
+            (4.3, 1.68, 1.38),
+            (3.5, 1.58, 1.4),
+            (4.4, 1.7, 1.4),
+            (4.2, 1.75, 1.6),
+            (4.6, 1.8, 1.8),
+            (4.9, 1.75, 1.6),
+        ][kind],
+        [
+            (5.0, 1.9, 1.5),
+            (4.4, 1.85, 1.6),
+            (4.9, 1.9, 1.55),
+            (5.1, 2.0, 1.9),
+            (6.0, 2.05, 2.5),
+            (5.6, 2.0, 1.9),
+        ][kind],
     )
     made, paint = Builder(rng), plain(rng)
     front, back, half = length / 2, -length / 2, width / 2
     belt = height * (0.62 if kind != 4 else 0.55)
     clear = rng.uniform(0.15, 0.3) * (1.3 if kind in (3, 5) else 1)
     hood = belt * rng.uniform(0.82, 0.98)
-    made.add(loft([
-        (back, clear + 0.15, belt * 0.85, half * 0.88, half * 0.85), (back + 0.15, clear, belt, half * 0.97, half * 0.95),
-        (front - 1.3, clear, belt, half, half * 0.96), (front - 0.9, clear, hood, half, half * 0.94),
-        (front - 0.2, clear, hood * 0.9, half * 0.94, half * 0.88), (front, clear + 0.12, hood * 0.7, half * 0.8, half * 0.8),
-    ]), (0, 0, 0), paint, 0.2)  # fmt: skip
+    made.add(
+        loft(
+            [
+                (back, clear + 0.15, belt * 0.85, half * 0.88, half * 0.85),
+                (back + 0.15, clear, belt, half * 0.97, half * 0.95),
+                (front - 1.3, clear, belt, half, half * 0.96),
+                (front - 0.9, clear, hood, half, half * 0.94),
+                (front - 0.2, clear, hood * 0.9, half * 0.94, half * 0.88),
+                (front, clear + 0.12, hood * 0.7, half * 0.8, half * 0.8),
+            ]
+        ),
+        (0, 0, 0),
+        paint,
+        0.2,
+    )
     _cabin(rng, made, int(kind), (length, width, height), belt, paint)
     _wheels(made, [front - length * 0.19, back + length * 0.19], half, rng.uniform(0.28, 0.38))
     if rng.random() < 0.6:
@@ -79,12 +106,31 @@ def _cabin(
     top = half * 0.78 if kind != 4 else half * 0.9
     glass = single(DARK)
     window = height - 0.07
-    made.add(loft([(back + rear, belt - 0.02, belt, half * 0.93, half * 0.93), (back + rear + rake, belt - 0.02, window, half * 0.93, top),
-                   (start - screen, belt - 0.02, window, half * 0.93, top), (start, belt - 0.02, belt, half * 0.93, half * 0.93)]),
-             (0, 0, 0), glass if kind != 4 else paint, GLASS if kind != 4 else 0.2)  # fmt: skip
-    made.add(loft([(back + rear + rake, window, window + 0.03, top, top * 0.95), (back + rear + rake + 0.3, window, height, top, top * 0.9),
-                   (start - screen - 0.3, window, height, top, top * 0.9), (start - screen, window, window + 0.03, top, top * 0.95)]),
-             (0, 0, 0), paint)  # fmt: skip
+    made.add(
+        loft(
+            [
+                (back + rear, belt - 0.02, belt, half * 0.93, half * 0.93),
+                (back + rear + rake, belt - 0.02, window, half * 0.93, top),
+                (start - screen, belt - 0.02, window, half * 0.93, top),
+                (start, belt - 0.02, belt, half * 0.93, half * 0.93),
+            ]
+        ),
+        (0, 0, 0),
+        glass if kind != 4 else paint,
+        GLASS if kind != 4 else 0.2,
+    )
+    made.add(
+        loft(
+            [
+                (back + rear + rake, window, window + 0.03, top, top * 0.95),
+                (back + rear + rake + 0.3, window, height, top, top * 0.9),
+                (start - screen - 0.3, window, height, top, top * 0.9),
+                (start - screen, window, window + 0.03, top, top * 0.95),
+            ]
+        ),
+        (0, 0, 0),
+        paint,
+    )
     for side in (-1, 1):
         for x in np.linspace(back + rear + rake, start - screen, 3):
             made.pole((x, side * half * 0.93, belt), (x, side * top, window), 0.05, paint, sides=4)
@@ -107,8 +153,17 @@ def truck(rng: Random) -> Thing:
     width, high = rng.uniform([2.0, 2.3], [2.55, 4.0])
     cab, half = rng.uniform(1.6, 2.4), width / 2
     tall = rng.uniform(2.2, min(high, 3.4))
-    made.add(loft([(long / 2, 0.45, tall, half * 0.97, half * 0.95), (long / 2 + cab - 0.2, 0.45, tall * 0.97, half * 0.95, half * 0.85),
-                   (long / 2 + cab, 0.5, tall * 0.6, half * 0.9, half * 0.88)]), (0, 0, 0), paint)  # fmt: skip
+    made.add(
+        loft(
+            [
+                (long / 2, 0.45, tall, half * 0.97, half * 0.95),
+                (long / 2 + cab - 0.2, 0.45, tall * 0.97, half * 0.95, half * 0.85),
+                (long / 2 + cab, 0.5, tall * 0.6, half * 0.9, half * 0.88),
+            ]
+        ),
+        (0, 0, 0),
+        paint,
+    )
     made.block((0.05, width * 0.85, 0.7), (long / 2 + cab - 0.1, 0, tall * 0.55), single(DARK), GLASS)
     made.block((long + 0.3, width * 0.4, 0.35), (0, 0, 0.6), single(DARK))
     _load(rng, made, (long, width, high))
@@ -124,7 +179,9 @@ def _load(rng: Random, made: Builder, sides: tuple[float, float, float]) -> None
         made.block((long - 0.15, width, high - bed), (-0.1, 0, bed), plain(rng))
         return
     if kind == 2:
-        tank = cylinder(width * 0.46, long - 0.4, rim=0.2).moved(turned((0, 1, 0), np.pi / 2), (-long / 2, 0, bed + width * 0.46))
+        tank = cylinder(width * 0.46, long - 0.4, rim=0.2).moved(
+            turned((0, 1, 0), np.pi / 2), (-long / 2, 0, bed + width * 0.46)
+        )
         made.add(tank, (0, 0, 0), plain(rng))
         return
     made.block((long - 0.15, width, 0.15), (-0.1, 0, bed - 0.1), plain(rng))
@@ -140,11 +197,22 @@ def _bus(rng: Random) -> Thing:
     made, paint = Builder(rng), plain(rng)
     long, width, high = rng.uniform([7, 2.3, 2.7], [13, 2.6, 3.4])
     half, low = width / 2, rng.uniform(0.25, 0.4)
-    made.add(loft([(-long / 2, low, high * 0.95, half * 0.95, half * 0.9), (-long / 2 + 0.3, low, high, half, half * 0.95),
-                   (long / 2 - 0.3, low, high, half, half * 0.95), (long / 2, low, high * 0.93, half * 0.93, half * 0.88)]),
-             (0, 0, 0), paint)  # fmt: skip
+    made.add(
+        loft(
+            [
+                (-long / 2, low, high * 0.95, half * 0.95, half * 0.9),
+                (-long / 2 + 0.3, low, high, half, half * 0.95),
+                (long / 2 - 0.3, low, high, half, half * 0.95),
+                (long / 2, low, high * 0.93, half * 0.93, half * 0.88),
+            ]
+        ),
+        (0, 0, 0),
+        paint,
+    )
     for side in (-1, 1):
-        made.block((long * 0.9, 0.04, high * 0.32), (0, side * (half * 1.02), high * 0.5), single(DARK), GLASS)
+        made.block(
+            (long * 0.9, 0.04, high * 0.32), (0, side * (half * 1.02), high * 0.5), single(DARK), GLASS
+        )
     made.block((0.05, width * 0.9, high * 0.45), (long / 2, 0, high * 0.42), single(DARK), GLASS)
     _wheels(made, [long / 2 - 2.2, -long / 2 + 2.4], half, 0.48)
     return made.done(TRUCK)
@@ -203,7 +271,14 @@ def cyclist(rng: Random, ridden: bool) -> Thing:
             made.pole(middle - out, middle + out, 0.008, paint, 4)
     seat, bar = (-base * 0.22, 0, 0.85), (base * 0.36, 0, 1.02)
     hub, pedal = (-base / 2, 0, radius), (-0.05, 0, radius - 0.03)
-    for a, b in ((hub, seat), (seat, bar), (pedal, bar), (pedal, seat), (hub, pedal), (bar, (base / 2, 0, radius))):
+    for a, b in (
+        (hub, seat),
+        (seat, bar),
+        (pedal, bar),
+        (pedal, seat),
+        (hub, pedal),
+        (bar, (base / 2, 0, radius)),
+    ):
         made.pole(a, b, 0.02 if not motor else 0.06, paint, 5)
     made.pole((bar[0], -0.3, 1.05), (bar[0], 0.3, 1.05), 0.02, paint, 5)
     made.block((0.25, 0.14, 0.06), (seat[0], 0, 0.86), single(DARK))
@@ -220,10 +295,10 @@ def _rider(rng: Random, made: Builder, seat: Sequence[float], bar: Sequence[floa
     hip = np.array([seat[0], 0, seat[2] + 0.1])
     neck = hip + 0.58 * np.array([np.sin(lean), 0, np.cos(lean)])
     made.pole(hip, neck, 0.15, shirt, 8)
-    head = neck + [0.06, 0, 0.05]
+    head = np.add(neck, [0.06, 0, 0.05])
     made.cushion((0.22, 0.18, 0.26), tuple(head), plain(rng), 2)
     for side in (-1, 1):
-        knee = hip + [0.35, side * 0.12, rng.uniform(-0.35, 0.0)]
-        made.pole(hip + [0, side * 0.1, 0], knee, 0.075, trousers, 6)
+        knee = np.add(hip, [0.35, side * 0.12, rng.uniform(-0.35, 0.0)])
+        made.pole(np.add(hip, [0, side * 0.1, 0]), knee, 0.075, trousers, 6)
         made.pole(knee, (0.0, side * 0.12, rng.uniform(0.2, 0.45)), 0.055, trousers, 6)
-        made.pole(neck + [0, side * 0.18, -0.06], (bar[0], side * 0.27, 1.06), 0.045, shirt, 5)
+        made.pole(np.add(neck, [0, side * 0.18, -0.06]), (bar[0], side * 0.27, 1.06), 0.045, shirt, 5)

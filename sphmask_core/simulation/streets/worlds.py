@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where LiDARs drive: streets, parking lots, open country, yards, warehouses; the sensor is near the origin."""
+"""Where LiDARs drive: streets, parking lots, open country, yards, warehouses; the sensor near the origin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class World:
     """(3,) meters per second of each thing"""
     footprints: list[Footprint] = field(default_factory=list)
 
-    def stand(self, thing: Thing, x: float, y: float, yaw: float, speed: float = 0.0, free: bool = True) -> bool:
+    def stand(
+        self, thing: Thing, x: float, y: float, yaw: float, speed: float = 0.0, free: bool = True
+    ) -> bool:
         """Stand a thing on the ground, where it is free."""
         if free and np.hypot(x, y) < FREE:
             return False
@@ -47,11 +49,19 @@ class World:
         self.speeds.append(speed * np.array([np.cos(yaw), np.sin(yaw), 0]))
         return True
 
-    def scatter(self, make: Callable[[Random], Thing], count: int, half: tuple[float, float], speed: float = 0.0) -> None:
+    def scatter(
+        self, make: Callable[[Random], Thing], count: int, half: tuple[float, float], speed: float = 0.0
+    ) -> None:
         """Things anywhere in a rectangle, in any direction."""
         for _ in range(count):
             x, y = self.rng.uniform(-1, 1, 2) * half
-            self.stand(make(self.rng), float(x), float(y), self.rng.uniform(-np.pi, np.pi), self.rng.uniform(0, 1) * speed)
+            self.stand(
+                make(self.rng),
+                float(x),
+                float(y),
+                self.rng.uniform(-np.pi, np.pi),
+                self.rng.uniform(0, 1) * speed,
+            )
 
 
 def random_world(rng: Random) -> World:
@@ -88,19 +98,46 @@ def _street(rng: Random) -> World:
         _houses(world, side, kerb + walk)
         _parked(world, side * (kerb - 1.1), rng.uniform(0.1, 0.9))
         for x in np.arange(-70, 70, rng.uniform(12, 35)):
-            world.stand(scenery.pole(rng), x + rng.normal(scale=2), side * (kerb + 0.5), rng.choice([1, -1]) * side * np.pi / 2)
+            world.stand(
+                scenery.pole(rng),
+                x + rng.normal(scale=2),
+                side * (kerb + 0.5),
+                rng.choice([1, -1]) * side * np.pi / 2,
+            )
         for _ in range(rng.integers(0, 24)):
             make = scenery.tree if rng.random() < 0.6 else scenery.hedge
-            world.stand(make(rng), rng.uniform(-70, 70), side * (kerb + rng.uniform(0.8, walk + 3)), rng.choice([0, np.pi]))
+            world.stand(
+                make(rng),
+                rng.uniform(-70, 70),
+                side * (kerb + rng.uniform(0.8, walk + 3)),
+                rng.choice([0, np.pi]),
+            )
         for _ in range(rng.integers(0, 12)):
             y = side * (kerb + rng.uniform(-0.5, walk - 0.3))
-            world.stand(vehicles.person(rng), rng.uniform(-45, 45), y, rng.choice([0, np.pi]) + rng.normal(scale=0.4), 1.3)
+            world.stand(
+                vehicles.person(rng),
+                rng.uniform(-45, 45),
+                y,
+                rng.choice([0, np.pi]) + rng.normal(scale=0.4),
+                1.3,
+            )
         for _ in range(rng.integers(0, 8)):
-            world.stand(scenery.street_object(rng), rng.uniform(-45, 45), side * (kerb + rng.uniform(0.3, walk)), rng.uniform(0, 6.3))
+            world.stand(
+                scenery.street_object(rng),
+                rng.uniform(-45, 45),
+                side * (kerb + rng.uniform(0.3, walk)),
+                rng.uniform(0, 6.3),
+            )
         for _ in range(rng.integers(0, 5)):
             ridden = rng.random() < 0.4
-            y = side * (kerb + rng.uniform(0.2, walk - 0.5)) if not ridden else side * (kerb - rng.uniform(0.5, 2.5))
-            world.stand(vehicles.cyclist(rng, ridden), rng.uniform(-45, 45), y, 0 if side < 0 else np.pi, 4 * ridden)
+            y = (
+                side * (kerb + rng.uniform(0.2, walk - 0.5))
+                if not ridden
+                else side * (kerb - rng.uniform(0.5, 2.5))
+            )
+            world.stand(
+                vehicles.cyclist(rng, ridden), rng.uniform(-45, 45), y, 0 if side < 0 else np.pi, 4 * ridden
+            )
     _traffic(world, kerb)
     return world
 
