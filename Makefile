@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# make demo [INPUT=file, folder or bag] [TOPIC=of the bag] [MODEL=weights]
+# make demo [SCENE=table, room or street] [INPUT=file, folder or bag] [TOPIC=of the bag] [MODEL=weights]
 #                            a node, clouds played to it over DDS, out/demo.png
 # make test | lint | colcon | wheel-test
 #                            what CI runs
@@ -34,7 +34,7 @@ ROS := unset PYTHONPATH LD_LIBRARY_PATH; export PATH="$(CURDIR)/$(BIN):$$PATH" \
 build: $(VENV)/.core $(VENV)/.ros
 
 demo: build
-	@$(ROS) python -m sphmask_ros.demo $(if $(INPUT),"$(INPUT)") \
+	@$(ROS) python -m sphmask_ros.demo $(if $(INPUT),"$(INPUT)") $(if $(SCENE),--scene "$(SCENE)") \
 		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
 test: build $(VENV)/.dev

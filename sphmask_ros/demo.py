@@ -25,12 +25,13 @@ from sphmask_core.commands.results import table
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
 from sphmask_core.pictures.draw import draw_result
-from sphmask_core.simulation.scenes import simulate_cloud
+from sphmask_core.simulation.tabletop.extra import MissingExtraError
 from sphmask_ros.conversions import write_points
+from sphmask_ros.demo_scenes import SCENES, DemoScene
 from sphmask_ros.player import Player
 
 SIMULATED = range(7, 12)
-"""Seeds of the tables that are simulated when no clouds are given."""
+"""Seeds of what is simulated when no clouds are given."""
 START_TIMEOUT, FRAME_TIMEOUT, STOP_TIMEOUT = 120.0, 60.0, 30.0
 """Seconds for loading the model, for one frame, and for ending after the frame at hand."""
 
@@ -44,11 +45,12 @@ def main() -> int:
         return _complain(error, 2)
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    node = start_node(arguments.model)
+    scene = SCENES[arguments.scene]
+    node = start_node(arguments.model or scene.model)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
-        _play(files, arguments.topic, arguments.picture, node)
-    except (CloudError, BagError) as error:
+        _play(files, arguments.topic, arguments.picture, node, scene)
+    except (CloudError, BagError, MissingExtraError) as error:
         return _complain(error, 2)
     except TimeoutError as error:
         return _complain(error, 1)
@@ -64,7 +66,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clouds", nargs="*", type=Path, help="clouds, folders of them, bags; none: simulated")
     parser.add_argument("--topic", help="clouds of a bag that has several topics of them")
-    parser.add_argument("--model", default="tabletop", help="preset's name, or path to weights")
+    parser.add_argument(
+        "--scene", choices=SCENES, default="table", help="what is simulated (default: %(default)s)"
+    )
+    parser.add_argument("--model", help="preset's name, or path to weights (default: the scene's preset)")
     parser.add_argument("--picture", type=Path, required=True, help="PNG of the frame with most instances")
     return parser.parse_args()
 
@@ -83,10 +88,10 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _frames(files: list[Path], topic: str | None) -> Iterator[tuple[str, Cloud]]:
+def _frames(files: list[Path], topic: str | None, scene: DemoScene) -> Iterator[tuple[str, Cloud]]:
     """Names and clouds, read or simulated as they are asked for."""
     for seed in () if files else SIMULATED:
-        yield f"simulated table {seed}", simulate_cloud(seed, 640, 480)
+        yield f"simulated {scene.model} {seed}", scene.simulate(seed)
     for file in files:
         if is_bag(file):
             for stamp, _, cloud in read_clouds(file, topic):
@@ -95,13 +100,15 @@ def _frames(files: list[Path], topic: str | None) -> Iterator[tuple[str, Cloud]]
             yield file.name, read_cloud(file)
 
 
-def _play(files: list[Path], topic: str | None, picture: Path, node: subprocess.Popen) -> None:
+def _play(
+    files: list[Path], topic: str | None, picture: Path, node: subprocess.Popen, scene: DemoScene
+) -> None:
     player = Player()
     player.wait_until_heard(START_TIMEOUT, running=lambda: node.poll() is None)
     latencies: list[float] = []
     most = -1
-    for name, cloud in _frames(files, topic):
-        header = Header(frame_id="camera_color_optical_frame", stamp=player.get_clock().now().to_msg())
+    for name, cloud in _frames(files, topic, scene):
+        header = Header(frame_id=scene.frame_id, stamp=player.get_clock().now().to_msg())
         answer = player.ask(write_points(header, cloud_points(cloud)), FRAME_TIMEOUT)
         found = read_instances(answer.instances, read_labels(answer.points))
         ids = read_tracks(answer.instances).ids

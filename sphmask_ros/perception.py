@@ -14,6 +14,8 @@ from std_msgs.msg import Header
 
 from sphmask_core import Instances, Segmenter
 from sphmask_core.clouds.cloud import Cloud, CloudError
+from sphmask_core.commands.character import character
+from sphmask_core.commands.choose import unlike
 from sphmask_core.messages.frames import OPTICAL_SUFFIX
 from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.runtime.timing import Timer
@@ -37,6 +39,7 @@ class Perception:
         self._poses = poses
         self._say = say
         self._said: set[str] = set()
+        self._judged: set[str] = set()
         self._frame_id = ""
 
     def succeed(self, other: Perception) -> None:
@@ -66,6 +69,7 @@ class Perception:
         pose = self._pose(msg.header, "fixed_frame", settings)
         target = settings.target_frame, self._pose(msg.header, "target_frame", settings)
         vertical = self._vertical(msg.header.frame_id, pose, settings)
+        self._judge(msg.header.frame_id, cloud)
         timer.stop()
         min_score = settings.min_score if settings.min_score >= 0 else None
         found = self.segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=min_score)
@@ -126,6 +130,15 @@ class Perception:
         self._say_once(f"clouds of {frame_id[:40]!r}: up is {up} ({why})")
         x, y, z = (vertical / np.linalg.norm(vertical)).tolist()
         return x, y, z
+
+    def _judge(self, frame_id: str, cloud: Cloud) -> None:
+        """Say once for each frame whether its clouds are unlike what the model was trained on."""
+        if frame_id in self._judged or len(self._judged) >= MOST_SAID:
+            return
+        self._judged.add(frame_id)
+        remark = unlike(character(cloud), self.segmenter.config.name)
+        if remark:
+            self._say(f"clouds of {frame_id[:40]!r}: {remark}")
 
     def _say_once(self, text: str) -> None:
         if text not in self._said and len(self._said) < MOST_SAID:

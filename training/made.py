@@ -126,6 +126,7 @@ def _preparation(config: Config) -> dict[str, Any]:
         "use_superpoints": config.model.use_superpoints,
         "up": config.up,
         "supports": config.supports,
+        "ground": config.ground,
         "parts": config.inference.parts,
         "superpoints": asdict(config.superpoints),
     }

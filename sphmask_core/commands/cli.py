@@ -24,6 +24,8 @@ from sphmask_core.config import Config
 from sphmask_core.runtime.process import Ended, ending_cleanly, open_streams
 from sphmask_core.segmenter import Segmenter
 
+VERTICALS = {"z": "z", "plane": "normal of the largest plane", "gravity": "by floor and walls, near z"}
+"""What a model takes for up, in words."""
 TRAINING = {name: f"sphmask_training.{name}" for name in ("adapt", "prepare", "train")}
 """Commands that another package of the same wheel has; the core does not import it, it hands over to it."""
 
@@ -93,7 +95,7 @@ def _description(config: Config, parameters: int) -> str:
         "instances of": ", ".join(config.instance_classes),
         "other classes": ", ".join(config.semantic_classes[: config.class_shift]) or "none",
         "voxels": f"{config.voxel_size * 1e3:g} mm",
-        "vertical": "z" if config.up == "z" else "normal of the largest plane",
+        "vertical": VERTICALS[config.up],
         "network": f"{size}, {model.rays[0]} x {model.rays[1]} rays",
         "points": f"at least {inference.min_points} an instance",
         "score": f"at least {inference.min_score:g}, {inference.nms} NMS",

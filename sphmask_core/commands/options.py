@@ -20,6 +20,7 @@ examples:
   sphmask segment table.pcd -o results --png
   sphmask segment scans/ -o results --resume                    all clouds of a folder, those not yet done
   sphmask segment scans/ -o results --engine ray --workers 8    the same by 8 processes, or a cluster's
+  sphmask segment room.ply sweep.pcd -o results --model auto    the preset for the first: said in the output
   sphmask segment drive.mcap --topic /camera/points -o drive_labelled.mcap
   sphmask segment recording/ -o recording_labelled              rosbag2's folder of .db3 files
 
@@ -84,7 +85,7 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=output)
     parser.add_argument("--png", action="store_true", help="draw each result, too")
     parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
-    _add_model(parser)
+    _add_model(parser, "; auto: the preset that fits the first cloud")
     _add_min_score(parser)
     _add_engine(parser)
 
@@ -141,10 +142,9 @@ COMMANDS = {
 }
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model", default="tabletop", help="a preset's name, or a path to weights (default: %(default)s)"
-    )
+def _add_model(parser: argparse.ArgumentParser, more: str = "") -> None:
+    what = f"a preset's name, or a path to weights{more} (default: %(default)s)"
+    parser.add_argument("--model", default="tabletop", help=what)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
 
 

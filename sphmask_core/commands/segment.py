@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sphmask_core.bags.kinds import is_bag
-from sphmask_core.clouds.cloud import SUFFIXES, CloudError, read_cloud
+from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
+from sphmask_core.commands.character import character
+from sphmask_core.commands.choose import AUTO, choose, unlike
 from sphmask_core.commands.engines import Failure, open_engine
 from sphmask_core.commands.models import load_segmenter, settings_of
 from sphmask_core.commands.results import result_files, summary, table, write_results
@@ -46,6 +48,8 @@ def _segment_clouds(clouds: Sequence[Path], options: argparse.Namespace) -> int:
     _check_names(clouds)
     _check_output(clouds, output)
     engine = open_engine(options.engine, options.workers, options.device)
+    if options.model == AUTO:
+        options.model = chosen(clouds[0].name, read_cloud(clouds[0]))
     segmenter, min_score = load_segmenter(options)
     settings = settings_of(segmenter, min_score=min_score)
     task = SegmentTask(options.model, options.device, min_score, output, options.png, settings)
@@ -73,8 +77,11 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
         raise ValueError(f"{path}: is a bag; --png, --resume and --engine are for cloud files")
     if find_spec("rosbags") is None or find_spec("mcap") is None:
         raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
-    from sphmask_core.bags.segment import segment_bag
+    from sphmask_core.bags.segment import read_clouds, segment_bag
 
+    if options.model == AUTO:
+        _, _, first = next(read_clouds(path, options.topic))
+        options.model = chosen(path.name, first)
     segmenter, min_score = load_segmenter(options)
     status = SUCCESS
     for frame in segment_bag(segmenter, path, options.output, options.topic, min_score):
@@ -85,6 +92,14 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
         else:
             print(f"{name}: {frame.points} points, {summary(frame.instances)}", flush=True)
     return status
+
+
+def chosen(name: str, cloud: Cloud) -> str:
+    """Choose the preset for a cloud, say which and why, and return it."""
+    what = character(cloud)
+    preset = choose(what)
+    print(f"model {preset}, for {name}: {what}", flush=True)
+    return preset
 
 
 def clouds_of(paths: Sequence[Path]) -> list[Path]:
@@ -156,7 +171,9 @@ class SegmentTask:
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
             raise CloudError(f"{path}: {error or 'out of memory'}") from error
         write_results(self.output, path, cloud, instances, self.picture, self.settings)
-        return f"{path.name}: {len(cloud.xyz)} points, {summary(instances)}{table(instances)}"
+        remark = unlike(character(cloud), segmenter.config.name)
+        remark = f"; {remark}" if remark else ""
+        return f"{path.name}: {len(cloud.xyz)} points, {summary(instances)}{remark}{table(instances)}"
 
     def is_done(self, path: Path) -> bool:
         """Whether the results are there, with these settings, and newer than the cloud."""

@@ -23,11 +23,15 @@ class Config:
     """The last classes of `semantic_classes`: those that have instances."""
     voxel_size: float = number(0.02, 0, 1e3, above=True)
     """Edge of a voxel, meters."""
-    up: Literal["z", "plane"] = "z"
-    """The clouds' vertical: `z`, or `plane`: the normal of the largest plane, towards the sensor."""
+    up: Literal["z", "plane", "gravity"] = "z"
+    """The clouds' vertical: `z`; `plane`: normal of the largest plane, towards the sensor; `gravity`: what
+    a room's floor and walls show, near z, or near -y in a camera's optical frame."""
     supports: bool = False
     """Leave out the points on tables, shelves, floors and walls before the network (docs/model.md, section
     1)."""
+    ground: Literal["none", "floor", "terrain"] = "none"
+    """Leave out the points on the ground before the network: the floor of a room, or open ground that rises
+    and falls; z is 0 on it (docs/model.md, section 1)."""
     model: ModelConfig = field(default_factory=ModelConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     superpoints: SuperpointConfig = field(default_factory=SuperpointConfig)

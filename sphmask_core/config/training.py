@@ -58,9 +58,12 @@ class DataConfig:
     """Where the labeled scenes come from."""
 
     dataset: str = "scannetv2"
-    """Name of a data set: scannetv2, scannet200, s3dis, stpls3d, folder, mosd, synthetic or tabletop."""
+    """Name of a data set: scannetv2, scannet200, s3dis, stpls3d, folder, mosd, synthetic, tabletop, rooms or
+    street."""
     root: str = ""
     """Folder of the data set."""
+    simulated: int = count(0, low=0)
+    """Scenes of the data sets `rooms` and `street`, which are simulated alone."""
     cache: str = ""
     """Folder for scenes that are made once (mixtures, simulations); none: sphmask in the user's caches."""
     fields: FieldsConfig = field(default_factory=FieldsConfig)

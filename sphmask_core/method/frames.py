@@ -72,7 +72,7 @@ def dominant_plane(xyz: Tensor) -> Plane:
 
 
 def upright(
-    xyz: Tensor, up: Literal["z", "plane"], vertical: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: tuple[float, float, float] = (0.0, 0.0, 1.0)
 ) -> Frame:
     """Returns the model frame of a cloud (N, 3); its x axis is as near to the input's x axis as possible.
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from sphmask_core import native
 from sphmask_core.config import Config
 from sphmask_core.method.frames import Frame, frame_on, upright
+from sphmask_core.method.ground import GroundKind, find_ground
 from sphmask_core.method.model import no_stage
 from sphmask_core.method.parts import voxelize_parts
 from sphmask_core.method.superpoints import superpoints_of
@@ -107,7 +108,25 @@ def to_model_frame(
         frame = frame_on(points, torch.from_numpy(supports.main.normal), supports.main.offset)
     else:
         frame = upright(points, config.up, vertical)
-    return frame, rows, Points(frame.apply(points) / config.unit, colors)
+    turned = frame.apply(points)
+    if config.ground != "none":
+        stage("ground")
+        frame, rows, turned, colors = _without_ground(frame, rows, turned, colors, config.ground)
+    return frame, rows, Points(turned / config.unit, colors)
+
+
+def _without_ground(
+    frame: Frame, rows: Tensor, turned: Tensor, colors: Tensor, kind: GroundKind
+) -> tuple[Frame, Tensor, Tensor, Tensor]:
+    """Frame, rows, upright points and colors without the ground, which is at z = 0 then."""
+    ground = find_ground(turned.cpu().numpy(), kind)
+    if ground is None:
+        return frame, rows, turned, colors
+    lift = torch.tensor([0.0, 0.0, ground.height])
+    kept = torch.from_numpy(~ground.left_out).to(rows.device).nonzero().squeeze(1)
+    frame = Frame(frame.rotation, frame.origin + lift @ frame.rotation)
+    rows, colors = rows.index_select(0, kept), colors.index_select(0, kept)
+    return frame, rows, turned.index_select(0, kept) - lift.to(turned), colors
 
 
 def _kept(xyz: Tensor, left_out: Tensor | None) -> tuple[Tensor, Tensor]:

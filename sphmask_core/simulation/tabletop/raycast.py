@@ -68,6 +68,26 @@ class View:
         return self.item >= 0
 
 
+@dataclass(frozen=True)
+class Hits:
+    """What R rays hit first; infinite distance and item -1 where they hit nothing."""
+
+    distance: np.ndarray
+    """(R,) float32 in lengths of the ray's direction"""
+    item: np.ndarray
+    """(R,) int64 index of the thing"""
+    points: np.ndarray
+    """(R, 3) float32 in the world; the ray's origin where there is nothing"""
+    normals: np.ndarray
+    """(R, 3) float32 unit, in the world, against the ray"""
+    cosine: np.ndarray
+    """(R,) float32 between normal and ray"""
+    colors: np.ndarray
+    """(R, 3) float32 in [0, 1] of the surface, without light"""
+    gloss: np.ndarray
+    """(R,) float32 share of light that is mirrored"""
+
+
 class World:
     """Things as one mesh that rays can be cast at."""
 
@@ -97,28 +117,34 @@ class World:
         """Cast one ray a pixel."""
         shape = (camera.height, camera.width)
         rays = camera.directions.reshape(-1, 3) @ camera.rotation.T.astype(np.float32)
-        origins = np.broadcast_to(camera.position.astype(np.float32), rays.shape).copy()
+        hits = self.cast(np.broadcast_to(camera.position.astype(np.float32), rays.shape), rays)
+        return View(
+            camera,
+            hits.distance.reshape(shape),
+            hits.item.reshape(shape),
+            hits.points.reshape(*shape, 3),
+            hits.normals.reshape(*shape, 3),
+            hits.cosine.reshape(shape),
+            hits.colors.reshape(*shape, 3),
+            hits.gloss.reshape(shape),
+        )
+
+    def cast(self, origins: np.ndarray, rays: np.ndarray) -> Hits:
+        """What rays (R, 3) from origins (R, 3) float32 hit first."""
+        rays = np.ascontiguousarray(rays, np.float32)
+        origins = np.array(origins, np.float32)
         hit = self._scene.run(origins, rays, query="INTERSECT", output=True)
         seen = hit["primID"] >= 0
         face = np.where(seen, hit["primID"], 0)
-        depth = np.where(seen, hit["tfar"], np.float32(np.inf)).astype(np.float32)
-        points = origins + rays * np.where(seen, depth, 0)[:, None]
+        distance = np.where(seen, hit["tfar"], np.float32(np.inf)).astype(np.float32)
+        points = origins + rays * np.where(seen, distance, 0)[:, None]
         normals = hit["Ng"] / np.maximum(np.linalg.norm(hit["Ng"], axis=1, keepdims=True), 1e-20)
         unit = rays / np.linalg.norm(rays, axis=1, keepdims=True)
         cosine = -(normals * unit).sum(1)
-        normals = normals * np.where(cosine < 0, -1, 1)[:, None]
+        normals = (normals * np.where(cosine < 0, -1, 1)[:, None]).astype(np.float32)
         item = np.where(seen, self._owner[face], -1)
         colors, gloss = self._appearance(item, face, hit["u"], hit["v"], points)
-        return View(
-            camera,
-            depth.reshape(shape),
-            item.reshape(shape),
-            points.reshape(*shape, 3),
-            normals.reshape(*shape, 3).astype(np.float32),
-            np.abs(cosine).reshape(shape).astype(np.float32),
-            colors.reshape(*shape, 3),
-            gloss.reshape(shape),
-        )
+        return Hits(distance, item, points, normals, np.abs(cosine).astype(np.float32), colors, gloss)
 
     def reached(self, view: View, place: np.ndarray) -> np.ndarray:
         """(H, W) whether nothing is between what each pixel sees and a place (3,) in the world."""

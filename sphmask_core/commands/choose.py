@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which shipped preset fits a cloud (`--model auto`), and what a preset has never been trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sphmask_core.commands.character import Character
+
+AUTO = "auto"
+"""Name of a model that asks for a choice."""
+COLORLESS_STREET, COLORED_STREET = 12.0, 30.0
+"""Meters across from which on a cloud without and with color is taken for a LiDAR's."""
+TABLE_DISTANCE = 1.6
+"""Meters: median distance up to which a camera looks at a table rather than at a room."""
+TABLE_EXTENT = 2.2
+"""Meters across up to which a fused cloud is of a table."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a preset was trained on."""
+
+    extent: tuple[float, float]
+    """Meters across, least and most"""
+    spacing: float
+    """Meters between points, at most"""
+    kind: str
+    """In words"""
+
+
+TRAINED = {
+    "tabletop": Trained((0.3, 6.0), 0.012, "frames of depth cameras at 0.3 to 2.5 m"),
+    "rooms": Trained((1.2, 16.0), 0.06, "fused scans and depth frames of rooms"),
+    "street": Trained((10.0, 260.0), 0.5, "sweeps of LiDARs on streets, in yards and warehouses"),
+}
+"""Of each shipped preset (the simulators' own ranges, with a margin)."""
+
+
+def choose(found: Character) -> str:
+    """The preset for a cloud."""
+    if found.extent > (COLORED_STREET if found.colored else COLORLESS_STREET):
+        return "street"
+    if found.optical or found.organized:
+        return "tabletop" if found.distance <= TABLE_DISTANCE else "rooms"
+    return "tabletop" if found.extent <= TABLE_EXTENT else "rooms"
+
+
+def unlike(found: Character, preset: str) -> str:
+    """One line on how a cloud is unlike what a preset was trained on; empty where it is not
+    or the model is one's own."""
+    trained = TRAINED.get(preset)
+    if trained is None or not found.points:
+        return ""
+    low, high = trained.extent
+    if not low <= found.extent <= high:
+        what = f"the cloud is {found.extent:.1f} m across, not {low:g} to {high:g} m"
+    elif found.spacing > trained.spacing:
+        what = (
+            f"its points are {1000 * found.spacing:.0f} mm apart, not at most {1000 * trained.spacing:.0f} mm"
+        )
+    else:
+        return ""
+    better = choose(found)
+    hint = f"; the preset for it is {better}" if better != preset else "; expect little"
+    return f"{what}, as the {trained.kind} that {preset} was trained on{hint}"

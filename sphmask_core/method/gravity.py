@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vertical of rooms, from the directions of their surfaces: floors face it, walls stand along it.
+
+The direction to which most surfaces are parallel or at right angles is found from a first guess, as by Gupta,
+Arbelaez and Malik (CVPR 2013, section 3.1): an eigenvector, first with a wide, then with a narrow tolerance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+SAMPLED = 20_000
+"""Points among which neighbors are looked for."""
+NORMALS = 3000
+NEIGHBORS = 16
+ROUNDS = ((np.radians(45), 5), (np.radians(15), 5))
+"""Tolerance, and how many times a direction is fitted with it (as published)."""
+FLAT = 0.05
+"""Share of the smallest in the sum of the neighborhood's variances, above which it has no normal."""
+CONE = 1.2
+"""Tangent of half the field of view of a depth camera at most."""
+LEVEL_CAMERA = np.array([0.0, -1.0, 0.0])
+"""The vertical of a level camera's optical frame: x right, y down, z forward."""
+
+
+def find_vertical(xyz: np.ndarray, guess: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> np.ndarray:
+    """The unit vector up (3,) float64 of a cloud of a room, (N, 3) finite points in meters.
+
+    guess: the vertical to start from; where it is z and the cloud lies within a cone about z, it is in a
+    camera's optical frame, and -y is the guess. Up to 45 degrees from the guess are found; a cloud without
+    surfaces has its guess. The same cloud has the same vertical.
+    """
+    start = np.asarray(guess, float)
+    if start[2] == 1 and is_optical(xyz):
+        start = LEVEL_CAMERA
+    normals = surface_normals(xyz)
+    if not len(normals):
+        return start
+    up = start
+    for tolerance, times in ROUNDS:
+        for _ in range(times):
+            up = _fitted(normals, up, tolerance)
+    return up if up @ start > np.cos(ROUNDS[0][0]) else start
+
+
+def is_optical(xyz: np.ndarray) -> bool:
+    """Whether a cloud is in the optical frame of the camera that saw it: all of it in a cone about z."""
+    step = max(1, len(xyz) // SAMPLED)
+    x, y, z = xyz[::step].T
+    inside = (z > 0) & (np.abs(x) < CONE * z) & (np.abs(y) < CONE * z)
+    return bool(len(z) and inside.mean() > 0.99 and np.median(x / np.maximum(z, 1e-6)) < CONE / 2)
+
+
+def surface_normals(xyz: np.ndarray) -> np.ndarray:
+    """(K, 3) float64 unit normals of flat neighborhoods, spread evenly over the cloud, signs arbitrary."""
+    rng = np.random.default_rng(0)
+    if len(xyz) < 2 * NEIGHBORS:
+        return np.zeros((0, 3))
+    points = xyz[rng.choice(len(xyz), min(SAMPLED, len(xyz)), replace=False)].astype(np.float64)
+    chosen = points[:NORMALS]
+    near = points[cKDTree(points).query(chosen, NEIGHBORS)[1]]
+    near = near - near.mean(1, keepdims=True)
+    values, vectors = np.linalg.eigh(np.einsum("kni,knj->kij", near, near))
+    flat = values[:, 0] < FLAT * values.sum(1)
+    return np.asarray(vectors[flat, :, 0])
+
+
+def _fitted(normals: np.ndarray, up: np.ndarray, tolerance: float) -> np.ndarray:
+    """The direction that is most parallel to level surfaces' normals and least to upright ones'."""
+    cosine = np.abs(normals @ up)
+    level, walls = normals[cosine > np.cos(tolerance)], normals[cosine < np.sin(tolerance)]
+    scatter = walls.T @ walls - level.T @ level
+    found = np.linalg.eigh(scatter)[1][:, 0]
+    return np.asarray(found * (1 if found @ up >= 0 else -1))

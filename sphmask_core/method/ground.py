@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ground of clouds whose z points up: the floor of a room as a plane, open ground as a map of heights.
+
+Objects stand on it, and it is none: its points are left out before the network (docs/model.md, section 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+GroundKind = Literal["none", "floor", "terrain"]
+
+LEVEL = 0.02
+"""Meters: step of heights among which a floor is looked for."""
+TILE = 0.2
+"""Meters: edge of the tiles by which the area of a level is measured."""
+LEAST_AREA, LEAST_SHARE = 0.5, 0.2
+"""Square meters that a floor has at least, and share of the area of the largest level."""
+NEAR_FLOOR = 0.06
+"""Meters from its level within which points fit the floor's plane at first."""
+FIT_ROUNDS = 4
+STEEPEST = 0.06
+"""Slope of a floor's plane at most: more is a fit to something else."""
+BANDS = (0.018, 0.04)
+"""Meters above the floor that are left out, least and most; between them by the floor's own noise."""
+DEVIATIONS = 2.5
+"""Of the floor's noise that are left out above it."""
+BELOW = 0.3
+"""Meters below the floor that are left out: reflections and errors of registration."""
+MAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+CELL = 1.0
+"""Meters: edge of a cell of the map of heights."""
+SLOPE = 0.3
+"""Steepest open ground (17 degrees); what rises faster stands on it."""
+SPREADS = 16
+"""Cells over which heights spread to where no ground was seen."""
+GHOST, DEEP_GHOST = 0.6, 2.5
+"""Meters below the cells around, and below the blocks of cells around, at which a cell's lowest point is no
+ground: light that was reflected twice."""
+BLOCK = 8
+"""Cells along a block."""
+ABOVE_GROUND = 0.2
+"""Meters above open ground that are left out: kerbs and low grass are none either."""
+REACH = 80.0
+"""Meters from the middle that the map covers."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What was found."""
+
+    left_out: np.ndarray
+    """(N,) bool: points on or below the ground."""
+    height: float
+    """Meters: z of the ground below the middle of the cloud."""
+
+
+def find_ground(xyz: np.ndarray, kind: GroundKind) -> Ground | None:
+    """The ground of a cloud (N, 3) float32, meters, z up; None where there is none.
+
+    `floor`: one level plane, the lowest of any size. `terrain`: a map of heights that rises by at most 30 %.
+    """
+    if kind == "none" or not len(xyz):
+        return None
+    return _floor(xyz) if kind == "floor" else _terrain(xyz)
+
+
+def _floor(xyz: np.ndarray) -> Ground | None:
+    z = xyz[:, 2]
+    level = _lowest_level(xyz)
+    if level is None:
+        return None
+    near = xyz[np.abs(z - level) < NEAR_FLOOR]
+    plane, noise = _fitted(near, level)
+    heights = z - (xyz[:, 0] * plane[0] + xyz[:, 1] * plane[1] + plane[2])
+    band = np.clip(DEVIATIONS * noise, *BANDS)
+    middle = xyz[:, :2].mean(0)
+    return Ground((heights < band) & (heights > -BELOW), float(plane[:2] @ middle + plane[2]))
+
+
+def _lowest_level(xyz: np.ndarray) -> float | None:
+    """Height of the lowest level that is seen over a large area."""
+    steps = np.floor((xyz[:, 2] - xyz[:, 2].min()) / LEVEL).astype(np.int64)
+    tiles = np.floor((xyz[:, :2] - xyz[:, :2].min(0)) / TILE).astype(np.int64)
+    wide = int(tiles[:, 1].max()) + 1
+    keys = np.unique((steps * (int(tiles[:, 0].max()) + 1) + tiles[:, 0]) * wide + tiles[:, 1])
+    area = np.bincount(keys // wide // (int(tiles[:, 0].max()) + 1)) * TILE**2
+    smooth = np.convolve(area, np.ones(3), "same")
+    enough = np.flatnonzero(smooth >= max(LEAST_AREA, LEAST_SHARE * smooth.max()))
+    if not len(enough):
+        return None
+    first = int(enough[0])
+    peak = first + int(np.argmax(smooth[first : first + 4]))
+    return float(xyz[:, 2].min() + (peak + 0.5) * LEVEL)
+
+
+def _fitted(points: np.ndarray, level: float) -> tuple[np.ndarray, float]:
+    """The plane z = a x + b y + c (3,) through most of the points, and their deviation from it."""
+    level_plane = np.array([0, 0, level])
+    rows = np.column_stack([points[:, :2], np.ones(len(points))]).astype(np.float64)
+    plane, band = level_plane, NEAR_FLOOR
+    for _ in range(FIT_ROUNDS):
+        residual = points[:, 2] - rows @ plane
+        inside = np.abs(residual) < band
+        if inside.sum() < len(plane):
+            return level_plane, BANDS[1]
+        plane = np.linalg.lstsq(rows[inside], points[inside, 2].astype(np.float64), rcond=None)[0]
+        if np.hypot(*plane[:2]) > STEEPEST:
+            plane = np.array([0, 0, np.median(points[inside, 2])])
+        band = max(BANDS[0], 0.75 * band)
+    residual = np.abs(points[:, 2] - rows @ plane)
+    return plane, float(MAD * np.median(residual))
+
+
+def _terrain(xyz: np.ndarray) -> Ground:
+    middle = xyz[:, :2].mean(0)
+    cells = 2 * int(REACH / CELL)
+    place = np.clip((xyz[:, :2] - middle) / CELL + cells / 2, 0, cells - 1.001)
+    cell = place.astype(np.int64)
+    lowest = np.full((cells, cells), np.inf)
+    np.minimum.at(lowest.reshape(-1), cell[:, 0] * cells + cell[:, 1], xyz[:, 2].astype(np.float64))
+    heights = _spread(_without_ghosts(lowest))
+    ground = _between(heights, place - 0.5)
+    left_out = xyz[:, 2] < ground + ABOVE_GROUND
+    return Ground(left_out, float(heights[cells // 2, cells // 2]))
+
+
+def _without_ghosts(lowest: np.ndarray) -> np.ndarray:
+    """Cells far below what is around them are empty: reflections seem to be under the ground."""
+    for step, depth in ((BLOCK, DEEP_GHOST), (1, GHOST)):
+        seen = np.argwhere(np.isfinite(lowest))
+        around = _medians(_block_medians(lowest, step) if step > 1 else lowest, seen // step)
+        ghosts = seen[lowest[tuple(seen.T)] < around - depth]
+        lowest = lowest.copy()
+        lowest[tuple(ghosts.T)] = np.inf
+    return lowest
+
+
+def _block_medians(grid: np.ndarray, step: int) -> np.ndarray:
+    """Median of the finite cells of each block of step x step cells; infinite where there is none."""
+    high, wide = (side // step for side in grid.shape)
+    blocks = grid.reshape(high, step, wide, step).swapaxes(1, 2).reshape(high, wide, -1)
+    counts = np.isfinite(blocks).sum(2)
+    middle = np.maximum(counts - 1, 0) // 2
+    return np.asarray(np.take_along_axis(np.sort(blocks, 2), middle[..., None], 2)[..., 0])
+
+
+def _medians(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """(K,) median of the finite ones among the nine cells around each of (K, 2), itself included."""
+    padded = np.pad(grid, 1, constant_values=np.inf)
+    near = np.stack([padded[cells[:, 0] + a, cells[:, 1] + b] for a in range(3) for b in range(3)], 1)
+    near.sort(1)
+    middle = (np.isfinite(near).sum(1) - 1) // 2
+    return np.asarray(near[np.arange(len(near)), middle])
+
+
+def _spread(lowest: np.ndarray) -> np.ndarray:
+    """The highest ground that is nowhere above the lowest points and nowhere steeper than `SLOPE`."""
+    heights = lowest
+    for _ in range(SPREADS):
+        for shift, way in zip(_shifts(heights), _ways(), strict=True):
+            heights = np.minimum(heights, shift + SLOPE * CELL * way)
+    seen = np.isfinite(heights)
+    return np.where(seen, heights, np.median(heights[seen]) if seen.any() else 0.0)
+
+
+def _ways() -> list[float]:
+    """Distances to the eight cells around one, in cells."""
+    return [float(np.hypot(a, b)) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
+
+
+def _shifts(grid: np.ndarray) -> list[np.ndarray]:
+    """The grid moved by one cell in each of eight directions; infinite beyond its border."""
+    padded = np.pad(grid, 1, constant_values=np.inf)
+    high, wide = grid.shape
+    return [
+        padded[1 + a : 1 + a + high, 1 + b : 1 + b + wide]
+        for a in (-1, 0, 1)
+        for b in (-1, 0, 1)
+        if (a, b) != (0, 0)
+    ]
+
+
+def _between(heights: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(N,) heights at places (N, 2) in cells, bilinear between the middles of cells."""
+    place = np.clip(place, 0, np.array(heights.shape) - 1.001)
+    low = place.astype(np.int64)
+    x, y = (place - low).T
+    i, j = low.T
+    return np.asarray(
+        heights[i, j] * (1 - x) * (1 - y) + heights[i + 1, j] * x * (1 - y)
+        + heights[i, j + 1] * (1 - x) * y + heights[i + 1, j + 1] * x * y
+    )  # fmt: skip

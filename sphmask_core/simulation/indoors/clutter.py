@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lies about: on every surface and on the floor."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sphmask_core.simulation.indoors.seating import pillow
+from sphmask_core.simulation.indoors.things import OTHER, SMALL, Builder, Random, Thing
+from sphmask_core.simulation.tabletop.assets import Assets
+from sphmask_core.simulation.tabletop.coats import plain, printed, single
+from sphmask_core.simulation.tabletop.household import MAKERS, make, tray
+from sphmask_core.simulation.tabletop.model import Model, turned
+from sphmask_core.simulation.tabletop.solids import cup, swollen, tube, upright
+
+LARGE = 0.22
+"""Meters: cartons and plants that are smaller are not asked for."""
+ASKED = 0.12
+"""Meters: cube root of the box of a thing that is asked for, at least."""
+THIN = 0.08
+"""Meters that the middle side of a box must have to be asked for."""
+
+
+def small_thing(rng: Random, assets: Assets) -> Thing:
+    """Anything that stands on a surface."""
+    kind = rng.choice(6, p=[0.2, 0.3, 0.14, 0.1, 0.12, 0.14])
+    if kind == 0 and assets.things:
+        model = assets.things[rng.integers(len(assets.things))].scaled(rng.uniform(0.9, 1.7))
+        return graded(upright(model))
+    if kind == 2:
+        return monitor(rng)
+    if kind == 3:
+        return lamp(rng, rng.uniform(0.3, 0.65))
+    if kind == 4:
+        return parcel(rng, rng.uniform(0.15, 0.4))
+    if kind == 5:
+        return plant(rng, rng.uniform(0.2, 0.6))
+    return graded(upright(make(rng, list(MAKERS)[rng.integers(len(MAKERS))])))
+
+
+def floor_thing(rng: Random) -> Thing:
+    """Anything that stands on the floor: boxes, bins, bags, baskets, lamps, plants, shoes, suitcases."""
+    kind = rng.choice(8, p=[0.22, 0.2, 0.17, 0.1, 0.1, 0.07, 0.07, 0.07])
+    if kind == 0:
+        return parcel(rng, rng.uniform(0.2, 0.6))
+    if kind == 1:
+        return bin_of_waste(rng)
+    if kind == 2:
+        return bag(rng)
+    if kind == 3:
+        return lamp(rng, rng.uniform(1.2, 1.8))
+    if kind == 4:
+        return plant(rng, rng.uniform(0.5, 1.7))
+    if kind == 5:
+        return pillow(rng)
+    if kind == 6:
+        return stack_of_boxes(rng)
+    return person(rng) if rng.random() < 0.3 else suitcase(rng)
+
+
+def graded(model: Model) -> Thing:
+    """Asked for, or too small for it."""
+    sides = np.sort(model.size)
+    large = np.cbrt(sides.prod()) > ASKED and sides[1] > THIN
+    return Thing(OTHER if large else SMALL, (model,))
+
+
+def monitor(rng: Random) -> Thing:
+    """A screen on a foot, a laptop, or a television."""
+    w = rng.choice([rng.uniform(0.35, 0.65), rng.uniform(0.7, 1.3)], p=[0.8, 0.2])
+    h, dark = w * rng.uniform(0.55, 0.7), single(np.full(3, rng.uniform(0.03, 0.2)))
+    made = Builder(rng)
+    if rng.random() < 0.25 and w < 0.5:
+        made.block((w, h, 0.02), (0, -h / 2, 0), dark)
+        return made.block((w, 0.012, h), (0, 0, 0.02), dark, 0.4, -rng.uniform(0.05, 0.5)).done(OTHER)
+    lift = rng.uniform(0.05, 0.16)
+    made.block((w, rng.uniform(0.02, 0.07), h), (0, 0, lift), dark, 0.4, -rng.uniform(0, 0.15))
+    made.block((0.06, 0.04, lift + 0.1), (0, 0.03, 0), dark).block((w * 0.45, 0.2, 0.015), (0, 0, 0), dark)
+    return made.done(OTHER)
+
+
+def lamp(rng: Random, height: float) -> Thing:
+    """A foot, a rod and a shade."""
+    made, metal = Builder(rng), plain(rng)
+    wide = rng.uniform(0.09, 0.2) if height < 1 else rng.uniform(0.14, 0.28)
+    shade = wide * rng.uniform(0.8, 1.6)
+    made.drum(wide * 0.7, 0.03, (0, 0, 0), metal)
+    made.pole(
+        (0, 0, 0), (0, 0, height - shade * 0.6), 0.012 if height > 1 else rng.uniform(0.01, 0.06), metal
+    )
+    cone = cup(wide * rng.uniform(0.6, 1), wide, shade, 0.005).moved(turned((1, 0, 0), np.pi), (0, 0, height))
+    return made.add(cone, (0, 0, 0), plain(rng)).done(OTHER)
+
+
+def plant(rng: Random, height: float) -> Thing:
+    """A pot and leaves."""
+    made, pot = Builder(rng), height * rng.uniform(0.2, 0.4)
+    made.add(cup(pot * 0.35, pot * 0.5, pot, 0.01), (0, 0, 0), plain(rng))
+    green = single(np.array([0.2, 0.5, 0.15]) * rng.uniform(0.4, 1.4) + rng.normal(scale=0.05, size=3))
+    for _ in range(rng.integers(6, 22)):
+        out = rng.normal(size=3) * [0.28, 0.28, 0.2] * height
+        tip = np.array([out[0], out[1], height * rng.uniform(0.6, 1) + out[2]])
+        middle = tip * [0.4, 0.4, 0.7]
+        line = np.array([(0, 0, pot * 0.8), middle, tip])
+        made.add(
+            tube(line, np.array([0.006, 0.035, 0.008]) * rng.uniform(0.5, 1.4), sides=5, flat=0.3),
+            (0, 0, 0),
+            green,
+        )
+    if rng.random() < 0.4:
+        half = np.array([0.3, 0.3, 0.3]) * height * rng.uniform(0.6, 1)
+        made.add(swollen(rng, half, 2, 0.2, "leaves"), (0, 0, height * 0.75), green)
+    return made.done(OTHER if height > LARGE else SMALL)
+
+
+def parcel(rng: Random, side: float) -> Thing:
+    """A carton, shut or open; a crate; a machine such as a computer or a printer."""
+    made = Builder(rng)
+    sides = side * rng.uniform(0.5, 1, 3)
+    if rng.random() < 0.3:
+        made.add(tray(sides / 2, 0.008, "crate"), (0, 0, 0), printed(rng))
+        made.block(sides * [0.9, 0.9, rng.uniform(0.2, 0.9)], (0, 0, 0.01), printed(rng))
+    else:
+        made.block(sides, (0, 0, 0), plain(rng) if rng.random() < 0.5 else printed(rng))
+    if sides[2] > 0.15:
+        made.surface((0, 0, sides[2]), (sides[0] * 0.4, sides[1] * 0.4), filling=0.3)
+    return made.done(OTHER if side > LARGE else SMALL)
+
+
+def stack_of_boxes(rng: Random) -> Thing:
+    made, z = Builder(rng), 0.0
+    w, d = rng.uniform(0.3, 0.55, 2)
+    for _ in range(rng.integers(2, 4)):
+        h = rng.uniform(0.15, 0.4)
+        made.block(
+            (w * rng.uniform(0.8, 1), d * rng.uniform(0.8, 1), h),
+            (*rng.normal(scale=0.02, size=2), z),
+            printed(rng),
+        )
+        z += h
+    return made.done(OTHER)
+
+
+def bin_of_waste(rng: Random) -> Thing:
+    made, paint = Builder(rng), plain(rng)
+    radius, height = rng.uniform([0.11, 0.25], [0.24, 0.75])
+    if rng.random() < 0.6:
+        made.add(cup(radius * rng.uniform(0.75, 1), radius, height, 0.01), (0, 0, 0), paint)
+        made.drum(radius * 0.8, height * rng.uniform(0.05, 0.9), (0, 0, 0.01), printed(rng))
+    else:
+        made.block((2 * radius, 1.6 * radius, height), (0, 0, 0), paint)
+        made.block((2.05 * radius, 1.65 * radius, 0.05), (0, 0, height), plain(rng))
+    return made.done(OTHER)
+
+
+def bag(rng: Random) -> Thing:
+    """A backpack, a sack, a heap of clothes."""
+    half = rng.uniform([0.12, 0.08, 0.08], [0.26, 0.18, 0.26])
+    body = upright(swollen(rng, half, rng.uniform(2, 4), rng.uniform(0.03, 0.12), "bag"))
+    return Thing(OTHER, (body.painted(plain(rng) if rng.random() < 0.6 else printed(rng)),))
+
+
+def suitcase(rng: Random) -> Thing:
+    w, d, h = rng.uniform([0.35, 0.2, 0.5], [0.55, 0.3, 0.8])
+    made, paint = Builder(rng), plain(rng)
+    made.cushion((w, d, h), (0, 0, 0.02), paint, 10)
+    for x in (-1, 1):
+        made.pole((x * w * 0.2, d * 0.4, h), (x * w * 0.2, d * 0.4, h + 0.25), 0.01, single(np.full(3, 0.4)))
+    return made.done(OTHER)
+
+
+def person(rng: Random) -> Thing:
+    """Somebody who stands in the room."""
+    made, trousers, shirt = Builder(rng), plain(rng), printed(rng)
+    skin = single(rng.uniform([0.35, 0.2, 0.15], [0.95, 0.75, 0.65]))
+    for side in (-1, 1):
+        made.pole((side * 0.1, 0, 0), (side * 0.09, 0, 0.85), 0.075, trousers, 8)
+        made.pole((side * 0.25, 0, 1.4), (side * 0.28, -rng.uniform(-0.1, 0.3), 0.95), 0.045, shirt)
+    made.cushion((0.46, 0.27, 0.64), (0, 0, 0.82), shirt, 2.5).cushion(
+        (0.17, 0.2, 0.25), (0, 0, 1.5), skin, 2
+    )
+    return made.done(OTHER)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real furniture from the wheels of the extra `simulation`, in the classes of rooms and at life size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from sphmask_core.simulation.indoors.things import OTHER, Random, Surface, Thing
+from sphmask_core.simulation.tabletop.assets import Assets, furniture_mesh, load_assets
+from sphmask_core.simulation.tabletop.coats import surface
+from sphmask_core.simulation.tabletop.model import Model
+from sphmask_core.simulation.tabletop.solids import upright
+
+
+class Source(NamedTuple):
+    """A mesh, its class, and the height that it has in homes."""
+
+    path: str
+    name: str
+    heights: tuple[float, float]
+    """Least and most, meters"""
+
+
+SOURCES = (
+    Source("articulated_objects/wooden_cabinet", "cabinet", (0.6, 1.1)),
+    Source("articulated_objects/white_cabinet", "cabinet", (0.6, 1.1)),
+    Source("articulated_objects/short_cabinet", "cabinet", (0.45, 0.8)),
+    Source("scenes/fridge/fridge", "refrigerator", (1.5, 1.95)),
+    Source("scenes/living_room_table/living_room_table", "table", (0.4, 0.75)),
+    Source("scenes/short_coffee_table/short_coffee_table", "table", (0.38, 0.5)),
+    Source("scenes/desk/desk", "desk", (0.7, 0.8)),
+    Source("scenes/office_book_shelf/office_book_shelf", "bookshelf", (1.7, 2.3)),
+    Source("turbosquid_objects/wooden_shelf/wooden_shelf", "bookshelf", (0.8, 1.6)),
+    Source("turbosquid_objects/wooden_two_layer_shelf/wooden_two_layer_shelf", "bookshelf", (0.5, 1.0)),
+    Source("scenes/plant/plant", OTHER, (0.6, 1.8)),
+    Source("scenes/floor_lamp/floor_lamp", OTHER, (1.3, 1.8)),
+    Source("turbosquid_objects/wine_rack/wine_rack", OTHER, (0.4, 0.8)),
+)
+REPAINTED = 0.5
+"""Share of meshes that get a color of ours."""
+TOPS = ("cabinet", "table", "desk")
+
+
+@dataclass(frozen=True)
+class Stock:
+    """All meshes that rooms are furnished from."""
+
+    assets: Assets = field(default_factory=Assets)
+    """Things that lie about"""
+    furniture: tuple[tuple[Source, Model], ...] = ()
+
+    def pick(self, rng: Random, name: str) -> Thing | None:
+        """A piece of a class, at a random height; None where there is none."""
+        choice = [(source, model) for source, model in self.furniture if source.name == name]
+        if not choice:
+            return None
+        source, model = choice[rng.integers(len(choice))]
+        scale = rng.uniform(*source.heights) / float(model.size[2])
+        model = model.scaled(scale)
+        if rng.random() < REPAINTED:
+            model = model.painted(surface(rng))
+        surfaces = ()
+        if name in TOPS:
+            half = (float(model.size[0]) * 0.42, float(model.size[1]) * 0.4)
+            surfaces = (Surface((0, 0, float(model.size[2])), half),)
+        return Thing(name, (model,), surfaces)
+
+
+@lru_cache(maxsize=1)
+def load_stock() -> Stock:
+    """Read the meshes once; takes some ten seconds. One line names the extra where it is not installed."""
+    found = [(source, model) for source in SOURCES for model in furniture_mesh(source.path)]
+    standing = [(source, upright(_middle(model))) for source, model in found if model.size.min() > 0]
+    return Stock(load_assets(), tuple(standing))
+
+
+def _middle(model: Model) -> Model:
+    middle = (model.low + model.high) / 2
+    return model.moved(np.eye(3), (-middle[0], -middle[1], 0))

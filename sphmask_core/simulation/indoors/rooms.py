@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Furnished rooms: what stands at the walls, what stands around it, and what lies on everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sphmask_core.simulation.indoors import fixtures, seating, storage
+from sphmask_core.simulation.indoors.clutter import floor_thing, small_thing
+from sphmask_core.simulation.indoors.meshes import Stock
+from sphmask_core.simulation.indoors.shell import Opening, Side, shell
+from sphmask_core.simulation.indoors.things import SMALL, Footprint, Placed, Random, Surface, Thing
+from sphmask_core.simulation.tabletop.model import turned
+
+MAKERS: dict[str, Callable[[Random], Thing]] = {
+    "bathtub": fixtures.bathtub, "bed": seating.bed, "bench": seating.bench, "bookshelf": storage.bookshelf,
+    "cabinet": storage.cabinet, "chair": seating.chair, "counter": storage.counter, "desk": storage.desk,
+    "machine": storage.appliance, "refrigerator": storage.refrigerator, "sink": fixtures.sink,
+    "sofa": seating.sofa, "table": storage.table, "toilet": fixtures.toilet, "curtain": fixtures.curtain,
+}  # fmt: skip
+KINDS: dict[str, tuple[str, ...]] = {
+    "living": ("sofa", "sofa", "cabinet", "cabinet", "bookshelf", "sofa", "bench", "table", "chair", "chair"),
+    "office": ("desk", "desk", "desk", "bookshelf", "cabinet", "cabinet", "desk", "machine", "table",
+               "chair"),
+    "bedroom": ("bed", "cabinet", "cabinet", "desk", "bookshelf", "bed", "sofa", "cabinet", "bench", "chair"),
+    "kitchen": ("counter", "refrigerator", "counter", "machine", "cabinet", "table", "counter", "bench",
+                "chair"),
+    "bath": ("toilet", "sink", "bathtub", "cabinet", "machine", "sink", "toilet", "bench"),
+    "meeting": ("table", "cabinet", "bookshelf", "table", "machine", "chair", "chair", "sofa"),
+    "any": ("desk", "bed", "sofa", "cabinet", "bookshelf", "counter", "refrigerator", "table", "chair",
+            "toilet", "sink", "curtain"),
+}  # fmt: skip
+"""What rooms of each kind have, in order of how likely."""
+SHARES = (0.22, 0.22, 0.16, 0.12, 0.08, 0.1, 0.1)
+MESH = 0.3
+"""Share of furniture that is a real mesh, where there is one."""
+PLACES = 14
+"""Places tried for a thing."""
+MORE = 2.5
+"""Square meters of floor for each further piece that is tried."""
+LOOSE = 0.9
+"""Things that stand on the floor, tried on a square meter."""
+DENSE = 9.0
+"""Things on a square meter of a surface."""
+FILLINGS = (0.15, 0.8, 1.5)
+"""Bare, usual and crowded surfaces."""
+MOST_ON = 12
+"""Things on one surface."""
+
+
+@dataclass
+class Room:
+    """Grows while it is furnished."""
+
+    rng: Random
+    stock: Stock
+    size: np.ndarray
+    placed: list[Placed] = field(default_factory=list)
+    walls: list[tuple[Side, list[Opening]]] = field(default_factory=list)
+    footprints: list[Footprint] = field(default_factory=list)
+
+    def make(self, name: str) -> Thing:
+        """A piece of furniture."""
+        found = self.stock.pick(self.rng, name) if self.rng.random() < MESH else None
+        return found or MAKERS[name](self.rng)
+
+    def stand(self, thing: Thing, x: float, y: float, yaw: float, owner: Footprint | None = None) -> bool:
+        """Stand a thing on the floor where it is free; it may reach under its owner."""
+        footprint = Footprint.of(thing, x, y, yaw)
+        inside = (np.abs(footprint.corners) < self.size[:2] / 2 + 0.01).all()
+        if not inside or any(footprint.overlaps(other) for other in self.footprints if other is not owner):
+            return False
+        self.footprints.append(footprint)
+        self.placed.append(Placed(thing, np.array([x, y, 0.0]), yaw))
+        return True
+
+    def at_wall(self, thing: Thing) -> bool:
+        """Its back to a wall, not before a door."""
+        for _ in range(PLACES):
+            side, openings = self.walls[self.rng.integers(len(self.walls))]
+            half = float(thing.size[0]) / 2
+            x = self.rng.uniform(-1, 1) * (side.length / 2 - half)
+            closed = [hole for hole in openings if hole.kind == "door" or hole.low < thing.size[2] - 0.3]
+            if any(x - half < hole.end and x + half > hole.start for hole in closed):
+                continue
+            gap = self.rng.choice([0.01, 0.03, 0.1])
+            px, py, _ = side.place(x, -float(thing.high[1]) - gap)
+            if self.stand(thing, px, py, side.yaw + self.rng.normal(scale=0.015)):
+                return True
+        return False
+
+    def anywhere(self, thing: Thing) -> bool:
+        """Somewhere on the floor, mostly parallel to the walls."""
+        for _ in range(PLACES):
+            x, y = self.rng.uniform(-0.5, 0.5, 2) * (self.size[:2] - 0.3)
+            turn = self.rng.integers(4) * np.pi / 2 + self.rng.normal(scale=self.rng.choice([0.03, 0.5]))
+            if self.stand(thing, float(x), float(y), turn):
+                return True
+        return False
+
+    def chairs_around(self, host: Placed, most: int, front_only: bool) -> None:
+        """Chairs pushed to a table or a desk, more or less."""
+        owner = self.footprints[-1]
+        low, high = host.thing.low, host.thing.high
+        alike = seating.chair(self.rng)
+        for _ in range(most):
+            side = 0 if front_only else int(self.rng.integers(4))
+            model = alike if self.rng.random() < 0.75 else seating.chair(self.rng)
+            turn = turned((0, 0, 1), side * np.pi / 2)
+            reach = -low[1] if side == 0 else high[0] if side == 1 else high[1] if side == 2 else -low[0]
+            span = (high[0] - low[0]) if side % 2 == 0 else (high[1] - low[1])
+            away = reach + self.rng.uniform(-0.22, 0.45)
+            local = turn @ [self.rng.uniform(-0.4, 0.4) * span, -away, 0]
+            x, y, _ = host.at(local)
+            yaw = host.yaw + side * np.pi / 2 + np.pi + self.rng.normal(scale=0.25)
+            self.stand(model, float(x), float(y), yaw, owner)
+
+
+def random_room(rng: Random, stock: Stock) -> list[Placed]:
+    """All things of a room, its middle at the origin and its floor at z = 0."""
+    kind = list(KINDS)[rng.choice(len(KINDS), p=SHARES)]
+    size = rng.uniform([2.8, 2.6, 2.3], [5.4, 4.8, 2.9])
+    if kind == "bath":
+        size *= [0.75, 0.75, 1]
+    elif rng.random() < 0.3:
+        size *= [1.4, 1.2, 1.1]
+    room = Room(rng, stock, size)
+    room.placed, room.walls = shell(rng, size)
+    if kind == "bath" and rng.random() < 0.6:
+        room.at_wall(fixtures.curtain(rng, "shower curtain"))
+    area = float(size[0] * size[1])
+    names = KINDS[kind][: max(4, int(len(KINDS[kind]) * rng.uniform(0.7, 1.3)))]
+    for name in (*names, *rng.choice(KINDS[kind], int(area / MORE))):
+        _furnish(room, str(name))
+    for _ in range(rng.integers(4, 5 + int(area * LOOSE))):
+        room.anywhere(floor_thing(rng)) if rng.random() < 0.5 else room.at_wall(floor_thing(rng))
+    for host in list(room.placed):
+        for surface in host.thing.surfaces:
+            _litter(room, host, surface)
+    return room.placed
+
+
+def _furnish(room: Room, name: str) -> None:
+    """One piece, and what belongs to it."""
+    rng, thing = room.rng, room.make(name)
+    free = name in ("chair", "bench") or (name in ("table", "desk", "sofa") and rng.random() < 0.6)
+    if not (room.anywhere(thing) if free else room.at_wall(thing)):
+        return
+    host = room.placed[-1]
+    if name in ("table", "desk"):
+        most = rng.integers(0, 3) if name == "desk" else rng.integers(0, 9)
+        if thing.size[2] > 0.6:
+            room.chairs_around(host, int(most), name == "desk")
+    if name == "sofa":
+        _pillows(room, host)
+        table = storage.table(rng)
+        x, y, _ = host.at((0, float(thing.low[1]) - rng.uniform(0.3, 0.6) - table.size[1] / 2, 0))
+        room.stand(table, float(x), float(y), host.yaw)
+    if name == "bed":
+        for side in (-1, 1):
+            stand = storage.cabinet(rng)
+            if stand.size[0] < 0.7:
+                at = (
+                    side * (thing.size[0] + stand.size[0] + 0.1) / 2,
+                    float(thing.high[1] - stand.high[1]),
+                    0,
+                )
+                x, y, _ = host.at(at)
+                room.stand(stand, float(x), float(y), host.yaw)
+
+
+def _pillows(room: Room, host: Placed) -> None:
+    """On a sofa, at its back: objects of their own."""
+    rng, surface = room.rng, host.thing.surfaces[0]
+    for _ in range(rng.integers(0, 4)):
+        x = rng.uniform(-1, 1) * surface.half[0]
+        place = host.at((x, surface.center[1] + surface.half[1] * rng.uniform(0.2, 1), surface.center[2]))
+        room.placed.append(Placed(seating.pillow(rng), place, host.yaw + rng.normal(scale=0.3)))
+
+
+def _litter(room: Room, host: Placed, surface: Surface) -> None:
+    """Things side by side on a surface."""
+    rng = room.rng
+    area = 4 * surface.half[0] * surface.half[1]
+    taken: list[Footprint] = []
+    for _ in range(min(MOST_ON, rng.poisson(rng.choice(FILLINGS) * surface.filling * DENSE * area))):
+        thing = small_thing(rng, room.stock.assets)
+        if thing.size[2] > surface.room or thing.size[:2].max() > 2.5 * min(surface.half) + 0.1:
+            continue
+        x, y = rng.uniform(-1, 1, 2) * surface.half
+        yaw = rng.normal(scale=0.2) if thing.name != SMALL else rng.uniform(-3, 3)
+        footprint = Footprint.of(thing, float(x), float(y), yaw)
+        if any(footprint.overlaps(other) for other in taken):
+            continue
+        taken.append(footprint)
+        center = np.add(surface.center, [x, y, -float(thing.low[2])])
+        room.placed.append(Placed(thing, host.at(center), host.yaw + yaw))

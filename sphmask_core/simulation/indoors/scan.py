@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rooms as a walker's fused scan, or as one frame of a depth camera; labeled, z up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.clouds.scenes import UNLABELED, Scene
+from sphmask_core.simulation.indoors.fixtures import GLASS
+from sphmask_core.simulation.indoors.meshes import Stock
+from sphmask_core.simulation.indoors.rooms import random_room
+from sphmask_core.simulation.indoors.things import CLASSES, STRUCTURE, Placed, Random
+from sphmask_core.simulation.tabletop.model import turned
+from sphmask_core.simulation.tabletop.raycast import Hits, Pinhole, World
+from sphmask_core.simulation.tabletop.stages import Item
+
+VIEW = (112, 84)
+"""Pixels of a walker's view; many views together are dense."""
+FRAME = (320, 240)
+VIEWS = (35, 75)
+"""Views of a walk, fewest and most."""
+GRIDS = (0.016, 0.026)
+"""Meters between the points of a scan, least and most."""
+TRIED = 4
+"""Places of which a single frame is taken from the busiest."""
+FEWEST = 60
+"""Points that an object must show."""
+RANGE = {"scan": (0.4, 4.0), "frame": (0.5, 6.5)}
+"""Meters that are measured."""
+GRAZING = 0.12
+"""Cosine below which nothing is measured."""
+EDGE = 0.12
+"""Meters between neighboring pixels from which on both are lost."""
+NOISE, NOISE_GROWTH = 0.0012, 0.0016
+"""Meters, and 1/meter times the squared depth: deviation (Khoshelham and Elberink, Sensors 2012)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Points of some views."""
+
+    xyz: np.ndarray
+    """(P, 3) float32 in the room"""
+    rgb: np.ndarray
+    """(P, 3) float32 in [0, 1]"""
+    item: np.ndarray
+    """(P,) index of the mesh"""
+
+
+def simulate_room(seed: int, stock: Stock) -> Scene:
+    """A fused scan of a furnished room, z up, floor near z = 0: some 100,000 points.
+
+    Classes are indices of `CLASSES`; what is too small to be asked for, or hardly seen, is unlabeled.
+    """
+    rng = np.random.default_rng(seed)
+    placed = random_room(rng, stock)
+    items, owner = _items(placed)
+    world = World(items)
+    cameras = _walk(rng, placed)
+    measured = _views(rng, world, cameras, "scan")
+    measured = _fused(rng, measured)
+    return _scene(f"room{seed}", placed, owner, measured, None)
+
+
+def simulate_room_frame(seed: int, stock: Stock) -> Scene:
+    """One depth frame of a furnished room, turned upright: z up, the camera's foot at the origin."""
+    rng = np.random.default_rng(seed)
+    placed = random_room(rng, stock)
+    items, owner = _items(placed)
+    world = World(items)
+    full = _busiest(rng, world, _walk(rng, placed)[:TRIED], owner)
+    measured = _views(rng, world, [full], "frame")
+    return _scene(f"roomframe{seed}", placed, owner, measured, full.position * [1, 1, 0])
+
+
+def _items(placed: Sequence[Placed]) -> tuple[list[Item], np.ndarray]:
+    """Every mesh in its place, and which thing it is of."""
+    items = [Item(model, one.pose, 0) for one in placed for model in one.thing.models]
+    return items, np.repeat(np.arange(len(placed)), [len(one.thing.models) for one in placed])
+
+
+def _camera(rng: Random, size: tuple[int, int], position: np.ndarray, rotation: np.ndarray) -> Pinhole:
+    return Pinhole(*size, size[0] * float(rng.uniform(0.75, 0.95)), rotation, position)
+
+
+def _walk(rng: Random, placed: Sequence[Placed]) -> list[Pinhole]:
+    """A path through the room, looking about; every view turned a little from the one before."""
+    size = placed[0].thing.high[:2] - 0.6
+    targets = np.array([one.position for one in placed])
+    position = rng.uniform(-0.8, 0.8, 2) * size
+    cameras = []
+    for _ in range(rng.integers(*VIEWS)):
+        position = np.clip(position + rng.normal(scale=0.45, size=2), -0.92 * size, 0.92 * size)
+        eye = np.array([*position, rng.uniform(1.1, 1.75)])
+        aim = targets[rng.integers(len(targets))] + rng.normal(scale=0.5, size=3) + [0, 0, 0.3]
+        cameras.append(_camera(rng, VIEW, eye, _looking(rng, aim - eye)))
+    return cameras
+
+
+def _busiest(rng: Random, world: World, cameras: Sequence[Pinhole], owner: np.ndarray) -> Pinhole:
+    """A whole frame from where most things are in view."""
+    seen = []
+    for camera in cameras:
+        item = world.look(Pinhole(32, 24, camera.focal * 32 / VIEW[0], camera.rotation, camera.position)).item
+        seen.append(len(np.unique(owner[item[item >= 0]])))
+    best = cameras[int(np.argmax(seen))]
+    return _camera(rng, FRAME, best.position, best.rotation)
+
+
+def _looking(rng: Random, towards: np.ndarray) -> np.ndarray:
+    """(3, 3) optical axes; never far up, seldom far down."""
+    azimuth = np.arctan2(towards[0], towards[1])
+    pitch = np.clip(np.arctan2(-towards[2], np.hypot(*towards[:2])), -0.1, 1.1)
+    level = np.array([np.sin(azimuth), np.cos(azimuth), 0])
+    forward = np.cos(pitch) * level - np.array([0, 0, np.sin(pitch)])
+    right = np.array([level[1], -level[0], 0])
+    axes = np.stack([right, np.cross(forward, right), forward], 1)
+    return np.asarray(axes @ turned((0, 0, 1), rng.normal(scale=0.06)))
+
+
+def _views(rng: Random, world: World, cameras: Sequence[Pinhole], kind: str) -> Measured:
+    """What a depth camera measures, each view moved by the error of its pose."""
+    rays = [(c.directions.reshape(-1, 3) @ c.rotation.T).astype(np.float32) for c in cameras]
+    counts = [len(of) for of in rays]
+    view = np.repeat(np.arange(len(cameras)), counts)
+    positions = np.array([c.position for c in cameras], np.float32)
+    directions = np.concatenate(rays)
+    hits = world.cast(positions[view], directions)
+    kept = _is_measured(rng, hits, RANGE[kind])
+    if kind == "frame":
+        kept &= ~_on_edge(hits.distance.reshape(FRAME[::-1])).reshape(-1)
+    depth = hits.distance[kept]
+    depth = depth + _depth_noise(rng, depth, directions[kept])
+    xyz = positions[view[kept]] + directions[kept] * depth[:, None]
+    if kind == "scan":
+        xyz = _drifted(rng, xyz, view[kept], len(cameras))
+    return Measured(xyz.astype(np.float32), _colors(rng, hits)[kept], hits.item[kept])
+
+
+def _is_measured(rng: Random, hits: Hits, reach: tuple[float, float]) -> np.ndarray:
+    """(R,) whether a ray comes back: not from glass, seldom from black or shiny things or at a slant."""
+    far = rng.uniform(0.75, 1.1) * reach[1]
+    dark = np.clip(1 - hits.colors.mean(1) / 0.15, 0, 1)
+    lost = 0.02 + 0.35 * dark + 0.4 * hits.gloss + 0.9 * (hits.gloss >= GLASS)
+    chance = rng.random(len(lost))
+    return np.asarray(
+        (hits.item >= 0) & (hits.distance > reach[0]) & (hits.distance < far) & (hits.cosine > GRAZING)
+        & (chance > lost)
+    )  # fmt: skip
+
+
+def _on_edge(depth: np.ndarray) -> np.ndarray:
+    """(H, W) whether the depth jumps here: cameras leave these pixels out, or driver and user filter them."""
+    jump = np.zeros(depth.shape, bool)
+    near = np.minimum(depth, 1e3)
+    for axis in (0, 1):
+        step = np.abs(np.diff(near, axis=axis)) > EDGE
+        jump |= np.insert(step, 0, False, axis) | np.insert(step, step.shape[axis], False, axis)
+    return jump
+
+
+def _depth_noise(rng: Random, depth: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """(P,) meters: of each pixel alone, and waves over the image."""
+    sigma = (NOISE + NOISE_GROWTH * depth**2) * rng.uniform(0.5, 1.6)
+    waves = sum(np.sin(directions @ rng.normal(scale=9, size=3) + rng.uniform(0, 6)) for _ in range(3))
+    return np.asarray(sigma * (rng.standard_normal(len(depth)) + 0.5 * waves))
+
+
+def _drifted(rng: Random, xyz: np.ndarray, view: np.ndarray, count: int) -> np.ndarray:
+    """Each view moved and turned by what is left of the drift after loops were closed."""
+    scale = np.exp(rng.normal(np.log(0.006), 0.6))
+    shift = rng.normal(scale=scale, size=(count, 3))
+    for k in range(1, count):
+        shift[k] += 0.8 * shift[k - 1]
+    turn = rng.normal(scale=scale / 3, size=count)
+    x, y = xyz[:, 0], xyz[:, 1]
+    turned_by = np.stack([-y * turn[view], x * turn[view], np.zeros(len(x))], 1)
+    bumps = sum(
+        np.outer(
+            np.sin(xyz @ rng.normal(scale=7, size=3) + rng.uniform(0, 6)), rng.normal(scale=0.0025, size=3)
+        )
+        for _ in range(4)
+    )
+    return np.asarray(xyz + shift[view] + turned_by + bumps)
+
+
+def _colors(rng: Random, hits: Hits) -> np.ndarray:
+    """(R, 3) in [0, 1] under a lamp, with the camera's exposure and tint."""
+    lamp = np.add(rng.normal(size=3), [0, 0, 1.5])
+    lamp /= np.linalg.norm(lamp)
+    ambient = rng.uniform(0.45, 0.8)
+    light = ambient + (1 - ambient) * np.abs(hits.normals @ lamp)
+    photo = hits.colors * light[:, None] * rng.uniform(0.7, 1.3) * (1 + rng.uniform(-0.12, 0.12, 3))
+    photo = photo * (1 - 0.1 * rng.random()) + rng.uniform(0, 0.08)
+    photo = np.clip(photo, 0, None) ** rng.uniform(0.75, 1.15)
+    return np.clip(photo + rng.normal(scale=0.02, size=photo.shape), 0, 1).astype(np.float32)
+
+
+def _fused(rng: Random, measured: Measured) -> Measured:
+    """One point a cell, the mean of those that were measured in it; cells seen once are mostly dropped."""
+    grid = rng.uniform(*GRIDS)
+    cells = np.floor(measured.xyz / grid).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
+    _, first, inverse, counts = np.unique(cells, return_index=True, return_inverse=True, return_counts=True)
+    mean = np.stack([np.bincount(inverse, column) for column in measured.xyz.T], 1) / counts[:, None]
+    color = np.stack([np.bincount(inverse, column) for column in measured.rgb.T], 1) / counts[:, None]
+    kept = (counts > 1) | (rng.random(len(counts)) < 0.4)
+    return Measured(mean[kept].astype(np.float32), color[kept].astype(np.float32), measured.item[first[kept]])
+
+
+def _scene(
+    name: str, placed: Sequence[Placed], owner: np.ndarray, measured: Measured, origin: np.ndarray | None
+) -> Scene:
+    """With labels as a person gives them."""
+    thing = owner[measured.item]
+    classes = np.array(
+        [CLASSES.index(one.thing.name) if one.thing.name in CLASSES else UNLABELED for one in placed]
+    )
+    counts = np.bincount(thing, minlength=len(placed))
+    is_object = classes >= len(STRUCTURE)
+    classes = np.where(is_object & (counts < FEWEST), UNLABELED, classes)
+    semantic = classes[thing]
+    instance = np.where(semantic >= len(STRUCTURE), thing, UNLABELED)
+    xyz = measured.xyz - np.asarray(0 if origin is None else origin, np.float32)
+    rgb = np.round(255 * measured.rgb).astype(np.uint8)
+    return Scene(name, Cloud(xyz.astype(np.float32), rgb, None, (1, len(xyz))), semantic, instance)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Things of a room: several painted meshes that are one object, and the level surfaces that they offer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sphmask_core.simulation.paint import Paint
+from sphmask_core.simulation.tabletop.model import Model, box, turned
+from sphmask_core.simulation.tabletop.physics import Pose
+from sphmask_core.simulation.tabletop.solids import cylinder, swollen, tube
+
+Random = np.random.Generator
+
+CLASSES = (
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf", "picture",
+    "counter", "desk", "curtain", "refrigerator", "shower curtain", "toilet", "sink", "bathtub",
+    "otherfurniture",
+)  # fmt: skip
+"""ScanNet's 20 in the benchmark's order; all but the first two have instances."""
+STRUCTURE = ("wall", "floor")
+SMALL = "small"
+"""Class of what is too small to be asked for: unlabeled."""
+OTHER = "otherfurniture"
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A level rectangle of a thing, on which smaller things stand."""
+
+    center: tuple[float, float, float]
+    half: tuple[float, float]
+    """Half its sides, meters"""
+    room: float = 1.0
+    """Meters above it that are free"""
+    filling: float = 1.0
+    """How much stands on it, relative to a usual table"""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object in a frame of its own: z up, z = 0 on the floor, its back towards +y."""
+
+    name: str
+    """Of its class"""
+    models: tuple[Model, ...]
+    """Each with its own paint or colors"""
+    surfaces: tuple[Surface, ...] = ()
+
+    @property
+    def low(self) -> np.ndarray:
+        """(3,) least coordinates."""
+        return np.min([model.low for model in self.models], axis=0)
+
+    @property
+    def high(self) -> np.ndarray:
+        """(3,) greatest coordinates."""
+        return np.max([model.high for model in self.models], axis=0)
+
+    @property
+    def size(self) -> np.ndarray:
+        """(3,) meters."""
+        return np.asarray(self.high - self.low)
+
+    def called(self, name: str) -> Thing:
+        return replace(self, name=name)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A thing in the room."""
+
+    thing: Thing
+    position: np.ndarray
+    """(3,) of its origin"""
+    yaw: float
+
+    @property
+    def pose(self) -> Pose:
+        return Pose(turned((0, 0, 1), self.yaw), self.position)
+
+    def at(self, local: Sequence[float]) -> np.ndarray:
+        """(3,) a place of the thing's own frame in the room."""
+        return np.asarray(turned((0, 0, 1), self.yaw) @ np.asarray(local, float) + self.position)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A turned rectangle of the ground plan."""
+
+    corners: np.ndarray
+    """(4, 2)"""
+
+    @classmethod
+    def of(cls, thing: Thing, x: float, y: float, yaw: float, grow: float = 0.0) -> Footprint:
+        low, high = thing.low[:2] - grow, thing.high[:2] + grow
+        local = np.array([low, (high[0], low[1]), high, (low[0], high[1])])
+        return cls(local @ turned((0, 0, 1), yaw)[:2, :2].T + [x, y])
+
+    def overlaps(self, other: Footprint) -> bool:
+        """Whether both share an area (separating axes)."""
+        for rectangle in (self.corners, other.corners):
+            for axis in rectangle[1:3] - rectangle[:2]:
+                a, b = self.corners @ axis, other.corners @ axis
+                if min(a.max(), b.max()) <= max(a.min(), b.min()):
+                    return False
+        return True
+
+
+@dataclass
+class Builder:
+    """Collects the painted pieces of a thing."""
+
+    rng: Random
+    models: list[Model] = field(default_factory=list)
+    surfaces: list[Surface] = field(default_factory=list)
+
+    def block(
+        self,
+        sides: Sequence[float],
+        place: Sequence[float],
+        paint: Paint,
+        gloss: float = 0.0,
+        tilt: float = 0.0,
+    ) -> Builder:
+        """A box that stands on `place`, the middle of its bottom; tilted about x through that point."""
+        half = np.asarray(sides, float) / 2
+        model = box(half, (0, 0, half[2]))
+        if tilt:
+            model = model.moved(turned((1, 0, 0), tilt), (0, 0, 0))
+        return self.add(model, place, paint, gloss)
+
+    def cushion(
+        self,
+        sides: Sequence[float],
+        place: Sequence[float],
+        paint: Paint,
+        power: float = 4.0,
+        tilt: float = 0.0,
+    ) -> Builder:
+        """A box with round corners and some folds, that stands on `place`."""
+        half = np.asarray(sides, float) / 2
+        model = swollen(self.rng, half, power, self.rng.uniform(0.0, 0.04), "cushion")
+        model = model.moved(np.eye(3), (0, 0, half[2]))
+        if tilt:
+            model = model.moved(turned((1, 0, 0), tilt), (0, 0, 0))
+        return self.add(model, place, paint)
+
+    def pole(
+        self, start: Sequence[float], end: Sequence[float], radius: float, paint: Paint, sides: int = 6
+    ) -> Builder:
+        """A round bar between two places."""
+        return self.add(tube(np.array([start, end], float), radius, sides=sides), (0, 0, 0), paint)
+
+    def drum(
+        self, radius: float, height: float, place: Sequence[float], paint: Paint, rim: float = 0.0
+    ) -> Builder:
+        """A standing cylinder."""
+        return self.add(cylinder(radius, height, rim=rim), place, paint)
+
+    def add(self, model: Model, place: Sequence[float], paint: Paint | None, gloss: float = 0.0) -> Builder:
+        moved = model.moved(np.eye(3), place)
+        self.models.append(moved if paint is None else moved.painted(paint, gloss))
+        return self
+
+    def surface(
+        self, center: Sequence[float], half: Sequence[float], room: float = 1.0, filling: float = 1.0
+    ) -> Builder:
+        x, y, z = center
+        self.surfaces.append(Surface((x, y, z), (half[0], half[1]), room, filling))
+        return self
+
+    def done(self, name: str) -> Thing:
+        return Thing(name, tuple(self.models), tuple(self.surfaces))

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One labeled sweep of a LiDAR: beams, ranges with noise, what is lost, motion while it turns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.clouds.scenes import UNLABELED, Scene
+from sphmask_core.simulation.indoors.things import Placed, Random
+from sphmask_core.simulation.streets import vehicles
+from sphmask_core.simulation.streets.lidars import Beams, random_beams
+from sphmask_core.simulation.streets.scenery import BACKGROUND, GROUND, TREE
+from sphmask_core.simulation.streets.vehicles import CAR, CYCLIST, OBJECT, PERSON, POLE, TRUCK
+from sphmask_core.simulation.streets.worlds import World, random_world
+from sphmask_core.simulation.tabletop import raycast
+from sphmask_core.simulation.tabletop.model import turned
+from sphmask_core.simulation.tabletop.stages import Item
+
+CLASSES = (GROUND, BACKGROUND, TREE, CAR, TRUCK, PERSON, CYCLIST, POLE, OBJECT)
+"""All but the first three have instances."""
+STRUCTURE = 3
+FEWEST = 12
+"""Points that an object must show."""
+TURN_SECONDS = 0.1
+OWN = "own vehicle"
+"""Name of the vehicle that carries the sensor: unlabeled."""
+OWN_SHARE = 0.35
+RAW_SHARE = 0.35
+"""Share of sweeps that are not corrected for the sensor's own motion."""
+NEAREST = 0.4
+"""Meters: nothing nearer is measured."""
+FAINT = 55.0
+"""Meters at which a dark surface at a slant is lost half of the time."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """How the sensor is carried."""
+
+    position: np.ndarray
+    """(3,) in the world, at the middle of the sweep"""
+    rotation: np.ndarray
+    """(3, 3) columns: its axes in the world"""
+    velocity: np.ndarray
+    """(3,) meters per second"""
+    turn_rate: float
+    """Radians per second about its z"""
+
+
+def simulate_sweep(seed: int, beams: Beams | None = None) -> Scene:
+    """One sweep, z up, the sensor at the origin; classes are indices of `CLASSES`.
+
+    beams: the sensor's, None: of any. Objects that show less than 12 points are unlabeled.
+    """
+    rng = np.random.default_rng(seed)
+    world = random_world(rng)
+    beams = beams or random_beams(rng)
+    mount = _mounted(rng, world)
+    items = [Item(model, one.pose, 0) for one in world.placed for model in one.thing.models]
+    owner = np.repeat(np.arange(len(world.placed)), [len(one.thing.models) for one in world.placed])
+    xyz, item = _measured(rng, raycast.World(items), beams, mount, owner, world.speeds)
+    return _scene(f"sweep{seed}", world.placed, owner[item], xyz)
+
+
+def _mounted(rng: Random, world: World) -> Mount:
+    """On a car's roof, on a mobile robot or on a tripod; it may drive."""
+    yaw = rng.choice([0, np.pi]) + rng.normal(scale=0.06)
+    low = (world.kerb == 0 and rng.random() < 0.7) or rng.random() < 0.12
+    height = rng.uniform(0.3, 1.2) if low else rng.uniform(1.55, 2.2)
+    tilt = rng.normal(scale=0.012, size=2)
+    rotation = turned((0, 0, 1), yaw) @ turned((0, 1, 0), tilt[0]) @ turned((1, 0, 0), tilt[1])
+    foot = np.array([0.0, 0.0, float(world.height(np.array(0.0), np.array(0.0)))])
+    speed = 0.0 if rng.random() < 0.3 else rng.uniform(0, 2 if low else 15)
+    if not low and rng.random() < OWN_SHARE:
+        body = vehicles.car(rng).called(OWN)
+        drop = float(height - body.size[2] - rng.uniform(0.1, 0.4))
+        if drop > -0.4:
+            world.placed.append(Placed(body, np.add(foot, [0, 0, min(drop, 0.0)]), yaw))
+            world.speeds.append(np.zeros(3))
+    return Mount(
+        np.add(foot, [0, 0, height]), rotation, rotation[:, 0] * speed, rng.normal(scale=0.15) * (speed > 0)
+    )
+
+
+def _measured(
+    rng: Random,
+    world: raycast.World,
+    beams: Beams,
+    mount: Mount,
+    owner: np.ndarray,
+    speeds: Sequence[np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (P, 3) float32 in the sensor's frame and the mesh (P,) of each."""
+    seconds = (beams.moments - 0.5) * TURN_SECONDS
+    spin = mount.turn_rate * seconds
+    own = beams.directions
+    spun = np.stack(
+        [
+            own[:, 0] * np.cos(spin) - own[:, 1] * np.sin(spin),
+            own[:, 0] * np.sin(spin) + own[:, 1] * np.cos(spin),
+            own[:, 2],
+        ],
+        1,
+    )
+    rays = (spun @ mount.rotation.T).astype(np.float32)
+    origins = (mount.position + seconds[:, None] * mount.velocity).astype(np.float32)
+    hits = world.cast(origins, rays)
+    kept = _comes_back(rng, hits, beams)
+    ranges = hits.distance[kept] + rng.normal(scale=beams.noise, size=int(kept.sum()))
+    if rng.random() < RAW_SHARE:
+        xyz = own[kept] * ranges[:, None]
+    else:
+        moving = np.array(speeds)[owner[hits.item[kept]]] * seconds[kept, None]
+        world_xyz = origins[kept] + rays[kept] * ranges[:, None] + moving
+        xyz = (world_xyz - mount.position) @ mount.rotation
+    return xyz.astype(np.float32), hits.item[kept]
+
+
+def _comes_back(rng: Random, hits: raycast.Hits, beams: Beams) -> np.ndarray:
+    """(R,) whether a ray is measured: fainter the darker, the farther and the more slanted the surface."""
+    bright = np.clip(hits.colors.mean(1), 0.1, 1) * np.clip(hits.cosine, 0.05, 1)
+    distance = np.where(np.isfinite(hits.distance), hits.distance, 1e6)
+    chance = 1 / (1 + (distance / FAINT) ** 4 * 0.1 / bright) * rng.uniform(0.9, 1.0)
+    chance = chance * np.where(hits.gloss >= vehicles.GLASS, 0.35, 1)
+    inside = (hits.item >= 0) & (distance > NEAREST) & (distance < beams.reach)
+    return np.asarray(inside & (rng.random(len(chance)) < chance))
+
+
+def _scene(name: str, placed: Sequence[Placed], thing: np.ndarray, xyz: np.ndarray) -> Scene:
+    """With labels."""
+    names = [one.thing.name for one in placed]
+    classes = np.array([CLASSES.index(one) if one in CLASSES else UNLABELED for one in names])
+    counts = np.bincount(thing, minlength=len(placed))
+    classes = np.where((classes >= STRUCTURE) & (counts < FEWEST), UNLABELED, classes)
+    semantic = classes[thing]
+    instance = np.where(semantic >= STRUCTURE, thing, UNLABELED)
+    return Scene(name, Cloud(xyz, None, None, (1, len(xyz))), semantic, instance)

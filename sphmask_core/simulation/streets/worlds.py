@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where LiDARs drive: streets, parking lots, open country, yards, warehouses; the sensor near the origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sphmask_core.simulation.indoors.things import Builder, Footprint, Placed, Random, Thing
+from sphmask_core.simulation.streets import scenery, vehicles
+from sphmask_core.simulation.streets.scenery import BACKGROUND, Height
+from sphmask_core.simulation.tabletop.coats import plain
+
+REACH = 90.0
+"""Meters of world around the sensor."""
+FREE = 2.6
+"""Meters around the sensor that are free of things."""
+MOVING = (2.0, 14.0)
+"""Meters per second of vehicles that move."""
+
+
+@dataclass
+class World:
+    """Grows while it is filled."""
+
+    rng: Random
+    height: Height
+    kerb: float = 0.0
+    """Meters from the road's middle; 0: none"""
+    placed: list[Placed] = field(default_factory=list)
+    speeds: list[np.ndarray] = field(default_factory=list)
+    """(3,) meters per second of each thing"""
+    footprints: list[Footprint] = field(default_factory=list)
+
+    def stand(
+        self, thing: Thing, x: float, y: float, yaw: float, speed: float = 0.0, free: bool = True
+    ) -> bool:
+        """Stand a thing on the ground, where it is free."""
+        if free and np.hypot(x, y) < FREE:
+            return False
+        footprint = Footprint.of(thing, x, y, yaw, 0.1)
+        if free and any(footprint.overlaps(other) for other in self.footprints):
+            return False
+        self.footprints.append(footprint)
+        z = float(self.height(np.array(x), np.array(y)))
+        self.placed.append(Placed(thing, np.array([x, y, z]), yaw))
+        self.speeds.append(speed * np.array([np.cos(yaw), np.sin(yaw), 0]))
+        return True
+
+    def scatter(
+        self, make: Callable[[Random], Thing], count: int, half: tuple[float, float], speed: float = 0.0
+    ) -> None:
+        """Things anywhere in a rectangle, in any direction."""
+        for _ in range(count):
+            x, y = self.rng.uniform(-1, 1, 2) * half
+            self.stand(
+                make(self.rng),
+                float(x),
+                float(y),
+                self.rng.uniform(-np.pi, np.pi),
+                self.rng.uniform(0, 1) * speed,
+            )
+
+
+def random_world(rng: Random) -> World:
+    """Any place."""
+    makers = (_street, _lot, _country, _yard, _warehouse)
+    return makers[rng.choice(len(makers), p=[0.55, 0.12, 0.12, 0.1, 0.11])](rng)
+
+
+def _open(rng: Random, kerb: float, steep: float) -> World:
+    """Rolling ground with a road between kerbs."""
+    slope = rng.normal(scale=steep, size=2)
+    waves = rng.normal(scale=0.02, size=(3, 2))
+    high = rng.uniform(0, 0.25, 3)
+    phases = rng.uniform(0, 6.3, 3)
+    step = rng.uniform(0.05, 0.2) if kerb else 0.0
+
+    def height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        z = slope[0] * x + slope[1] * y
+        for (a, b), amplitude, phase in zip(waves, high, phases, strict=True):
+            z = z + amplitude * np.sin(a * x + b * y + phase)
+        return np.asarray(z + step * (np.abs(y) >= kerb - 0.01))
+
+    world = World(rng, height, kerb)
+    ground = scenery.ground(rng, height, max(kerb, 0.5), REACH)
+    world.placed.append(Placed(ground, np.zeros(3), 0.0))
+    world.speeds.append(np.zeros(3))
+    return world
+
+
+def _street(rng: Random) -> World:
+    kerb, walk = rng.uniform([3.0, 1.5], [9.0, 6.0])
+    world = _open(rng, kerb, 0.015)
+    for side in (-1, 1):
+        _houses(world, side, kerb + walk)
+        _parked(world, side * (kerb - 1.1), rng.uniform(0.1, 0.9))
+        for x in np.arange(-70, 70, rng.uniform(12, 35)):
+            world.stand(
+                scenery.pole(rng),
+                x + rng.normal(scale=2),
+                side * (kerb + 0.5),
+                rng.choice([1, -1]) * side * np.pi / 2,
+            )
+        for _ in range(rng.integers(0, 24)):
+            make = scenery.tree if rng.random() < 0.6 else scenery.hedge
+            world.stand(
+                make(rng),
+                rng.uniform(-70, 70),
+                side * (kerb + rng.uniform(0.8, walk + 3)),
+                rng.choice([0, np.pi]),
+            )
+        for _ in range(rng.integers(0, 12)):
+            y = side * (kerb + rng.uniform(-0.5, walk - 0.3))
+            world.stand(
+                vehicles.person(rng),
+                rng.uniform(-45, 45),
+                y,
+                rng.choice([0, np.pi]) + rng.normal(scale=0.4),
+                1.3,
+            )
+        for _ in range(rng.integers(0, 8)):
+            world.stand(
+                scenery.street_object(rng),
+                rng.uniform(-45, 45),
+                side * (kerb + rng.uniform(0.3, walk)),
+                rng.uniform(0, 6.3),
+            )
+        for _ in range(rng.integers(0, 5)):
+            ridden = rng.random() < 0.4
+            y = (
+                side * (kerb + rng.uniform(0.2, walk - 0.5))
+                if not ridden
+                else side * (kerb - rng.uniform(0.5, 2.5))
+            )
+            world.stand(
+                vehicles.cyclist(rng, ridden), rng.uniform(-45, 45), y, 0 if side < 0 else np.pi, 4 * ridden
+            )
+    _traffic(world, kerb)
+    return world
+
+
+def _houses(world: World, side: int, away: float) -> None:
+    """Fronts along a street with gaps, or a wall, a fence or a hedge before gardens."""
+    rng, x = world.rng, -REACH
+    while x < REACH:
+        width = rng.uniform(6, 25)
+        y = side * (away + rng.uniform(0, 1.5) + (rng.uniform(3, 12) if rng.random() < 0.4 else 0))
+        kind = rng.random()
+        if kind < 0.65:
+            world.stand(scenery.house(rng, width), x + width / 2, y, 0 if side > 0 else np.pi, free=False)
+        if kind > 0.5:
+            world.stand(scenery.barrier(rng, width), x + width / 2, side * (away - 0.2), 0)
+        elif kind > 0.4:
+            world.stand(scenery.hedge(rng), x + width / 2, side * (away - 0.4), 0)
+        x += width + (rng.uniform(4, 15) if rng.random() < 0.3 else 0)
+
+
+def _parked(world: World, y: float, share: float) -> None:
+    rng, x = world.rng, -60.0
+    across = rng.random() < 0.15
+    while x < 60:
+        thing = vehicles.car(rng) if rng.random() < 0.93 else vehicles.truck(rng)
+        long = float(thing.size[1] if across else thing.size[0])
+        if rng.random() < share:
+            yaw = (np.pi / 2 if across else 0) + np.pi * rng.integers(2) + rng.normal(scale=0.04)
+            world.stand(thing, x + long / 2, y + rng.normal(scale=0.12), yaw)
+        x += long + rng.uniform(0.5, 1.6)
+
+
+def _traffic(world: World, kerb: float) -> None:
+    """Vehicles that move or wait, people who cross."""
+    rng = world.rng
+    for _ in range(rng.integers(0, 9)):
+        lane = rng.choice([-1, 1]) * rng.uniform(0.3, 0.6) * kerb
+        thing = vehicles.car(rng) if rng.random() < 0.75 else vehicles.truck(rng)
+        speed = rng.uniform(*MOVING) if rng.random() < 0.7 else 0.0
+        yaw = (0 if lane < 0 else np.pi) + rng.normal(scale=0.05)
+        world.stand(thing, rng.uniform(-60, 60), lane, yaw, speed)
+    world.scatter(vehicles.person, int(rng.integers(0, 5)), (30, kerb), 1.4)
+
+
+def _lot(rng: Random) -> World:
+    """Rows of parked cars."""
+    world = _open(rng, 0.0, 0.012)
+    for y in np.arange(-32, 33, rng.uniform(7, 11)):
+        if abs(y) > 2.5:
+            x = -45.0
+            while x < 45:
+                if rng.random() < 0.6:
+                    yaw = np.pi / 2 * rng.choice([1, -1]) + rng.normal(scale=0.05)
+                    world.stand(vehicles.car(rng), x, y, yaw)
+                x += 2.6
+    world.scatter(vehicles.person, int(rng.integers(1, 12)), (30, 30), 1.3)
+    world.scatter(scenery.pole, int(rng.integers(2, 9)), (40, 40))
+    world.scatter(scenery.tree, int(rng.integers(0, 9)), (45, 45))
+    world.scatter(scenery.street_object, int(rng.integers(0, 9)), (30, 30))
+    _houses(world, 1, 48)
+    return world
+
+
+def _country(rng: Random) -> World:
+    """A road between fields, woods, banks and guard rails."""
+    world = _open(rng, rng.uniform(4, 12), 0.03)
+    for side in (-1, 1):
+        if rng.random() < 0.6:
+            world.stand(scenery.barrier(rng, 100), 0, side * (world.kerb + 1), 0)
+        for _ in range(rng.integers(8, 50)):
+            make = scenery.tree if rng.random() < 0.6 else scenery.hedge
+            world.stand(make(rng), rng.uniform(-75, 75), side * (world.kerb + rng.uniform(2, 25)), 0)
+        for x in np.arange(-70, 70, rng.uniform(25, 60)):
+            world.stand(scenery.pole(rng), x, side * (world.kerb + 1.5), 0)
+    _traffic(world, world.kerb)
+    _traffic(world, world.kerb)
+    return world
+
+
+def _yard(rng: Random) -> World:
+    """Containers, trucks, pallets and people between buildings."""
+    world = _open(rng, 0.0, 0.006)
+    _houses(world, 1, rng.uniform(12, 30))
+    _houses(world, -1, rng.uniform(12, 30))
+    world.scatter(vehicles.truck, int(rng.integers(0, 7)), (35, 18))
+    world.scatter(vehicles.car, int(rng.integers(0, 8)), (35, 18))
+    world.scatter(vehicles.forklift, int(rng.integers(0, 4)), (20, 12), 2)
+    world.scatter(scenery.pallet, int(rng.integers(3, 30)), (22, 14))
+    world.scatter(vehicles.person, int(rng.integers(1, 10)), (22, 14), 1.3)
+    world.scatter(scenery.street_object, int(rng.integers(2, 14)), (22, 14))
+    world.scatter(scenery.pole, int(rng.integers(0, 6)), (30, 15))
+    world.scatter(lambda r: vehicles.cyclist(r, r.random() < 0.5), int(rng.integers(0, 4)), (20, 12))
+    return world
+
+
+def _warehouse(rng: Random) -> World:
+    """Walls, a roof, columns, rows of racks, pallets on the floor, forklifts and people."""
+    world = World(rng, lambda x, y: np.zeros_like(x))
+    x, y, z = rng.uniform([12, 8, 4], [35, 22, 9])
+    shell = Builder(rng).block((2 * x, 2 * y, 0.2), (0, 0, -0.2), plain(rng))
+    world.placed.append(Placed(shell.done(scenery.GROUND), np.zeros(3), 0.0))
+    walls, paint = Builder(rng), plain(rng)
+    for side in (-1, 1):
+        walls.block((2 * x, 0.2, z), (0, side * y, 0), paint).block((0.2, 2 * y, z), (side * x, 0, 0), paint)
+    walls.block((2 * x, 2 * y, 0.2), (0, 0, z), paint)
+    for a in np.arange(-x + 4, x - 3, rng.uniform(5, 10)):
+        for b in (-y / 2, y / 2):
+            walls.block((0.35, 0.35, z), (a, b, 0), paint)
+    world.placed.append(Placed(walls.done(BACKGROUND), np.zeros(3), 0.0))
+    world.speeds += [np.zeros(3), np.zeros(3)]
+    for row in np.arange(-y + 2, y - 1, rng.uniform(3.5, 6)):
+        if abs(row) > 2 and rng.random() < 0.75:
+            world.stand(scenery.rack(rng), rng.uniform(-0.3, 0.3) * x, row, 0)
+    for make, most, speed in ((scenery.pallet, 30, 0), (vehicles.forklift, 4, 2), (vehicles.person, 9, 1.3),
+                              (scenery.street_object, 12, 0)):  # fmt: skip
+        world.scatter(make, int(rng.integers(1, most)), (x - 1.5, y - 1.5), speed)
+    return world

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `make demo SCENE=...` simulates: tables before a camera, fused scans of rooms, sweeps of a LiDAR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.simulation.scenes import simulate_cloud
+
+WIDTH, HEIGHT = 640, 480
+"""Of the frames of tables, pixels."""
+
+
+@dataclass(frozen=True)
+class DemoScene:
+    """A kind of simulated clouds."""
+
+    model: str
+    """The preset for it"""
+    frame_id: str
+    """Of the sensor"""
+    simulate: Callable[[int], Cloud]
+    """The cloud of a seed; rooms and streets need the extra `simulation`"""
+
+
+def _table(seed: int) -> Cloud:
+    return simulate_cloud(seed, WIDTH, HEIGHT)
+
+
+def _room(seed: int) -> Cloud:
+    from sphmask_core.simulation.indoors.meshes import Stock
+    from sphmask_core.simulation.indoors.scan import simulate_room
+
+    return simulate_room(seed, Stock()).cloud
+
+
+def _street(seed: int) -> Cloud:
+    from sphmask_core.simulation.streets.sweep import simulate_sweep
+
+    return simulate_sweep(seed).cloud
+
+
+SCENES = {
+    "table": DemoScene("tabletop", "camera_color_optical_frame", _table),
+    "room": DemoScene("rooms", "map", _room),
+    "street": DemoScene("street", "lidar", _street),
+}

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vertical of a room, found from its surfaces."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from sphmask_core.method.gravity import find_vertical, is_optical
+
+Z = (0.0, 0.0, 1.0)
+
+
+def corner(rng, noise=0.003):
+    """A floor and two walls, the floor the smallest of them."""
+    floor = rng.uniform([0, 0, 0], [2, 2, 0], (4000, 3))
+    walls = [rng.uniform([0, 0, 0], [2, 0, 2.5], (6000, 3)), rng.uniform([0, 0, 0], [0, 2, 2.5], (6000, 3))]
+    return np.concatenate([floor, *walls]) + rng.normal(scale=noise, size=(16_000, 3))
+
+
+@pytest.mark.parametrize("tilt", [(0, 0), (10, 0), (-20, 15), (5, -30)])
+def test_it_is_found_from_a_guess_that_is_off(tilt):
+    turn = Rotation.from_euler("xy", tilt, degrees=True).as_matrix()
+    xyz = (corner(np.random.default_rng(0)) @ turn.T).astype(np.float32)
+    assert find_vertical(xyz) @ turn[:, 2] > np.cos(np.radians(1))
+
+
+def test_a_cloud_before_a_camera_is_taken_for_one_and_its_vertical_found():
+    """A camera 1.3 m above the floor that looks down by 30 degrees into the corner."""
+    pitch = np.radians(30)
+    forward = np.array([-np.cos(pitch) / np.sqrt(2), -np.cos(pitch) / np.sqrt(2), -np.sin(pitch)])
+    right = np.array([-1, 1, 0]) / np.sqrt(2)
+    axes = np.stack([right, np.cross(forward, right), forward])
+    xyz = (corner(np.random.default_rng(1)) - [2.2, 2.2, 1.3]) @ axes.T
+    x, y, z = xyz.T
+    xyz = xyz[(z > 0.3) & (np.abs(x) < z) & (np.abs(y) < 0.8 * z)].astype(np.float32)
+    assert is_optical(xyz) and find_vertical(xyz) @ axes[:, 2] > np.cos(np.radians(1))
+
+
+def test_what_has_no_surfaces_keeps_its_guess():
+    rng = np.random.default_rng(2)
+    assert tuple(find_vertical(np.zeros((0, 3), np.float32))) == Z
+    assert tuple(find_vertical(rng.normal(size=(5, 3)).astype(np.float32))) == Z
+    assert find_vertical(rng.normal(size=(3000, 3)).astype(np.float32)) @ Z > 0.7
+
+
+def test_a_room_in_positive_coordinates_is_not_before_a_camera():
+    assert not is_optical(corner(np.random.default_rng(3)).astype(np.float32) + 1)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated sweeps: repeatable, labeled as a person would, on ground that can be found."""
+
+import numpy as np
+import pytest
+
+from sphmask_core.clouds.scenes import UNLABELED
+from sphmask_core.method.ground import find_ground
+
+pytest.importorskip("embreex")
+
+from sphmask_core.simulation.streets import lidars, vehicles
+from sphmask_core.simulation.streets.sweep import CLASSES, FEWEST, STRUCTURE, simulate_sweep
+
+SEEDS = range(6)
+
+
+@pytest.fixture(scope="module")
+def sweeps():
+    return [simulate_sweep(seed) for seed in SEEDS]
+
+
+def test_the_same_seed_gives_the_same_sweep(sweeps):
+    again = simulate_sweep(0)
+    np.testing.assert_array_equal(again.cloud.xyz, sweeps[0].cloud.xyz)
+    np.testing.assert_array_equal(again.instance, sweeps[0].instance)
+
+
+def test_labels(sweeps):
+    for scene in sweeps:
+        assert len(scene.cloud.xyz) == len(scene.semantic) == len(scene.instance)
+        assert np.isfinite(scene.cloud.xyz).all()
+        inside = scene.instance >= 0
+        assert (scene.semantic[inside] >= STRUCTURE).all() and (scene.semantic < len(CLASSES)).all()
+        assert (scene.semantic[~inside & (scene.semantic != UNLABELED)] < STRUCTURE).all()
+        _, counts = np.unique(scene.instance[inside], return_counts=True)
+        assert (counts >= FEWEST).all()
+
+
+def test_the_ground_is_found_in_sweeps(sweeps):
+    ground = np.concatenate(
+        [find_ground(scene.cloud.xyz, "terrain").left_out[scene.semantic == 0] for scene in sweeps]
+    )
+    assert ground.mean() > 0.97
+
+
+def test_sensors_see_all_around_or_ahead(rng=None):
+    rng = np.random.default_rng(1)
+    for elevations in lidars.ROTATING.values():
+        directions, moments = lidars.rotating(rng, elevations, 900)
+        assert len(directions) == 900 * len(elevations)
+        np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, atol=1e-5)
+        assert moments.min() == 0 and moments.max() == 1
+
+
+def test_vehicles_are_as_large_as_vehicles():
+    rng = np.random.default_rng(0)
+    for make, low, high in (
+        (vehicles.car, (3.3, 1.5, 1.3), (6.3, 2.6, 2.7)),
+        (vehicles.truck, (4.5, 1.9, 2.1), (16, 2.8, 4.2)),
+        (vehicles.person, (0.15, 0.3, 0.9), (1.3, 1.0, 2.0)),
+        (lambda r: vehicles.cyclist(r, True), (1.3, 0.4, 1.2), (2.6, 0.9, 2.2)),
+    ):
+        for _ in range(30):
+            thing = make(rng)
+            assert (thing.size >= low).all() and (thing.size <= high).all(), (thing.name, thing.size)
+            assert thing.low[2] > -0.1

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated rooms, `data.simulated` of them: two of three are fused scans, one is a depth frame."""
+
+from __future__ import annotations
+
+from sphmask_core.clouds import scenes
+from sphmask_core.config import Config
+from sphmask_core.simulation.indoors.meshes import load_stock
+from sphmask_core.simulation.indoors.scan import simulate_room, simulate_room_frame
+
+from ..made import MadeScenes, Maker, made_clouds, made_scenes
+
+FIRST_SEED = {"train": 0, "val": 900_000}
+VALIDATION_SCENES = 12
+KINDS = 3
+"""Every third seed is a frame."""
+VERSION = 1
+"""Raise it when a seed gives another room."""
+
+
+def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+    """Clouds and labels as the sensor gives them."""
+    return made_clouds(MAKER, _seeds(config, split), config)
+
+
+def load_scenes(config: Config, split: str) -> MadeScenes:
+    """Scenes of a split as the model sees them, thinned."""
+    return made_scenes(MAKER, _seeds(config, split), config)
+
+
+def simulate(seed: int) -> scenes.Scene:
+    """One labeled room; ImportError without the extra `simulation`."""
+    make = simulate_room if seed % KINDS else simulate_room_frame
+    return make(seed, load_stock())
+
+
+def _seeds(config: Config, split: str) -> range:
+    count = config.data.simulated if split == "train" else VALIDATION_SCENES
+    return range(FIRST_SEED[split], FIRST_SEED[split] + count)
+
+
+MAKER = Maker("rooms", simulate, {"version": VERSION})

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated sweeps of LiDARs, `data.simulated` of them."""
+
+from __future__ import annotations
+
+from sphmask_core.clouds import scenes
+from sphmask_core.config import Config
+from sphmask_core.simulation.streets.sweep import simulate_sweep
+
+from ..made import MadeScenes, Maker, made_clouds, made_scenes
+
+FIRST_SEED = {"train": 0, "val": 900_000}
+VALIDATION_SCENES = 16
+VERSION = 1
+"""Raise it when a seed gives another sweep."""
+
+
+def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+    """Clouds and labels as the sensor gives them."""
+    return made_clouds(MAKER, _seeds(config, split), config)
+
+
+def load_scenes(config: Config, split: str) -> MadeScenes:
+    """Scenes of a split as the model sees them, thinned."""
+    return made_scenes(MAKER, _seeds(config, split), config)
+
+
+def simulate(seed: int) -> scenes.Scene:
+    """One labeled sweep; ImportError without the extra `simulation`."""
+    return simulate_sweep(seed)
+
+
+def _seeds(config: Config, split: str) -> range:
+    count = config.data.simulated if split == "train" else VALIDATION_SCENES
+    return range(FIRST_SEED[split], FIRST_SEED[split] + count)
+
+
+MAKER = Maker("street", simulate, {"version": VERSION})
