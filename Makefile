@@ -3,6 +3,9 @@
 #                            a node, clouds played to it over DDS, out/demo.png
 # make test | lint | colcon | wheel-test
 #                            what CI runs
+# make native-test           the C++ kernels' own tests, for every level of processor that runs here
+# make native-sanitize       the same under AddressSanitizer and UBSan
+# make aarch64               the same for AArch64, cross-compiled and emulated
 # make docs                  build/site, the documentation with the Python interface; warnings are errors
 # make build                 .venv with all that runs in it, messages and node too; the others do it first
 #
@@ -12,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint colcon wheel-test docs clean
+.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize aarch64 clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -35,7 +38,7 @@ demo: build
 		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
 test: build $(VENV)/.dev
-	@$(ROS) pytest -q
+	@$(ROS) pytest -q --numprocesses=2 --dist=loadgroup
 
 # What colcon makes of the package on a machine with its own ROS 2.
 colcon: build
@@ -46,7 +49,22 @@ lint: build $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror sphmask_core/native/*.cpp sphmask_core/native/*.h test/native/*.cpp test/native/*.h
 	$(BIN)/lint-imports
+
+# The kernels' tests have no Python in them, so that they run where there is only a compiler, or an emulator.
+KERNELS := $(MAKE) --no-print-directory -f test/native/Makefile PYTHON="$(PYTHON)"
+
+native-test:
+	+@for level in $$($(PYTHON) sphmask_core/native/levels.py); do $(KERNELS) LEVEL=$$level; done
+
+native-sanitize:
+	+@$(KERNELS) EXTRA="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+aarch64:
+	@type -P aarch64-linux-gnu-g++ > /dev/null && type -P qemu-aarch64-static > /dev/null || \
+		{ echo "make aarch64 needs apt-get install g++-aarch64-linux-gnu qemu-user-static" >&2; exit 2; }
+	+@$(KERNELS) LEVEL=aarch64 CXX=aarch64-linux-gnu-g++ RUN="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
 
 # The wheel in an empty environment, away from the checkout: every command.
 wheel-test: $(VENV)/.packages $(VENV)/.dev
@@ -84,7 +102,7 @@ $(SITE)/.packages: requirements-docs.txt
 	$(SITE)/bin/pip --disable-pip-version-check --quiet install -r requirements-docs.txt
 	@touch $@
 
-$(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphmask_core/native/*.h) $(VENV)/.packages
+$(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphmask_core/native/*.h) sphmask_core/native/levels.py $(VENV)/.packages
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names the packages and builds the C++ extension; everything else stands in pyproject.toml."""
+"""Names the packages and builds the C++ kernels; everything else stands in pyproject.toml."""
 
-import os
+import runpy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+NATIVE = Path("sphmask_core/native")
+levels = runpy.run_path(str(NATIVE / "levels.py"))
 
 
 class BuildWithPresets(build_py):
@@ -20,9 +25,24 @@ class BuildWithPresets(build_py):
                 self.copy_file(str(path), str(folder / path.name))
 
 
-# Built on the machine that runs it; SPHMASK_MARCH=x86-64-v3 makes a build that travels.
-march = os.environ.get("SPHMASK_MARCH", "native")
-sources = sorted(str(path) for path in Path("sphmask_core/native").glob("*.cpp"))
+class BuildLevels(build_ext):
+    """Compiles the same sources for each level of processor, every level in a folder of its own."""
+
+    def build_extension(self, ext: Extension) -> None:
+        folder, compile_all = self.build_temp, self.compiler.compile
+        self.build_temp = str(Path(folder) / ext.name)
+
+        def compile_side_by_side(sources, *options, **named):  # noqa: ANN001, ANN002, ANN003, ANN202
+            with ThreadPoolExecutor() as pool:
+                objects = pool.map(lambda source: compile_all([source], *options, **named), sources)
+                return [one for some in objects for one in some]
+
+        self.compiler.compile = compile_side_by_side
+        try:
+            super().build_extension(ext)
+        finally:
+            self.build_temp, self.compiler.compile = folder, compile_all
+
 
 training = ["sphmask_training", *(f"sphmask_training.{name}" for name in find_packages("training"))]
 
@@ -31,15 +51,16 @@ setup(
     package_dir={
         "sphmask_training": "training"
     },  # `training` would be too common a name among installed packages
-    cmdclass={"build_py": BuildWithPresets},
+    cmdclass={"build_py": BuildWithPresets, "build_ext": BuildLevels},
     ext_modules=[
         Extension(
-            "sphmask_core.native._native",
-            sources=sources,
-            depends=sorted(str(path) for path in Path("sphmask_core/native").glob("*.h")),
+            f"sphmask_core.native.{level.module}",
+            sources=sorted(str(path) for path in NATIVE.glob("*.cpp")),
+            depends=sorted(str(path) for path in NATIVE.glob("*.h")),
             language="c++",
-            extra_compile_args=["-std=c++17", "-O3", f"-march={march}", "-fopenmp", "-Wall", "-Wextra"],
+            extra_compile_args=[*levels["OPTIMIZATION"], *level.flags, "-g0"],
             extra_link_args=["-fopenmp"],
         )
+        for level in levels["LEVELS"]
     ],
 )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.prepare import prepare_rooms, write_rooms
-from sphmask_core.config import Config, load_config
+from sphmask_core.config import Config, load_config, override
 from training.datasets.prepared import load_scenes
 from training.loader import load_batches
 
@@ -30,14 +30,14 @@ def main() -> None:
         prepare_rooms(raw, out, jobs=1)
         config = load_config("scannetv2")
         repeats = (FIRST + MEASURED) // asked.rooms + 1
-        train = replace(
-            config.train, root=str(out), batch_size=1, accumulate=1, repeats=repeats, workers=asked.workers
-        )
+        settings = {"batch_size": 1, "accumulate": 1, "repeats": repeats, "workers": asked.workers}
+        config = override(config, [f"train.{key}={value}" for key, value in settings.items()])
+        config = override(config, [f"data.root={out}"])
         for name, augment in {
-            "with augmentation and voxels": train.augment,
-            "without elastic distortion": replace(train.augment, elastic=()),
+            "with augmentation and voxels": config.augment,
+            "without elastic distortion": replace(config.augment, elastic=()),
         }.items():
-            speed = scenes_a_second(replace(config, train=replace(train, augment=augment)))
+            speed = scenes_a_second(replace(config, augment=augment))
             print(f"{points} points, {asked.workers} workers, {name}: {speed:.1f} scenes a second")
 
 

@@ -24,8 +24,8 @@ from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.rounds import candidates
 from sphmask_core.pictures.missed import GOOD_IOU, MissedObjects
 from sphmask_core.segmenter import Segmenter
-from training.datasets.mosd import prepared
 from training.datasets.synthetic import simulate
+from training.made import prepared
 from training.mixing import mixed_scenes
 from training.scene import Batch, collate
 from training.targets import InstanceTargets, build_targets
@@ -163,9 +163,11 @@ def score_results(segmenter: Segmenter, scenes: list[Scene], picture: Path | Non
         f"overlap precision / recall / F {overlap}"
     )
     print(f"{missed.missed} of {missed.objects} objects below an IoU of {GOOD_IOU}")
-    if picture:
+    if picture and missed.missed:
         missed.draw(picture)
         print(f"the worst are in {picture}")
+    elif picture:
+        print("none is to be drawn")
 
 
 def wanted_scenes(options: argparse.Namespace) -> Iterable[Scene]:

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from test.helpers import miniatures
 from training.prepare import main as prepare
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "test" / "training"))
-
-import miniatures
 
 SIZE = (8.0, 6.0, 2.6)
 """Of a room, meters."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -22,6 +22,8 @@ COARSE = 4
 """Edge of the voxels whose overlap is measured, in the model's voxels: wider than a sensor's noise."""
 SAMPLED = 2048
 """Points of an instance that are looked at."""
+SMOOTHING = 0.5
+"""Time constant of the velocities, seconds: at rest, a depth camera's frames differ by millimeters."""
 BITS = 21
 """Of each coordinate of a voxel in its key."""
 
@@ -36,12 +38,25 @@ class Tracks:
     """(I,) uint8: NEW, KEPT or FOUND_AGAIN."""
     lost: np.ndarray
     """(L,) uint32: objects of the frame before that are not in this one."""
+    velocities: np.ndarray
+    """(I, 3) float32, meters a second: smoothed motion of each object's middle in the frame at rest."""
+    ages: np.ndarray
+    """(I,) float32: seconds since each object was first seen."""
+    unseen: np.ndarray
+    """(I,) float32: seconds since it was last seen before this frame; 0 for a new one."""
+    remembered: np.ndarray
+    """(M,) uint32: objects that are out of sight but keep their id."""
+    remembered_unseen: np.ndarray
+    """(M,) float32: seconds since each of them was last seen."""
 
     @staticmethod
     def none(count: int) -> Tracks:
         """Instances that nobody follows: numbered from 1, best score first."""
         ids = np.arange(1, count + 1, dtype=np.uint32)
-        return Tracks(ids, np.full(count, NEW, np.uint8), np.empty(0, np.uint32))
+        nobody, times = np.empty(0, np.uint32), np.zeros(count, np.float32)
+        motion = np.zeros((count, 3), np.float32)
+        states = np.full(count, NEW, np.uint8)
+        return Tracks(ids, states, nobody, motion, times, times, nobody, np.empty(0, np.float32))
 
     def of_points(self, labels: np.ndarray) -> np.ndarray:
         """(N,) uint32: the object of each point, 0 for none, from labels (N,) of this frame's instances."""
@@ -54,9 +69,25 @@ class _Object:
     class_id: int
     voxels: np.ndarray
     """(V,) int64, ascending: keys of the coarse voxels it filled when it was last seen."""
+    middle: np.ndarray
+    """(3,) float64: mean of its points then, in the frame at rest."""
     seen: float
     """When that was, seconds."""
-    lost: bool
+    first: float
+    """When it was first seen, seconds."""
+    lost: bool = False
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    """(3,) meters a second, smoothed."""
+    unseen: float = 0.0
+    """Seconds that it had not been seen for when it was last seen."""
+
+    def see(self, voxels: np.ndarray, middle: np.ndarray, now: float) -> None:
+        """It is in this frame, there."""
+        self.unseen = now - self.seen
+        if self.unseen > 0:
+            weight = 1 - np.exp(-self.unseen / SMOOTHING)
+            self.velocity = self.velocity + weight * ((middle - self.middle) / self.unseen - self.velocity)
+        self.voxels, self.middle, self.seen = voxels, middle, now
 
 
 class Tracker:
@@ -88,17 +119,26 @@ class Tracker:
         object keeps its id unseen. A clock that goes back (a bag played again) makes nothing older.
         """
         self._advance(now, memory)
-        voxels = self._voxels(xyz, [found.points(i) for i in range(len(found))], pose)
+        samples = _samples(xyz, [found.points(i) for i in range(len(found))], pose)
+        voxels = [self._voxels(sample) for sample in samples]
         before = {item.id for item in self._objects if not item.lost}
         matches = self._match(voxels, found.class_ids, overlap)
-        tracks = [self._follow(*row) for row in zip(matches, found.class_ids, voxels, strict=True)]
+        middles = [sample.mean(0) if len(sample) else np.zeros(3) for sample in samples]
+        rows = zip(matches, found.class_ids, voxels, middles, strict=True)
+        tracks = [self._follow(*row) for row in rows]
         ids = [item.id for item, _ in tracks]
         for item in self._objects:
             item.lost = item.id not in ids
+        hidden = [item for item in self._objects if item.lost]
         return Tracks(
             ids=np.array(ids, np.uint32),
             states=np.array([state for _, state in tracks], np.uint8),
             lost=np.array(sorted(before.difference(ids)), np.uint32),
+            velocities=np.array([item.velocity for item, _ in tracks], np.float32).reshape(-1, 3),
+            ages=np.array([now - item.first for item, _ in tracks], np.float32),
+            unseen=np.array([item.unseen for item, _ in tracks], np.float32),
+            remembered=np.array([item.id for item in hidden], np.uint32),
+            remembered_unseen=np.array([now - item.seen for item in hidden], np.float32),
         )
 
     def forget(self) -> None:
@@ -108,21 +148,14 @@ class Tracker:
     def _advance(self, now: float, memory: float) -> None:
         for item in self._objects if now < self._now else ():
             item.seen += now - self._now
+            item.first += now - self._now
         self._now = now
         self._objects = [item for item in self._objects if now - item.seen <= memory]
 
-    def _voxels(
-        self, xyz: np.ndarray, points: Sequence[np.ndarray], pose: np.ndarray | None
-    ) -> list[np.ndarray]:
-        """(V,) ascending keys of the coarse voxels that some of each instance's points are in."""
-        samples = [part[:: len(part) // SAMPLED + 1] for part in points]
-        sample = xyz[np.concatenate([np.empty(0, np.int64), *samples])].astype(np.float64)
-        if pose is not None:
-            sample = sample @ pose[:3, :3].T + pose[:3, 3]
+    def _voxels(self, sample: np.ndarray) -> np.ndarray:
+        """(V,) ascending keys of the coarse voxels that points (n, 3) are in."""
         x, y, z = np.floor(sample / self._edge).astype(np.int64).T & (1 << BITS) - 1
-        keys = x | y << BITS | z << 2 * BITS
-        ends = np.cumsum([len(part) for part in samples], dtype=np.int64)
-        return [np.unique(part) for part in np.split(keys, ends)[:-1]]
+        return np.unique(x | y << BITS | z << 2 * BITS)
 
     def _match(
         self, voxels: Sequence[np.ndarray], class_ids: np.ndarray, overlap: float
@@ -138,15 +171,27 @@ class Tracker:
                 matches[column] = self._objects[row]
         return matches
 
-    def _follow(self, item: _Object | None, class_id: int, voxels: np.ndarray) -> tuple[_Object, int]:
+    def _follow(
+        self, item: _Object | None, class_id: int, voxels: np.ndarray, middle: np.ndarray
+    ) -> tuple[_Object, int]:
         """The object of an instance as it is now, and the instance's state."""
         if item is None:
-            item = _Object(self.next_id, int(class_id), voxels, self._now, lost=False)
+            item = _Object(self.next_id, int(class_id), voxels, middle, self._now, self._now)
             self.next_id += 1
             self._objects.append(item)
             return item, NEW
-        item.voxels, item.seen = voxels, self._now
+        item.see(voxels, middle, self._now)
         return item, FOUND_AGAIN if item.lost else KEPT
+
+
+def _samples(xyz: np.ndarray, points: Sequence[np.ndarray], pose: np.ndarray | None) -> list[np.ndarray]:
+    """(n, 3) float64: some of each instance's points in the frame at rest, of a cloud (N, 3)."""
+    rows = [part[:: len(part) // SAMPLED + 1] for part in points]
+    sample = xyz[np.concatenate([np.empty(0, np.int64), *rows])].astype(np.float64)
+    if pose is not None:
+        sample = sample @ pose[:3, :3].T + pose[:3, 3]
+    ends = np.cumsum([len(part) for part in rows], dtype=np.int64)
+    return np.split(sample, ends)[:-1]
 
 
 def _overlaps(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:

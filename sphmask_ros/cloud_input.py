@@ -46,7 +46,7 @@ class CloudInput:
         return self._node.create_subscription(PointCloud2, "points", self._receive, qos)
 
     def _wanted(self) -> ReliabilityPolicy:
-        """What the publishers offer, unless told otherwise; best effort when some or none of them is reliable.
+        """What the publishers offer, unless told otherwise; best effort when not all, or none, are reliable.
 
         Whoever comes is heard by a best-effort subscription. A reliable one would not hear a best-effort
         publisher, and DDS would complain of it on both sides.

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Point, Quaternion, Vector3
-from sensor_msgs.msg import PointCloud2, PointField
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -22,8 +22,10 @@ except ImportError:
 
 CLASSES = {
     "geometry_msgs/Point": Point,
+    "geometry_msgs/Pose": Pose,
     "geometry_msgs/Quaternion": Quaternion,
     "geometry_msgs/Vector3": Vector3,
+    "sensor_msgs/Image": Image,
     "sensor_msgs/PointCloud2": PointCloud2,
     "sensor_msgs/PointField": PointField,
     "sphmask_ros/Instance": Instance,
@@ -52,5 +54,7 @@ def make(name: str, /, **fields: Any) -> Any:
 
 write_points = partial(pointcloud2.write_points, make)
 labelled_points = partial(pointcloud2.labelled_points, make)
+label_image = partial(pointcloud2.label_image, make)
+labels_only = partial(pointcloud2.labels_only, make)
 instance_array = partial(instances.instance_array, make)
 InstanceMarkers = partial(markers.InstanceMarkers, make)

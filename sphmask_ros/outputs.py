@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -13,9 +12,17 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core import Instances
-from sphmask_core.clouds.cloud import Cloud
+from sphmask_core.placement import Placements
 from sphmask_core.tracking import Tracks
-from sphmask_ros.conversions import CLASSES, InstanceMarkers, instance_array, labelled_points
+from sphmask_ros.answer import Answer
+from sphmask_ros.conversions import (
+    CLASSES,
+    InstanceMarkers,
+    instance_array,
+    label_image,
+    labelled_points,
+    labels_only,
+)
 from sphmask_ros.detections import detection_array
 from sphmask_ros.msg import Timings
 from sphmask_ros.poses import stamp_seconds
@@ -26,17 +33,26 @@ OUTPUTS = {
         "The input's points, organized as they are; `rgb`: the object's color, or the input's; "
         "`label`: the object's id, 0 for none; `score`; `class_id`, -1 for none.",
     ),
+    "label_image": (
+        "sensor_msgs/Image",
+        "16UC1, of organized clouds: each pixel's object id, 0 for none; a fifteenth of `labelled_points`.",
+    ),
+    "labels": (
+        "sensor_msgs/PointCloud2",
+        "Each point's object id in the one field `label`, 0 for none, for clouds that are no image.",
+    ),
     "markers": (
         "visualization_msgs/MarkerArray",
         "Name and score, box, and the polygon that the rays span, under the objects' ids.",
     ),
     "instances": (
         "sphmask_ros/InstanceArray",
-        "Id, class, score, center, box, rays and points of each instance; which are new, lost, found again.",
+        "Id, class, score, center, box, upright box with a yaw, height, support, velocity, age, rays and "
+        "points of each instance; which are new, lost, found again.",
     ),
     "detections": (
         "vision_msgs/Detection3DArray",
-        "Id, class, score and box of each instance; where vision_msgs is installed.",
+        "Id, class, score and upright box of each instance; where vision_msgs is installed.",
     ),
     "timings": ("sphmask_ros/Timings", "Milliseconds by stage, and latency from the cloud's stamp."),
 }
@@ -45,34 +61,20 @@ LONGEST_LATENCY = 60.0
 """Seconds; an older stamp is not of the node's clock."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What was found in one cloud."""
-
-    header: Header
-    """The cloud's."""
-    cloud: Cloud
-    found: Instances
-    tracks: Tracks
-    rays: tuple[int, int]
-    """Polar and azimuth sectors of the rays."""
-    milliseconds: dict[str, float]
-    """Of each stage up to here."""
-    arrival: float
-    """When the cloud was handed over, seconds of the steady clock."""
-
-
 class Outputs:
     """The node's publishers; markers know what the frame before showed."""
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
         self._markers = InstanceMarkers()
-        self._publishers = {
-            name: node.create_lifecycle_publisher(CLASSES[kind], f"~/{name}", 1)
-            for name, (kind, _) in OUTPUTS.items()
-            if kind in CLASSES
-        }
+        self._publishers = {}
+        for name, (kind, _) in OUTPUTS.items():
+            if kind in CLASSES:
+                self._publishers[name] = node.create_lifecycle_publisher(CLASSES[kind], f"~/{name}", 1)
+            else:
+                package = kind.split("/")[0]
+                hint = f"apt install ros-$ROS_DISTRO-{package.replace('_', '-')}"
+                node.get_logger().warning(f"no {name}: {package} is not installed ({hint})", once=True)
 
     def wanted(self, selected: Iterable[str]) -> list[str]:
         """Those of the selected outputs that somebody listens to."""
@@ -91,8 +93,8 @@ class Outputs:
         begun = time.perf_counter()
         wanted = self.wanted(selected)
         for name in wanted:
-            if name != "timings":
-                self._publishers[name].publish(self._message(name, answer))
+            if name != "timings" and (message := self._message(name, answer)) is not None:
+                self._publishers[name].publish(message)
         stages = answer.milliseconds | {"write": (time.perf_counter() - begun) * 1e3}
         now = self._node.get_clock().now().nanoseconds / 1e9
         latency = now - stamp_seconds(answer.header.stamp)
@@ -120,11 +122,25 @@ class Outputs:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _message(self, name: str, answer: Answer) -> Any:
-        header, found, tracks, rays = answer.header, answer.found, answer.tracks, answer.rays
+        """None where the output has nothing to say of such a cloud."""
         makers: dict[str, Callable[[], Any]] = {
-            "labelled_points": lambda: labelled_points(header, answer.cloud, found, tracks),
-            "markers": lambda: self._markers.update(header, found, tracks, rays),
-            "instances": lambda: instance_array(header, found, tracks, rays),
-            "detections": lambda: detection_array(header, found, tracks),
+            "labelled_points": lambda: labelled_points(
+                answer.header, answer.cloud, answer.found, answer.tracks
+            ),
+            "label_image": lambda: _label_image(answer),
+            "labels": lambda: labels_only(answer.header, answer.ids),
+            "markers": lambda: self._markers.update(*_told(answer), answer.rays),
+            "instances": lambda: instance_array(*_told(answer), answer.rays),
+            "detections": lambda: detection_array(*_told(answer)),
         }
         return makers[name]()
+
+
+def _told(answer: Answer) -> tuple[Header, Instances, Tracks, Placements]:
+    told = answer.told
+    return told.header, told.found, told.tracks, told.placed
+
+
+def _label_image(answer: Answer) -> Any:
+    """Of clouds that are images, and of one that could not be segmented, which is empty."""
+    return None if answer.cloud.shape[0] == 1 else label_image(answer.header, answer.ids)

@@ -17,7 +17,7 @@ from rclpy.parameter import Parameter
 
 from sphmask_core.tracking import MEMORY, OVERLAP
 
-OUTPUTS = ("labelled_points", "markers", "instances", "detections", "timings")
+OUTPUTS = ("labelled_points", "label_image", "labels", "markers", "instances", "detections", "timings")
 AXES = {
     name: tuple(sign * float(axis == name[-1]) for axis in "xyz")
     for name, sign in (("x", 1), ("-x", -1), ("y", 1), ("-y", -1), ("z", 1), ("-z", -1))
@@ -51,6 +51,12 @@ class Parameters:
         "",
         "A frame at rest whose z is up, such as odom or map: by TF or `odometry` clouds are turned upright "
         "and objects followed in it. Empty: the sensor stands still, and `up` is up.",
+        UNCONFIGURED,
+    )
+    target_frame: str = _parameter(
+        "",
+        "The frame that instances, markers and detections are told in, by TF or `odometry`. Empty: the "
+        "cloud's own, in which labels and labeled points always are.",
         UNCONFIGURED,
     )
     pose_timeout: float = _parameter(

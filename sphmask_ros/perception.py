@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from sphmask_core.messages.frames import OPTICAL_SUFFIX
 from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.runtime.timing import Timer
 from sphmask_core.tracking import Tracker, Tracks
-from sphmask_ros.outputs import Answer
+from sphmask_ros.answer import Answer
 from sphmask_ros.parameters import AXES, Parameters
 from sphmask_ros.poses import PoseError, Poses, stamp_seconds
 
@@ -62,7 +63,8 @@ class Perception:
         timer = Timer(CPU)
         timer.start("read")
         cloud = read_cloud_message(msg)
-        pose = self._pose(msg.header, settings)
+        pose = self._pose(msg.header, "fixed_frame", settings)
+        target = settings.target_frame, self._pose(msg.header, "target_frame", settings)
         vertical = self._vertical(msg.header.frame_id, pose, settings)
         timer.stop()
         min_score = settings.min_score if settings.min_score >= 0 else None
@@ -72,13 +74,16 @@ class Perception:
         timer.stop()
         read, track = timer.milliseconds["read"], timer.milliseconds["track"]
         stages = {"read": read, **found.timings, "track": track}
-        return Answer(msg.header, cloud, found, tracks, self.segmenter.config.model.rays, stages, arrival)
+        return Answer(
+            msg.header, cloud, found, tracks, self.segmenter.config.model.rays, stages, arrival, target
+        )
 
-    def nothing(self, header: Header) -> Answer:
+    def nothing(self, header: Header, settings: Parameters) -> Answer:
         """The answer to a cloud that has none."""
         found = self.segmenter(NO_POINTS.xyz)
         rays = self.segmenter.config.model.rays
-        return Answer(header, NO_POINTS, found, Tracks.none(0), rays, {}, time.monotonic())
+        target = settings.target_frame, None
+        return Answer(header, NO_POINTS, found, Tracks.none(0), rays, {}, time.monotonic(), target)
 
     def _follow(
         self, header: Header, cloud: Cloud, found: Instances, pose: np.ndarray | None, settings: Parameters
@@ -89,19 +94,21 @@ class Perception:
             self._tracker.forget()  # another sensor, somewhere else
         self._frame_id = header.frame_id
         limits = settings.track_overlap, settings.track_memory
-        return self._tracker.update(cloud.xyz, found, stamp_seconds(header.stamp), pose, *limits)
+        tracks = self._tracker.update(cloud.xyz, found, stamp_seconds(header.stamp), pose, *limits)
+        if pose is None:
+            return tracks
+        return replace(tracks, velocities=tracks.velocities @ pose[:3, :3].astype(np.float32))
 
-    def _pose(self, header: Header, settings: Parameters) -> np.ndarray | None:
-        """(4, 4) from the cloud's frame to the fixed one; None: the sensor stands still."""
-        fixed_frame = settings.fixed_frame
-        if not fixed_frame:
+    def _pose(self, header: Header, name: str, settings: Parameters) -> np.ndarray | None:
+        """(4, 4) from the cloud's frame to that of a parameter; None where none is given."""
+        frame = getattr(settings, name)
+        if not frame:
             return None
         try:
-            return self._poses.find(
-                fixed_frame, header.frame_id, stamp_seconds(header.stamp), settings.pose_timeout
-            )
+            when = stamp_seconds(header.stamp)
+            return self._poses.find(frame, header.frame_id, when, settings.pose_timeout)
         except PoseError as error:
-            raise CloudError(f"no transform to fixed_frame {fixed_frame!r} at its time: {error}") from None
+            raise CloudError(f"no transform to {name} {frame!r} at its time: {error}") from None
 
     def _vertical(
         self, frame_id: str, pose: np.ndarray | None, settings: Parameters

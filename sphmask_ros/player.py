@@ -75,8 +75,8 @@ class Player(Node):
 
     def _keeper(self, name: str) -> Callable[[Any], None]:
         def keep(msg: Any) -> None:
-            headers = [part.header for part in getattr(msg, "markers", [msg])]
-            if all(header == self._asked for header in headers):  # else the answer to an earlier cloud
+            stamps = [part.header.stamp for part in getattr(msg, "markers", [msg])]
+            if all(stamp == self._asked.stamp for stamp in stamps):  # else the answer to an earlier cloud
                 self._arrived[name] = (msg, time.perf_counter())
 
         return keep

@@ -46,7 +46,7 @@ class _History:
     """Parent frame and pose (4, 4) at each."""
 
     def add(self, seconds: float, parent: str, pose: np.ndarray) -> None:
-        """Insert a pose; what is older than KEPT is dropped, and all where the clock has gone back further."""
+        """Insert a pose; what is older than KEPT is dropped, and all when the clock has gone back further."""
         if self.stamps and (np.isinf(seconds) or seconds < self.stamps[-1] - KEPT):
             self.stamps.clear()
             self.steps.clear()
@@ -78,7 +78,7 @@ class _History:
 
 
 def interpolate(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
-    """The pose (4, 4) at a share, from 0 to 1, of the way between two: lerp of positions, slerp of rotations."""
+    """The pose (4, 4) at a share, 0 to 1, of the way between two: lerp of position, slerp of rotation."""
     pose = np.eye(4)
     pose[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
     turns = Rotation.from_matrix(np.stack([before[:3, :3], after[:3, :3]]))
@@ -134,7 +134,7 @@ class Poses:
         return np.asarray(np.linalg.inv(down[common]) @ up[common])
 
     def _to_ancestors(self, frame: str, seconds: float) -> tuple[dict[str, np.ndarray], str]:
-        """Poses (4, 4) of a frame in each of its ancestors, itself first, and why they end, if by the time."""
+        """Poses (4, 4) of a frame in each of its ancestors, itself first, and why they end early, if so."""
         poses = {frame: np.eye(4)}
         while history := self._histories.get(frame):
             try:

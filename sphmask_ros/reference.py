@@ -21,7 +21,10 @@ INPUTS = {
         "sensor_msgs/PointCloud2",
         "Any layout with x, y, z; colors from `rgb`, `rgba` or three fields.",
     ),
-    "odometry": ("nav_msgs/Odometry", "Where a frame is, beside TF; read where `fixed_frame` is given."),
+    "odometry": (
+        "nav_msgs/Odometry",
+        "Where a frame is, beside TF; for `fixed_frame` and `target_frame`.",
+    ),
 }
 REPORTS = {
     "/diagnostics": (
@@ -31,6 +34,10 @@ REPORTS = {
 }
 SERVICES = {
     "~/enable": ("std_srvs/SetBool", "Whether clouds are looked at; the model stays loaded."),
+    "~/get_instance_cloud": (
+        "sphmask_ros/GetInstanceCloud",
+        "The points of an object, by its id, in the newest cloud that was segmented.",
+    ),
     "~/load_model": ("sphmask_ros/LoadModel", "Another model in the place of the one at hand, if it loads."),
 }
 

@@ -21,14 +21,17 @@ from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool
 
 from sphmask_core import Segmenter
+from sphmask_core.messages.pointcloud2 import cloud_points
+from sphmask_ros.answer import Answer
 from sphmask_ros.cloud_input import STEADY, CloudInput
+from sphmask_ros.conversions import write_points
 from sphmask_ros.diagnostics import Health, report
 from sphmask_ros.guard import guard_services, spin
-from sphmask_ros.outputs import Answer, Outputs
+from sphmask_ros.outputs import Outputs
 from sphmask_ros.parameters import UNCONFIGURED, Parameters
 from sphmask_ros.perception import Perception
 from sphmask_ros.poses import Poses, listen
-from sphmask_ros.srv import LoadModel
+from sphmask_ros.srv import GetInstanceCloud, LoadModel
 from sphmask_ros.transitions import one_line, transition
 from sphmask_ros.worker import NewestFirst
 
@@ -49,10 +52,12 @@ class SegmentNode(LifecycleNode):
         self._in_use: dict[str, Any] = {}
         self._poses, self._listening = Poses(), False
         self._input: CloudInput | None = None
+        self._newest: Answer | None = None
         self.health = Health()
         self.add_on_set_parameters_callback(self._change_settings)
         self.create_service(SetBool, "~/enable", self._enable)
         self.create_service(LoadModel, "~/load_model", self._load_model)
+        self.create_service(GetInstanceCloud, "~/get_instance_cloud", self._get_instance_cloud)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
         self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=STEADY)
         guard_services(self, self.refuse)
@@ -67,7 +72,7 @@ class SegmentNode(LifecycleNode):
         self._perception.sleep()
         self._outputs = Outputs(self)
         self._in_use = {name: getattr(self._settings, name) for name in Parameters.names(UNCONFIGURED)}
-        if self._settings.fixed_frame and not self._listening:
+        if (self._settings.fixed_frame or self._settings.target_frame) and not self._listening:
             listen(self, self._poses, self.refuse)
             self._listening = True
         return super().on_configure(state)
@@ -77,7 +82,7 @@ class SegmentNode(LifecycleNode):
         """Run the model once, then listen for clouds."""
         self._perception.wake()
         super().on_activate(state)
-        self._worker = NewestFirst(self._answer)
+        self._worker = NewestFirst(self.answer)
         self.health.begin()
         self._input = CloudInput(self, self._receive, lambda: self._settings.reliability)
         model, device = self._in_use["model"], self._perception.segmenter.device
@@ -121,6 +126,7 @@ class SegmentNode(LifecycleNode):
     def _clear(self, timeout: float | None = None) -> None:
         """End the worker, after the frame at hand, and take away what it has shown."""
         self._worker.stop(timeout)
+        self._newest = None
         if self.context.ok():
             self._outputs.clear()
 
@@ -152,7 +158,7 @@ class SegmentNode(LifecycleNode):
         self.health.enabled = request.data
         if self._input is not None and not request.data:
             self._clear()
-            self._worker = NewestFirst(self._answer)
+            self._worker = NewestFirst(self.answer)
         response.success = True
         return response
 
@@ -174,16 +180,28 @@ class SegmentNode(LifecycleNode):
         torch.cuda.empty_cache()
         return response
 
+    def _get_instance_cloud(
+        self, request: GetInstanceCloud.Request, response: GetInstanceCloud.Response
+    ) -> GetInstanceCloud.Response:
+        """The points of an object in the newest answer."""
+        answer = self._newest
+        cloud = None if answer is None else answer.points_of(request.id)
+        if answer is None or cloud is None:
+            response.message = f"object {request.id} is not in the newest cloud"
+            return response
+        response.success, response.cloud = True, write_points(answer.header, cloud_points(cloud))
+        return response
+
     def _receive(self, msg: PointCloud2) -> None:
         self.health.receive()
         self.health.heard = bool(self._outputs.wanted(self._settings.outputs))
         if self.health.enabled and self.health.heard:
             self.health.dropped += self._worker.offer(msg)
 
-    def _answer(self, msg: PointCloud2) -> None:
-        """On the worker's thread, which whatever a sensor sends must not end."""
+    def answer(self, msg: PointCloud2) -> None:
+        """Answer a cloud, on the worker's thread, which whatever a sensor sends must not end."""
         try:
-            answer = self._find_objects(msg)
+            answer = self._newest = self._find_objects(msg)
             self.health.answer(self._outputs.publish(answer, self._settings.outputs))
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
@@ -200,7 +218,7 @@ class SegmentNode(LifecycleNode):
         except ValueError as error:
             self.health.unreadable += 1
             self._complain(msg, error)
-            return self._perception.nothing(msg.header)
+            return self._perception.nothing(msg.header, self._settings)
         self.health.failing = False
         return answer
 

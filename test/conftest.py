@@ -28,6 +28,17 @@ SHARED = Path(os.environ.get("SPHMASK_SHARED", Path(__file__).parents[2] / "shar
 EXPECTED = bool(os.environ.get("CI")) and ("SPHMASK_SHARED" in os.environ or SHARED.is_dir())
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # a core for each process
+
+
+def pytest_collection_modifyitems(items):
+    """Under xdist a file's tests share a process and its fixtures; so do all tests with ROS nodes."""
+    for item in items:
+        group = "ros" if "ros" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def private(path):
     """The path, if it is there."""
     if not path.exists():

@@ -138,6 +138,8 @@ def learn(inputs):
     )
     terms = Criterion(CONFIG)(model(batch.voxels), batch.voxels, targets)
     torch.stack(list(terms.values())).sum().backward()
+    for prefix in ("", "aux_"):  # one term until each had a weight of its own
+        terms[f"{prefix}radial"] = terms[f"{prefix}radial"] + terms.pop(f"{prefix}margin")
     norms = {published_name(name): p.grad.norm() for name, p in model.named_parameters()}
     return {f"loss.{name}": term.detach() for name, term in terms.items()} | {
         f"gradient.{name}": norm for name, norm in norms.items()

@@ -124,3 +124,32 @@ def test_untracked_instances_are_numbered_by_score():
     tracks = Tracks.none(3)
     assert tracks.ids.tolist() == [1, 2, 3]
     assert tracks.of_points(np.array([0, 3, 1, 1])).tolist() == [0, 3, 1, 1]
+
+
+@pytest.mark.parametrize("turning", [False, True])
+def test_velocity_is_that_of_a_steady_motion_in_the_frame_at_rest(turning):
+    """15 cm a second, seen from a camera that stands still or turns and moves; noise of 2 mm."""
+    tracker, speed = Tracker(CELL), np.array([0.1, -0.1, 0.05])
+    for step in range(30):
+        pose = np.eye(4)
+        if turning:
+            pose[:3, :3] = Rotation.from_euler("z", 6 * step, degrees=True).as_matrix()
+            pose[:3, 3] = (0.05 * step, 0, 0)
+        xyz, found = blobs([np.array([0, 0, 1]) + 0.1 * step * speed, (0.5, 0.5, 1)], noise=0.002, seed=step)
+        seen = ((xyz - pose[:3, 3]) @ pose[:3, :3]).astype(np.float32)
+        tracks = tracker.update(seen, found, 0.1 * step, pose)
+    np.testing.assert_allclose(tracks.velocities, [speed, (0, 0, 0)], atol=0.01)
+    np.testing.assert_allclose(tracks.ages, [2.9, 2.9], atol=1e-5)
+    np.testing.assert_allclose(tracks.unseen, [0.1, 0.1], atol=1e-5)
+
+
+def test_age_and_when_it_was_last_seen():
+    tracker = Tracker(CELL)
+    assert tracker.update(*blobs(PLACES[:2]), now=0.0).ages.tolist() == [0, 0]
+    hidden = tracker.update(*blobs(PLACES[:1]), now=2.0)
+    assert (hidden.remembered.tolist(), hidden.remembered_unseen.tolist()) == ([2], [2])
+    back = tracker.update(*blobs(PLACES[:2]), now=3.0)
+    assert (back.ages.tolist(), back.unseen.tolist()) == ([3, 3], [1, 3])
+    assert not len(back.remembered)
+    again = tracker.update(*blobs(PLACES[:2]), now=0.5)  # a bag played again
+    assert (again.ages >= 0).all() and (again.unseen >= 0).all() and np.isfinite(again.velocities).all()

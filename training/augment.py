@@ -18,12 +18,8 @@ from .scene import Scene
 
 Array = NDArray[np.float32]
 
-_affine = native.function("sphmask_affine", native.PTR, native.INT, native.PTR, native.PTR, native.PTR)
-_elastic = native.function(
-    "sphmask_elastic",
-    *(native.PTR, native.INT, native.PTR, native.FLOAT, native.FLOAT),
-    *(native.PTR, native.INT, native.INT, native.PTR),
-)
+NODE_SPACING = 2
+"""Granularities between the nodes of an elastic distortion's noise, as the published code's grid has them."""
 
 
 def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
@@ -32,6 +28,8 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
     unit_voxel: edge of a voxel in model units. Elastic distortion moves the points on the voxel grid alone,
     as published: the coordinates that are features and every target (boxes, rays, centers) stay undistorted.
     """
+    if config.point_share < 1:
+        scene = take_share(scene, config.point_share, rng)
     if rng.random() < config.crop_chance:
         scene = crop(scene, config.crop_margin, rng)
     scene = limit(drop_points(scene, config.point_drop, rng), config.max_points, rng)
@@ -40,7 +38,8 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
     for granularity, magnitude in config.elastic:
         if rng.random() < config.elastic_chance:
             places = xyz if grid_xyz is None else grid_xyz
-            grid_xyz = elastic(places, granularity * unit_voxel, magnitude * unit_voxel, rng)
+            spacing = NODE_SPACING * granularity * unit_voxel
+            grid_xyz = elastic(places, spacing, magnitude * unit_voxel, rng)
     xyz[:, 2] += rng.normal(0, config.z_shift)
     return replace(scene, xyz=xyz, rgb=augment_color(scene.rgb, config, rng), grid_xyz=grid_xyz)
 
@@ -59,19 +58,17 @@ def affine(rows: Array, matrix: NDArray, shift: NDArray) -> Array:
     """The matrix (3, 3) times each row (N, 3), plus shift (3,); numpy's product would start threads."""
     rows, matrix, shift = (np.ascontiguousarray(array, np.float32) for array in (rows, matrix, shift))
     changed = np.empty_like(rows)
-    first, *others = (native.pointer(array, np.float32) for array in (rows, matrix, shift, changed))
-    _affine(first, len(rows), *others)
+    native.affine(rows, matrix, shift, changed)
     return changed
 
 
-def elastic(xyz: Array, granularity: float, magnitude: float, rng: Generator) -> Array:
+def elastic(xyz: Array, spacing: float, magnitude: float, rng: Generator) -> Array:
     """Move points (N, 3) by smooth noise drawn on a grid of that spacing; all in one unit."""
     xyz = np.ascontiguousarray(xyz, np.float32)
     low, high = (np.array([bound(column) for column in xyz.T]) for bound in (np.min, np.max))
-    noise = smooth_noise(np.ceil((high - low) / granularity).astype(int) + 3, rng)
+    noise = smooth_noise(np.ceil((high - low) / spacing).astype(int) + 3, rng)
     moved = np.empty_like(xyz)
-    points, start, nodes, out = (native.pointer(array, np.float32) for array in (xyz, low, noise, moved))
-    _elastic(points, len(xyz), start, granularity, magnitude, nodes, *noise.shape[1:3], out)
+    native.elastic(xyz, low, noise, moved, spacing, magnitude)
     return moved
 
 
@@ -84,14 +81,20 @@ def smooth_noise(shape: NDArray, rng: Generator) -> Array:
 
 
 def augment_color(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
-    """Shift, stretch or drop the colors (N, 3) of a scene, all points alike; stays in [-1, 1]."""
+    """Shift, stretch or drop the colors (N, 3) of a scene, all points alike; they may leave [-1, 1]."""
     if rng.random() < config.color_drop:
         return np.zeros_like(rgb)
-    gain, shift = rng.normal([[1], [0]], config.color_jitter, (2, 3)).astype(np.float32)
+    gain, shift = rng.normal(1, config.color_gain, 3), rng.normal(0, config.color_jitter, 3)
     rgb = affine(rgb, np.diag(gain), shift)
     if config.color_noise:
         rgb += config.color_noise * rng.standard_normal(rgb.shape, np.float32)
-    return np.clip(rgb, -1, 1, out=rgb)
+    return rgb
+
+
+def take_share(scene: Scene, share: float, rng: Generator) -> Scene:
+    """A random share of the points, at least one, in their order."""
+    count = max(int(len(scene) * share), 1)
+    return scene.take(np.sort(rng.choice(len(scene), count, replace=False)))
 
 
 def drop_points(scene: Scene, most: float, rng: Generator) -> Scene:

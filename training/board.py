@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Losses, scores and pictures of predictions for TensorBoard."""
+"""Losses, scores and pictures of predictions for TensorBoard, while the run goes on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,26 +18,35 @@ SCENES = (0, 1)
 """Scenes of the validation split that are drawn."""
 
 
+def summary_writer() -> Any:
+    """TensorBoard's class of writers; raises ConfigError where TensorBoard is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ConfigError(
+            "train.tensorboard: the package tensorboard is missing; pip install 'sphmask[train]'"
+        ) from None
+    return SummaryWriter
+
+
 class Board:
     """Writes to folder/tensorboard; `tensorboard --logdir runs` shows it."""
 
-    def __init__(self, folder: Path, first_epoch: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ConfigError(
-                "train.tensorboard: the package tensorboard is missing; pip install 'sphmask[train]'"
-            ) from None
+    def __init__(self, folder: Path, first_epoch: int, first_step: int) -> None:
         self.picture = folder / "validation.png"
-        self.writer = SummaryWriter(folder / "tensorboard", purge_step=first_epoch)
+        writer = summary_writer()
+        self.epochs = writer(folder / "tensorboard", purge_step=first_epoch)
+        self.steps = writer(folder / "tensorboard" / "steps", purge_step=first_step)
 
-    def scalars(self, record: Record) -> None:
-        """One epoch of the log."""
+    def add(self, record: Record) -> None:
+        """A record of the log: of an epoch, or of a step."""
+        writer, place = self.epochs, record["epoch"]
+        if "step" in record:
+            writer, place = self.steps, record["step"]
         terms = losses(record)
         for name, value in record.items():
-            tag = f"loss/{name}" if name in terms else name
-            self.writer.add_scalar(tag, value, record["epoch"])
-        self.writer.flush()
+            writer.add_scalar(f"loss/{name}" if name in terms else name, value, place)
+        writer.flush()
 
     def pictures(self, scenes: Sequence[SceneResult], epoch: int) -> None:
         """Scenes with their labels and what was found in them."""
@@ -44,4 +54,4 @@ class Board:
 
         draw_scenes(self.picture, scenes, columns=1)
         with Image.open(self.picture) as image:
-            self.writer.add_image("validation", np.asarray(image), epoch, dataformats="HWC")
+            self.epochs.add_image("validation", np.asarray(image), epoch, dataformats="HWC")

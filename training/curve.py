@@ -11,23 +11,26 @@ from pathlib import Path
 
 from sphmask_core.runtime.files import replacing
 
-from .log import SCORES, Record, losses, read
+from .log import SCORES, Record, losses, read, read_steps
+
+DRAWN = (*SCORES, "mIoU", "foreground_recall")
+"""Scores between 0 and 1."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(
         description="Draw the losses and scores over the epochs of a training run, or of several, each of "
-        "which went on from the weights of the one before."
+        "which went on from the weights of the one before; over the steps of one that ended before an epoch."
     )
     parser.add_argument("run", type=Path, nargs="+", help="folder of a run, or its log.jsonl")
     parser.add_argument("-o", "--output", type=Path, help="picture (default: curve.png in the last folder)")
     options = parser.parse_args(arguments)
     logs = [run / "log.jsonl" if run.is_dir() else run for run in options.run]
-    runs = [read(log) for log in logs]
+    runs = [read(log) or read_steps(log) for log in logs]
     for log, records in zip(logs, runs, strict=True):
         if not records:
-            print(f"curve: {log}: no epoch is logged there; give the folder of a run", file=sys.stderr)
+            print(f"curve: {log}: nothing is logged there; give the folder of a run", file=sys.stderr)
             return 2
     draw(
         [record for records in runs for record in records], options.output or logs[-1].with_name("curve.png")
@@ -42,15 +45,19 @@ def draw(records: Sequence[Record], path: Path) -> None:
     figure = Figure(figsize=(12, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)
     totals = [{"loss": sum(losses(record).values()), **_main_terms(record)} for record in records]
-    epochs = range(1, len(records) + 1)
+    by_steps = "step" in records[-1]
+    epochs = [record["step"] for record in records] if by_steps else list(range(1, len(records) + 1))
     for name in dict.fromkeys(name for record in totals for name in record):
         width = 2.0 if name == "loss" else 1.0
         left.plot(epochs, [record.get(name, float("nan")) for record in totals], label=name, linewidth=width)
-    scored = [(epoch, record) for epoch, record in zip(epochs, records, strict=True) if "AP" in record]
-    for name in SCORES:
-        right.plot([epoch for epoch, _ in scored], [one[name] for _, one in scored], ".-", label=name)
-    left.set(xlabel="epoch", ylabel="loss, weighted", yscale="log")
-    right.set(xlabel="epoch", ylabel="validation", ylim=(0, 1.02))
+    for name in DRAWN:
+        points = [
+            (epoch, record[name]) for epoch, record in zip(epochs, records, strict=True) if name in record
+        ]
+        if points:
+            right.plot(*zip(*points, strict=True), ".-", label=name)
+    left.set(xlabel="step" if by_steps else "epoch", ylabel="loss, weighted", yscale="log")
+    right.set(xlabel=left.get_xlabel(), ylabel="validation", ylim=(0, 1.02))
     stages = [
         epoch + 0.5
         for epoch, (one, next_one) in zip(epochs, pairwise(totals), strict=False)
@@ -60,7 +67,8 @@ def draw(records: Sequence[Record], path: Path) -> None:
         for stage in stages:
             axes.axvline(stage, color="black", linestyle=":", linewidth=1)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+        if axes.lines:
+            axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     with replacing(path) as partial:
         figure.savefig(partial, dpi=120)
 

@@ -3,7 +3,7 @@
 
 With torch's own initial weights the masks stay empty for hundreds of steps: each query's network must find
 out that near superpoints with a box like its own belong to it. So the controller's last layer starts with
-biases that say just that, delta = SLOPE * (RADIUS - |q - p_s|_1 - |b_q - b_s|_1 / 2), and small weights.
+biases that say just that, delta = slope * (radius - |q - p_s|_1 - |b_q - b_s|_1 / 2), and small weights.
 """
 
 from __future__ import annotations
@@ -19,10 +19,6 @@ from sphmask_core.config import Config, ConfigError
 from sphmask_core.method.migration import migration_layers
 from sphmask_core.method.model import SphericalMask
 
-RADIUS = 0.5
-"""Reach of a query's first mask, and the first length of its rays, model units."""
-SLOPE = 4.0
-"""Of the first migrations, per model unit."""
 CONTROLLER_SCALE = 0.3
 """Factor on the controller's last weights."""
 PRIOR_TERMS = 8
@@ -76,18 +72,22 @@ def set_prior(model: SphericalMask, config: Config) -> None:
     controller, rays = model.query_heads.controller[-1], model.query_heads.rays[-1]
     assert isinstance(controller, (nn.Linear, nn.Conv1d)) and isinstance(rays, (nn.Linear, nn.Conv1d))
     assert controller.bias is not None and rays.bias is not None
+    slope, radius = config.train.prior_slope, config.train.prior_radius
+    if not slope:
+        return
     with torch.no_grad():
-        rays.bias.fill_(RADIUS)
+        rays.bias.fill_(radius)
         if config.model.mask_dim >= PRIOR_TERMS:
             controller.weight.mul_(CONTROLLER_SCALE)
-            controller.bias.add_(mask_prior(config.model.mask_dim, config.model.migration_layers))
+            prior = mask_prior(slope, radius, config.model.mask_dim, config.model.migration_layers)
+            controller.bias.add_(prior)
 
 
 def _counted(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
 
 
-def mask_prior(mask_dim: int, num_layers: int = 2) -> Tensor:
+def mask_prior(slope: float, radius: float, mask_dim: int, num_layers: int = 2) -> Tensor:
     """(P,) parameters of a migration network: high near the query, where boxes are like its own.
 
     The first layer holds the terms, a middle one hands them on, the last adds them up.
@@ -98,8 +98,8 @@ def mask_prior(mask_dim: int, num_layers: int = 2) -> Tensor:
     for axis in range(3):
         w1[axis, 2 * axis], w1[axis, 2 * axis + 1] = 1, -1
     w1[3:6, 6] = 0.5
-    b1[7] = RADIUS
+    b1[7] = radius
     for middle in layers[1:-1]:
         middle.fill_diagonal_(1)
-    layers[-1][:8, 0] = SLOPE * torch.tensor([-1.0] * 7 + [1.0])
+    layers[-1][:8, 0] = slope * torch.tensor([-1.0] * 7 + [1.0])
     return torch.cat([layer.flatten() for layer in (*layers, *biases)])

@@ -18,7 +18,7 @@ from .interrupts import ignore_interrupts
 from .scene import Batch, Scene, collate
 
 
-class EpochBatches(Dataset[Batch]):
+class EpochBatches(Dataset["Batch | Exception"]):
     """This process's batches of one epoch: every scene `repeats` times, in random order."""
 
     def __init__(self, scenes: Sequence[Scene], config: Config, epoch: int) -> None:
@@ -29,7 +29,14 @@ class EpochBatches(Dataset[Batch]):
     def __len__(self) -> int:
         return batches_per_epoch(len(self.scenes), self.config)
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch | Exception:
+        """A batch, or the error of a scene: the loader would wrap its one line in a trace of its own."""
+        try:
+            return self._batch(index)
+        except (ValueError, OSError) as error:
+            return error
+
+    def _batch(self, index: int) -> Batch:
         size = self.config.train.batch_size
         first = (index * world_size() + rank()) * size
         places = range(first, min(first + size, len(self.order)))
@@ -44,13 +51,15 @@ class EpochBatches(Dataset[Batch]):
 class Waiting:
     """Batches, and the time that passes until each is there."""
 
-    def __init__(self, batches: Iterable[Batch]) -> None:
+    def __init__(self, batches: Iterable[Batch | Exception]) -> None:
         self.batches, self.seconds = batches, 0.0
 
     def __iter__(self) -> Iterator[Batch]:
         began = time.monotonic()
         for batch in self.batches:
             self.seconds += time.monotonic() - began
+            if isinstance(batch, Exception):
+                raise batch
             yield batch
             began = time.monotonic()
 

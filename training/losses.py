@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sphmask_core.config import Config
+from sphmask_core.config import Config, LossConfig
 from sphmask_core.method.candidates import assemble_masks, mask_iou
-from sphmask_core.method.model import Predictions
+from sphmask_core.method.model import Predictions, SuperpointTable
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import sectors
@@ -17,22 +20,12 @@ from sphmask_core.method.voxels import VoxelBatch
 
 from .boxes import box_iou
 from .distributed import total, world_size
-from .matching import Match, match, matching_cost
+from .matching import Match, mask_cost, match, matching_cost
 from .targets import IGNORE, InstanceTargets, Targets
 
-QUERY_WEIGHTS = {
-    "dice": 1.0,
-    "bce": 1.0,
-    "class": 0.5,
-    "confidence": 0.5,
-    "box": 0.5,
-    "giou": 0.5,
-    "radial": 1.0,
-}
-NO_INSTANCE_WEIGHT = 0.1
-"""Weight of the class "none" in the cross-entropy over all queries."""
-AUXILIARY_WEIGHT, AUXILIARY_REPEATS = 2.0, 4
-"""The auxiliary matching lets this many queries answer for the same instance."""
+MASK_TERMS = ("dice", "bce", "focal")
+QUERY_TERMS = (*MASK_TERMS, "classification", "confidence", "box", "giou", "radial")
+"""Terms of matched queries that `LossConfig` weighs under their own names; "margin" has two weights."""
 MIN_FOREGROUND = 100
 """With this many foreground voxels in the batch, or fewer, there are no queries."""
 
@@ -45,12 +38,18 @@ class Criterion:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.box_weight = config.model.voxel_scale / 50
-        self.class_weights = torch.tensor(config.loss.class_weights or [1.0] * len(config.semantic_classes))
+        weights = config.loss.class_weights or (1.0,) * len(config.semantic_classes)
+        self.class_weights = torch.tensor(weights)
+        self.query_weights = torch.tensor((*weights[config.class_shift :], config.loss.none_weight))
+        """Of the classes with instances, and of "none"."""
+        self.names = [name for name in QUERY_TERMS if getattr(config.loss, name)]
+        self.names += ["margin"] if config.loss.correction or config.loss.cohesion else []
 
     def __call__(self, predictions: Predictions, voxels: VoxelBatch, targets: Targets) -> Terms:
         """Weighted scalar terms; their sum is the loss."""
         terms = self.pointwise(predictions.encoding.pointwise, voxels.xyz, targets)
         if predictions.queries is not None:
+            targets = on_chosen(targets, predictions.encoding.superpoints, voxels)
             terms |= self.queries(predictions, predictions.queries, targets)
             if self.config.loss.quality:
                 terms["quality"] = self.quality(predictions, predictions.queries, voxels, targets)
@@ -80,8 +79,8 @@ class Criterion:
         outputs = [*queries.migration, queries.class_logits, queries.confidence]
         outputs += [queries.boxes, queries.rays, queries.centers]
         zero = torch.stack([output.sum() for output in outputs]).sum() * 0
-        names = [*QUERY_WEIGHTS, *(f"aux_{name}" for name in QUERY_WEIGHTS)]
-        terms = dict.fromkeys(names, zero)
+        auxiliary = [f"aux_{name}" for name in self.names] if self.config.loss.auxiliary else []
+        terms = dict.fromkeys([*self.names, *auxiliary], zero)
         superpoints = predictions.encoding.superpoints
         offsets = superpoints.offsets
         for b, scene in enumerate(targets.scenes):
@@ -97,55 +96,78 @@ class Criterion:
     ) -> Tensor:
         """Error of the confidence of all queries, matched or not, averaged over the scenes of the batch."""
         superpoints = predictions.encoding.superpoints
-        sizes = voxels.superpoints.bincount(minlength=len(superpoints.xyz)).to(voxels.xyz)
+        sizes = voxels.superpoints.bincount(minlength=voxels.superpoint_offsets[-1]).to(voxels.xyz)
+        sizes = sizes if superpoints.chosen is None else sizes[superpoints.chosen]
         term = queries.confidence.sum() * 0
         for b, scene in enumerate(targets.scenes):
             if len(scene) and queries.active[b]:
                 own = superpoints.scene(b)
                 with torch.no_grad():
-                    masks = assemble_masks(queries, superpoints, b, self.config.model.rays)
+                    model = self.config.model
+                    masks = assemble_masks(queries, superpoints, b, model.rays, model.migrations)
                     quality = mask_iou(masks, scene.masks, sizes[own]).amax(1)
                 term = term + (queries.confidence[b] - quality).square().mean()
         return self.config.loss.quality * term / (len(targets.scenes) * world_size())
 
     def scene(self, queries: QueryPredictions, b: int, xyz: Tensor, scene: InstanceTargets) -> Terms:
         """Terms of scene b, of the matching and of the auxiliary one; xyz (S_b, 3) of its superpoints."""
+        config, loss = self.config.matching, self.config.loss
         cost = matching_cost(
-            queries.class_logits[b], queries.confidence[b], queries.boxes[b], scene.class_ids, scene.boxes
+            queries.class_logits[b],
+            queries.confidence[b],
+            queries.boxes[b],
+            scene.class_ids,
+            scene.boxes,
+            config,
         )
-        terms: Terms = {}
-        for prefix, weight, repeats in (("", 1.0, 1), ("aux_", AUXILIARY_WEIGHT, AUXILIARY_REPEATS)):
-            found = matched_terms(
-                queries, b, xyz, scene, match(cost, repeats), self.box_weight, self.config.model.rays
-            )
-            terms |= {prefix + name: weight * QUERY_WEIGHTS[name] * term for name, term in found.items()}
+        if config.dice or config.bce:
+            cost = cost + mask_cost(queries.migration[b], scene.masks.to(xyz), config)
+        terms = self.matched(queries, b, xyz, scene, match(cost))
+        if loss.auxiliary:
+            found = self.matched(queries, b, xyz, scene, match(cost, config.repeats))
+            terms |= {f"aux_{name}": loss.auxiliary * term for name, term in found.items()}
         return terms
 
+    def matched(
+        self, queries: QueryPredictions, b: int, xyz: Tensor, scene: InstanceTargets, pairs: Match
+    ) -> Terms:
+        """Weighted terms of scene b for the P pairs of one matching; xyz (S_b, 3) of its superpoints."""
+        loss, q, g, n = self.config.loss, pairs.queries, pairs.instances, len(pairs.queries)
+        masks, boxes = scene.masks[g].to(xyz), queries.boxes[b, q]
+        delta = queries.migration[b][q]
+        confidence_error = queries.confidence[b, q] - paired_iou(delta.detach() > 0, masks > 0.5)
+        radial = torch.cat([queries.rays[b, q], queries.centers[b, q]], dim=1)
+        terms = {
+            "classification": class_loss(
+                queries.class_logits[b], q, scene.class_ids[g], self.query_weights.to(xyz)
+            ),
+            "confidence": confidence_error.square().sum() / n,
+            "box": (boxes - scene.boxes[g]).abs().sum() / n * self.box_weight,
+            "giou": (1 - box_iou(boxes, scene.boxes[g])[1]).sum() / n,
+            "radial": (radial - scene.radial[g]).abs().mean(),
+        }
+        terms |= {
+            name: MASK_LOSSES[name](delta, masks, loss).sum() / n for name in MASK_TERMS if name in self.names
+        }
+        weighted = {name: getattr(loss, name) * terms[name] for name in self.names if name in terms}
+        if "margin" in self.names:
+            model = self.config.model
+            weighted["margin"] = margin_loss(
+                delta, masks > 0.5, queries.rays[b, q], xyz, model.rays, loss, model.migrations
+            )
+        return weighted
 
-def matched_terms(
-    queries: QueryPredictions,
-    b: int,
-    xyz: Tensor,
-    scene: InstanceTargets,
-    pairs: Match,
-    box_weight: float,
-    grid: tuple[int, int],
-) -> Terms:
-    """Unweighted terms of scene b for the P pairs of one matching; xyz (S_b, 3) of its superpoints."""
-    q, g, n = pairs.queries, pairs.instances, len(pairs.queries)
-    delta, masks = queries.migration[b][q], scene.masks[g].to(xyz)
-    boxes, rays, centers = queries.boxes[b, q], queries.rays[b, q], queries.centers[b, q]
-    confidence_error = queries.confidence[b, q] - paired_iou(delta.detach() > 0, masks > 0.5)
-    radial_error = torch.cat([rays, centers], dim=1) - scene.radial[g]
-    return {
-        "dice": dice_loss(delta, masks).sum() / n,
-        "bce": F.binary_cross_entropy_with_logits(delta, masks, reduction="none").mean(1).sum() / n,
-        "class": class_loss(queries.class_logits[b], q, scene.class_ids[g]),
-        "confidence": confidence_error.square().sum() / n,
-        "box": (boxes - scene.boxes[g]).abs().sum() / n * box_weight,
-        "giou": (1 - box_iou(boxes, scene.boxes[g])[1]).sum() / n,
-        "radial": radial_error.abs().mean() + margin_loss(delta, masks > 0.5, rays, xyz, grid),
-    }
+
+def on_chosen(targets: Targets, superpoints: SuperpointTable, voxels: VoxelBatch) -> Targets:
+    """The targets where masks are predicted on some superpoints alone."""
+    if superpoints.chosen is None:
+        return targets
+    starts = voxels.superpoint_offsets
+    scenes = [
+        scene.on(superpoints.chosen[superpoints.scene(b)] - starts[b])
+        for b, scene in enumerate(targets.scenes)
+    ]
+    return replace(targets, scenes=scenes)
 
 
 def enough_foreground(foreground: Tensor) -> bool:
@@ -160,12 +182,12 @@ def semantic_loss(logits: Tensor, labels: Tensor, class_weights: Tensor) -> Tens
     return loss / total(weights[labels[labels != IGNORE]].sum()).clamp(min=1e-6)
 
 
-def class_loss(logits: Tensor, queries: Tensor, class_ids: Tensor) -> Tensor:
-    """Cross-entropy over all queries (Q, K + 1): the matched ones' classes (P,), "none" for the rest."""
-    none = logits.shape[1] - 1
-    labels = class_ids.new_full((len(logits),), none).index_copy_(0, queries, class_ids)
-    weights = logits.new_ones(none + 1)
-    weights[none] = NO_INSTANCE_WEIGHT
+def class_loss(logits: Tensor, queries: Tensor, class_ids: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy over all queries (Q, K + 1): the matched ones' classes (P,), "none" for the rest.
+
+    weights (K + 1,) of the classes.
+    """
+    labels = class_ids.new_full((len(logits),), logits.shape[1] - 1).index_copy_(0, queries, class_ids)
     return F.cross_entropy(logits, labels, weights)
 
 
@@ -175,16 +197,45 @@ def dice_loss(delta: Tensor, masks: Tensor) -> Tensor:
     return 1 - (2 * (p * masks).sum(1) + 1) / (p.sum(1) + masks.sum(1) + 1)
 
 
+def bce_loss(delta: Tensor, masks: Tensor) -> Tensor:
+    """(P,) binary cross-entropy of migrations (P, S), as logits, against masks (P, S): means over S."""
+    return F.binary_cross_entropy_with_logits(delta, masks, reduction="none").mean(1)
+
+
+def focal_loss(delta: Tensor, masks: Tensor, alpha: float, gamma: float) -> Tensor:
+    """(P,) focal loss (Lin et al. 2017, eq. 5) of migrations (P, S), as logits, against masks (P, S)."""
+    wrong = (masks - delta.sigmoid()).abs()
+    weight = (alpha * masks + (1 - alpha) * (1 - masks)) * wrong**gamma
+    return (weight * F.binary_cross_entropy_with_logits(delta, masks, reduction="none")).mean(1)
+
+
+MASK_LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
+    "dice": lambda delta, masks, loss: dice_loss(delta, masks),
+    "bce": lambda delta, masks, loss: bce_loss(delta, masks),
+    "focal": lambda delta, masks, loss: focal_loss(delta, masks, loss.focal_alpha, loss.focal_gamma),
+}
+
+
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:
     """(P,) IoU, in superpoints, of each of the boolean masks (P, S) with its own."""
     return (a & b).sum(1) / ((a | b).sum(1) + 1e-6)
 
 
-def margin_loss(delta: Tensor, masks: Tensor, rays: Tensor, xyz: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Soft margin (scalar) that migrates superpoints to their side of the query's rays.
+def margin_loss(
+    delta: Tensor,
+    masks: Tensor,
+    rays: Tensor,
+    xyz: Tensor,
+    grid: tuple[int, int],
+    loss: LossConfig | None = None,
+    migrations: int = 2,
+) -> Tensor:
+    """Soft margin (scalar) that migrates superpoints to their side of the query's rays (paper section 3.4).
 
     delta (P, S) migrations, masks (P, S) bool of the instances, rays (P, R), xyz (S, 3) of the superpoints.
+    True positives have the weight `loss.cohesion`, the wrong ones `loss.correction`.
     """
+    loss = loss or LossConfig()
     predicted = delta.detach() > 0
     union, hits = predicted | masks, predicted & masks
     if not hits.any():
@@ -193,9 +244,10 @@ def margin_loss(delta: Tensor, masks: Tensor, rays: Tensor, xyz: Tensor, grid: t
     centers = (share @ xyz) / share.sum(1, keepdim=True).clamp(min=1)
     pair, superpoint = union.nonzero(as_tuple=True)
     offsets = xyz[superpoint] - centers[pair]
-    migration = delta[pair, superpoint]
-    distance = offsets.norm(dim=1) - migration.detach() - migration
-    reach = rays.detach()[pair, sectors(offsets, grid)]
-    margin = torch.where(hits[pair, superpoint], -distance, reach - distance)
+    migration, hit = delta[pair, superpoint], hits[pair, superpoint]
+    distance = offsets.norm(dim=1) - (migrations - 1) * migration.detach() - migration
     side = masks[pair, superpoint].float() * 2 - 1
-    return F.softplus(-side * margin.tanh()).mean()
+    reach = rays.detach()[pair, sectors(offsets, grid)] - side * loss.margin
+    ahead = torch.where(hit, -distance, reach - distance)
+    weight = torch.where(hit, loss.cohesion, loss.correction)
+    return (weight * F.softplus(-side * ahead.tanh())).mean()

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from sphmask_core.clouds.prepared import Manifest, write_manifest
 from sphmask_core.config import Config, ConfigError, load_config
 
-from .formats import own, published, s3dis, scannet, stpls3d
+from .formats import own, pointcept, published, s3dis, scannet, stpls3d
 from .formats.job import Job, do, is_done, scenes_of
 from .formats.source import FormatError, Options, Source, check_counts, check_files
 from .parallel import in_parallel
@@ -90,7 +90,7 @@ def find_sources(options: Options) -> list[Source]:
     if not options.raw.is_dir():
         raise FormatError(f"{options.raw}: no such folder")
     form = FORMATS[options.config.data.dataset]
-    sources, official = published.find(options), form.OFFICIAL
+    sources, official = published.find(options) or pointcept.find(options), form.OFFICIAL
     if not sources:
         sources = form.find(options)
     elif form is stpls3d:  # blocks, whose number depends on who made them

@@ -17,15 +17,17 @@ from sphmask_core.evaluation.scoring import Gallery
 from sphmask_core.method.model import SphericalMask
 
 from . import log
-from .board import SCENES, Board
-from .datasets import dataset
+from .board import SCENES, Board, summary_writer
+from .datasets import DataSet, dataset
 from .distributed import largest, rank, share_norms, total
 from .initialize import initialize
 from .interrupts import Interrupts
 from .loader import batches_per_epoch, load_batches
 from .losses import Criterion
+from .outlook import Speed, outlook
+from .phases import Phase, phase_of, plan
+from .pointwise_scores import pointwise_scores
 from .scene import Batch
-from .schedule import Steps, learning_rate
 from .state import TrainState
 from .step import batch_terms, check_precision
 from .validate import validate
@@ -40,9 +42,15 @@ class Runner:
     Of many processes the first one validates and writes.
     """
 
-    def __init__(self, config: Config, folder: Path, device: torch.device) -> None:
+    def __init__(
+        self, config: Config, folder: Path, device: torch.device, data: DataSet | None = None
+    ) -> None:
+        """data: loads the scenes; None: the configuration's data set."""
         check_precision(config, device)
+        if config.train.tensorboard:
+            summary_writer()
         self.config, self.folder, self.device, self.writes = config, folder, device, rank() == 0
+        self.data = data
         torch.manual_seed(config.train.seed)
         model = SphericalMask(config)
         self.initial = initialize(model, config)
@@ -52,6 +60,7 @@ class Runner:
         self.criterion = Criterion(config)
         self.interrupts = Interrupts()
         self.board: Board | None = None
+        self.speed = Speed(device)
         self.saved = time.monotonic()
 
     @property
@@ -61,25 +70,39 @@ class Runner:
 
     @property
     def log_file(self) -> Path:
-        """One record an epoch."""
+        """One record an epoch, and one each `train.log_every` steps."""
         return self.folder / "log.jsonl"
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that the run is in."""
+        return phase_of(self.phases, self._batch)
 
     @property
     def epoch_number(self) -> int:
         """The epoch that the run is in, from 0."""
-        return (self.state.batches - self.state.validating) // self.steps.batches
+        return self.phase.epoch(self._batch)
+
+    @property
+    def _batch(self) -> int:
+        """The next batch of the run; where an epoch has ended and is not validated yet, its last one."""
+        return self.state.batches - self.state.validating
 
     def start(self, resume: bool) -> None:
         """Load the scenes, and the last checkpoint when resuming."""
         if self.checkpoint.exists() != resume:
             hint = "give --resume, or another -o" if not resume else "start without --resume"
             raise ConfigError(f"{self.checkpoint}: {'exists' if not resume else 'no such file'}; {hint}")
-        if resume:
-            self.state.load(self.checkpoint)
-        data = dataset(self.config)
+        data = self.data or dataset(self.config)
         self.scenes = data.load_scenes(self.config, "train")
+        if not len(self.scenes):
+            raise ConfigError(
+                f"data.root: {self.config.data.root}: there is no scene to train on, only to validate"
+            )
         self.validation = data.load_raw(self.config, "val") if self.writes else []
-        self.steps = Steps(batches_per_epoch(len(self.scenes), self.config), self.config.train.accumulate)
+        self.phases = plan(self.config, lambda config: batches_per_epoch(len(self.scenes), config))
+        if resume:
+            self.state.load(self.checkpoint, lambda batches: phase_of(self.phases, batches - 1).train)
         if self.writes:
             self.open_folder()
 
@@ -87,13 +110,19 @@ class Runner:
         """Make the run's folder, or drop what it says of epochs that will come again."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(to_dict(self.config), sort_keys=False))
-        log.keep(self.log_file, self.epoch_number)
+        step = self.phase.step(self.state.batches)
+        log.keep(self.log_file, self.epoch_number, step)
         if self.config.train.tensorboard:
-            self.board = Board(self.folder, self.epoch_number)
+            self.board = Board(self.folder, self.epoch_number, step + 1)
+
+    def outlook(self) -> list[str]:
+        """What the run is going to do, in words."""
+        sizes = len(self.scenes), len(self.validation)
+        return list(outlook(self.phases, *sizes, self.state.model, self.device))
 
     def run(self) -> int:
         """Train to the last epoch, or to a signal: returns its number, or 0."""
-        batches = self.config.train.epochs * self.steps.batches
+        batches = self.phases[-1].end_batch
         initial = self.state.batches
         with (
             self.interrupts,
@@ -111,42 +140,60 @@ class Runner:
 
     def epoch(self, bar: tqdm) -> int:
         """The rest of the epoch that the run is in, to its end or to a signal: returns its number, or 0."""
-        number, began = self.epoch_number, time.monotonic()
-        first = self.state.batches - number * self.steps.batches
-        batches = load_batches(self.scenes, self.config, number, first, self.device.type == "cuda")
-        for batch in batches:
-            terms = self.batch(batch.to(self.device), number < self.config.train.backbone_epochs)
-            bar.set_postfix(epoch=number, loss=f"{sum(terms.values()):.3f}", lr=f"{self.rate():.1e}")
-            bar.update()
-            if self.steps.ends_with(self.state.batches - 1):
-                stopped = self.save_when_due()
-                if stopped:
-                    return stopped
-        self.state.validating = True
-        return self.finish_epoch(self.record(time.monotonic() - began, batches.seconds), bar)
+        phase, number, began, waited = self.phase, self.epoch_number, time.monotonic(), 0.0
+        if not self.state.validating:
+            first = phase.place(self.state.batches)
+            batches = load_batches(self.scenes, phase.config, number, first, self.device.type == "cuda")
+            for batch in batches:
+                terms = self.batch(batch.to(self.device), phase)
+                bar.set_postfix(epoch=number, loss=f"{sum(terms.values()):.3f}", lr=f"{self.rate():.1e}")
+                bar.update()
+                said = self.speed.after_batch(self.phases[-1].end_batch - self.state.batches)
+                if said and self.writes:
+                    bar.write(said)
+                if phase.ends_step(self.state.batches - 1):
+                    self.log_step(phase)
+                    stopped = self.save_when_due()
+                    if stopped:
+                        return stopped
+            waited = batches.seconds
+        return self.finish_epoch(phase, self.record(phase, time.monotonic() - began, waited), bar)
 
-    def batch(self, batch: Batch, pointwise_only: bool) -> dict[str, float]:
+    def batch(self, batch: Batch, phase: Phase) -> dict[str, float]:
         """Forward, backward, and a step when enough are gathered; the loss of all processes by terms."""
-        train, state, steps = self.config.train, self.state, self.steps
+        state = self.state
+        if state.batches == phase.first_batch and state.batches:
+            state.begin_phase(phase.train)
         state.train_mode()
-        terms = batch_terms(state.model, self.criterion, batch, self.config, pointwise_only)
+        terms = batch_terms(state.model, self.criterion, batch, self.config, phase.pointwise_only)
         losses = torch.stack(list(terms.values()))
-        (losses.sum() / steps.size(state.batches)).backward()
+        (losses.sum() / phase.steps.size(phase.place(state.batches))).backward()
         values = dict(zip(terms, total(losses).tolist(), strict=True))
         loss = sum(values.values())
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss of batch {state.batches} is {loss}; lower train.lr")
-        for name, value in values.items():
-            state.sums[name] = state.sums.get(name, 0.0) + value
-        state.batches += 1
-        if steps.ends_with(state.batches - 1):
-            state.step(self.rate(), train.clip_grad)
+        state.count_batch(values)
+        state.validating = phase.ends_epoch(state.batches - 1)
+        if phase.ends_step(state.batches - 1):
+            state.step(self.rate(), phase.train.clip_grad)
         return values
 
     def rate(self) -> float:
         """Learning rate of the last batch's step."""
-        step = self.steps.number(max(self.state.batches - 1, 0))
-        return learning_rate(step, self.steps.per_epoch, self.config.train)
+        batch = max(self.state.batches - 1, 0)
+        return phase_of(self.phases, batch).rate(batch)
+
+    def log_step(self, phase: Phase) -> None:
+        """A row of the log, the mean over the batches since the last one, each `train.log_every` steps."""
+        batch, every = self.state.batches - 1, self.config.train.log_every
+        step = phase.step(batch) + 1
+        if not every or step % every:
+            return
+        record = {"epoch": phase.epoch(batch), "step": step, "lr": self.rate()} | self.state.take_recent()
+        if self.writes:
+            log.append(self.log_file, record)
+        if self.board is not None:
+            self.board.add(record)
 
     def save_when_due(self) -> int:
         """Save every SAVE_SECONDS, and when any process got a signal: returns its number, or 0."""
@@ -161,20 +208,19 @@ class Runner:
         if self.writes:
             self.state.save(self.checkpoint)
 
-    def record(self, seconds: float, waited: float) -> log.Record:
+    def record(self, phase: Phase, seconds: float, waited: float) -> log.Record:
         """The epoch's line in the log, before validation; seconds: of training, and of waiting for scenes."""
-        losses = {name: value / self.steps.batches for name, value in self.state.sums.items()}
+        losses = {name: value / phase.steps.batches for name, value in self.state.sums.items()}
         share = waited / max(seconds, 1e-9)
         head = {"epoch": self.epoch_number, "seconds": round(seconds, 1), "waited": share, "lr": self.rate()}
         return head | losses
 
-    def finish_epoch(self, record: log.Record, bar: tqdm) -> int:
+    def finish_epoch(self, phase: Phase, record: log.Record, bar: tqdm) -> int:
         """Validate when it is time, write log and checkpoint; a signal that came in between, or 0."""
-        done, train = record["epoch"] + 1, self.config.train
         self.save()
-        if done > train.backbone_epochs and (done % train.validate_every == 0 or done == train.epochs):
-            if self.writes:
-                record |= self.validate(done - 1)
+        if phase.validates(record["epoch"]):
+            if len(self.validation):
+                record |= self.validate(record["epoch"], phase.pointwise_only)
             stopped = largest(self.interrupts.asked, self.device)
             if stopped:
                 return stopped
@@ -183,19 +229,22 @@ class Runner:
             log.append(self.log_file, record)
             bar.write(log.line(record))
         if self.board is not None:
-            self.board.scalars(record)
+            self.board.add(record)
         self.state.validating, self.state.sums = False, {}
         self.save()
         return 0
 
-    def validate(self, epoch: int) -> dict[str, float]:
-        """Scores of the validation scenes, and pictures of some."""
+    def validate(self, epoch: int, pointwise_only: bool) -> dict[str, float]:
+        """Scores of the validation scenes: of the point-wise heads, then of instances; pictures of some."""
+        model, scenes, asked = self.state.result, self.validation, self.interrupts
+        scores = pointwise_scores(model, scenes, self.device, lambda: asked.asked > 0)
+        if pointwise_only or not scores:
+            return scores
         gallery = Gallery(len(SCENES), SCENES if self.board is not None else ())
-        asked = self.interrupts
-        scores = validate(self.state.result, self.validation, self.device, gallery, lambda: asked.asked > 0)
-        if scores and self.board is not None:
+        found = validate(model, scenes, self.device, gallery, lambda: asked.asked > 0)
+        if found and self.board is not None:
             self.board.pictures(gallery.scenes, epoch)
-        return scores
+        return scores | found
 
     def keep_best(self, record: log.Record) -> None:
         """Write the weights if they are the best so far."""

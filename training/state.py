@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +14,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sphmask_core.config import ConfigError, TrainConfig
 from sphmask_core.method.model import SphericalMask
+from sphmask_core.runtime.files import replacing
 
 from .distributed import sum_gradients, world_size
+from .optimizer import build_optimizer
 
 
 class TrainState:
@@ -25,26 +28,47 @@ class TrainState:
         self.fixed = [_submodule(model, name) for name in config.fixed_modules]
         for module in self.fixed:
             module.requires_grad_(False)
-        trained = [p for p in model.parameters() if p.requires_grad]
-        if not trained:
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        """What the optimizer changes."""
+        if not self.trained:
             raise ConfigError("train.fixed_modules: nothing is left to train")
-        self.optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
-        self.average = _averaged(model, config.ema) if config.ema else None
+        self.begin_phase(config)
         self.batch_scenes = config.batch_size * world_size()
-        """Scenes of a batch, over all processes."""
+        """Scenes of a batch of the whole network's phase, over all processes."""
         self.batches = 0
         """Batches seen."""
         self.validating = False
         """Whether the last batch ended an epoch that is not validated and logged yet."""
         self.sums: dict[str, float] = {}
         """Loss terms of the epoch's batches so far."""
+        self.recent: dict[str, float] = {}
+        """Loss terms of the batches since the last row of the log, and their number as "batches"."""
         self.best = -1.0
         """Best AP of the validations so far."""
+
+    def begin_phase(self, train: TrainConfig) -> None:
+        """A new optimizer, and averages that start from the present weights."""
+        self.optimizer = build_optimizer(self.trained, train)
+        self.average = _averaged(self.model, train.ema) if train.ema else None
 
     @property
     def result(self) -> SphericalMask:
         """The model that validation and the exported weights use."""
         return cast(SphericalMask, self.average.module) if self.average is not None else self.model
+
+    def count_batch(self, terms: dict[str, float]) -> None:
+        """Take note of a batch and its loss by terms."""
+        for sums in (self.sums, self.recent):
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value
+        self.recent["batches"] = self.recent.get("batches", 0.0) + 1
+        self.batches += 1
+
+    def take_recent(self) -> dict[str, float]:
+        """Mean loss terms of the batches since this was last asked."""
+        recent, self.recent = self.recent, {}
+        batches = recent.pop("batches", 1.0)
+        return {name: value / batches for name, value in recent.items()}
 
     def train_mode(self) -> None:
         """Batch norm learns, but in the fixed modules."""
@@ -75,21 +99,25 @@ class TrainState:
             "batches": self.batches,
             "validating": self.validating,
             "sums": self.sums,
+            "recent": self.recent,
             "best": self.best,
         }
-        partial = path.with_suffix(".partial")
-        torch.save(values, partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            try:
+                torch.save(values, partial)
+            except RuntimeError as error:  # torch's own writer says so of a full disk
+                raise OSError(f"{path}: could not be written ({error}); is the disk full?") from None
 
-    def load(self, path: Path) -> None:
-        """Take up a checkpoint that `save` wrote."""
+    def load(self, path: Path, recipe: Callable[[int], TrainConfig]) -> None:
+        """Take up a checkpoint that `save` wrote; recipe: of the phase whose last batch has that number."""
         try:
             values = torch.load(path, map_location="cpu", weights_only=True)
+            self.begin_phase(recipe(values["batches"]))
             self.model.load_state_dict(values["model"])
             self.optimizer.load_state_dict(values["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(values["average"])
-        except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
             reason = " ".join(str(error).split())[:100]
             raise ConfigError(f"{path}: no checkpoint of a run with this configuration ({reason})") from None
         if values.get("batch_scenes", self.batch_scenes) != self.batch_scenes:
@@ -100,6 +128,7 @@ class TrainState:
         torch.set_rng_state(values["rng"])
         self.batches, self.best = values["batches"], values["best"]
         self.validating, self.sums = values.get("validating", False), values.get("sums", {})
+        self.recent = values.get("recent", {})
 
 
 def _submodule(model: SphericalMask, name: str) -> nn.Module:

@@ -35,6 +35,16 @@ class InstanceTargets:
     def __len__(self) -> int:
         return len(self.class_ids)
 
+    def on(self, superpoints: Tensor) -> InstanceTargets:
+        """The targets where masks are predicted on some superpoints (P,) of the scene alone.
+
+        Instances that have none of them are no targets, as published.
+        """
+        masks = self.masks[:, superpoints]
+        seen = masks.any(1)
+        columns = (self.class_ids, self.centers, self.boxes, self.rays, masks)
+        return InstanceTargets(*(column[seen] for column in columns))
+
     @property
     def radial(self) -> Tensor:
         """(G, R + 3) the radial label: rays, then centroid."""
@@ -63,12 +73,10 @@ def build_targets(
 
     semantic, instance: (N,) int64 in the order of `voxels.point_to_voxel`; ids are unique in a scene.
     """
-    first = first_points(voxels.point_to_voxel, len(voxels.coords))
-    semantic, instance, scene = semantic[first], instance[first], voxels.coords[:, 0].long()
-    instance, class_ids = consecutive_instances(semantic - class_shift, instance, scene)
-    inside = instance >= 0
+    semantic, instance, class_ids = label_voxels(voxels, semantic, instance, class_shift)
+    scene, inside = voxels.coords[:, 0].long(), instance >= 0
     owner, xyz = instance[inside], voxels.xyz[inside]
-    centers, boxes = _centers(owner, xyz, len(class_ids)), _boxes(owner, xyz, len(class_ids))
+    centers, boxes = instance_centers(owner, xyz, len(class_ids)), _boxes(owner, xyz, len(class_ids))
     lengths = radial_lengths(xyz - centers[owner], owner, len(class_ids), rays)
     masks = superpoint_masks(voxels.superpoints, instance, len(class_ids))
     scene_of_instance = torch.empty_like(class_ids).index_copy_(0, owner, scene[inside])
@@ -79,6 +87,21 @@ def build_targets(
         own_masks = masks[own, offsets[b] : offsets[b + 1]]
         scenes.append(InstanceTargets(class_ids[own], centers[own], boxes[own], lengths[own], own_masks))
     return Targets(semantic, instance, centers, boxes, scenes)
+
+
+def label_voxels(
+    voxels: VoxelBatch, semantic: Tensor, instance: Tensor, class_shift: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The labels of voxels, those of their first points: semantic and instance are (N,) int64 of points.
+
+    Returns the semantic class (V,), the instance (V,) numbered over the batch or IGNORE, and the class (G,)
+    of each instance.
+    """
+    first = first_points(voxels.point_to_voxel, len(voxels.coords))
+    semantic = semantic[first]
+    scene = voxels.coords[:, 0].long()
+    numbers, class_ids = consecutive_instances(semantic - class_shift, instance[first], scene)
+    return semantic, numbers, class_ids
 
 
 def first_points(point_to_voxel: Tensor, n_voxels: int) -> Tensor:
@@ -125,7 +148,8 @@ def superpoint_masks(superpoints: Tensor, instance: Tensor, n: int) -> Tensor:
     return (2 * counts >= size).float()
 
 
-def _centers(owner: Tensor, xyz: Tensor, n: int) -> Tensor:
+def instance_centers(owner: Tensor, xyz: Tensor, n: int) -> Tensor:
+    """(n, 3) mean of the voxels xyz (P, 3) of each owner (P,)."""
     sums = xyz.new_zeros(n, 3).index_add_(0, owner, xyz)
     return sums / owner.bincount(minlength=n)[:, None]
 

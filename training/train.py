@@ -57,6 +57,8 @@ def _train(options: argparse.Namespace, program: str) -> int:
     if rank() == 0 and runner.initial:
         print(runner.initial, file=sys.stderr)
     runner.start(options.resume)
+    if rank() == 0:
+        print("\n".join(runner.outlook()), file=sys.stderr)
     stopped = runner.run()
     if stopped and rank() == 0:
         print(f"{program}: stopped by {signal.Signals(stopped).name}; go on with --resume", file=sys.stderr)

@@ -19,6 +19,7 @@ from sphmask_core.messages.instances import instance_array
 from sphmask_core.messages.markers import InstanceMarkers
 from sphmask_core.messages.pointcloud2 import labelled_points, read_cloud_message
 from sphmask_core.method.instances import Instances
+from sphmask_core.placement import place
 from sphmask_core.runtime.files import same_file
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.tracking import Tracker
@@ -84,9 +85,8 @@ def segment_bag(
     topic None: the only one of clouds; min_score None: the model's own.
     `output` is there, whole, once all frames were taken.
     """
-    recorded = same_file(output, files_of_bag(source))
-    if recorded is not None:
-        raise BagError(f"{output}: is {recorded}, of the bag itself; give another name")
+    if same_file(output, files_of_bag(source)) is not None:
+        raise BagError(f"{output}: is the bag itself, or a file of it; give another name")
     definitions = Definitions()
     answer = _Answer(segmenter, definitions, min_score)
     with open_bag(source) as bag:
@@ -131,10 +131,11 @@ class _Answer:
         cloud, instances, problem = self._segment(sent)
         make, header = self._definitions.make, sent.header
         tracks = self._tracker.update(cloud.xyz, instances, _stamp(sent) / 1e9)
+        placed = place(cloud.xyz, instances)
         messages = {
             "/segment/labelled_points": labelled_points(make, header, cloud, instances, tracks),
-            "/segment/markers": self._markers.update(header, instances, tracks, self._rays),
-            "/segment/instances": instance_array(make, header, instances, tracks, self._rays),
+            "/segment/markers": self._markers.update(header, instances, tracks, placed, self._rays),
+            "/segment/instances": instance_array(make, header, instances, tracks, placed, self._rays),
         }
         data = {name: self._definitions.write(OUTPUTS[name], value) for name, value in messages.items()}
         return BagFrame(_stamp(sent), sent.height * sent.width, instances, problem), data

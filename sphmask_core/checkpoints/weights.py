@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sphmask_core.checkpoints.published import import_published
 from sphmask_core.config import Config, from_dict, load_config, to_dict
+from sphmask_core.method.backbone import check_known
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.runtime.files import replacing
 
@@ -104,7 +105,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Config]:
     if "config" not in metadata:
         raise CheckpointError(f"{path}: no configuration inside; convert the weights with `sphmask convert`")
     try:
-        return state, from_dict(json.loads(metadata["config"]))
+        config = from_dict(json.loads(metadata["config"]))
+        check_known(config.model)
+        return state, config
     except ValueError as error:
         raise CheckpointError(f"{path}: the configuration inside cannot be used ({error})") from None
 

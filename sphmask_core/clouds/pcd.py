@@ -11,10 +11,6 @@ import numpy as np
 
 from sphmask_core import native
 
-_decompress = native.function(
-    "lzf_decompress", native.PTR, native.INT, native.PTR, native.INT, restype=native.INT
-)
-
 MAX_HEADER = 1 << 16
 MAX_LZF_RATIO = 88  # three bytes of LZF make at most 264
 
@@ -154,10 +150,7 @@ def _compressed(header: PcdHeader, body: bytes) -> dict[str, np.ndarray]:
 
 def _unpack(packed: np.ndarray, size: int) -> np.ndarray:
     out = np.empty(size, np.uint8)
-    written = _decompress(
-        native.pointer(packed, np.uint8), packed.size, native.pointer(out, np.uint8), out.size
-    )
-    if written != size:
+    if native.lzf_decompress(packed, out) != size:
         raise ValueError("damaged: the compressed data cannot be unpacked")
     return out
 

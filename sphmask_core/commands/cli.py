@@ -11,6 +11,7 @@ from importlib import import_module
 
 import torch
 
+from sphmask_core import native
 from sphmask_core.checkpoints.convert import convert
 from sphmask_core.clouds.cloud import read_cloud
 from sphmask_core.commands.bench import cloud_levels, measure, measure_machine, measurements, simulated_clouds
@@ -67,6 +68,7 @@ def _bench(options: argparse.Namespace) -> int:
     clouds = [(path.name, read_cloud(path)) for path in options.clouds] or simulated_clouds()
     segmenter = Segmenter.load(options.model, options.device)
     print(f"{options.model} on {segmenter.device}, {options.threads} threads, {options.repeats} runs a cloud")
+    print(f"kernels for {native.LEVEL}")
     measured = [measure(segmenter, name, cloud, options.repeats) for name, cloud in clouds]
     print(measurements(measured, measure_machine(segmenter.device)))
     if options.peers:

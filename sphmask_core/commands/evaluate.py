@@ -19,7 +19,7 @@ from sphmask_core.clouds.scenes import Split, open_split
 from sphmask_core.commands.engines import Failure, open_engine
 from sphmask_core.commands.models import load_segmenter, settings_of
 from sphmask_core.commands.predictions import PredictionFolder
-from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_pictures, complain, with_progress
+from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_drawing, complain, with_progress
 from sphmask_core.evaluation.protocol import Protocol, protocol_of
 from sphmask_core.evaluation.report import as_json, class_table, scene_table
 from sphmask_core.evaluation.scoring import Gallery, Segmented, pool, score_scenes
@@ -56,7 +56,8 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Raise ValueError or ModuleNotFoundError for what cannot be done as asked."""
-    check_pictures(bool(options.picture or options.output))
+    if options.picture or options.output:
+        check_drawing("PIL", "matplotlib")
     if options.picture and options.picture.suffix.lower() != ".png":
         raise ValueError(f"--picture {options.picture}: pictures are PNG; give a name that ends with .png")
     if not options.output and (options.resume or options.engine != "local"):

@@ -18,7 +18,7 @@ from sphmask_core.clouds.cloud import SUFFIXES, CloudError, read_cloud
 from sphmask_core.commands.engines import Failure, open_engine
 from sphmask_core.commands.models import load_segmenter, settings_of
 from sphmask_core.commands.results import result_files, summary, table, write_results
-from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_pictures, complain, with_progress
+from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_drawing, complain, with_progress
 from sphmask_core.runtime.files import same_file
 from sphmask_core.segmenter import Segmenter
 
@@ -33,7 +33,8 @@ def segment(options: argparse.Namespace) -> int:
         return _segment_bag(options.clouds[0], options)
     if options.topic:
         raise ValueError(f"--topic {options.topic}: is for bags")
-    check_pictures(options.png)
+    if options.png:
+        check_drawing("PIL")
     return _segment_clouds(
         [path.absolute() for path in clouds] if options.engine != "local" else clouds, options
     )

@@ -14,6 +14,9 @@ from tqdm import tqdm
 SUCCESS, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 """Exit statuses; the last two are those that a shell gives for SIGINT and SIGPIPE."""
 
+PACKAGES = {"PIL": "pillow", "matplotlib": "matplotlib"}
+"""What is installed to have a module."""
+
 Result = TypeVar("Result")
 
 
@@ -32,10 +35,8 @@ def with_progress(results: Iterator[Result], count: int, unit: str) -> Iterator[
             bar.update()
 
 
-def check_pictures(wanted: bool) -> None:
-    """Raise ModuleNotFoundError where pictures are wanted and cannot be drawn."""
-    missing = [
-        name for name, module in (("pillow", "PIL"), ("matplotlib", "matplotlib")) if not find_spec(module)
-    ]
-    if wanted and missing:
+def check_drawing(*modules: str) -> None:
+    """Raise ModuleNotFoundError where one of the modules that pictures are drawn with is not installed."""
+    missing = [PACKAGES[name] for name in modules if find_spec(name) is None]
+    if missing:
         raise ModuleNotFoundError(f"pictures need {' and '.join(missing)}: pip install 'sphmask[view]'")

@@ -13,6 +13,8 @@ from sphmask_core.config.ranges import check_ranges, count, number
 class ModelConfig:
     """Architecture (docs/model.md, sections 2 to 6; the defaults are the published ScanNetV2 model)."""
 
+    backbone: str = ""
+    """Another backbone, `module:Class` (docs/backbones.md); none: the published sparse U-Net."""
     channels: int = count(32, high=1024)
     """Width C of the U-Net's first level; level l has (l + 1) C channels."""
     levels: int = count(7, high=16)
@@ -23,6 +25,8 @@ class ModelConfig:
     """Width M of the mask features and of each query's own migration network."""
     migration_layers: Literal[2, 3] = 2
     """Layers of each query's migration network; ISBNet has three."""
+    migrations: Literal[1, 2] = 2
+    """Times that a point is moved by its migration: the paper says once (eq. 5), published weights need 2."""
     rays: tuple[int, int] = count((5, 5), high=64)
     """Sectors of the sphere: polar R_h, azimuth R_w."""
     with_coords: bool = True
@@ -90,7 +94,7 @@ class SuperpointConfig:
     """Weight of a convex edge relative to a concave one of the same angle."""
     color: float = number(0.0, 0, 1e6)
     """Weight of the distance between two voxels' colors, each in [-1, 1]^3: parts faces that are flush."""
-    neighbors: int = count(8, high=64)
+    neighbors: int = count(8, high=20)
     """Nearest voxels that each voxel has an edge to."""
     min_voxels: int = count(20)
     """Smaller segments join the neighbor with the lightest edge."""

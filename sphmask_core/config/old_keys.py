@@ -23,6 +23,7 @@ RENAMED = {
     "model.use_spp_pool": "model.use_superpoints",
     "train.area": "data.s3dis.area",
     "train.augment": "augment",
+    "train.backbone_epochs": "train.backbone.epochs",
     "train.class_weights": "loss.class_weights",
     "train.dataset": "data.dataset",
     "train.hold_out": "data.tabletop.hold_out",
@@ -32,6 +33,7 @@ RENAMED = {
     "train.real_repeats": "data.tabletop.real_repeats",
     "train.root": "data.root",
     "train.simulated": "data.tabletop.simulated",
+    "train.weight_decay": "train.optimizer.weight_decay",
 }
 """Path of a key -> its path today."""
 COMPAT = "inference.compat"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sphmask_core.config.method import InferenceConfig, ModelConfig, SuperpointConfig
 from sphmask_core.config.ranges import ConfigError, check_ranges, number
-from sphmask_core.config.training import AugmentConfig, DataConfig, LossConfig, TrainConfig
+from sphmask_core.config.training import AugmentConfig, DataConfig, LossConfig, MatchingConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:

@@ -84,17 +84,22 @@ class AugmentConfig:
     """Of a shift along z, model units."""
     elastic: tuple[tuple[float, float], ...] = number(((10.0, 60.0), (30.0, 180.0)), 0, 1e6)
     """(granularity, magnitude) of smooth distortions, voxels. They move points on the voxel grid alone, not
-    the coordinates that the network is told and must answer."""
+    the coordinates that the network is told and must answer. As in the published code, the nodes of the noise
+    are two granularities apart."""
     elastic_chance: float = number(1.0, 0, 1)
     """Chance of each distortion."""
     color_jitter: float = number(0.1, 0, 10)
-    """Of gain and shift of each channel, a scene at a time; colors are in [-1, 1]."""
+    """Of the shift of each channel, a scene at a time; colors are in [-1, 1]."""
+    color_gain: float = number(0.0, 0, 10)
+    """Of the factor on each channel, a scene at a time, about 1."""
     color_noise: float = number(0.0, 0, 10)
     """Of the noise of each point's color."""
     color_drop: float = number(0.0, 0, 1)
     """Chance that a scene loses its colors."""
     point_drop: float = number(0.0, 0, 1)
     """Largest share of points left out, uniform."""
+    point_share: float = number(1.0, 0, 1, above=True)
+    """Share of a scene's points that each visit takes at random (S3DIS: 0.25)."""
     crop_chance: float = number(0.0, 0, 1)
     """Chance that a scene is cropped to its instances and a random margin."""
     crop_margin: float = number(1.0, 0, 1000)
@@ -112,46 +117,141 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Terms of the loss (docs/model.md, section 10)."""
+    """Weights of the loss's terms, 0: left out (docs/model.md, section 10; the defaults are published)."""
 
     pointwise: float = number(0.25, 0, 1e6)
-    """Weight of the point-wise terms beside the queries' terms."""
+    """Of the point-wise terms beside the queries' terms."""
+    dice: float = number(1.0, 0, 1e6)
+    """Of the dice loss of a matched query's mask."""
+    bce: float = number(1.0, 0, 1e6)
+    """Of the binary cross-entropy of a matched query's mask, a mean over superpoints."""
+    focal: float = number(0.0, 0, 1e6)
+    """Of the focal loss of a matched query's mask (the published code has it and does not use it)."""
+    focal_alpha: float = number(0.25, 0, 1)
+    """Focal loss: weight of the superpoints inside, 1 less it: of those outside."""
+    focal_gamma: float = number(2.0, 0, 100)
+    """Focal loss: how fast what is right already counts less."""
+    classification: float = number(0.5, 0, 1e6)
+    """Of the class cross-entropy over all queries."""
+    none_weight: float = number(0.1, 0, 1e6)
+    """Of the class "none" in it."""
+    confidence: float = number(0.5, 0, 1e6)
+    """Of the squared error of a matched query's confidence."""
+    box: float = number(0.5, 0, 1e6)
+    """Of the L1 error of a matched query's box."""
+    giou: float = number(0.5, 0, 1e6)
+    """Of 1 - GIoU of a matched query's box."""
+    radial: float = number(1.0, 0, 1e6)
+    """Of the L1 error of a matched query's rays and center."""
+    correction: float = number(1.0, 0, 1e6)
+    """Of the margin loss that moves false positives out and false negatives in (paper section 3.4)."""
+    cohesion: float = number(1.0, 0, 1e6)
+    """Of the margin loss that pulls true positives to their center (paper section 3.4)."""
+    margin: float = number(0.0, 0, 1e3)
+    """Model units beyond the ray that the correction asks for."""
+    auxiliary: float = number(2.0, 0, 1e6)
+    """Of all terms of the auxiliary matching (`matching.repeats`); 0: none of it."""
     quality: float = number(0.0, 0, 1e6)
-    """Weight of a term that teaches every query the IoU of its mask, so that scores rank the unmatched ones
-    too; 0: the matched ones alone, as published."""
+    """Of a term that teaches every query the IoU of its mask, so that scores rank the unmatched ones too; 0:
+    the matched ones alone, as published."""
     class_weights: tuple[float, ...] = number((), 0, 1e6)
-    """Weights of the semantic classes in the point-wise cross-entropy; none: all 1."""
+    """Weights of the semantic classes, in the point-wise cross-entropy and, for classes with instances, in
+    that of the queries; none: all 1."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "loss.")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Recipe (docs/model.md, section 12; the defaults are the published ScanNetV2 run)."""
+class MatchingConfig:
+    """Costs by which queries are matched to instances (docs/model.md, section 10; defaults as published)."""
 
+    classification: float = number(0.5, 0, 1e6)
+    """Of the probability of the instance's class."""
+    confidence: float = number(0.2, 0, 1e6)
+    """Of the query's confidence."""
+    giou: float = number(0.2, 0, 1e6)
+    """Of the GIoU of the boxes."""
+    dice: float = number(0.0, 0, 1e6)
+    """Of the dice loss of the masks."""
+    bce: float = number(0.0, 0, 1e6)
+    """Of the binary cross-entropy of the masks."""
+    repeats: int = count(4, high=1000)
+    """Queries that answer for the same instance in the auxiliary matching."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "matching.")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimizer; its learning rate has a schedule (`train.lr`)."""
+
+    kind: Literal["adamw", "adam", "sgd"] = "adamw"
+    """AdamW and Adam differ in the weight decay; SGD has Nesterov momentum."""
+    betas: tuple[float, float] = number((0.9, 0.999), 0, 1)
+    """Decay of the averages of Adam; the first one is SGD's momentum."""
+    eps: float = number(1e-8, 0, 1, above=True)
+    """Added to Adam's denominator."""
+    weight_decay: float = number(1e-4, 0, 1e3)
+    """Decoupled from the gradient in AdamW."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "train.optimizer.")
+        if max(self.betas) >= 1:
+            raise ConfigError(f"train.optimizer.betas: must be less than 1, not {max(self.betas)}")
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """First phase: backbone and point-wise heads alone, with a schedule and an optimizer of its own.
+
+    The published runs start from such a phase; the presets of their data sets hold its settings.
+    """
+
+    epochs: int = count(0, low=0)
+    """Epochs before those of `train.epochs`; 0: no such phase."""
+    batch_size: int = count(0, low=0, high=100_000)
+    """Scenes that each process sees at once; 0: as in `train`, here and below."""
+    repeats: int = count(0, low=0)
+    """Times that an epoch visits every scene."""
+    accumulate: int = count(0, low=0)
+    """Batches whose mean gradient makes a step."""
+    lr: float = number(0.0, 0, 1e3)
+    """Highest learning rate."""
+    step_epoch: int = count(0, low=0)
+    """Epoch of this phase from which the learning rate falls."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "train.backbone.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Recipe (docs/model.md, section 11; the defaults are the published ScanNetV2 run)."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
     epochs: int = count(300)
-    """Times that training visits all scenes (`repeats` times each)."""
+    """Times that training of the whole network visits all scenes (`repeats` times each)."""
     batch_size: int = count(12, high=100_000)
     """Scenes that each process sees at once."""
     repeats: int = count(1)
     """Times that an epoch visits every scene."""
     queries: int = count(256, high=1_000_000)
     """Queries of each scene: the first of its seeds."""
-    lr: float = number(1e-3, 0, 1e3, above=True)
-    """Highest learning rate, for the batches of all processes together."""
-    weight_decay: float = number(1e-4, 0, 1e3)
-    """Decoupled weight decay of AdamW."""
+    mask_voxels: int = count(15_000)
+    """Without superpoints, training predicts masks on so many random foreground voxels of a scene at most."""
+    lr: float = number(7.5e-4, 0, 1e3, above=True)
+    """Highest learning rate, for the batches of all processes together (published: 1e-3 for 16 scenes)."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     step_epoch: int = count(50, low=0)
     """Epoch from which the learning rate follows a cosine down to `min_lr`."""
     min_lr: float = number(1e-6, 0, 1e3)
     """Learning rate at the end of the last epoch."""
     warmup_steps: int = count(0, low=0)
     """Steps over which the learning rate rises from zero."""
-    backbone_epochs: int = count(0, low=0)
-    """First epochs that train backbone and point-wise heads alone."""
     accumulate: int = count(1)
-    """Batches whose mean gradient makes a step."""
+    """Batches whose mean gradient makes a step (published: 16 batches)."""
     clip_grad: float = number(0.0, 0, 1e9)
     """Largest gradient norm; 0: no clipping."""
     fixed_modules: tuple[str, ...] = ()
@@ -159,10 +259,17 @@ class TrainConfig:
     init: str = ""
     """Weights to start from: a preset's name, own .safetensors, or a .pth of Spherical Mask or ISBNet. What
     does not fit, as the heads of other classes, starts anew."""
+    prior_slope: float = number(4.0, 0, 1e3)
+    """How clearly a query's first mask is of what is near it, per model unit; 0: random first weights, as
+    published, whose masks stay empty for hundreds of steps."""
+    prior_radius: float = number(0.5, 0, 1e3)
+    """Reach of a query's first mask and length of its first rays, model units."""
     ema: float = number(0.0, 0, 1)
     """Decay of the averaged weights that validation and the result use; 0: the last weights."""
     validate_every: int = count(10)
     """Epochs between validations."""
+    log_every: int = count(50, low=0)
+    """Steps between rows of the log within an epoch; 0: one row an epoch."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network in training; bfloat16 needs CUDA. Losses and weights are float32 in any case."""
     tensorboard: bool = False
@@ -174,3 +281,5 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, "train.")
+        if self.ema >= 1:
+            raise ConfigError(f"train.ema: must be less than 1, not {self.ema}")

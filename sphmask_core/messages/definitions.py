@@ -10,7 +10,7 @@ import numpy as np
 from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-OURS = ("Instance", "InstanceArray")
+OURS = ("Instance", "InstanceArray", "Timings")
 """Our messages, those that others contain first."""
 PLAIN = {"bool": False, "string": "", "float32": 0.0, "float64": 0.0}
 """Defaults of what is no integer."""

@@ -10,11 +10,12 @@ from scipy.spatial.transform import Rotation
 
 from sphmask_core.messages import Make
 from sphmask_core.method.instances import Instances
+from sphmask_core.placement import Placements
 from sphmask_core.tracking import Tracks
 
 
 def instance_array(
-    make: Make, header: Any, instances: Instances, tracks: Tracks, rays: tuple[int, int]
+    make: Make, header: Any, instances: Instances, tracks: Tracks, placed: Placements, rays: tuple[int, int]
 ) -> Any:
     """Returns the message of one cloud's instances.
 
@@ -22,17 +23,19 @@ def instance_array(
     """
     points = [instances.points(i).astype(np.uint32) for i in range(len(instances))]
     starts = np.cumsum([0, *map(len, points)])
-    x, y, z, w = Rotation.from_matrix(instances.rotation.T).as_quat()
     return make(
         "sphmask_ros/InstanceArray",
         header=header,
-        orientation=make("geometry_msgs/Quaternion", x=float(x), y=float(y), z=float(z), w=float(w)),
+        orientation=quaternion(make, instances.rotation.T),
         polar_sectors=rays[0],
         azimuth_sectors=rays[1],
         instances=[
-            _instance(make, instances, tracks, i, int(starts[i]), len(part)) for i, part in enumerate(points)
+            _instance(make, instances, tracks, placed, i, int(starts[i]), len(part))
+            for i, part in enumerate(points)
         ],
         lost=tracks.lost,
+        remembered=tracks.remembered,
+        remembered_unseen=tracks.remembered_unseen,
         point_indices=np.concatenate([np.empty(0, np.uint32), *points]),
     )
 
@@ -64,11 +67,16 @@ def read_instances(msg: Any, labels: np.ndarray) -> Instances:
 
 
 def read_tracks(msg: Any) -> Tracks:
-    """Returns the ids of a message's objects, their states, and the ids of those that were lost."""
+    """Returns what a message tells of its objects over time."""
     return Tracks(
         ids=np.array([instance.id for instance in msg.instances], np.uint32),
         states=np.array([instance.state for instance in msg.instances], np.uint8),
         lost=np.array(msg.lost, np.uint32),
+        velocities=np.array([_xyz(one.velocity) for one in msg.instances], np.float32).reshape(-1, 3),
+        ages=np.array([instance.age for instance in msg.instances], np.float32),
+        unseen=np.array([instance.unseen for instance in msg.instances], np.float32),
+        remembered=np.array(msg.remembered, np.uint32),
+        remembered_unseen=np.array(msg.remembered_unseen, np.float32),
     )
 
 
@@ -80,8 +88,15 @@ def _numbers(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def _instance(
-    make: Make, instances: Instances, tracks: Tracks, index: int, first_point: int, point_count: int
+    make: Make,
+    instances: Instances,
+    tracks: Tracks,
+    placed: Placements,
+    index: int,
+    first_point: int,
+    point_count: int,
 ) -> Any:
+    support = int(placed.supports[index])
     return make(
         "sphmask_ros/Instance",
         id=int(tracks.ids[index]),
@@ -92,10 +107,36 @@ def _instance(
         center=_point(make, instances.centers[index]),
         box_min=_point(make, instances.boxes[index, :3]),
         box_max=_point(make, instances.boxes[index, 3:]),
+        box=box_pose(make, placed, index),
+        size=_vector(make, placed.sizes[index]),
+        height=float(placed.heights[index]),
+        support=int(tracks.ids[support]) if support >= 0 else 0,
+        velocity=_vector(make, tracks.velocities[index]),
+        age=float(tracks.ages[index]),
+        unseen=float(tracks.unseen[index]),
         rays=instances.rays[index].astype(np.float32),
         first_point=first_point,
         point_count=point_count,
     )
+
+
+def box_pose(make: Make, placed: Placements, index: int) -> Any:
+    """Returns the middle and axes of an instance's upright box, as geometry_msgs/Pose."""
+    return make(
+        "geometry_msgs/Pose",
+        position=_point(make, placed.centers[index]),
+        orientation=quaternion(make, placed.rotations[index]),
+    )
+
+
+def quaternion(make: Make, rotation: np.ndarray) -> Any:
+    """Returns the quaternion of a rotation (3, 3) whose columns are the axes."""
+    x, y, z, w = Rotation.from_matrix(rotation).as_quat().tolist()
+    return make("geometry_msgs/Quaternion", x=x, y=y, z=z, w=w)
+
+
+def _vector(make: Make, xyz: np.ndarray) -> Any:
+    return make("geometry_msgs/Vector3", x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
 
 
 def _point(make: Make, xyz: np.ndarray) -> Any:

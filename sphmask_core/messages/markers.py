@@ -13,13 +13,14 @@ from sphmask_core.messages import Make
 from sphmask_core.method.instances import Instances
 from sphmask_core.method.spherical import polygon
 from sphmask_core.palette import object_colors
+from sphmask_core.placement import Placements
 from sphmask_core.tracking import Tracks
 
 DELETE, LINE_LIST, TEXT_VIEW_FACING, TRIANGLE_LIST = 2, 5, 9, 11
 """visualization_msgs/Marker's action and types."""
 
-CORNERS = np.array([(x, y, z) for x in (0, 3) for y in (1, 4) for z in (2, 5)])
-"""The places in a box (minimum, maximum) of the coordinates of its corners."""
+CORNERS = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+"""Corners of a box about its middle, in its edges."""
 EDGES = np.array(
     [(0, 1), (2, 3), (4, 5), (6, 7), (0, 2), (1, 3), (4, 6), (5, 7), (0, 4), (1, 5), (2, 6), (3, 7)]
 )
@@ -36,7 +37,9 @@ class InstanceMarkers:
         self._make = make
         self._shown: set[tuple[str, int]] = set()
 
-    def update(self, header: Any, instances: Instances, tracks: Tracks, rays: tuple[int, int]) -> Any:
+    def update(
+        self, header: Any, instances: Instances, tracks: Tracks, placed: Placements, rays: tuple[int, int]
+    ) -> Any:
         """Markers of namespace label, box and polygon under the objects' ids, and deletions.
 
         `rays` are the polar and azimuth sectors of the instances' rays.
@@ -44,7 +47,7 @@ class InstanceMarkers:
         markers = [
             marker
             for index, number in enumerate(tracks.ids.astype(np.int32))
-            for marker in _instance_markers(self._make, header, instances, index, int(number), rays)
+            for marker in _instance_markers(self._make, header, instances, placed, index, int(number), rays)
         ]
         shown = {(marker.ns, marker.id) for marker in markers}
         stale = [_marker(self._make, header, *key, action=DELETE) for key in sorted(self._shown - shown)]
@@ -53,29 +56,30 @@ class InstanceMarkers:
 
 
 def _instance_markers(
-    make: Make, header: Any, instances: Instances, index: int, number: int, rays: tuple[int, int]
+    make: Make,
+    header: Any,
+    instances: Instances,
+    placed: Placements,
+    index: int,
+    number: int,
+    rays: tuple[int, int],
 ) -> list[Any]:
-    center, box = instances.centers[index], instances.boxes[index]
+    middle, size, axes = placed.centers[index], placed.sizes[index], placed.rotations[index]
     color = object_colors(np.array([number]))[0] / 255.0
     label = _marker(make, header, "label", number, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0))
     label.text = f"{instances.class_names[index]} {number}: {instances.scores[index]:.2f}"
-    height = min(max(float((box[3:] - box[:3]).max()) / LETTERS, 0.02), 0.2)
-    label.pose.position = _points(make, _above(center, box, instances.rotation[2], height / 2)[None], [0])[0]
+    height = min(max(float(size.max()) / LETTERS, 0.02), 0.2)
+    above = middle + axes[:, 2] * (size[2] + height) / 2
+    label.pose.position = _points(make, above[None], [0])[0]
     label.scale.x, label.scale.z = height / 2, height  # x: of a space, which RViz else makes very wide
     outline = _marker(make, header, "box", number, type=LINE_LIST, color=_color(make, color, 1.0))
-    outline.points = _points(make, box[CORNERS], EDGES)
+    outline.points = _points(make, middle + (CORNERS * size) @ axes.T, EDGES)
     outline.scale.x = 0.003
     shape = _marker(make, header, "polygon", number, type=TRIANGLE_LIST, color=_color(make, color, 0.4))
-    vertices, faces = polygon(center, instances.rays[index], rays, instances.rotation)
+    vertices, faces = polygon(instances.centers[index], instances.rays[index], rays, instances.rotation)
     shape.points = _points(make, vertices, faces)
     shape.scale.x = shape.scale.y = shape.scale.z = 1.0
     return [label, outline, shape]
-
-
-def _above(center: np.ndarray, box: np.ndarray, up: np.ndarray, gap: float) -> np.ndarray:
-    """(3,) the place over an object's center that is a gap higher than its box (6,), along `up` (3,)."""
-    rise = ((box[CORNERS] - center) @ up).max() + gap
-    return np.asarray(center + rise * up)
 
 
 def _marker(make: Make, header: Any, namespace: str, number: int, **fields: Any) -> Any:

@@ -12,17 +12,18 @@ import numpy as np
 from sphmask_core.clouds.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
 from sphmask_core.messages import Make
 from sphmask_core.method.instances import Instances
-from sphmask_core.native import INT, PTR, function, pointer, threads
+from sphmask_core.native import label_points
 from sphmask_core.palette import MID_GRAY, object_colors
 from sphmask_core.tracking import Tracks
 
 DATATYPES = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
 """numpy's name of PointField.INT8, UINT8, ..., FLOAT64."""
 COLOR_FIELDS = {"rgb", "rgba"}.union(*COLOR_NAMES)
+LARGEST_PIXEL = 2**16 - 1
+PLAIN = np.full((1, 3), MID_GRAY, np.uint8)
 POSITION = [(axis, "<f4") for axis in "xyz"]
 LABEL = [("rgb", "<f4"), ("label", "<u4"), ("score", "<f4"), ("class_id", "<i4")]
 """What labeled points have beside their position, 4 bytes each."""
-_label_points = function("sphmask_label_points", PTR, PTR, PTR, INT, PTR, PTR, INT)
 
 
 def read_points(msg: Any, names: Container[str]) -> np.ndarray:
@@ -61,10 +62,9 @@ def _finite_positions(points: np.ndarray) -> np.ndarray:
     """Returns (N, 3) float32; a point that is not finite on one axis is NaN on all."""
     xyz = np.empty((len(points), 3), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        axes = np.stack([points[axis] for axis in "xyz"], dtype=np.float32)
-        axes += (axes - axes).sum(
-            axis=0
-        )  # adds 0, or NaN where one axis is not finite: half the time of isfinite
+        axes = np.stack([points[axis].astype(np.float32, copy=False) for axis in "xyz"])
+        # Adds 0, or NaN where one axis is not finite, in half the time of isfinite.
+        axes += (axes - axes).sum(axis=0)
     for column, axis in zip(xyz.T, axes, strict=True):  # numpy is slow along rows of three
         column[:] = axis
     return xyz
@@ -104,9 +104,7 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, instances: Instances,
     `label` is the object's id, 0 for none; class_id is then -1.
     """
     values = np.zeros(len(instances) + 1, LABEL)
-    values["rgb"] = pack_colors(
-        np.concatenate([np.full((1, 3), MID_GRAY, np.uint8), object_colors(tracks.ids)])
-    )
+    values["rgb"] = pack_colors(np.concatenate([PLAIN, object_colors(tracks.ids)]))
     values["class_id"][0] = -1
     values["label"][1:], values["score"][1:], values["class_id"][1:] = (
         tracks.ids,
@@ -114,16 +112,33 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, instances: Instances,
         instances.class_ids,
     )
     points = np.empty(len(cloud.xyz), POSITION + LABEL)
-    _label_points(
-        pointer(cloud.xyz, np.float32),
-        None if cloud.rgb is None else pointer(cloud.rgb, np.uint8),
-        pointer(instances.labels, np.int32),
-        len(points),
-        values.ctypes.data,
-        points.ctypes.data,
-        threads(),
-    )
+    rows, packed = (array.view(("<u4", array.itemsize // 4)) for array in (values, points))
+    label_points(cloud.xyz, instances.labels, rows, packed, cloud.rgb)
     return write_points(make, header, points.reshape(cloud.shape))
+
+
+def label_image(make: Make, header: Any, labels: np.ndarray) -> Any:
+    """Returns object ids (height, width), 0 for none, as a sensor_msgs/Image of 16 bits a pixel.
+
+    An id beyond 65,535 begins again at 1: two objects that are seen together differ by less.
+    """
+    height, width = labels.shape
+    pixels = np.where(labels > 0, (labels - 1) % LARGEST_PIXEL + 1, 0).astype("<u2")
+    return make(
+        "sensor_msgs/Image",
+        header=header,
+        height=height,
+        width=width,
+        encoding="16UC1",
+        is_bigendian=0,
+        step=2 * width,
+        data=pixels.view(np.uint8).reshape(-1),
+    )
+
+
+def labels_only(make: Make, header: Any, labels: np.ndarray) -> Any:
+    """Returns object ids (height, width), 0 for none, as a cloud that has the field `label` alone."""
+    return write_points(make, header, labels.astype(np.uint32).view([("label", "<u4")]))
 
 
 def read_labels(msg: Any) -> np.ndarray:

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
 
+from sphmask_core.config import ConfigError, ModelConfig
 from sphmask_core.sparse import spconv_engine
 from sphmask_core.sparse.maps import build_levels
 from sphmask_core.sparse.modules import (
@@ -83,3 +88,41 @@ class SparseUNet(nn.Module):
         levels: Sequence[AnyLevel] = build(coords, self.levels)
         x = self.unet(self.input(features, levels[0]), levels)
         return norm_relu(x, self.output_norm)
+
+
+def make_backbone(config: ModelConfig) -> nn.Module:
+    """The backbone of a configuration: the sparse U-Net, or the class that `model.backbone` names.
+
+    Raises ConfigError where that class cannot be had.
+    """
+    in_channels = 6 if config.with_coords else 3
+    if not config.backbone:
+        return SparseUNet(in_channels, config.channels, config.levels)
+    return _class_of(config.backbone)(in_channels, config.channels)
+
+
+def _class_of(name: str) -> type[nn.Module]:
+    """The class `module:Class`."""
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", name):
+        raise ConfigError(f"model.backbone: {name!r}: expected module:Class")
+    module, _, kind = name.partition(":")
+    try:
+        found = getattr(import_module(module), kind)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"model.backbone: {name}: {error}; is its folder in PYTHONPATH?") from None
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ConfigError(f"model.backbone: {name}: is no torch.nn.Module")
+    return found
+
+
+def check_known(config: ModelConfig) -> None:
+    """Raise ConfigError for a backbone from outside that nobody has imported: a file must not run code.
+
+    Weights name their backbone; modules in the environment variable SPHMASK_BACKBONES count as imported.
+    """
+    module = config.backbone.partition(":")[0]
+    allowed = os.environ.get("SPHMASK_BACKBONES", "").split(",")
+    if module and module not in sys.modules and module not in allowed:
+        raise ConfigError(
+            f"the backbone is {config.backbone}; import {module} first, or set SPHMASK_BACKBONES={module}"
+        )

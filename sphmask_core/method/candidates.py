@@ -60,12 +60,16 @@ class Candidates:
 
 
 def assemble_masks(
-    queries: QueryPredictions, superpoints: SuperpointTable, scene: int, rays: tuple[int, int]
+    queries: QueryPredictions,
+    superpoints: SuperpointTable,
+    scene: int,
+    rays: tuple[int, int],
+    migrations: int = 2,
 ) -> Tensor:
     """Returns masks (Q, S_b) bool: superpoints of a scene that lie in each polygon once migrated."""
     points = superpoints.xyz[superpoints.scene(scene)]
     return inside_polygons(
-        points, queries.migration[scene], queries.centers[scene], queries.rays[scene], rays
+        points, queries.migration[scene], queries.centers[scene], queries.rays[scene], rays, migrations
     )
 
 

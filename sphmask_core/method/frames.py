@@ -18,8 +18,6 @@ FIT_ROUNDS = 4
 INLIER_BAND = 0.01
 """Half width of a plane, relative to the cloud's median radius (1 cm for a cloud 2 m across)."""
 
-_turn = native.function("sphmask_turn", native.PTR, native.INT, *(native.PTR,) * 3, native.INT)
-
 
 @dataclass(frozen=True)
 class Plane:
@@ -48,14 +46,7 @@ class Frame:
         if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
             return (xyz - self.origin.to(xyz)) @ self.rotation.to(xyz).T
         xyz, turned = xyz.contiguous(), torch.empty(xyz.shape)
-        _turn(
-            native.pointer(xyz, torch.float32),
-            len(xyz),
-            native.pointer(self.rotation.contiguous(), torch.float32),
-            native.pointer(self.origin, torch.float32),
-            native.pointer(turned, torch.float32),
-            native.threads(),
-        )
+        native.turn(xyz, self.rotation.contiguous(), self.origin, turned)
         return turned
 
     def invert(self, xyz: Tensor) -> Tensor:

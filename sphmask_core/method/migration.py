@@ -13,10 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sphmask_core import native
 from sphmask_core.method.boxes import box_size
-from sphmask_core.native import INT, PTR, function, pointer, threads
-
-_migrate = function("sphmask_migrate", *(PTR,) * 7, *(INT,) * 5)
 
 
 def migration_layers(mask_dim: int, num_layers: int) -> list[tuple[int, int]]:
@@ -92,8 +90,5 @@ def migrate_fused(
         array.contiguous() for array in (parameters, query_xyz, query_sizes, sp_xyz, sp_sizes, features)
     ]
     out = torch.empty(len(query_xyz), len(sp_xyz))
-    _migrate(
-        *(pointer(array, torch.float32) for array in (*arrays, out)),
-        *(len(query_xyz), len(sp_xyz), features.shape[1], num_layers, threads()),
-    )
+    native.migrate(*arrays, out, num_layers)
     return out

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sphmask_core.config import Config
 from sphmask_core.method.aggregator import LocalAggregator, PointSet, first_rows, sample_rows
-from sphmask_core.method.backbone import SparseUNet
+from sphmask_core.method.backbone import make_backbone
 from sphmask_core.method.migration import migrate
 from sphmask_core.method.pointwise_heads import PointwiseHeads, PointwisePredictions
 from sphmask_core.method.query_heads import QueryHeads, QueryPredictions, mask_tower
@@ -38,6 +38,8 @@ class SuperpointTable:
     """(S, M)"""
     offsets: list[int]
     """B + 1: superpoints of scene b are offsets[b] .. offsets[b + 1] - 1."""
+    chosen: Tensor | None = None
+    """(S,) int64: which superpoints of the batch these are, ascending; None: all of them, in order."""
 
     def scene(self, b: int) -> slice:
         """Returns the rows of scene b."""
@@ -77,7 +79,7 @@ class SphericalMask(nn.Module):
         model = config.model
         c, num_rays = model.channels, model.rays[0] * model.rays[1]
         self.config = config
-        self.backbone = SparseUNet(6 if model.with_coords else 3, c, model.levels)
+        self.backbone = make_backbone(model)
         self.pointwise = PointwiseHeads(c, len(config.semantic_classes))
         self.aggregator1 = LocalAggregator(
             c, SEED_RADIUS * model.radius_scale, model.neighbors, 2 * model.neighbors
@@ -105,33 +107,61 @@ class SphericalMask(nn.Module):
 
         `has_foreground` says whether the foreground (V,) bool gets queries; all processes must agree on it.
         """
-        encoding = self.encode(voxels)
+        encoding = self.encode(voxels, mask_voxels=self.config.train.mask_voxels)
         if pointwise_only or not has_foreground(encoding.foreground):
             return Predictions(encoding, None)
         seeds, active = self.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
         rows = first_rows(seeds, self.config.train.queries)
         return Predictions(encoding, self.predict_queries(seeds, rows, encoding.superpoints, active))
 
-    def encode(self, voxels: VoxelBatch, stage: Callable[[str], None] = no_stage) -> Encoding:
-        """Backbone, point-wise heads and superpoints of a batch; `stage` is told the name of each part."""
+    def encode(
+        self, voxels: VoxelBatch, stage: Callable[[str], None] = no_stage, mask_voxels: int | None = None
+    ) -> Encoding:
+        """Backbone, point-wise heads and superpoints of a batch; `stage` is told the name of each part.
+
+        mask_voxels, where every voxel is its own superpoint: keep so many random foreground ones of a scene.
+        """
         stage("backbone")
         with _gradients(self.backbone):
             features = self.backbone(voxels.features, voxels.coords)
         stage("pointwise")
         with _gradients(self.pointwise, features):
             pointwise = self.pointwise(features)
-        superpoints = self.pool_superpoints(voxels, features, pointwise)
-        return Encoding(features, pointwise, superpoints, self.find_foreground(voxels, pointwise))
-
-    def pool_superpoints(
-        self, voxels: VoxelBatch, features: Tensor, pointwise: PointwisePredictions
-    ) -> SuperpointTable:
-        """Returns mean coordinate, box and feature of each superpoint, and its mask feature."""
+        foreground = self.find_foreground(voxels, pointwise)
         boxes = pointwise.corner_offsets + voxels.xyz.repeat(1, 2)
         table = torch.cat([voxels.xyz, boxes, features], dim=1)
-        table = segment_mean(table, voxels.superpoints, voxels.superpoint_offsets[-1])
-        xyz, boxes, features = table.split([3, 6, features.shape[1]], dim=1)
-        return SuperpointTable(xyz, boxes, features, self.mask_tower(features), voxels.superpoint_offsets)
+        if mask_voxels is not None and not self.config.model.use_superpoints:
+            superpoints = self.choose_voxels(voxels, table, foreground, mask_voxels)
+        else:
+            table = segment_mean(table, voxels.superpoints, voxels.superpoint_offsets[-1])
+            superpoints = self.superpoint_table(table, voxels.superpoint_offsets)
+        return Encoding(features, pointwise, superpoints, foreground)
+
+    def superpoint_table(
+        self, table: Tensor, offsets: list[int], chosen: Tensor | None = None
+    ) -> SuperpointTable:
+        """Superpoints of coordinate, box and feature, table (S, 3 + 6 + C), with their mask features."""
+        xyz, boxes, features = table.split([3, 6, table.shape[1] - 9], dim=1)
+        return SuperpointTable(xyz, boxes, features, self.mask_tower(features), offsets, chosen)
+
+    def choose_voxels(
+        self, voxels: VoxelBatch, table: Tensor, foreground: Tensor, most: int
+    ) -> SuperpointTable:
+        """At most so many random foreground voxels of each scene, of table (V, 3 + 6 + C), as superpoints.
+
+        The published training without superpoints does so to bound memory.
+        """
+        rows = foreground.nonzero().squeeze(1)
+        offsets = scene_offsets(voxels.coords[rows, 0], voxels.batch_size)
+        kept, counts = [], [0]
+        for start, end in pairwise(offsets):
+            own = rows[start:end]
+            if end - start > most:
+                own = own[torch.randperm(end - start)[:most].sort().values.to(rows.device)]
+            kept.append(own)
+            counts.append(counts[-1] + len(own))
+        chosen = torch.cat(kept)
+        return self.superpoint_table(table.index_select(0, chosen), counts, chosen)
 
     def find_foreground(self, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Tensor:
         """Returns (V,) bool: voxels whose superpoint reaches `foreground_threshold` in any instance class.

@@ -25,14 +25,6 @@ LEAST_GATHERED = 0.6
 CELLS = 48
 """Of a patch, along each of its axes."""
 
-_sample = native.function(
-    "sphmask_sample", native.PTR, native.INT, native.PTR, native.INT, native.PTR, restype=native.INT
-)
-_planes = native.function(
-    "sphmask_planes",
-    *(native.PTR, native.PTR, native.INT, native.INT, native.INT, native.PTR, native.PTR),
-    restype=native.INT,
-)
 _jitter = np.random.default_rng(0).random(SAMPLED_POINTS)
 """Where in its run of rows each point of a sample lies: no beat with the rows of an image."""
 _PATCH = np.dtype([
@@ -93,11 +85,7 @@ class Patch:
 def sample(xyz: np.ndarray) -> np.ndarray:
     """At most `SAMPLED_POINTS` finite points (M, 3), spread evenly over the rows of xyz (N, 3); float32."""
     points = np.empty((SAMPLED_POINTS, 3), np.float32)
-    count = _sample(
-        native.pointer(xyz, np.float32), len(xyz), native.pointer(_jitter, np.float64), SAMPLED_POINTS,
-        native.pointer(points, np.float32),
-    )  # fmt: skip
-    return points[:count]
+    return points[: native.sample(xyz, _jitter, points)]
 
 
 def tolerances(points: np.ndarray) -> np.ndarray:
@@ -110,11 +98,9 @@ def find_patches(points: np.ndarray, tolerance: np.ndarray) -> list[Patch]:
     """The planes of points (M, 3) float32, largest first; tolerance (M,) float32."""
     patches = np.zeros(MOST_PLANES, _PATCH)
     seen = np.zeros((MOST_PLANES, CELLS, CELLS), bool)
-    found = _planes(
-        native.pointer(points, np.float32), native.pointer(tolerance, np.float32), len(points),
-        MOST_PLANES, max(FEWEST_POINTS, int(np.ceil(LEAST_SHARE * len(points)))),
-        native.pointer(patches.view(np.float32), np.float32), native.pointer(seen, np.bool_),
-    )  # fmt: skip
+    fewest = max(FEWEST_POINTS, int(np.ceil(LEAST_SHARE * len(points))))
+    rows = patches.view(np.float32).reshape(MOST_PLANES, -1)
+    found = native.planes(points, tolerance, rows, seen, fewest)
     surfaces = (patches["gathered"][:found] >= LEAST_GATHERED) & seen[:found].any(axis=(1, 2))
     return [_patch(patches[k], seen[k]) for k in np.flatnonzero(surfaces)]
 

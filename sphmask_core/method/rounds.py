@@ -85,7 +85,7 @@ def candidates(
 
     starts (Q,): the superpoint in which each query starts; counts (S,): voxels of each superpoint.
     """
-    masks = assemble_masks(queries, superpoints, 0, config.model.rays)
+    masks = assemble_masks(queries, superpoints, 0, config.model.rays, config.model.migrations)
     found = score_queries(queries, masks, 0)
     if config.inference.agreement:
         best = found.scores.view(len(masks), -1).amax(1)

@@ -6,11 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sphmask_core.native import FLOAT, INT, PTR, function, pointer, threads
+from sphmask_core import native
 from sphmask_core.runtime.cuda import kernels
-
-_farthest_points = function("farthest_points", PTR, INT, PTR, INT, INT, PTR)
-_ball_query = function("ball_query", PTR, INT, PTR, INT, FLOAT, INT, PTR, INT)
 
 PAIRS_AT_ONCE = 1 << 24
 """Query-point pairs that the reference ball query holds in memory."""
@@ -30,10 +27,7 @@ def farthest_points(xyz: Tensor, n: int, first: int = 0, skip: Tensor | None = N
         pick = triton.farthest_points if triton else farthest_points_reference
         return pick(xyz, n, first, skip)  # type: ignore[no-any-return]
     points, picked = xyz.float().contiguous(), torch.empty(n, dtype=torch.int64)
-    skipped = None if skip is None else pointer(skip.contiguous(), torch.bool)
-    _farthest_points(
-        pointer(points, torch.float32), len(xyz), skipped, first, n, pointer(picked, torch.int64)
-    )
+    native.farthest_points(points, picked, None if skip is None else skip.contiguous(), first)
     return picked
 
 
@@ -51,16 +45,7 @@ def ball_query(xyz: Tensor, queries: Tensor, radius: float, k: int) -> Tensor:
         return seek(xyz, queries, radius, k)  # type: ignore[no-any-return]
     points, centers = xyz.float().contiguous(), queries.float().contiguous()
     hits = torch.empty(len(queries), k, dtype=torch.int64)
-    _ball_query(
-        pointer(points, torch.float32),
-        len(points),
-        pointer(centers, torch.float32),
-        len(centers),
-        radius,
-        k,
-        pointer(hits, torch.int64),
-        threads(),
-    )
+    native.ball_query(points, centers, hits, radius)
     return hits
 
 

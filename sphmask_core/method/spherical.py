@@ -26,16 +26,22 @@ def sectors(offsets: Tensor, rays: tuple[int, int]) -> Tensor:
 
 
 def inside_polygons(
-    points: Tensor, migration: Tensor, centers: Tensor, ray_lengths: Tensor, rays: tuple[int, int]
+    points: Tensor,
+    migration: Tensor,
+    centers: Tensor,
+    ray_lengths: Tensor,
+    rays: tuple[int, int],
+    migrations: int = 2,
 ) -> Tensor:
     """Returns (Q, S) bool: the points that lie inside each query's polygon once they are migrated.
 
     points (S, 3); migration (Q, S); centers (Q, 3); ray_lengths (Q, R). The paper moves a point by its
-    migration once (equation 5); the published weights expect it twice, in training and in inference.
+    migration once (equation 5); the published weights expect it twice, in training and in inference:
+    `migrations` says how often.
     """
     offsets = points - centers[:, None]
     reach = ray_lengths.clamp(min=MIN_RAY).gather(1, sectors(offsets, rays))
-    return reach - (offsets.norm(dim=-1) - 2 * migration) >= 0
+    return reach - (offsets.norm(dim=-1) - migrations * migration) >= 0
 
 
 @cache

@@ -7,13 +7,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sphmask_core import native
 from sphmask_core.config import SuperpointConfig
 from sphmask_core.method.voxels import VoxelBatch
-from sphmask_core.native import FLOAT, INT, PTR, function, pointer, threads
-
-_compute = function(
-    "compute_superpoints", PTR, PTR, PTR, INT, FLOAT, FLOAT, FLOAT, INT, INT, PTR, INT, restype=INT
-)
 
 
 def superpoints_of(voxels: VoxelBatch, config: SuperpointConfig) -> Tensor:
@@ -32,24 +28,8 @@ def compute_superpoints(
     `color` times the distance of their colors.
     """
     coords, points = coords.to("cpu", torch.int32).contiguous(), xyz.to("cpu", torch.float32).contiguous()
-    if coords.shape != points.shape or coords.dim() != 2 or coords.shape[1] != 3:
-        shapes = f"{tuple(coords.shape)} and {tuple(points.shape)}"
-        raise ValueError(f"superpoints: coords and xyz must both be (V, 3), not {shapes}")
-    if rgb is not None and rgb.shape != points.shape:
-        raise ValueError(f"superpoints: rgb must be {tuple(points.shape)} as xyz, not {tuple(rgb.shape)}")
     colors = None if rgb is None or config.color == 0 else rgb.to("cpu", torch.float32).contiguous()
     labels = torch.empty(len(coords), dtype=torch.int64)
-    _compute(
-        pointer(coords, torch.int32),
-        pointer(points, torch.float32),
-        None if colors is None else pointer(colors, torch.float32),
-        len(coords),
-        config.threshold,
-        config.convex,
-        config.color,
-        config.min_voxels,
-        config.neighbors,
-        pointer(labels, torch.int64),
-        threads(),
-    )
+    weights = config.threshold, config.convex, config.color
+    native.superpoints(coords, points, colors, labels, *weights, config.min_voxels, config.neighbors)
     return labels.to(xyz.device)

@@ -85,11 +85,6 @@ card or a pen, that is kept; the mean of a cell's points is far less noisy than 
 MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
-_on_surfaces = native.function(
-    "sphmask_on_surfaces",
-    *(native.PTR, native.INT, native.PTR, native.INT, native.PTR, native.PTR, native.INT),
-)
-
 
 @dataclass(frozen=True)
 class Support:
@@ -348,11 +343,7 @@ def _left_out(xyz: np.ndarray, surfaces: list[_Surface], threads: int) -> np.nda
     """(N,) bool: points on one of the surfaces."""
     marks = np.zeros(len(xyz), bool)
     if surfaces:
-        values = np.concatenate([surface.values() for surface in surfaces])
-        cells = np.concatenate([surface.cells.reshape(-1) for surface in surfaces])
-        xyz = np.ascontiguousarray(xyz, np.float32)
-        _on_surfaces(
-            native.pointer(xyz, np.float32), len(xyz), native.pointer(values, np.float32), len(surfaces),
-            native.pointer(cells, np.bool_), native.pointer(marks, np.bool_), threads,
-        )  # fmt: skip
+        values = np.stack([surface.values() for surface in surfaces])
+        cells = np.stack([surface.cells for surface in surfaces])
+        native.on_surfaces(np.ascontiguousarray(xyz, np.float32), values, cells, marks, threads)
     return marks

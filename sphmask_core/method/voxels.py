@@ -12,19 +12,6 @@ from torch import Tensor
 from sphmask_core import native
 from sphmask_core.sparse.maps import MAX_COORDINATE, number_by_first_appearance, pack, unpack
 
-_voxel_keys = native.function(
-    "sphmask_voxel_keys",
-    *(native.PTR, native.INT, native.FLOAT, native.INT, native.FLOAT, native.PTR, native.INT),
-    restype=native.FLOAT,
-)
-_segment_mean = native.function(
-    "sphmask_segment_mean",
-    *(native.PTR, native.PTR, native.INT, native.INT, native.PTR, native.PTR, native.INT),
-)
-_segment_bounds = native.function(
-    "sphmask_segment_bounds", *(native.PTR, native.PTR, native.INT, native.PTR, native.INT)
-)
-
 
 @dataclass
 class Points:
@@ -78,11 +65,7 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
         return segment_mean_reference(values, segments, count)
     values, segments = values.contiguous(), segments.contiguous()
     mean, sizes = torch.empty(count, values.shape[1]), torch.empty(count, dtype=torch.int64)
-    _segment_mean(
-        native.pointer(values, torch.float32),
-        native.pointer(segments, torch.int64),
-        *(*values.shape, mean.data_ptr(), sizes.data_ptr(), count),
-    )
+    native.segment_mean(values, segments, mean, sizes)
     return mean
 
 
@@ -113,11 +96,7 @@ def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
     if xyz.device.type != "cpu":
         return segment_bounds_reference(xyz, segments, count)
     xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
-    _segment_bounds(
-        native.pointer(xyz, torch.float32),
-        native.pointer(segments, torch.int64),
-        *(len(xyz), bounds.data_ptr(), count),
-    )
+    native.segment_bounds(xyz, segments, bounds)
     return bounds
 
 
@@ -135,11 +114,7 @@ def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
     if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
         return voxel_keys_reference(xyz, voxel_scale, scene)
     xyz, keys = xyz.contiguous(), torch.empty(len(xyz), dtype=torch.int64)
-    extent = _voxel_keys(
-        native.pointer(xyz, torch.float32),
-        *(len(xyz), voxel_scale, scene, MAX_COORDINATE, keys.data_ptr(), native.threads()),
-    )
-    _check_extent(extent)
+    _check_extent(native.voxel_keys(xyz, keys, voxel_scale, scene, MAX_COORDINATE))
     return keys
 
 

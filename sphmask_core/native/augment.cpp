@@ -3,27 +3,30 @@
 
 #include <cstdint>
 
-extern "C" {
+#include "guard.h"
+#include "kernels.h"
 
-// changed[i] = matrix (3, 3) times row i of rows (n, 3), plus shift.
-void sphmask_affine(const float* rows, int64_t n, const float* matrix, const float* shift, float* changed) {
+const char* sphmask_affine(const float* rows, const float* matrix, const float* shift, float* changed,
+                           int64_t n) {
   for (int64_t i = 0; i < 3 * n; i += 3)
     for (int64_t j = 0; j < 3; ++j) {
       const float* m = matrix + 3 * j;
       changed[i + j] = m[0] * rows[i] + m[1] * rows[i + 1] + m[2] * rows[i + 2] + shift[j];
     }
+  return kFine;
 }
 
-// moved[i] = point i of xyz (n, 3) plus `magnitude` times the noise between the eight nodes about it, trilinear.
-// noise (nx, ny, nz, 3): node (1, 1, 1) lies at `low`, nodes are `spacing` apart; every point lies between nodes.
-void sphmask_elastic(const float* xyz, int64_t n, const float* low, float spacing, float magnitude, const float* noise,
-                     int64_t ny, int64_t nz, float* moved) {
+const char* sphmask_elastic(const float* xyz, const float* low, const float* noise, float* moved,
+                            float spacing, float magnitude, int64_t n, int64_t nx, int64_t ny, int64_t nz) {
   const int64_t steps[3] = {3 * ny * nz, 3 * nz, 3};
+  const float last[3] = {static_cast<float>(nx - 1), static_cast<float>(ny - 1), static_cast<float>(nz - 1)};
   for (int64_t i = 0; i < 3 * n; i += 3) {
     int64_t node = 0;
     float far[3];  // share of the farther node on each axis
     for (int axis = 0; axis < 3; ++axis) {
       const float position = (xyz[i + axis] - low[axis]) / spacing + 1.0f;
+      if (!(position >= 0 && position < last[axis]))
+        return "a point does not lie between the nodes of the noise";
       const auto cell = static_cast<int64_t>(position);
       far[axis] = position - static_cast<float>(cell);
       node += cell * steps[axis];
@@ -41,6 +44,5 @@ void sphmask_elastic(const float* xyz, int64_t n, const float* low, float spacin
     }
     for (int axis = 0; axis < 3; ++axis) moved[i + axis] = xyz[i + axis] + sum[axis];
   }
+  return kFine;
 }
-
-}  // extern "C"

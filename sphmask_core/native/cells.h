@@ -3,6 +3,6 @@
 
 namespace {
 
-constexpr int kCells = 48;                      // a plane is seen in some of 48 by 48 cells
+constexpr int kCells = 48;  // a plane is seen in some of 48 by 48 cells
 
 }  // namespace

@@ -5,12 +5,15 @@
 #include <numeric>
 #include <vector>
 
+#include "guard.h"
+#include "kernels.h"
 #include "keys.h"
 #include "sort.h"
 
 namespace {
 
 constexpr int kWindow = 3;
+constexpr int64_t kStepX = int64_t{1} << (2 * kBits), kStepY = int64_t{1} << kBits;  // of a key
 constexpr int kMostTileRows = 256;  // places in a tile are bytes
 
 uint64_t mix(uint64_t key) {
@@ -48,98 +51,127 @@ private:
   std::vector<int64_t> slots_;
 };
 
-}  // namespace
+bool is_between(int64_t number, int64_t most) { return number >= 0 && number <= most; }
 
-extern "C" {
-
-// keys[v] = packed coordinates of coords (n, 4), each of x, y and z halved `halvings` times.
-void sphmask_pack(const int32_t* coords, int64_t n, int64_t halvings, int64_t* keys) {
-  for (int64_t v = 0; v < n; ++v, coords += 4)
-    keys[v] = pack(coords[0], coords[1] >> halvings, coords[2] >> halvings, coords[3] >> halvings);
+// Whether `starts` is as long as an index of that many rows and kernel offsets needs.
+bool starts_fit(int64_t kernel, int64_t rows, int64_t tile_rows, int64_t start_count) {
+  return start_count == (rows + tile_rows - 1) / tile_rows * kernel + 1;
 }
 
-// Who is under whom: children (8, coarse) and parents (8, n) by coordinate mod 2, from the parent of each voxel (n).
-void sphmask_family(const int32_t* coords, const int64_t* parent, int64_t n, int64_t coarse, int32_t* children,
-                    int32_t* parents) {
+constexpr const char* kStartsLength =
+    "starts must have one number for each tile and kernel offset, and one more";
+
+}  // namespace
+
+const char* sphmask_pack(const int32_t* coords, int64_t* keys, int64_t halvings, int64_t n) {
+  int64_t strange = 0;
+  for (int64_t v = 0; v < n; ++v, coords += 4) {
+    const int64_t x = coords[1] >> halvings, y = coords[2] >> halvings, z = coords[3] >> halvings;
+    const bool fits = is_between(x, kMostCoordinate) && is_between(y, kMostCoordinate) &&
+                      is_between(z, kMostCoordinate) && is_between(coords[0], kMostScene);
+    strange += !fits;
+    keys[v] = fits ? pack(coords[0], x, y, z) : 0;
+  }
+  return strange == 0 ? kFine : "a scene is not from 0 to 511 or a coordinate not from 0 to 262141";
+}
+
+const char* sphmask_family(const int32_t* coords, const int64_t* parent, int32_t* children, int32_t* parents,
+                           int64_t n, int64_t coarse) {
+  if (n > kMostRows) return kTooMany;
   std::fill_n(children, 8 * coarse, -1);
   std::fill_n(parents, 8 * n, -1);
   for (int64_t v = 0; v < n; ++v, coords += 4) {
+    if (!is_between(parent[v], coarse - 1)) return "parent has a number that is not one of the coarse voxels";
     const int64_t corner = (coords[1] & 1) << 2 | (coords[2] & 1) << 1 | (coords[3] & 1);
     children[corner * coarse + parent[v]] = static_cast<int32_t>(v);
     parents[corner * n + v] = static_cast<int32_t>(parent[v]);
   }
+  return kFine;
 }
 
-// Number keys by first appearance: inverse[i] = number of key i, first[v] = where number v appears first.
-// Returns how many numbers there are; `first` has room for n.
-int64_t sphmask_number_keys(const int64_t* keys, int64_t n, int64_t* inverse, int64_t* first) {
-  Table table(keys, first);
-  int64_t count = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    inverse[i] = i > 0 && keys[i] == keys[i - 1] ? inverse[i - 1] : table.number(keys[i], count);
-    if (inverse[i] == count) first[count++] = i;
-  }
-  return count;
-}
-
-// neighbours[k, v] = voxel at offset k - 13 of the 3^3 window (row-major over x, y, z), or -1. `keys` are distinct.
-// One sort, then nine merges of the sorted keys with themselves shifted by (dx, dy), each finding three dz.
-void sphmask_neighbours(const int64_t* keys, int64_t n, int32_t* neighbours, int64_t threads) {
-  std::vector<int32_t> order(n);
-  std::iota(order.begin(), order.end(), 0);
-  std::vector<uint64_t> unsorted(keys, keys + n);
-  radix_sort(unsorted, order);
-  const std::vector<int64_t> sorted(unsorted.begin(), unsorted.end());
-#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
-  for (int column = 0; column < kWindow * kWindow; ++column) {
-    const int64_t shift = ((column / kWindow - 1LL) << (2 * kBits)) + ((column % kWindow - 1LL) << kBits);
-    int64_t j = 0;
+const char* sphmask_number_keys(const int64_t* keys, int64_t* inverse, int64_t* first, int64_t* count,
+                                int64_t n) {
+  return guarded([&] {
+    Table table(keys, first);
+    *count = 0;
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t target = sorted[i] + shift;
-      while (j < n && sorted[j] < target - 1) ++j;
-      int32_t* found = neighbours + column * kWindow * n + order[i];
-      found[0] = found[n] = found[2 * n] = -1;
-      for (int64_t s = j; s < n && sorted[s] <= target + 1; ++s) found[(sorted[s] - target + 1) * n] = order[s];
+      inverse[i] = i > 0 && keys[i] == keys[i - 1] ? inverse[i - 1] : table.number(keys[i], *count);
+      if (inverse[i] == *count) first[(*count)++] = i;
     }
-  }
+    return kFine;
+  });
 }
 
-// How many rows each tile of index (kernel, rows) has at each kernel offset, added up: starts (tiles * kernel + 1).
-void sphmask_count_pairs(const int32_t* index, int64_t kernel, int64_t rows, int64_t tile_rows, int64_t* starts,
-                         int64_t threads) {
+// One sort, then nine merges of the sorted keys with themselves shifted by (dx, dy), each finding three dz.
+const char* sphmask_find_neighbors(const int64_t* keys, int32_t* neighbors, int64_t n, int64_t threads) {
+  if (n > kMostRows) return kTooMany;
+  return guarded([&] {
+    std::vector<int32_t> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    std::vector<uint64_t> unsorted(keys, keys + n);
+    radix_sort(unsorted, order);
+    const std::vector<int64_t> sorted(unsorted.begin(), unsorted.end());
+    if (n > 0 && unsorted.back() > kMostKey) return "keys are not those of voxels";
+    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) return "keys are not distinct";
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+    for (int column = 0; column < kWindow * kWindow; ++column) {
+      const int64_t shift = (column / kWindow - 1LL) * kStepX + (column % kWindow - 1LL) * kStepY;
+      int64_t j = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t target = sorted[i] + shift;
+        while (j < n && sorted[j] < target - 1) ++j;
+        int32_t* found = neighbors + column * kWindow * n + order[i];
+        found[0] = found[n] = found[2 * n] = -1;
+        for (int64_t s = j; s < n && sorted[s] <= target + 1; ++s)
+          found[(sorted[s] - target + 1) * n] = order[s];
+      }
+    }
+    return kFine;
+  });
+}
+
+const char* sphmask_count_pairs(const int32_t* index, int64_t* starts, int64_t tile_rows, int64_t kernel,
+                                int64_t rows, int64_t start_count, int64_t threads) {
+  if (!starts_fit(kernel, rows, tile_rows, start_count)) return kStartsLength;
   const int64_t tiles = (rows + tile_rows - 1) / tile_rows;
   starts[0] = 0;
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
   for (int64_t t = 0; t < tiles; ++t)
     for (int64_t k = 0; k < kernel; ++k) {
       const int32_t* entries = index + k * rows;
-      starts[t * kernel + k + 1] = std::count_if(entries + t * tile_rows, entries + std::min(rows, (t + 1) * tile_rows),
-                                                 [](int32_t row) { return row >= 0; });
+      starts[t * kernel + k + 1] =
+          std::count_if(entries + t * tile_rows, entries + std::min(rows, (t + 1) * tile_rows),
+                        [](int32_t row) { return row >= 0; });
     }
   std::partial_sum(starts, starts + tiles * kernel + 1, starts);
+  return kFine;
 }
 
-// The pairs of index (kernel, rows) by tile of up to 256 rows, then by kernel offset: source (P) rows that `index`
-// names, target (P) where they stand in the tile.
-void sphmask_list_pairs(const int32_t* index, int64_t kernel, int64_t rows, int64_t tile_rows, const int64_t* starts,
-                        int32_t* source, uint8_t* target, int64_t threads) {
-#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+const char* sphmask_list_pairs(const int32_t* index, const int64_t* starts, int32_t* source, uint8_t* target,
+                               int64_t tile_rows, int64_t kernel, int64_t rows, int64_t start_count,
+                               int64_t pairs, int64_t threads) {
+  if (!starts_fit(kernel, rows, tile_rows, start_count)) return kStartsLength;
+  int64_t strange = 0;
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads)) reduction(+ : strange)
   for (int64_t first = 0; first < rows; first += tile_rows) {
     const int64_t count = std::min(tile_rows, rows - first);
     for (int64_t k = 0; k < kernel; ++k) {
       const int32_t* entries = index + k * rows + first;
       int32_t found[kMostTileRows];
       uint8_t place[kMostTileRows];
-      int64_t pairs = 0;
+      int64_t listed = 0;
       for (int64_t v = 0; v < count; ++v) {
-        found[pairs] = entries[v], place[pairs] = static_cast<uint8_t>(v);
-        pairs += entries[v] >= 0;
+        found[listed] = entries[v], place[listed] = static_cast<uint8_t>(v);
+        listed += entries[v] >= 0;
       }
       const int64_t start = starts[first / tile_rows * kernel + k];
-      std::copy_n(found, pairs, source + start);
-      std::copy_n(place, pairs, target + start);
+      if (start < 0 || start > pairs - listed) {
+        ++strange;
+        continue;
+      }
+      std::copy_n(found, listed, source + start);
+      std::copy_n(place, listed, target + start);
     }
   }
+  return strange == 0 ? kFine : "starts are not those of the index";
 }
-
-}  // extern "C"

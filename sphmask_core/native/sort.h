@@ -9,21 +9,22 @@
 
 namespace {
 
-// Sorts `order` by its keys, equal keys as they stand; `keys` follow. A byte that all keys share costs no pass.
+// Sorts `order` by its keys, equal keys as they stand; `keys` follow. A byte that all keys share costs no
+// pass.
 void radix_sort(std::vector<uint64_t>& keys, std::vector<int32_t>& order) {
-    std::vector<uint64_t> other_keys(keys.size());
-    std::vector<int32_t> other_order(keys.size());
-    for (int shift = 0; shift < 64; shift += 8) {
-        std::array<int64_t, 257> start{};
-        for (const uint64_t key : keys) ++start[(key >> shift & 255) + 1];
-        if (*std::max_element(start.begin(), start.end()) == static_cast<int64_t>(keys.size())) continue;
-        std::partial_sum(start.begin(), start.end(), start.begin());
-        for (size_t i = 0; i < keys.size(); ++i) {
-            const int64_t place = start[keys[i] >> shift & 255]++;
-            other_keys[place] = keys[i], other_order[place] = order[i];
-        }
-        keys.swap(other_keys), order.swap(other_order);
+  std::vector<uint64_t> other_keys(keys.size());
+  std::vector<int32_t> other_order(keys.size());
+  for (int shift = 0; shift < 64; shift += 8) {
+    std::array<int64_t, 257> start{};
+    for (const uint64_t key : keys) ++start[(key >> shift & 255) + 1];
+    if (*std::max_element(start.begin(), start.end()) == static_cast<int64_t>(keys.size())) continue;
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const int64_t place = start[keys[i] >> shift & 255]++;
+      other_keys[place] = keys[i], other_order[place] = order[i];
     }
+    keys.swap(other_keys), order.swap(other_order);
+  }
 }
 
 }  // namespace

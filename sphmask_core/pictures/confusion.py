@@ -36,7 +36,8 @@ def draw_confusion(path: str | Path, classes: Sequence[str], counts: np.ndarray)
     height, width = cells.shape
     figure = Figure(figsize=(MARGIN + CELL * width, MARGIN + CELL * max(height, 1)), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
+    if height:
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="equal")
     axes.set_xticks(range(width), names[drawn_columns], rotation=90)
     axes.set_yticks(range(height), names[:-1][drawn_rows])
     axes.set(xlabel="taken for", ylabel="object")

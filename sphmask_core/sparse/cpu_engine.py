@@ -7,28 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from sphmask_core import native
-from sphmask_core.sparse.maps import TILE_ROWS, KernelMap, Pairs
+from sphmask_core.sparse.maps import TILE_ROWS, KernelMap
 
 VECTOR_BYTES = 32
+NO_NORM = None, None, None, None, 0.0
 
-_NORM = (*(native.PTR,) * 4, native.DOUBLE)
-_PAIRS = (native.PTR,) * 3
-_gather_convolve = {
-    dtype: native.function(
-        f"sphmask_gather_convolve_{name}",
-        *(native.PTR, *_PAIRS, native.PTR, native.PTR, *_NORM, native.PTR, *(native.INT,) * 7),
-    )
-    for dtype, name in ((torch.float32, "f32"), (torch.float64, "f64"))
-}
-_weight_gradient = {
-    dtype: native.function(
-        f"sphmask_weight_gradient_{name}", native.PTR, *_PAIRS, native.PTR, native.PTR, *(native.INT,) * 6
-    )
-    for dtype, name in ((torch.float32, "f32"), (torch.float64, "f64"))
-}
-_norm_relu = native.function("sphmask_norm_relu", native.PTR, *_NORM, native.PTR, *(native.INT,) * 3)
-
-TYPES = tuple(_gather_convolve)
+TYPES = tuple(native.gather_convolve)
 """Types of features that the kernels take."""
 
 
@@ -55,18 +39,14 @@ def convolve_packed(
 
     The convolution is added to `start` (V, out); then come `norm`, with its fixed statistics, and ReLU.
     """
-    kernel, _, channels, width = packed.shape
     x, rows = x.contiguous(), kernel_map.index.shape[1]
     start = None if start is None else start.contiguous()
     out = torch.empty(rows, out_channels, dtype=x.dtype)
-    _gather_convolve[x.dtype](
-        native.pointer(x, x.dtype),
-        *_pointers(kernel_map.pairs),
-        native.pointer(packed, x.dtype),
-        None if start is None else native.pointer(start, x.dtype),
-        *_norm_arguments(norm, x.dtype),
-        native.pointer(out, x.dtype),
-        *(rows, kernel, TILE_ROWS, channels, out_channels, width, native.threads()),
+    pairs = kernel_map.pairs
+    native.gather_convolve[x.dtype](
+        *(x, pairs.starts, pairs.source, pairs.target, packed, out, start),
+        *(_statistics(norm) if norm else NO_NORM),
+        TILE_ROWS,
     )
     return out
 
@@ -75,25 +55,14 @@ def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
     """ReLU(norm(x)) of x (V, C) float32, with the norm's fixed statistics, in one pass; no gradient."""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _norm_relu(
-        native.pointer(x, torch.float32),
-        *_norm_arguments(norm, torch.float32),
-        native.pointer(out, torch.float32),
-        *(*x.shape, native.threads()),
-    )
+    *arrays, epsilon = _statistics(norm)
+    native.norm_relu(x, *arrays, out, epsilon)
     return out
 
 
-def _norm_arguments(norm: nn.BatchNorm1d | None, dtype: torch.dtype) -> tuple[int | float | None, ...]:
-    if norm is None:
-        return None, None, None, None, 0.0
-    assert norm.running_mean is not None and norm.running_var is not None
-    arrays = norm.running_mean, norm.running_var, norm.weight, norm.bias
-    return *(native.pointer(array, dtype) for array in arrays), norm.eps
-
-
-def _pointers(pairs: Pairs) -> tuple[int, int, int]:
-    return pairs.starts.data_ptr(), pairs.source.data_ptr(), pairs.target.data_ptr()
+def _statistics(norm: nn.BatchNorm1d) -> tuple[Tensor | float | None, ...]:
+    """Mean, variance, weight, bias (C) and epsilon."""
+    return norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps
 
 
 def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
@@ -104,14 +73,7 @@ def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
 def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
     """Gradient (K, in, out) of the weights; x (U, in), map (K, V), gradient of the outputs (V, out)."""
     x, grad = x.contiguous(), grad.contiguous()
-    kernel, rows = kernel_map.index.shape
-    shape = (kernel, x.shape[1], grad.shape[1])
-    out = torch.empty(shape, dtype=x.dtype)
-    _weight_gradient[x.dtype](
-        native.pointer(x, x.dtype),
-        *_pointers(kernel_map.pairs),
-        native.pointer(grad, x.dtype),
-        native.pointer(out, x.dtype),
-        *(rows, kernel, TILE_ROWS, *shape[1:], native.threads()),
-    )
+    out = torch.empty(len(kernel_map.index), x.shape[1], grad.shape[1], dtype=x.dtype)
+    pairs = kernel_map.pairs
+    native.weight_gradient[x.dtype](x, pairs.starts, pairs.source, pairs.target, grad, out, TILE_ROWS)
     return out

@@ -11,24 +11,12 @@ from torch import Tensor
 
 from sphmask_core import native
 
-BITS = 18
+BITS = native.COORDINATE_BITS
 """Bits of one packed axis; coordinates run from 0 to MAX_COORDINATE."""
 MAX_COORDINATE = 2**BITS - 3
 MAX_BATCH = 2**9 - 1
 TILE_ROWS = 128
 """Output rows whose sums stay in the cache while all kernel offsets of a convolution pass."""
-
-_number_keys = native.function(
-    "sphmask_number_keys", native.PTR, native.INT, native.PTR, native.PTR, restype=native.INT
-)
-_pack = native.function("sphmask_pack", native.PTR, native.INT, native.INT, native.PTR)
-_family = native.function(
-    "sphmask_family", native.PTR, native.PTR, native.INT, native.INT, native.PTR, native.PTR
-)
-_neighbors = native.function("sphmask_neighbours", native.PTR, native.INT, native.PTR, native.INT)
-_MAP = (native.PTR, native.INT, native.INT, native.INT)
-_count_pairs = native.function("sphmask_count_pairs", *_MAP, native.PTR, native.INT)
-_list_pairs = native.function("sphmask_list_pairs", *_MAP, *(native.PTR,) * 3, native.INT)
 
 
 @dataclass
@@ -60,12 +48,11 @@ class KernelMap:
         """The map's pairs; on the CPU only."""
         index = self.index.contiguous()
         kernel, rows = index.shape
-        sizes = native.pointer(index, torch.int32), kernel, rows, TILE_ROWS
         starts = torch.empty(-(-rows // TILE_ROWS) * kernel + 1, dtype=torch.int64)
-        _count_pairs(*sizes, starts.data_ptr(), native.threads())
+        native.count_pairs(index, starts, TILE_ROWS)
         source = torch.empty(int(starts[-1]), dtype=torch.int32)
         target = torch.empty(len(source), dtype=torch.uint8)
-        _list_pairs(*sizes, starts.data_ptr(), source.data_ptr(), target.data_ptr(), native.threads())
+        native.list_pairs(index, starts, source, target, TILE_ROWS)
         return Pairs(starts, source, target)
 
 
@@ -90,7 +77,7 @@ def pack(coords: Tensor, halvings: int = 0) -> Tensor:
     """
     if coords.device.type == "cpu":
         coords, keys = coords.contiguous(), torch.empty(len(coords), dtype=torch.int64)
-        _pack(native.pointer(coords, torch.int32), len(coords), halvings, keys.data_ptr())
+        native.pack(coords, keys, halvings)
         return keys
     return pack_reference(coords, halvings)
 
@@ -113,7 +100,7 @@ def number_by_first_appearance(keys: Tensor) -> tuple[Tensor, Tensor]:
     if keys.device.type != "cpu":
         return number_reference(keys)
     inverse, first = torch.empty_like(keys), torch.empty_like(keys)
-    count = _number_keys(native.pointer(keys, torch.int64), len(keys), inverse.data_ptr(), first.data_ptr())
+    count = native.number_keys(keys, inverse, first)
     return inverse, first[:count].clone()
 
 
@@ -142,7 +129,7 @@ def find_neighbors(coords: Tensor) -> KernelMap:
     if keys.device.type != "cpu":
         return KernelMap(neighbors_reference(keys))
     found = torch.empty(27, len(keys), dtype=torch.int32)
-    _neighbors(keys.data_ptr(), len(keys), found.data_ptr(), native.threads())
+    native.find_neighbors(keys, found)
     return KernelMap(found)
 
 
@@ -170,11 +157,7 @@ def _family_of(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tens
     coords = coords.contiguous()
     children = torch.empty(8, count, dtype=torch.int32)
     parents = torch.empty(8, len(coords), dtype=torch.int32)
-    _family(
-        native.pointer(coords, torch.int32),
-        native.pointer(parent, torch.int64),
-        *(len(coords), count, children.data_ptr(), parents.data_ptr()),
-    )
+    native.family(coords, parent, children, parents)
     return children, parents
 
 

@@ -46,7 +46,8 @@ class _SparseConv(nn.Module):
 
     def packed(self) -> Tensor:
         """The kernel as the C++ kernel reads it, kept for as long as the weights stay as they are."""
-        weights = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
+        changes = 0 if self.weight.is_inference() else self.weight._version  # noqa: SLF001  torch's own count
+        weights = self.weight.data_ptr(), changes
         if self._packed is None or self._packed[0] != weights:
             self._packed = weights, cpu_engine.pack_panels(self.kernel())
         return self._packed[1]

@@ -65,7 +65,9 @@ class SpconvLevel:
         with torch.autocast(x.device.type, enabled=False):  # spconv knows no bfloat16
             voxels = voxels.replace_feature(x.float())
             # Without `training` there are no gradients, whatever the module around says.
-            return convolution._conv_forward(torch.is_grad_enabled(), voxels, weight, None)
+            return convolution._conv_forward(  # noqa: SLF001
+                torch.is_grad_enabled(), voxels, weight, None
+            )
 
 
 @functools.cache

@@ -323,3 +323,32 @@ def test_damaged_bags_are_bags_or_one_clear_line(tmp_path_factory, mcap_bag, dat
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error) and len(str(error)) < 400
         return
     assert all(len(cloud.xyz) for cloud in clouds)
+
+
+def test_a_recording_is_not_written_over(tmp_path, messages, definitions, segmenter):
+    """By none of the names that its files have."""
+    recorded = write_folder(tmp_path / "rec", messages[:2], definitions, plugin=StoragePlugin.MCAP)
+    (file,) = recorded.glob("*.mcap")
+    (tmp_path / "link.mcap").symlink_to(file)
+    before = file.read_bytes()
+    for source, output in ((recorded, file), (file, tmp_path / "link.mcap"), (tmp_path / "link.mcap", file)):
+        with pytest.raises(BagError, match="is the bag itself, or a file of it; give another name"):
+            list(segment_bag(segmenter, source, output, TOPIC))
+    assert file.read_bytes() == before and sorted(path.name for path in tmp_path.iterdir()) == [
+        "link.mcap",
+        "rec",
+    ]
+
+
+def test_a_message_that_cannot_be_decoded_is_copied_and_reported(tmp_path, messages, definitions, segmenter):
+    """The clouds around it are answered as without it."""
+    topic, kind, log, publish, data = messages[2]
+    damaged = [messages[0], (topic, kind, log, publish, data[:20]), messages[4]]
+    source = write_folder(tmp_path / "rec", damaged, definitions)
+    frames = list(segment_bag(segmenter, source, tmp_path / "out", TOPIC))
+    assert [bool(frame.problem) for frame in frames] == [False, True, False]
+    assert frames[1].stamp == log and len(frames[1].instances) == 0 and "PointCloud2" in frames[1].problem
+    with Reader(tmp_path / "out") as reader:
+        copied = [data for connection, _, data in reader.messages() if connection.topic == TOPIC]
+        added = sum(connection.topic == "/segment/instances" for connection, _, _ in reader.messages())
+    assert copied == [row[-1] for row in damaged] and added == 2

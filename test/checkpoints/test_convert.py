@@ -19,7 +19,7 @@ HEADS = ("semantic_linear", "offset_linear", "offset_vertices_linear", "box_conf
 @pytest.fixture
 def published(tmp_path_factory):
     """A random checkpoint as the published code would write it."""
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # not that of the weights which `convert` draws
     path = tmp_path_factory.mktemp("published") / "published.pth"
     save_published(path, SphericalMask(CONFIG))
     return path

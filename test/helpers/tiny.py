@@ -31,7 +31,8 @@ SETTINGS = {
     "queries": 8,
     "dataset": "folder",
     "batch_size": 1,
-    "backbone_epochs": 1,
+    "backbone": {"epochs": 1},
+    "lr": 1e-3,
     "clip_grad": 1.0,
     "warmup_steps": 3,
 }
@@ -81,7 +82,7 @@ def wait_for_epoch(process: subprocess.Popen[str], run: Path, epochs: int = 1) -
 
 
 def log(run: Path) -> list[dict]:
-    """The records of a run, without the times that it took."""
+    """The records of a run's epochs, without the times that they took."""
     return [
         {k: v for k, v in one.items() if k not in ("seconds", "waited")} for one in read(run / "log.jsonl")
     ]

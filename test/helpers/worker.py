@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from sphmask_core.config import Config, TrainConfig
+from sphmask_core.config import BackboneConfig, Config, TrainConfig
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.voxels import VoxelBatch
 from test.helpers.small import SMALL
 from training import runner, train
+from training.phases import Phase
 from training.scene import Batch, Scene
 
 INSTANCES = (3, 0, 0, 2, 0, 0, 4, 1)
@@ -26,11 +27,11 @@ INSTANCES = (3, 0, 0, 2, 0, 0, 4, 1)
 CONFIG = replace(
     SMALL,
     train=TrainConfig(
-        epochs=5,
+        epochs=4,
         batch_size=2,
         queries=6,
         accumulate=3,
-        backbone_epochs=1,
+        backbone=BackboneConfig(epochs=1),
         clip_grad=5.0,
         ema=0.9,
     ),
@@ -58,10 +59,10 @@ class DoubleRunner(runner.Runner):
         self.state.model.double()
         self.state.result.double()
 
-    def batch(self, batch: Batch, pointwise_only: bool) -> dict[str, float]:
-        return super().batch(batch.each(_double), pointwise_only)
+    def batch(self, batch: Batch, phase: Phase) -> dict[str, float]:
+        return super().batch(batch.each(_double), phase)
 
-    def validate(self, epoch: int) -> dict[str, float]:
+    def validate(self, epoch: int, pointwise_only: bool) -> dict[str, float]:
         return {}
 
 

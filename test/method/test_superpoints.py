@@ -92,19 +92,19 @@ def test_color_parts_faces_that_are_flush():
 
 
 def test_bad_shapes_say_what_is_wrong():
-    with pytest.raises(ValueError, match=r"must both be \(V, 3\), not \(4, 3\) and \(5, 3\)"):
+    with pytest.raises(ValueError, match=r"xyz must have the shape \(n, 3\) with n = 4, not \(5, 3\)"):
         compute_superpoints(torch.zeros(4, 3, dtype=torch.int32), torch.zeros(5, 3), SuperpointConfig())
-    with pytest.raises(ValueError, match=r"rgb must be \(4, 3\) as xyz, not \(5, 3\)"):
+    with pytest.raises(ValueError, match=r"rgb must have the shape \(n, 3\) with n = 4, not \(5, 3\)"):
         compute_superpoints(
             torch.zeros(4, 3, dtype=torch.int32), torch.zeros(4, 3), SuperpointConfig(), torch.zeros(5, 3)
         )
 
 
-@pytest.mark.parametrize("seed", [0, 4, 9])
+@pytest.mark.parametrize("seed", [2, 3, 6])
 def test_unions_of_superpoints_describe_simulated_objects(tables, seed):
-    """Of a few hundred pixels each."""
+    """On tables where no object is nearly hidden."""
     found = measure(read_scene(tables / f"learn{seed}.pcd"), load_config("tabletop"))
-    assert np.mean(list(found.ious.values())) >= 0.85
+    assert np.mean(list(found.ious.values())) >= 0.965
     assert 5 <= found.superpoints <= 300
 
 

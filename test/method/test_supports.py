@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from support_scenes import bin_of_boxes, camera, heap, see, shelves, solid, table
 
 from sphmask_core.clouds.scenes import read_scene
 from sphmask_core.method.supports import find_supports
 from sphmask_core.simulation.shapes import Box
+from test.helpers.support_scenes import bin_of_boxes, camera, heap, see, shelves, solid, table
 
 SEEDS = range(6)
 ANY_CLOUD = hnp.arrays(

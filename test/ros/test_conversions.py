@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import struct
 import time
 
@@ -21,7 +22,7 @@ from sphmask_core.messages.pointcloud2 import (
     read_points,
 )
 from sphmask_core.tracking import Tracks
-from sphmask_ros.conversions import labelled_points, write_points
+from sphmask_ros.conversions import label_image, labelled_points, labels_only, write_points
 
 CODES = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 8: "d"}
 HEADER = Header(frame_id="camera")
@@ -101,7 +102,7 @@ def broken_messages(draw):
     return msg
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(broken_messages())
 def test_broken_messages_are_clouds_or_one_clear_line(msg):
     try:
@@ -153,7 +154,7 @@ def test_labelled_points_tell_the_best_instance_of_each_point(make_instances, co
     found = make_instances(3)
     xyz = np.arange(150, dtype=np.float32).reshape(50, 3)
     rgb = np.full((50, 3), (1, 2, 3), np.uint8) if colored else None
-    tracks = Tracks(np.array([4, 300, 1], np.uint32), np.zeros(3, np.uint8), np.empty(0, np.uint32))
+    tracks = dataclasses.replace(Tracks.none(3), ids=np.array([4, 300, 1], np.uint32))
     msg = labelled_points(HEADER, Cloud(xyz, rgb, None, (5, 10)), found, tracks)
     assert msg.header == HEADER
     points = read_points(msg, ["x", "y", "z", "rgb", "label", "score", "class_id"])
@@ -167,6 +168,23 @@ def test_labelled_points_tell_the_best_instance_of_each_point(make_instances, co
     plain = np.unique(colors[found.labels == 0], axis=0)
     assert plain.tolist() == [[1, 2, 3] if colored else [128] * 3]
     assert len({tuple(color) for color in colors}) == 4
+
+
+@pytest.mark.parametrize("shape", [(5, 10), (1, 50), (0, 0)])
+def test_lean_labels_are_those_of_the_labelled_points(shape):
+    ids = np.random.default_rng(0).choice([0, 1, 4, 65_535], shape).astype(np.uint32)
+    image = label_image(HEADER, ids)
+    assert image.header == HEADER
+    assert (image.encoding, image.is_bigendian, image.step) == ("16UC1", 0, 2 * shape[1])
+    np.testing.assert_array_equal(np.frombuffer(image.data, "<u2").reshape(shape), ids)
+    msg = labels_only(HEADER, ids)
+    assert (msg.height, msg.width, [field.name for field in msg.fields]) == (*shape, ["label"])
+    np.testing.assert_array_equal(read_labels(msg), ids.reshape(-1))
+
+
+def test_ids_too_large_for_a_pixel_begin_again_at_one():
+    image = label_image(HEADER, np.array([[0, 65_535, 65_536, 65_537, 131_071]], np.uint32))
+    assert np.frombuffer(image.data, "<u2").tolist() == [0, 65_535, 1, 2, 1]
 
 
 def test_large_clouds_convert_at_the_speed_of_memory():

@@ -13,6 +13,8 @@ from rclpy.parameter_client import AsyncParameterClient
 from sphmask_ros.srv import LoadModel
 from visualization_msgs.msg import Marker
 
+from sphmask_core.segmenter import Segmenter
+from sphmask_ros.perception import Perception
 from sphmask_ros.player import Player
 from sphmask_ros.segment_node import SegmentNode
 from test.helpers.ros import (
@@ -163,10 +165,9 @@ def test_a_transition_that_raises_is_told_and_ends_unconfigured(local_node, monk
 
 def test_an_activation_that_fails_leaves_the_node_inactive(local_node, monkeypatch):
     assert local_node.trigger_configure() == SUCCESS
-    monkeypatch.setattr(
-        local_node._perception.segmenter, "warm_up", _raise_once(torch.cuda.OutOfMemoryError("CUDA"))
-    )
-    assert local_node.trigger_activate() == FAILURE
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmenter, "warm_up", _raise_once(torch.cuda.OutOfMemoryError("CUDA")))
+        assert local_node.trigger_activate() == FAILURE
     assert local_node.health.state == "inactive"
     assert local_node.trigger_activate() == SUCCESS
 
@@ -174,13 +175,12 @@ def test_an_activation_that_fails_leaves_the_node_inactive(local_node, monkeypat
 def test_out_of_cuda_memory_drops_the_frame_and_goes_on(local_node, monkeypatch):
     assert local_node.trigger_configure() == SUCCESS
     assert local_node.trigger_activate() == SUCCESS
-    kind = type(local_node._perception)
     with monkeypatch.context() as patch:
-        patch.setattr(kind, "__call__", _raise_once(torch.cuda.OutOfMemoryError("CUDA out of memory")))
-        local_node._answer(scene_message())
+        patch.setattr(Perception, "__call__", _raise_once(torch.cuda.OutOfMemoryError("CUDA out of memory")))
+        local_node.answer(scene_message())
     assert (local_node.health.out_of_memory, local_node.health.answered) == (1, 0)
     assert "out of memory" in local_node.health.error
-    local_node._answer(scene_message())
+    local_node.answer(scene_message())
     assert local_node.health.answered == 1
     assert not local_node.health.failing
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
@@ -9,6 +12,7 @@ from visualization_msgs.msg import Marker
 
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.method.spherical import polygon
+from sphmask_core.placement import place
 from sphmask_core.tracking import Tracks
 from sphmask_ros.conversions import InstanceMarkers, instance_array
 
@@ -22,13 +26,33 @@ def keys(array, action):
 
 def tracks(*ids, lost=()):
     states = np.arange(len(ids), dtype=np.uint8) % 3
-    return Tracks(np.array(ids, np.uint32), states, np.array(lost, np.uint32))
+    rng = np.random.default_rng(len(ids))
+    return Tracks(
+        ids=np.array(ids, np.uint32),
+        states=states,
+        lost=np.array(lost, np.uint32),
+        velocities=rng.normal(size=(len(ids), 3)).astype(np.float32),
+        ages=rng.random(len(ids), np.float32),
+        unseen=rng.random(len(ids), np.float32),
+        remembered=np.array(lost, np.uint32),
+        remembered_unseen=rng.random(len(lost), np.float32),
+    )
+
+
+def placed(found):
+    """Where the instances are, of points that nobody knows else."""
+    return place(np.random.default_rng(1).normal(size=(len(found.labels), 3)).astype(np.float32), found)
+
+
+def numbers(message, axes="xyz"):
+    return np.array([getattr(message, axis) for axis in axes])
 
 
 def test_objects_keep_their_marker_and_stale_ones_are_deleted(make_instances):
     markers = InstanceMarkers()
     first, second, third = (
-        markers.update(HEADER, make_instances(len(ids)), tracks(*ids), RAYS) for ids in [(1, 2, 9), (9,), ()]
+        markers.update(HEADER, found, tracks(*ids), placed(found), RAYS)
+        for ids, found in [(ids, make_instances(len(ids))) for ids in [(1, 2, 9), (9,), ()]]
     )
     assert keys(first, Marker.ADD) == {(ns, i) for ns in ("label", "box", "polygon") for i in (1, 2, 9)}
     assert keys(first, Marker.DELETE) == set()
@@ -44,13 +68,16 @@ def test_objects_keep_their_marker_and_stale_ones_are_deleted(make_instances):
 
 def test_markers_show_name_box_and_polygon_under_the_clouds_header(make_instances):
     found = make_instances(2)
-    made = InstanceMarkers().update(HEADER, found, tracks(7, 3), RAYS).markers
+    made = InstanceMarkers().update(HEADER, found, tracks(7, 3), placed(found), RAYS).markers
     label, box, shape = (marker for marker in made if marker.id == 3)
     assert label.text == f"class 1 3: {found.scores[1]:.2f}"
     corners = np.array([(p.x, p.y, p.z) for p in box.points])
     assert len(corners) == 24  # 12 edges
-    np.testing.assert_array_equal([corners.min(0), corners.max(0)], found.boxes[1].reshape(2, 3))
-    assert sorted(np.count_nonzero(corners[0::2] != corners[1::2], axis=1)) == [1] * 12
+    where = placed(found)
+    local = (corners - where.centers[1]) @ where.rotations[1]
+    np.testing.assert_allclose(np.abs(local), np.tile(where.sizes[1] / 2, (24, 1)), atol=1e-5)
+    edges = np.abs(local[0::2] - local[1::2]) > 1e-4
+    assert edges.sum(0).tolist() == [4, 4, 4] and edges.sum(1).tolist() == [1] * 12
     vertices, faces = polygon(found.centers[1], found.rays[1], RAYS, found.rotation)
     np.testing.assert_allclose([(p.x, p.y, p.z) for p in shape.points], vertices[faces].reshape(-1, 3))
     for marker in made:
@@ -63,22 +90,21 @@ def test_markers_show_name_box_and_polygon_under_the_clouds_header(make_instance
 def test_names_stand_clear_of_their_objects(make_instances):
     """Text inside an object would be hidden by its points; `up` is the model's, in the clouds' frame."""
     found = make_instances(3)
-    made = InstanceMarkers().update(HEADER, found, tracks(1, 2, 3), RAYS).markers
+    where = placed(found)
+    made = InstanceMarkers().update(HEADER, found, tracks(1, 2, 3), where, RAYS).markers
     up = found.rotation[2]
-    for number, box in enumerate(found.boxes, 1):
+    for number, (middle, size) in enumerate(zip(where.centers, where.sizes, strict=True), 1):
         (label,) = (marker for marker in made if (marker.ns, marker.id) == ("label", number))
-        corners = np.stack(np.meshgrid(*box.reshape(2, 3).T), -1).reshape(-1, 3)
-        place = np.array([label.pose.position.x, label.pose.position.y, label.pose.position.z])
-        np.testing.assert_allclose(place @ up, (corners @ up).max() + label.scale.z / 2, atol=1e-5)
-        offset = place - found.centers[number - 1]
-        np.testing.assert_allclose(offset, (offset @ up) * up, atol=1e-5)
+        offset = numbers(label.pose.position) - middle
+        np.testing.assert_allclose(offset, (size[2] / 2 + label.scale.z / 2) * up, atol=1e-5)
         assert 0 < label.scale.x < label.scale.z < 0.21
 
 
 @pytest.mark.parametrize("ids", [(), (4,), (5, 1, 9, 2, 3)])
 def test_instances_come_back_from_their_message(make_instances, ids):
     found, followed = make_instances(len(ids)), tracks(*ids, lost=[6, 8])
-    msg = instance_array(HEADER, found, followed, RAYS)
+    where = placed(found)
+    msg = instance_array(HEADER, found, followed, where, RAYS)
     assert [instance.id for instance in msg.instances] == list(ids)
     assert [instance.point_count for instance in msg.instances] == found.sizes.tolist()
     back = read_instances(msg, followed.of_points(found.labels))
@@ -86,8 +112,15 @@ def test_instances_come_back_from_their_message(make_instances, ids):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name), err_msg=name)
     np.testing.assert_allclose(back.rotation, found.rotation, atol=1e-6)
     assert back.class_names == found.class_names
-    for name in ("ids", "states", "lost"):
+    for name in (field.name for field in dataclasses.fields(Tracks)):
         np.testing.assert_array_equal(getattr(read_tracks(msg), name), getattr(followed, name))
+    for i, instance in enumerate(msg.instances):
+        np.testing.assert_allclose(numbers(instance.box.position), where.centers[i], atol=1e-6)
+        turned = Rotation.from_quat(numbers(instance.box.orientation, "xyzw")).as_matrix()
+        np.testing.assert_allclose(turned, where.rotations[i], atol=1e-6)
+        np.testing.assert_allclose(numbers(instance.size), where.sizes[i], atol=1e-6)
+        assert instance.height == pytest.approx(where.heights[i])
+        assert instance.support == (followed.ids[where.supports[i]] if where.supports[i] >= 0 else 0)
 
 
 def test_detections_are_boxes_by_class_score_and_id(make_instances):
@@ -95,11 +128,12 @@ def test_detections_are_boxes_by_class_score_and_id(make_instances):
     from sphmask_ros.detections import detection_array
 
     found = make_instances(2)
-    first, second = detection_array(HEADER, found, tracks(7, 3)).detections
+    where = placed(found)
+    first, second = detection_array(HEADER, found, tracks(7, 3), where).detections
     assert (first.id, second.id) == ("7", "3")
     assert second.results[0].hypothesis.class_id == "class 1"
     assert second.results[0].hypothesis.score == pytest.approx(found.scores[1])
-    center, size = second.bbox.center.position, second.bbox.size
-    half = np.array([size.x, size.y, size.z]) / 2
-    middle = np.array([center.x, center.y, center.z])
-    np.testing.assert_allclose([middle - half, middle + half], found.boxes[1].reshape(2, 3), atol=1e-6)
+    np.testing.assert_allclose(numbers(second.bbox.center.position), where.centers[1], atol=1e-6)
+    turned = Rotation.from_quat(numbers(second.bbox.center.orientation, "xyzw")).as_matrix()
+    np.testing.assert_allclose(turned, where.rotations[1], atol=1e-6)
+    np.testing.assert_allclose(numbers(second.bbox.size), where.sizes[1], atol=1e-6)

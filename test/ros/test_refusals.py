@@ -14,11 +14,11 @@ from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_helpers import TIMEOUT, ask_patiently, call, header, scene_message, small_message
 from sensor_msgs.msg import PointCloud2
 from sphmask_ros.msg import Timings
 
 from sphmask_ros.player import Player
+from test.helpers.ros import TIMEOUT, ask_patiently, call, header, scene_message, small_message
 
 NAME = "/attacked"
 

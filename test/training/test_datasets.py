@@ -2,6 +2,7 @@
 """Miniature data sets all the way: prepare, train two steps, evaluate, export, check."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import yaml
 from sphmask_core.checkpoints.weights import load_model, save_weights
 from sphmask_core.clouds.prepared import map_table, read_manifest
 from sphmask_core.commands import cli
-from sphmask_core.config import load_config, override
+from sphmask_core.config import AugmentConfig, load_config, override
 from sphmask_core.evaluation import submission
 from test.helpers import miniatures, tiny
 from training import prepare
+from training.augment import augment
 from training.datasets import dataset, mosd
 from training.scene import collate
 from training.train import main
@@ -30,7 +32,7 @@ TINY = [
     "train.batch_size=1",
     "train.accumulate=1",
     "train.repeats=1",
-    "train.backbone_epochs=0",
+    "train.backbone.epochs=0",
     "train.workers=0",
     "augment.elastic=[]",
 ]
@@ -158,16 +160,26 @@ def s3dis(tmp_path_factory):
     return folder, *trained(folder, "s3dis")
 
 
-def test_training_takes_quarters(s3dis):
-    """Four steps on one room; its quarters together are the room."""
+def test_training_takes_a_new_quarter_at_each_visit(s3dis):
     folder, _, log = s3dis
     config = override(load_config("s3dis"), [f"data.root={folder / 'out'}", "data.s3dis.area=1"])
-    quarters = list(dataset(config).load_scenes(config, "val"))
+    (room,) = dataset(config).load_scenes(config, "val")
     table = map_table(folder / "out/Area_1/Area_1_office_1.npy")
-    assert len(quarters) == 4 and log["epoch"] == 0
-    for i, quarter in enumerate(quarters):
-        np.testing.assert_allclose(quarter.xyz, table.xyz[i::4], atol=1e-5)
-        np.testing.assert_array_equal(quarter.instance, table.instance[i::4])
+    np.testing.assert_allclose(room.xyz, table.xyz, atol=1e-5)
+    still = replace(
+        AugmentConfig(axis_jitter=0, flip="", turn=0, elastic=(), color_jitter=0),
+        point_share=config.augment.point_share,
+    )
+    place = {tuple(point): i for i, point in enumerate(room.xyz)}
+    visits = []
+    for seed in range(2):
+        quarter = augment(room, still, 0.02, np.random.default_rng(seed))
+        rows = [place[tuple(point)] for point in quarter.xyz]
+        assert len(set(rows)) == len(room) // 4 and rows == sorted(rows)
+        np.testing.assert_array_equal(quarter.instance, room.instance[rows])
+        visits.append(set(rows))
+    assert visits[0] != visits[1] and visits[0] & visits[1]
+    assert log["epoch"] == 0
 
 
 def test_evaluation_on_s3dis(s3dis, capsys):

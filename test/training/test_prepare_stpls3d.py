@@ -55,7 +55,7 @@ def test_turned_copies_keep_rare_classes(prepared):
 
 def test_copies_are_the_same_every_time(raw):
     rows = np.random.default_rng(0).random((20, 8))
-    first, again = (list(stpls3d._copies(rows, 3)) for _ in range(2))
+    first, again = (list(stpls3d.turned_copies(rows, 3)) for _ in range(2))
     assert len(first) == 7
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -14,10 +14,10 @@ from training import prepare, runner
 SIZES = {  # semantic and instance classes; published settings beside the defaults
     "tabletop": (2, 1, {}),
     "tabletop-fast": (2, 1, {}),
-    "scannetv2": (20, 18, {"epochs": 300, "accumulate": 16}),
-    "scannet200": (200, 198, {"epochs": 120}),
-    "s3dis": (13, 11, {"epochs": 120}),
-    "stpls3d": (15, 14, {"epochs": 120, "batch_size": 32}),
+    "scannetv2": (20, 18, {"epochs": 300, "batch_size": 12, "repeats": 1, "accumulate": 16, "lr": 7.5e-4}),
+    "scannet200": (200, 198, {"epochs": 120, "batch_size": 12, "repeats": 4, "lr": 7.5e-4}),
+    "s3dis": (13, 11, {"epochs": 120, "batch_size": 12, "repeats": 20, "lr": 7.5e-4}),
+    "stpls3d": (15, 14, {"epochs": 120, "batch_size": 32, "repeats": 3, "lr": 2e-3}),
 }
 
 
@@ -56,12 +56,12 @@ def test_two_steps_at_full_size(tmp_path):
     out = tmp_path / "data"
     raw = ["scannet200", "--raw", str(tmp_path / "raw"), "--out", str(out), "--partial", "--jobs", "1"]
     assert prepare.main(raw) == 0
-    settings = ["train.batch_size=1", "train.workers=0", "train.backbone_epochs=0", f"data.root={out}"]
+    settings = ["train.batch_size=1", "train.workers=0", "train.backbone.epochs=0", f"data.root={out}"]
     config = override(load_config("scannet200"), [*settings, "inference.foreground_threshold=0.0"])
     run = runner.Runner(config, tmp_path / "run", torch.device("cpu"))
     run.start(resume=False)
     before = {name: value.clone() for name, value in run.state.model.named_parameters()}
     for batch in islice(runner.load_batches(run.scenes, config, 0, 0), 2):
-        terms = run.batch(batch, pointwise_only=False)
-        assert terms["point_semantic"] > 0 and terms["class"] > 0
+        terms = run.batch(batch, run.phase)
+        assert terms["point_semantic"] > 0 and terms["classification"] > 0
     assert [n for n, value in run.state.model.named_parameters() if torch.equal(value, before[n])] == []

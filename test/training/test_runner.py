@@ -3,6 +3,9 @@
 
 import itertools
 import json
+import os
+import resource
+import signal
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,15 +13,23 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.checkpoints.weights import load_model
 from sphmask_core.clouds import scenes as raw
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.config import ConfigError, InferenceConfig, TrainConfig, load_config, override
+from sphmask_core.config import (
+    BackboneConfig,
+    ConfigError,
+    InferenceConfig,
+    TrainConfig,
+    load_config,
+    override,
+)
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.sparse import cpu_engine
+from test.helpers import tiny
 from test.helpers.small import SMALL
 from training import curve, log, runner
 from training.datasets import dataset
@@ -34,13 +45,14 @@ CONFIG = replace(
     inference=InferenceConfig(min_points=1, iterative_sampling=False, queries=8),
     train=TrainConfig(
         queries=8,
-        epochs=3,
+        epochs=2,
         batch_size=2,
         repeats=2,
-        backbone_epochs=1,
+        backbone=BackboneConfig(epochs=1, step_epoch=1),
         ema=0.9,
         clip_grad=1.0,
-        validate_every=3,
+        validate_every=2,
+        log_every=2,
     ),
 )
 
@@ -112,18 +124,18 @@ def test_fixed_modules_run_as_in_inference(monkeypatch):
     """The same losses and gradients as when the modules that do not learn are asked for gradients too."""
     config = override(CONFIG, ["train.fixed_modules=[backbone, pointwise]"])
     batch = collate([tiny_scene(i) for i in range(2)], config.model)
-    losses, gradients, packed = [], [], []
-    convolve = cpu_engine.convolve_packed  # inference's kernel
-    monkeypatch.setattr(cpu_engine, "convolve_packed", lambda *a: packed.append(1) or convolve(*a))
+    losses, gradients, fused = [], [], []
+    norm_relu = cpu_engine.norm_relu  # of inference alone
+    monkeypatch.setattr(cpu_engine, "norm_relu", lambda *a: fused.append(1) or norm_relu(*a))
     for asked in (False, True):
         torch.manual_seed(0)
-        packed.clear()
+        fused.clear()
         state = TrainState(SphericalMask(config), config.train)
         state.train_mode()
         state.model.backbone.requires_grad_(asked)
         terms = batch_terms(state.model, Criterion(config), batch, config, pointwise_only=False)
         sum(terms.values()).backward()
-        assert bool(packed) != asked
+        assert bool(fused) != asked
         losses.append({name: term.item() for name, term in terms.items()})
         learnt = {name: p.grad for name, p in state.model.named_parameters() if "backbone" not in name}
         gradients.append({name: grad for name, grad in learnt.items() if grad is not None})
@@ -136,7 +148,11 @@ def test_fixed_modules_run_as_in_inference(monkeypatch):
 
 def test_a_run_leaves_log_and_weights(tmp_path):
     run = train(tmp_path)
-    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    records, steps = log.read(tmp_path / "log.jsonl"), log.read_steps(tmp_path / "log.jsonl")
+    assert [row["step"] for row in steps] == [2, 4, 6, 8] and [row["epoch"] for row in steps] == [0, 1, 1, 2]
+    assert all(row["lr"] == CONFIG.train.lr and row["point_semantic"] > 0 for row in steps)
+    assert all(set(log.POINTWISE) <= set(record) for record in (records[0], records[2]))
+    assert "AP" not in records[0]
     assert [record["epoch"] for record in records] == [0, 1, 2]
     assert "dice" not in records[0] and records[1]["dice"] > 0 and "AP50" in records[2]
     weight = "mask_tower.0.weight"
@@ -229,7 +245,7 @@ def test_learning_curve(tmp_path, capsys):
     assert curve.main([str(stage), str(tmp_path)]) == 0
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert curve.main([str(tmp_path), str(tmp_path / "nowhere")]) == 2
-    assert "no epoch is logged" in capsys.readouterr().err
+    assert "nothing is logged" in capsys.readouterr().err
 
 
 @given(st.integers(1, 40), st.integers(1, 10), st.integers(0, 200))
@@ -282,6 +298,101 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
     assert main([*arguments, "-o", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_the_curve_of_a_run_that_ended_within_its_first_epoch(tmp_path):
+    for step in (50, 100):
+        log.append(tmp_path / "log.jsonl", {"epoch": 0, "step": step, "lr": 0.01, "point_semantic": 0.5})
+    assert log.read(tmp_path / "log.jsonl") == []
+    assert curve.main([str(tmp_path)]) == 0
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_log_keeps_small_numbers(tmp_path):
+    log.append(tmp_path / "log.jsonl", {"epoch": 0, "seconds": 1.0, "lr": 2.2345678e-6, "dice": 1 / 3})
+    (record,) = log.read(tmp_path / "log.jsonl")
+    assert record["lr"] == 2.23457e-6 and record["dice"] == 0.333333
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=40).filter(lambda raw: b"\n" not in raw), max_size=6), st.integers(0, 3))
+def test_a_damaged_log_is_kept_as_far_as_it_can_be_read(tmp_path_factory, lines, epochs):
+    path = tmp_path_factory.mktemp("log") / "log.jsonl"
+    good = [{"epoch": epoch, "seconds": 1.0, "dice": 0.5} for epoch in range(2)]
+    good.append({"epoch": 2, "step": 9, "dice": 0.5})
+    rows = [json.dumps(record).encode() for record in good]
+    damaged = [*lines, b"[1]", b"3", b'{"epoch": "x"}', b'{"epoch": 1, "step": "x"}', b"[" * 100_000]
+    path.write_bytes(b"\n".join([rows[0], *damaged, rows[1], rows[2], b'{"epoch": 1, "sec']))
+    log.keep(path, epochs, 9)
+    assert log.read(path) == good[: min(epochs, 2)] and log.read_steps(path) == good[2:]
+
+
+def test_a_signal_at_any_batch_loses_nothing(tmp_path, monkeypatch):
+    """Also at the last one of an epoch, whose validation and row of the log were lost once."""
+    whole = train(tmp_path / "whole").state
+    wanted = (tmp_path / "whole/last.safetensors").read_bytes(), str(tiny.log(tmp_path / "whole"))
+    assert all(score in wanted[1] for score in ("AP50", "mIoU"))
+    original = runner.Runner.batch
+    for last in range(3, 10):
+
+        def batch(self, *arguments, last=last):
+            terms = original(self, *arguments)
+            if self.state.batches == last:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return terms
+
+        folder = tmp_path / f"stopped{last}"
+        with monkeypatch.context() as patch:
+            patch.setattr(runner.Runner, "batch", batch)
+            run = runner.Runner(CONFIG, folder, torch.device("cpu"))
+            run.start(False)
+            assert run.run() == signal.SIGTERM
+        state = train(folder, resume=True).state
+        assert ((folder / "last.safetensors").read_bytes(), str(tiny.log(folder))) == wanted, last
+        assert state.best == whole.best
+        for key, value in whole.model.state_dict().items():
+            assert torch.equal(value, state.model.state_dict()[key]), key
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_no_part(tmp_path):
+    state = TrainState(SphericalMask(CONFIG), CONFIG.train)
+    path = tmp_path / "checkpoint.pt"
+    state.save(path)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            state.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and [one.name for one in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_tensorboard_is_asked_for_before_anything_is_built(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    built = []
+    monkeypatch.setattr(runner, "SphericalMask", built.append)
+    with pytest.raises(ConfigError, match="the package tensorboard is missing"):
+        runner.Runner(override(CONFIG, ["train.tensorboard=true"]), tmp_path, torch.device("cpu"))
+    assert not built
+
+
+def test_a_damaged_scene_is_one_line_from_workers_too(tmp_path, capfd):
+    preset = tiny.write(tmp_path)
+    for scene in (tmp_path / "data/train").glob("*.npy"):
+        scene.write_bytes(scene.read_bytes()[:300])
+    for workers in (0, 1):
+        settings = ["--set", f"train.workers={workers}", "-o", str(tmp_path / f"run{workers}")]
+        assert main([str(preset), "--device", "cpu", *settings]) == 2
+        lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("train.py:")]
+        assert len(lines) == 1 and ".npy: no prepared scene" in lines[0]
+
+
+def test_scenes_of_validation_alone(tmp_path, monkeypatch):
+    nothing = SimpleNamespace(load_scenes=lambda config, split: [], load_raw=lambda config, split: [])
+    monkeypatch.setattr(runner, "dataset", lambda config: nothing)
+    with pytest.raises(ConfigError, match="there is no scene to train on, only to validate"):
+        train(tmp_path)
 
 
 def test_unknown_data_set_names_the_known_ones():

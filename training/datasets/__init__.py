@@ -9,18 +9,34 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from types import ModuleType
+from collections.abc import Sequence
+from typing import Protocol, cast
 
+from sphmask_core.clouds.scenes import Scene as RawScene
 from sphmask_core.config import Config, ConfigError
+
+from ..scene import Scene
+
+
+class DataSet(Protocol):
+    """What a module of a data set has."""
+
+    def load_scenes(self, config: Config, split: str) -> Sequence[Scene]:
+        """What training sees of a split."""
+
+    def load_raw(self, config: Config, split: str) -> Sequence[RawScene]:
+        """The clouds and labels of a split as they stand in their files."""
+
 
 PREPARED = ("scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 
 
-def dataset(config: Config) -> ModuleType:
+def dataset(config: Config) -> DataSet:
     """The module of the configuration's data set."""
     name = config.data.dataset
     modules = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "prepared"]
     known = [*modules, *PREPARED]
     if name not in known:
         raise ConfigError(f"data.dataset: no data set {name!r}; there are: {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{'prepared' if name in PREPARED else name}")
+    found = importlib.import_module(f"{__name__}.{'prepared' if name in PREPARED else name}")
+    return cast(DataSet, found)

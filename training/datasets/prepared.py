@@ -27,7 +27,7 @@ def load_raw(config: Config, split: str) -> scenes.Split:
 
 
 def load_scenes(config: Config, split: str) -> Sequence[Scene]:
-    """Scenes of a split; of clouds that the backbone sees in parts each part is one."""
+    """Scenes of a split, whole; `augment.point_share` says how much of one each visit takes."""
     return PreparedScenes(load_raw(config, split), config)
 
 
@@ -49,18 +49,16 @@ class PreparedScenes(Sequence[Scene]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        number, part = divmod(index % len(self), self.config.inference.parts)
-        return part_of(self.split[number], self.config, part)
+        return in_model_frame(self.split[index % len(self)], self.config)
 
     def __len__(self) -> int:
-        return len(self.split) * self.config.inference.parts
+        return len(self.split)
 
 
-def part_of(raw: scenes.Scene, config: Config, part: int) -> Scene:
-    """One of the interleaved parts of a cloud, in the model frame."""
+def in_model_frame(raw: scenes.Scene, config: Config) -> Scene:
+    """A cloud as the model sees it."""
     rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
     _, _, points = to_model_frame(torch.from_numpy(raw.cloud.xyz), rgb, config)
-    rows = slice(part, None, config.inference.parts)
     superpoints = np.zeros(len(points.xyz), np.int64) if raw.superpoints is None else raw.superpoints
     columns = points.xyz.numpy(), points.rgb.numpy(), superpoints, raw.semantic, raw.instance
-    return Scene(*(np.ascontiguousarray(column[rows]) for column in columns))
+    return Scene(*(np.ascontiguousarray(column) for column in columns))

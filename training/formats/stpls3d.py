@@ -55,15 +55,15 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
     unknown = np.setdiff1d(rows[:, 6], known)
     if len(unknown):
         raise FormatError(f"{source.files[0]}: has class {unknown[0]:g}; the classes are 0 to {known[-1]}")
-    copies = _copies(rows, int(source.name)) if source.split == "train" else iter([rows])
+    copies = turned_copies(rows, int(source.name)) if source.split == "train" else iter([rows])
     for copy, points in enumerate(copies):
         for block, table in enumerate(_blocks(points, BLOCK[source.split])):
             if len(table) > FEWEST_POINTS and (source.split == "val" or _rich(table)):
                 yield NamedTable(f"{source.name}_{copy}_{block:02d}", table)
 
 
-def _copies(rows: np.ndarray, seed: int) -> Iterator[np.ndarray]:
-    """The cloud, and turned copies of its rare classes."""
+def turned_copies(rows: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """The cloud (N, 8), and turned copies of its rare classes; the same for the same seed."""
     yield rows
     rare = rows[np.isin(rows[:, 6], RARE)]
     for angle in np.random.default_rng(seed).uniform(1, 359, COPIES):

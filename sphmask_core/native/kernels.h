@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// All C functions of the library, as kernels.py binds them. Arrays are contiguous and made by the caller;
+// sizes come last, in the order in which the shapes name them. A function returns null, or in one line what
+// is wrong with the values that it was given; what it has written by then means nothing. None reads or writes
+// beyond its arrays, whatever the values are.
+#pragma once
+
+#include <cstdint>
+
+extern "C" {
+
+// Points and voxels
+
+// turned[i] = rotation (points[i] - origin); points and turned (n, 3), rotation (3, 3).
+const char* sphmask_turn(const float* points, const float* rotation, const float* origin, float* turned,
+                         int64_t n, int64_t threads);
+
+// keys[i] = packed voxel of point i of xyz (n, 3), edges of 1 / scale, from the lowest coordinate. `extent`
+// is the longest extent in voxels, NaN where a coordinate is not finite; unless it is `most` or less, there
+// are no keys.
+const char* sphmask_voxel_keys(const float* xyz, int64_t* keys, float scale, int64_t scene, float most,
+                               float* extent, int64_t n, int64_t threads);
+
+// mean[s] = mean of the rows of values (n, channels) whose segment is s, 0 where there are none, and sizes[s]
+// their number; both of `count` rows.
+const char* sphmask_segment_mean(const float* values, const int64_t* segments, float* mean, int64_t* sizes,
+                                 int64_t n, int64_t channels, int64_t count);
+
+// bounds[s] = lowest and highest coordinates of the points (n, 3) whose segment is s, (count, 6).
+const char* sphmask_segment_bounds(const float* xyz, const int64_t* segments, float* bounds, int64_t n,
+                                   int64_t count);
+
+// points[i] = x, y, z of xyz (n, 3), then values[labels[i]]: color 0xRRGGBB and three more of 4 bytes. A
+// point of label 0 has its own color of rgb (n, 3), where there are colors.
+const char* sphmask_label_points(const float* xyz, const int32_t* labels, const uint32_t* values,
+                                 uint32_t* points, const uint8_t* rgb, int64_t n, int64_t objects,
+                                 int64_t threads);
+
+// changed[i] = matrix (3, 3) times row i of rows (n, 3), plus shift.
+const char* sphmask_affine(const float* rows, const float* matrix, const float* shift, float* changed,
+                           int64_t n);
+
+// moved[i] = point i of xyz (n, 3) plus `magnitude` times the noise between the eight nodes about it,
+// trilinear. noise (nx, ny, nz, 3): node (1, 1, 1) lies at `low`, nodes are `spacing` apart; every point lies
+// between nodes.
+const char* sphmask_elastic(const float* xyz, const float* low, const float* noise, float* moved,
+                            float spacing, float magnitude, int64_t n, int64_t nx, int64_t ny, int64_t nz);
+
+// Unpacks LZF, as PCD files of kind binary_compressed hold it; `written` is the number of bytes, -1 where the
+// input is damaged.
+const char* sphmask_lzf_decompress(const uint8_t* packed, uint8_t* unpacked, int64_t* written,
+                                   int64_t packed_size, int64_t unpacked_size);
+
+// Maps of a sparse U-Net
+
+// keys[v] = packed coordinates of coords (n, 4): scene, x, y, z, of which the last three are halved
+// `halvings` times.
+const char* sphmask_pack(const int32_t* coords, int64_t* keys, int64_t halvings, int64_t n);
+
+// Who is under whom: children (8, coarse) and parents (8, n) by coordinate mod 2, from the parent of each
+// voxel (n).
+const char* sphmask_family(const int32_t* coords, const int64_t* parent, int32_t* children, int32_t* parents,
+                           int64_t n, int64_t coarse);
+
+// Numbers keys by first appearance: inverse[i] = number of key i, first[v] = where number v appears first,
+// `count` = how many numbers there are; `first` has room for n.
+const char* sphmask_number_keys(const int64_t* keys, int64_t* inverse, int64_t* first, int64_t* count,
+                                int64_t n);
+
+// neighbors[k, v] = voxel at offset k - 13 of the 3^3 window (row-major over x, y, z), or -1. `keys` are
+// distinct.
+const char* sphmask_find_neighbors(const int64_t* keys, int32_t* neighbors, int64_t n, int64_t threads);
+
+// How many rows each tile of index (kernel, rows) has at each kernel offset, added up: starts (tiles * kernel
+// + 1).
+const char* sphmask_count_pairs(const int32_t* index, int64_t* starts, int64_t tile_rows, int64_t kernel,
+                                int64_t rows, int64_t start_count, int64_t threads);
+
+// The pairs of index (kernel, rows) by tile of up to 256 rows, then by kernel offset: source (P) rows that
+// `index` names, target (P) where they stand in the tile.
+const char* sphmask_list_pairs(const int32_t* index, const int64_t* starts, int32_t* source, uint8_t* target,
+                               int64_t tile_rows, int64_t kernel, int64_t rows, int64_t start_count,
+                               int64_t pairs, int64_t threads);
+
+// Convolutions
+
+// convolved[v] = start[v] + sum_k x[index[k, v]] W[k] (rows, out) of x (inputs, in), with the pairs of
+// `index` as sphmask_list_pairs writes them; then batch norm with fixed statistics and ReLU. No start: zero;
+// no mean: no norm. packed (kernel, panels, in, width): each panel of output channels contiguous, the last
+// padded with zeros.
+const char* sphmask_gather_convolve_f32(const float* x, const int64_t* starts, const int32_t* source,
+                                        const uint8_t* target, const float* packed, float* convolved,
+                                        const float* start, const float* mean, const float* variance,
+                                        const float* weight, const float* bias, double epsilon,
+                                        int64_t tile_rows, int64_t inputs, int64_t in, int64_t start_count,
+                                        int64_t pairs, int64_t kernel, int64_t panels, int64_t width,
+                                        int64_t rows, int64_t out, int64_t threads);
+const char* sphmask_gather_convolve_f64(const double* x, const int64_t* starts, const int32_t* source,
+                                        const uint8_t* target, const double* packed, double* convolved,
+                                        const double* start, const double* mean, const double* variance,
+                                        const double* weight, const double* bias, double epsilon,
+                                        int64_t tile_rows, int64_t inputs, int64_t in, int64_t start_count,
+                                        int64_t pairs, int64_t kernel, int64_t panels, int64_t width,
+                                        int64_t rows, int64_t out, int64_t threads);
+
+// weight_grad[k] = sum_v x[index[k, v]]^T grad[v] (kernel, in, out) of x (inputs, in) and grad (rows, out).
+const char* sphmask_weight_gradient_f32(const float* x, const int64_t* starts, const int32_t* source,
+                                        const uint8_t* target, const float* grad, float* weight_grad,
+                                        int64_t tile_rows, int64_t inputs, int64_t in, int64_t start_count,
+                                        int64_t pairs, int64_t rows, int64_t out, int64_t kernel,
+                                        int64_t threads);
+const char* sphmask_weight_gradient_f64(const double* x, const int64_t* starts, const int32_t* source,
+                                        const uint8_t* target, const double* grad, double* weight_grad,
+                                        int64_t tile_rows, int64_t inputs, int64_t in, int64_t start_count,
+                                        int64_t pairs, int64_t rows, int64_t out, int64_t kernel,
+                                        int64_t threads);
+
+// Batch norm with fixed statistics (channels) and ReLU of x (rows, channels).
+const char* sphmask_norm_relu(const float* x, const float* mean, const float* variance, const float* weight,
+                              const float* bias, float* changed, double epsilon, int64_t rows,
+                              int64_t channels, int64_t threads);
+
+// The method
+
+// picked (picks): indices of points of xyz (n, 3), each farthest from those before it, `first` the first;
+// points that `skip` (n), if there is one, marks are never picked but as the first.
+const char* sphmask_farthest_points(const float* xyz, int64_t* picked, const uint8_t* skip, int64_t first,
+                                    int64_t n, int64_t picks);
+
+// hits (queries, k): the lowest indices of points of xyz (n, 3) strictly within the radius of each of queries
+// (queries, 3); a row with fewer repeats its first, a row without any holds 0.
+const char* sphmask_ball_query(const float* xyz, const float* queries, int64_t* hits, float radius, int64_t n,
+                               int64_t query_count, int64_t k, int64_t threads);
+
+// labels (n): superpoints 0 .. count - 1 of voxels coords (n, 3) with mean points xyz (n, 3) and, if there
+// are any, colors rgb (n, 3). The numbers are those of SuperpointConfig.
+const char* sphmask_superpoints(const int32_t* coords, const float* xyz, const float* rgb, int64_t* labels,
+                                float threshold, float convex, float color, int64_t min_voxels,
+                                int64_t neighbors, int64_t* count, int64_t n, int64_t threads);
+
+// migration (Q, S) by the networks parameters (Q, P) of two or three layers: query_xyz and query_sizes (Q,
+// 3), xyz and sizes (S, 3), features (S, M).
+const char* sphmask_migrate(const float* parameters, const float* query_xyz, const float* query_sizes,
+                            const float* xyz, const float* sizes, const float* features, float* migration,
+                            int64_t layers, int64_t queries, int64_t parameter_count, int64_t superpoints,
+                            int64_t mask_dim, int64_t threads);
+
+// points (at most `most`, 3): points, finite and not absurdly far, of xyz (n, 3), one of each of `most` runs
+// of rows, as `jitter` (most) in [0, 1) says, or every point where there are no more; `count`: how many.
+const char* sphmask_sample(const float* xyz, const double* jitter, float* points, int64_t* count, int64_t n,
+                           int64_t most);
+
+// The largest plane of the points xyz (n, 3), then the largest of the points that are left, and so on, until
+// `most` or until one has fewer than `fewest` points; `count`: how many. tolerance (n): how far from a plane
+// its points may be. patches (most, 25): struct Patch; seen (most, 48, 48): where points of each plane were
+// seen.
+const char* sphmask_planes(const float* xyz, const float* tolerance, float* patches, uint8_t* seen,
+                           int64_t fewest, int64_t* count, int64_t n, int64_t most);
+
+// marks[i] = whether point i of xyz (n, 3) lies on one of at most 24 surfaces (count, 33), struct Surface,
+// within the cells (count, 52, 52) that it covers, never the first one, and not on something flat. Points
+// that are not finite lie on none. Here the number of threads is an argument like the others.
+const char* sphmask_on_surfaces(const float* xyz, const float* values, const uint8_t* covered, uint8_t* marks,
+                                int64_t threads, int64_t n, int64_t count);
+
+}  // extern "C"

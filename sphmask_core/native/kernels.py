@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of all C functions: what each takes. What each does stands in `kernels.h`, in the same order.
+
+A name in a shape stands for a size, the same one throughout a function; `boundary` checks it all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from sphmask_core.native.boundary import (
+    BOOL,
+    FLOAT32,
+    FLOAT32_MAX,
+    FLOAT64,
+    INT32,
+    INT64,
+    UINT8,
+    UINT32,
+    Argument,
+    Signature,
+    array,
+    maybe,
+    out,
+    real,
+    whole,
+)
+from sphmask_core.native.library import choose_level, open_library
+
+COORDINATE_BITS = 18
+"""Bits of one axis in a packed voxel, as in keys.h; coordinates run from 0 to 2^18 - 3."""
+MOST_SCENE = 2**9 - 1
+MOST_TILE_ROWS = 256
+"""Output rows of a tile, whose places are bytes."""
+MOST_NEIGHBORS = 20
+"""Nearest voxels that superpoints know of."""
+SMALLEST_SPACING = 1e-30
+PATCH_FLOATS, PATCH_CELLS = 25, 48
+"""Of struct Patch in planes.cpp."""
+SURFACE_FLOATS, SURFACE_CELLS = 33, 52
+"""Of struct Surface in supports.cpp."""
+MOST_THREADS = 1024
+
+_TABLE: dict[str, Signature] = {}
+_CHOSEN = choose_level()
+_LIBRARY = open_library(_CHOSEN)
+
+LEVEL = _CHOSEN.name
+"""The kind of processor whose kernels are in use: the best that this one runs, or $SPHMASK_CPU."""
+
+
+def _function(
+    name: str, result: type | None = None, parallel: bool = False, **arguments: Argument
+) -> Callable[..., Any]:
+    _TABLE[name] = Signature(arguments, result, parallel)
+    return _TABLE[name].bind(_LIBRARY, name)
+
+
+def bind_all(library: ctypes.CDLL) -> SimpleNamespace:
+    """Every function of the table by its name, from another library than the one in use."""
+    return SimpleNamespace(**{name: entry.bind(library, name) for name, entry in _TABLE.items()})
+
+
+_positive = real(low=0)
+_points = array(FLOAT32, "n", 3)
+_segments = array(INT64, "n")
+
+# Points and voxels
+
+turn = _function(
+    "turn",
+    points=_points,
+    rotation=array(FLOAT32, 3, 3),
+    origin=array(FLOAT32, 3),
+    turned=out(_points),
+    parallel=True,
+)
+voxel_keys = _function(
+    "voxel_keys",
+    xyz=_points,
+    keys=out(array(INT64, "n")),
+    scale=_positive,
+    scene=whole(0, MOST_SCENE),
+    most=real(0, 2**COORDINATE_BITS - 3),
+    result=ctypes.c_float,
+    parallel=True,
+)
+segment_mean = _function(
+    "segment_mean",
+    values=array(FLOAT32, "n", "channels"),
+    segments=_segments,
+    mean=out(array(FLOAT32, "count", "channels")),
+    sizes=out(array(INT64, "count")),
+)
+segment_bounds = _function(
+    "segment_bounds", xyz=_points, segments=_segments, bounds=out(array(FLOAT32, "count", 6))
+)
+label_points = _function(
+    "label_points",
+    xyz=_points,
+    labels=array(INT32, "n"),
+    values=array(UINT32, "objects", 4),
+    points=out(array(UINT32, "n", 7)),
+    rgb=maybe(array(UINT8, "n", 3)),
+    parallel=True,
+)
+affine = _function(
+    "affine",
+    rows=_points,
+    matrix=array(FLOAT32, 3, 3),
+    shift=array(FLOAT32, 3),
+    changed=out(_points),
+)
+elastic = _function(
+    "elastic",
+    xyz=_points,
+    low=array(FLOAT32, 3),
+    noise=array(FLOAT32, "x", "y", "z", 3),
+    moved=out(_points),
+    spacing=real(SMALLEST_SPACING),
+    magnitude=real(),
+)
+lzf_decompress = _function(
+    "lzf_decompress",
+    packed=array(UINT8, "packed"),
+    unpacked=out(array(UINT8, "unpacked")),
+    result=ctypes.c_int64,
+)
+
+# Maps of a sparse U-Net
+
+_coords = array(INT32, "n", 4)
+_keys = array(INT64, "n")
+_index = array(INT32, "kernel", "rows")
+_starts = array(INT64, "starts")
+_source = array(INT32, "pairs")
+_target = array(UINT8, "pairs")
+_tile_rows = whole(1, MOST_TILE_ROWS)
+
+pack = _function("pack", coords=_coords, keys=out(_keys), halvings=whole(0, COORDINATE_BITS))
+family = _function(
+    "family",
+    coords=_coords,
+    parent=array(INT64, "n"),
+    children=out(array(INT32, 8, "coarse")),
+    parents=out(array(INT32, 8, "n")),
+)
+number_keys = _function(
+    "number_keys", keys=_keys, inverse=out(_keys), first=out(_keys), result=ctypes.c_int64
+)
+find_neighbors = _function("find_neighbors", keys=_keys, neighbors=out(array(INT32, 27, "n")), parallel=True)
+count_pairs = _function("count_pairs", index=_index, starts=out(_starts), tile_rows=_tile_rows, parallel=True)
+list_pairs = _function(
+    "list_pairs",
+    index=_index,
+    starts=_starts,
+    source=out(_source),
+    target=out(_target),
+    tile_rows=_tile_rows,
+    parallel=True,
+)
+
+# Convolutions, for single and double precision
+
+_epsilon = real(0, FLOAT32_MAX, ctypes.c_double)
+
+gather_convolve = {
+    dtype: _function(
+        f"gather_convolve_{name}",
+        x=array(dtype, "inputs", "in"),
+        starts=_starts,
+        source=_source,
+        target=_target,
+        packed=array(dtype, "kernel", "panels", "in", "width"),
+        convolved=out(array(dtype, "rows", "out")),
+        start=maybe(array(dtype, "rows", "out")),
+        mean=maybe(array(dtype, "out")),
+        variance=maybe(array(dtype, "out")),
+        weight=maybe(array(dtype, "out")),
+        bias=maybe(array(dtype, "out")),
+        epsilon=_epsilon,
+        tile_rows=_tile_rows,
+        parallel=True,
+    )
+    for dtype, name in ((FLOAT32, "f32"), (FLOAT64, "f64"))
+}
+weight_gradient = {
+    dtype: _function(
+        f"weight_gradient_{name}",
+        x=array(dtype, "inputs", "in"),
+        starts=_starts,
+        source=_source,
+        target=_target,
+        grad=array(dtype, "rows", "out"),
+        weight_grad=out(array(dtype, "kernel", "in", "out")),
+        tile_rows=_tile_rows,
+        parallel=True,
+    )
+    for dtype, name in ((FLOAT32, "f32"), (FLOAT64, "f64"))
+}
+norm_relu = _function(
+    "norm_relu",
+    x=array(FLOAT32, "rows", "channels"),
+    mean=array(FLOAT32, "channels"),
+    variance=array(FLOAT32, "channels"),
+    weight=array(FLOAT32, "channels"),
+    bias=array(FLOAT32, "channels"),
+    changed=out(array(FLOAT32, "rows", "channels")),
+    epsilon=_epsilon,
+    parallel=True,
+)
+
+# The method
+
+farthest_points = _function(
+    "farthest_points",
+    xyz=_points,
+    picked=out(array(INT64, "picks")),
+    skip=maybe(array(BOOL, "n")),
+    first=whole(0),
+)
+ball_query = _function(
+    "ball_query",
+    xyz=_points,
+    queries=array(FLOAT32, "queries", 3),
+    hits=out(array(INT64, "queries", "k")),
+    radius=real(0, math.inf),
+    parallel=True,
+)
+superpoints = _function(
+    "superpoints",
+    coords=array(INT32, "n", 3),
+    xyz=_points,
+    rgb=maybe(_points),
+    labels=out(array(INT64, "n")),
+    threshold=_positive,
+    convex=_positive,
+    color=_positive,
+    min_voxels=whole(0),
+    neighbors=whole(1, MOST_NEIGHBORS),
+    result=ctypes.c_int64,
+    parallel=True,
+)
+migrate = _function(
+    "migrate",
+    parameters=array(FLOAT32, "queries", "parameters"),
+    query_xyz=array(FLOAT32, "queries", 3),
+    query_sizes=array(FLOAT32, "queries", 3),
+    xyz=array(FLOAT32, "superpoints", 3),
+    sizes=array(FLOAT32, "superpoints", 3),
+    features=array(FLOAT32, "superpoints", "mask_dim"),
+    migration=out(array(FLOAT32, "queries", "superpoints")),
+    layers=whole(2, 3),
+    parallel=True,
+)
+
+# Supports
+
+sample = _function(
+    "sample",
+    xyz=_points,
+    jitter=array(FLOAT64, "most"),
+    points=out(array(FLOAT32, "most", 3)),
+    result=ctypes.c_int64,
+)
+planes = _function(
+    "planes",
+    xyz=_points,
+    tolerance=array(FLOAT32, "n"),
+    patches=out(array(FLOAT32, "most", PATCH_FLOATS)),
+    seen=out(array(BOOL, "most", PATCH_CELLS, PATCH_CELLS)),
+    fewest=whole(0),
+    result=ctypes.c_int64,
+)
+on_surfaces = _function(
+    "on_surfaces",
+    xyz=_points,
+    values=array(FLOAT32, "count", SURFACE_FLOATS),
+    covered=array(BOOL, "count", SURFACE_CELLS, SURFACE_CELLS),
+    marks=out(array(BOOL, "n")),
+    threads=whole(1, MOST_THREADS),
+)

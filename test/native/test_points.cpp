@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Points and voxels: turning, keys, means and bounds of segments, labels, LZF, and what training changes.
+
+#include <algorithm>
+#include <limits>
+
+#include "check.h"
+#include "kernels.h"
+#include "keys.h"
+
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr int64_t kCount = 1001;
+
+TEST(turn_is_rotation_after_shift) {
+  Random random(1);
+  const auto points = random.uniforms<float>(3 * kCount, -2, 2), rotation = random.uniforms<float>(9, -1, 1),
+             origin = random.uniforms<float>(3, -1, 1);
+  std::vector<float> turned(3 * kCount);
+  CHECK_FINE(sphmask_turn(points.data(), rotation.data(), origin.data(), turned.data(), kCount, kThreads));
+  for (int64_t i = 0; i < kCount; ++i)
+    for (int64_t axis = 0; axis < 3; ++axis) {
+      double sum = 0;
+      for (int64_t j = 0; j < 3; ++j) sum += double(rotation[3 * axis + j]) * (points[3 * i + j] - origin[j]);
+      CHECK(std::abs(turned[3 * i + axis] - sum) < 1e-5);
+    }
+}
+
+TEST(voxel_keys_are_packed_cells) {
+  Random random(2);
+  const float scale = 50;
+  const auto xyz = random.uniforms<float>(3 * kCount, -2, 2);
+  float low[3] = {xyz[0] * scale, xyz[1] * scale, xyz[2] * scale}, longest = 0, extent = 0;
+  for (int64_t i = 0; i < 3 * kCount; ++i) low[i % 3] = std::min(low[i % 3], xyz[i] * scale);
+  for (int64_t i = 0; i < 3 * kCount; ++i) longest = std::max(longest, xyz[i] * scale - low[i % 3]);
+  std::vector<int64_t> keys(kCount);
+  CHECK_FINE(sphmask_voxel_keys(xyz.data(), keys.data(), scale, 3, 1000, &extent, kCount, kThreads));
+  CHECK(extent == longest);
+  for (int64_t i = 0; i < kCount; ++i) {
+    int64_t cell[3];
+    for (int64_t axis = 0; axis < 3; ++axis) cell[axis] = int64_t(xyz[3 * i + axis] * scale - low[axis]);
+    CHECK(keys[i] == pack(3, cell[0], cell[1], cell[2]));
+  }
+}
+
+TEST(voxel_keys_of_a_cloud_that_is_not_finite_have_no_extent) {
+  std::vector<float> xyz = {0, 0, 0, 1, kNan, 1};
+  std::vector<int64_t> keys(2);
+  float extent = 0;
+  CHECK_FINE(sphmask_voxel_keys(xyz.data(), keys.data(), 1, 0, 1000, &extent, 2, kThreads));
+  CHECK(std::isnan(extent));
+}
+
+TEST(segments_have_means_and_bounds) {
+  Random random(3);
+  constexpr int64_t count = 7, channels = 3;
+  const auto values = random.uniforms<float>(channels * kCount, -1, 1);
+  std::vector<int64_t> segments(kCount), sizes(count);
+  for (int64_t& segment : segments) segment = random.below(count - 1);  // the last one stays empty
+  std::vector<float> mean(count * channels), bounds(count * 6);
+  CHECK_FINE(sphmask_segment_mean(values.data(), segments.data(), mean.data(), sizes.data(), kCount, channels,
+                                  count));
+  CHECK_FINE(sphmask_segment_bounds(values.data(), segments.data(), bounds.data(), kCount, count));
+  for (int64_t s = 0; s < count; ++s)
+    for (int64_t c = 0; c < channels; ++c) {
+      double sum = 0;
+      float low = std::numeric_limits<float>::infinity(), high = -low;
+      int64_t size = 0;
+      for (int64_t i = 0; i < kCount; ++i) {
+        if (segments[i] != s) continue;
+        const float value = values[channels * i + c];
+        sum += value, low = std::min(low, value), high = std::max(high, value), ++size;
+      }
+      CHECK(sizes[s] == size);
+      CHECK(std::abs(mean[s * channels + c] - sum / std::max<int64_t>(size, 1)) < 1e-5);
+      CHECK(bounds[6 * s + c] == low && bounds[6 * s + 3 + c] == high);
+    }
+  for (const int64_t strange : {int64_t{-1}, count, std::numeric_limits<int64_t>::min()}) {
+    segments[kCount / 2] = strange;
+    CHECK_REFUSED(sphmask_segment_mean(values.data(), segments.data(), mean.data(), sizes.data(), kCount,
+                                       channels, count));
+    CHECK_REFUSED(sphmask_segment_bounds(values.data(), segments.data(), bounds.data(), kCount, count));
+  }
+}
+
+TEST(labelled_points_carry_the_values_of_their_label) {
+  const std::vector<float> xyz = {1, 2, 3, 4, 5, 6};
+  std::vector<int32_t> labels = {1, 0};
+  const std::vector<uint32_t> values = {10, 11, 12, 13, 20, 21, 22, 23};
+  const std::vector<uint8_t> rgb = {1, 2, 3, 4, 5, 6};
+  std::vector<uint32_t> points(14);
+  CHECK_FINE(sphmask_label_points(xyz.data(), labels.data(), values.data(), points.data(), rgb.data(), 2, 2,
+                                  kThreads));
+  CHECK(std::memcmp(points.data(), xyz.data(), 12) == 0);
+  CHECK(std::memcmp(points.data() + 3, values.data() + 4, 16) == 0);
+  CHECK(points[10] == 0x040506 && points[11] == 11);
+  labels[1] = 2;
+  CHECK_REFUSED(
+      sphmask_label_points(xyz.data(), labels.data(), values.data(), points.data(), nullptr, 2, 2, kThreads));
+}
+
+TEST(affine_is_matrix_and_shift) {
+  const std::vector<float> rows = {1, 2, 3}, matrix = {0, 1, 0, 0, 0, 2, 1, 0, 0}, shift = {10, 20, 30};
+  std::vector<float> changed(3);
+  CHECK_FINE(sphmask_affine(rows.data(), matrix.data(), shift.data(), changed.data(), 1));
+  CHECK(changed == std::vector<float>({12, 26, 31}));
+}
+
+TEST(elastic_is_trilinear) {
+  Random random(4);
+  const int64_t nodes[3] = {4, 5, 6};
+  std::vector<float> noise;
+  for (int64_t x = 0; x < nodes[0]; ++x)  // a linear field, which trilinear interpolation gives back
+    for (int64_t y = 0; y < nodes[1]; ++y)
+      for (int64_t z = 0; z < nodes[2]; ++z)
+        for (int64_t axis = 0; axis < 3; ++axis) noise.push_back(float(x + 2 * y + 3 * z + axis));
+  const std::vector<float> low = {-1, 0, 1};
+  std::vector<float> xyz, moved(3 * kCount);
+  for (int64_t i = 0; i < kCount; ++i)
+    for (int64_t axis = 0; axis < 3; ++axis)
+      xyz.push_back(low[axis] + float(random.uniform(0, 0.5 * (nodes[axis] - 2.01))));
+  const auto call = [&](float spacing) {
+    return sphmask_elastic(xyz.data(), low.data(), noise.data(), moved.data(), spacing, 0.1f, kCount,
+                           nodes[0], nodes[1], nodes[2]);
+  };
+  CHECK_FINE(call(0.5f));
+  for (int64_t i = 0; i < kCount; ++i)
+    for (int64_t axis = 0; axis < 3; ++axis) {
+      double field = double(axis);
+      for (int64_t j = 0; j < 3; ++j) field += double(j + 1) * ((xyz[3 * i + j] - low[j]) / 0.5 + 1);
+      CHECK(std::abs(moved[3 * i + axis] - (xyz[3 * i + axis] + 0.1 * field)) < 1e-4);
+    }
+  CHECK_REFUSED(call(0.01f));  // the points lie beyond the nodes
+  xyz[5] = kNan;
+  CHECK_REFUSED(call(0.5f));
+}
+
+TEST(lzf_repeats_and_refuses) {
+  const std::vector<uint8_t> packed = {2, 'a', 'b', 'c', 2 << 5, 2, 0, 'd'};  // abc, four from three back, d
+  std::vector<uint8_t> unpacked(8);
+  int64_t written = 0;
+  CHECK_FINE(sphmask_lzf_decompress(packed.data(), unpacked.data(), &written, 8, 8));
+  CHECK(written == 8 && std::memcmp(unpacked.data(), "abcabcad", 8) == 0);
+  CHECK_FINE(sphmask_lzf_decompress(packed.data(), unpacked.data(), &written, 8, 7));
+  CHECK(written == -1);
+  Random random(5);
+  for (int round = 0; round < 2000; ++round) {
+    std::vector<uint8_t> garbage(random.below(40));
+    for (uint8_t& byte : garbage) byte = static_cast<uint8_t>(random.below(256));
+    CHECK_FINE(sphmask_lzf_decompress(garbage.data(), unpacked.data(), &written, int64_t(garbage.size()), 8));
+    CHECK(written >= -1 && written <= 8);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run is going to do, and how long it will take, in words."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from .distributed import world_size
+from .phases import Phase
+
+SKIPPED, MEASURED = 3, 10
+"""Batches that only warm up, and those whose time then counts."""
+
+
+def outlook(
+    phases: Sequence[Phase], scenes: int, validation: int, model: nn.Module, device: torch.device
+) -> Iterator[str]:
+    """Lines that say what a run will do, before it does it."""
+    parameters = sum(p.numel() for p in model.parameters())
+    where = f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
+    many = f", {world_size()} processes" if world_size() > 1 else ""
+    weights = f"{parameters / 1e6:.1f} M parameters"
+    yield f"{scenes:,} scenes, {validation:,} to validate on; {weights}; {where}{many}"
+    for phase in phases:
+        train, steps = phase.train, phase.steps.per_epoch
+        what = "backbone and point-wise heads" if phase.pointwise_only else "whole network"
+        size = train.batch_size * train.accumulate * world_size()
+        yield (
+            f"epochs {phase.first_epoch} to {phase.end_epoch - 1}: {what}, {steps:,} steps an epoch of up to "
+            f"{size} scenes, {steps * train.epochs:,} in all, lr {train.lr:g}"
+        )
+
+
+class Speed:
+    """Measures the first batches of a run, and says once how long the rest will take."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seen, self.began = device, 0, 0.0
+
+    def after_batch(self, left: int) -> str | None:
+        """The line, once it is known; left: batches to come."""
+        self.seen += 1
+        if self.seen == SKIPPED:
+            self.began = time.monotonic()
+        if self.seen != SKIPPED + MEASURED:
+            return None
+        seconds = (time.monotonic() - self.began) / MEASURED
+        hours = f"{seconds * left / 3600:.1f} hours"
+        return f"about {hours} left at {seconds:.2f} s a batch; {peak_memory(self.device)} of memory so far"
+
+
+def peak_memory(device: torch.device) -> str:
+    """The most memory that this process has taken, on the device that trains."""
+    if device.type == "cuda":
+        size = torch.cuda.max_memory_reserved(device)
+    else:
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return f"{size / 1e9:.1f} GB"
