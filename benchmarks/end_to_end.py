@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From points to instances, by stage: real depth frames with a preset, or a room with the full-size model.
 
-Of several presets each frame in turn, and how much faster than the first the others are. Of the full-size
-model also a training step on a simulated room, with the most memory that it holds.
+Of several presets each frame in turn, and how much faster than the first the others are; PCL's LCCP beside
+the first where its program is given. Of the full-size model also a training step on a simulated room, with
+the most memory that it holds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.lccp import compare
 from benchmarks.measure import threads
 from benchmarks.room import room
 from sphmask_core import Segmenter
@@ -23,21 +25,21 @@ from sphmask_core.commands.bench import Measurement, MemoryTimer, measure, measu
 from sphmask_core.config import load_config
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.simulation.scenes import simulate_room
-from training.datasets.mosd import prepared
 from training.losses import Criterion
+from training.made import prepared
 from training.scene import collate
 from training.step import batch_terms
 
 ROOM_POINTS = 150_000
 
 
-def frames(root: Path, count: int) -> list[tuple[str, Cloud]]:
+def frames(root: Path, count: int) -> list[tuple[Path, Cloud]]:
     """`count` of the folder's .pcd files, spread over all of them."""
     paths = sorted(root.glob("*.pcd"))
     if not paths:
         raise SystemExit(f"{root}: holds no .pcd files")
     chosen = np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)
-    return [(paths[i].name, read_cloud(paths[i])) for i in chosen]
+    return [(paths[i], read_cloud(paths[i])) for i in chosen]
 
 
 def room_cloud() -> Cloud:
@@ -94,22 +96,27 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--lccp", type=Path, help="the peer's program, to run on the frames too (see benchmarks.lccp)"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.root is None:
-        segmenters, clouds = {"scannetv2": full_size(options.device)}, [("room", room_cloud())]
+        segmenters, clouds = {"scannetv2": full_size(options.device)}, [(Path("room"), room_cloud())]
     else:
         segmenters = {model: Segmenter.load(model, options.device) for model in options.model}
         clouds = frames(options.root, options.frames)
     device = next(iter(segmenters.values())).device
     found: dict[str, list[Measurement]] = {model: [] for model in segmenters}
-    for name, cloud in clouds:
+    for path, cloud in clouds:
         for model, segmenter in segmenters.items():
-            found[model].append(measure(segmenter, name, cloud, options.repeats))
+            found[model].append(measure(segmenter, path.name, cloud, options.repeats))
     for model, measured in found.items():
         print(f"{model} on {device}, {options.threads} threads")
         print(measurements(measured, measure_machine(device)), end="\n\n")
     print_ratios(found)
+    if options.lccp is not None and options.root is not None:
+        print(compare(options.lccp, next(iter(segmenters.values())), clouds, options.repeats))
     if options.root is None:
         print_training_step(segmenters["scannetv2"])
     for count in (1, 2):

@@ -95,9 +95,7 @@ class LocalAggregator(nn.Module):
         self.radius, self.k, self.k_post = radius, k, k_post
         self.local = Layers(*linear_bn_relu(width + 6, width), *linear_bn_relu(width, 2 * width))
         self.around = Layers(*linear_bn_relu(2 * width + 6, 2 * width)[:2])
-        self.expand = Layers(
-            *linear_bn_relu(2 * width, 8 * width), *linear_bn_relu(8 * width, 2 * width)[:2]
-        )
+        self.expand = Layers(*linear_bn_relu(2 * width, 8 * width), *linear_bn_relu(8 * width, 2 * width)[:2])
 
     def forward(self, points: PointSet, rows: Tensor) -> PointSet:
         """Returns the B * n points at rows (B, n) of `points`, with 2w features each."""

@@ -22,6 +22,7 @@ from sphmask_core.sparse.modules import (
     AnyLevel,
     DownConv,
     PointwiseConv,
+    SparseConv,
     SubmanifoldConv,
     UpConv,
     Versions,
@@ -84,11 +85,15 @@ class UNetLevel(nn.Module):
 
     def in_order(self) -> list[nn.Module]:
         """Its layers and those of all deeper levels in the order in which they work."""
-        layers = [layer for block in self.head for layer in block.in_order()]
+        layers = _of_blocks(self.head)
         if self.inner is None:
             return layers
         deeper = [self.down_norm, self.down, *self.inner.in_order(), self.up_norm, self.up]
-        return [*layers, *deeper, *(layer for block in self.tail for layer in block.in_order())]
+        return [*layers, *deeper, *_of_blocks(self.tail)]
+
+
+def _of_blocks(blocks: nn.ModuleList) -> list[nn.Module]:
+    return [layer for block in blocks if isinstance(block, ResidualBlock) for layer in block.in_order()]
 
 
 class SparseUNet(nn.Module):
@@ -135,6 +140,7 @@ def _packed(layer: nn.Module) -> Tensor:
     if isinstance(layer, nn.BatchNorm1d):
         assert layer.running_mean is not None and layer.running_var is not None
         return torch.cat([layer.running_mean, layer.running_var, layer.weight, layer.bias])
+    assert isinstance(layer, SparseConv)
     return pack_panels(layer.kernel()).flatten()
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dense layers in inference on the CPU: a whole stack is one call of a C++ kernel, batch norms are part of its
-weights, and nothing of the size of all rows times all hidden channels is ever in memory."""
+"""Dense layers in inference on the CPU: a whole stack is one call of a C++ kernel.
+
+Batch norms are part of its weights, and hidden channels never leave the cache.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def pack_layers(layers: Iterable[nn.Module]) -> PackedLayers:
     for layer in layers:
         if isinstance(layer, nn.Linear):
             weights.append(layer.weight.double().T)
-            biases.append(weights[-1].new_zeros(weights[-1].shape[1]) if layer.bias is None else layer.bias.double())
+            biases.append(
+                weights[-1].new_zeros(weights[-1].shape[1]) if layer.bias is None else layer.bias.double()
+            )
             rectified.append(False)
         elif isinstance(layer, nn.BatchNorm1d):
             scale, shift = _scale_and_shift(layer)
@@ -77,12 +81,16 @@ def dense(x: Tensor, layers: PackedLayers) -> Tensor:
 
 
 def pool_neighbors(
-    points: Sequence[Tensor], neighbors: Tensor, centers: Sequence[Tensor], radius: float, layers: PackedLayers
+    points: Sequence[Tensor],
+    neighbors: Tensor,
+    centers: Sequence[Tensor],
+    radius: float,
+    layers: PackedLayers,
 ) -> Tensor:
     """Maximum over the neighbors of each center of [(p - q) / radius, |b_p - b_q|, f] through all layers.
 
-    points: coordinates (N, 3), sizes of boxes (N, 3) and features (N, w); neighbors (n, k) int64 rows of points;
-    centers: coordinates and sizes (n, 3) -> (n, out); no gradient.
+    points: coordinates (N, 3), sizes of boxes (N, 3) and features (N, w); neighbors (n, k) int64 rows of
+    points; centers: coordinates and sizes (n, 3) -> (n, out); no gradient.
     """
     pooled = torch.empty(len(neighbors), layers.outputs)
     native.pool_neighbors(

@@ -82,8 +82,8 @@ def to_instances(
 ) -> Instances:
     """Instances of a cloud from masks (I, S) over its segments.
 
-    numbers (M,) int64: the segments of the points rows (M,) of xyz (N, 3), input frame; all other points are of
-    none.
+    numbers (M,) int64: the segments of the points rows (M,) of xyz (N, 3), input frame; all other points are
+    of none.
     """
     count = found.masks.shape[1]
     sizes = torch.bincount(numbers, minlength=count)

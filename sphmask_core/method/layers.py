@@ -24,7 +24,7 @@ class Layers(nn.Sequential):
         return not self.training and fuses(x)
 
     def packed(self) -> PackedLayers:
-        """The layers as the kernel reads them, kept for as long as parameters and statistics stay as they are."""
+        """The layers as the kernel reads them, kept while parameters and statistics stay as they are."""
         now = versions(self)
         if self._kept is None or self._kept[0] != now:
             with torch.no_grad():

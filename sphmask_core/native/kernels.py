@@ -294,16 +294,16 @@ unet = _function(
 
 # Dense layers
 
-_stack: dict[str, Argument] = {
-    "widths": array(INT64, "widths"),
-    "rectified": array(BOOL, "layers"),
-    "packed": array(FLOAT32, "packed"),
-}
+_widths = array(INT64, "widths")
+_rectified = array(BOOL, "layers")
+_packed = array(FLOAT32, "packed")
 
 dense = _function(
     "dense",
     x=array(FLOAT32, "rows", "in"),
-    **_stack,
+    widths=_widths,
+    rectified=_rectified,
+    packed=_packed,
     y=out(array(FLOAT32, "rows", "out")),
     parallel=True,
 )
@@ -315,7 +315,9 @@ pool_neighbors = _function(
     neighbors=array(INT64, "queries", "k"),
     centers=array(FLOAT32, "queries", 3),
     center_sizes=array(FLOAT32, "queries", 3),
-    **_stack,
+    widths=_widths,
+    rectified=_rectified,
+    packed=_packed,
     pooled=out(array(FLOAT32, "queries", "out")),
     radius=real(SMALLEST_SPACING),
     parallel=True,

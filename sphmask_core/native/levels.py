@@ -44,8 +44,8 @@ X86_64 = (
 )
 
 OPTIMIZATION = ("-std=c++17", "-O3", "-fno-trapping-math", "-fopenmp", "-Wall", "-Wextra", "-Wno-psabi")
-"""What every level is compiled with. Nobody reads the floating-point exceptions, and for their sake gcc would leave
-loops with conditions unvectorized; results are the same without them."""
+"""What every level is compiled with. Nobody reads the floating-point exceptions, for whose sake gcc would not
+vectorize loops with conditions; results are the same without them."""
 
 
 def levels_of(machine: str) -> tuple[Level, ...]:

@@ -18,8 +18,8 @@ AnyLevel = Level | SpconvLevel
 Map = KernelMap | Callable[[Tensor, Tensor], Tensor]
 """Kernel maps, or the function of features and weights that spconv's level has in their place."""
 
-
 Versions = tuple[tuple[int, int], ...]
+"""Address of each tensor, and how often it was written."""
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
@@ -34,17 +34,22 @@ def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
 
 
 def versions(layers: Iterable[nn.Module]) -> Versions:
-    """Changes whenever a parameter or a statistic of the layers does."""
+    """Of every parameter and statistic of the layers, which have no modules inside: changes when one does."""
     tensors = (
         tensor
         for layer in layers
-        for tensor in (*layer._parameters.values(), *layer._buffers.values())
+        for tensor in (*layer._parameters.values(), *layer._buffers.values())  # noqa: SLF001  thrice as fast
         if tensor is not None
     )
-    return tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
+    return tuple((tensor.data_ptr(), _changes(tensor)) for tensor in tensors)
 
 
-class _SparseConv(nn.Module):
+def _changes(tensor: Tensor) -> int:
+    """How often a tensor was written in place, as far as torch counts."""
+    return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001  torch's own count
+
+
+class SparseConv(nn.Module):
     """A bias-free convolution with a cubic kernel of `size` voxels."""
 
     def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
@@ -60,7 +65,7 @@ class _SparseConv(nn.Module):
 
     def packed(self) -> Tensor:
         """The kernel as the C++ kernel reads it, kept for as long as the weights stay as they are."""
-        changes = 0 if self.weight.is_inference() else self.weight._version  # noqa: SLF001  torch's own count
+        changes = _changes(self.weight)
         weights = self.weight.data_ptr(), changes
         if self._packed is None or self._packed[0] != weights:
             self._packed = weights, cpu_engine.pack_panels(self.kernel())
@@ -86,7 +91,7 @@ class _SparseConv(nn.Module):
         return y if norm is None else norm(y).relu()
 
 
-class SubmanifoldConv(_SparseConv):
+class SubmanifoldConv(SparseConv):
     """3^3 convolution that keeps the set of voxels: (V, in) -> (V, out)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -99,7 +104,7 @@ class SubmanifoldConv(_SparseConv):
         return self.convolve(x, level.neighbors, norm=norm, start=start)
 
 
-class DownConv(_SparseConv):
+class DownConv(SparseConv):
     """k = 2, s = 2: voxels of a level (V, in) -> the next, coarser level (V', out)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -110,7 +115,7 @@ class DownConv(_SparseConv):
         return self.convolve(x, level.children, level.parents)
 
 
-class UpConv(_SparseConv):
+class UpConv(SparseConv):
     """Inverse of DownConv over the same voxel pairs: (V', in) -> (V, out)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -121,7 +126,7 @@ class UpConv(_SparseConv):
         return self.convolve(x, level.parents, level.children)
 
 
-class PointwiseConv(_SparseConv):
+class PointwiseConv(SparseConv):
     """1^3 convolution: a matrix product, kept in the published layout."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:

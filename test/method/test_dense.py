@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What inference on the CPU does in one kernel equals the modules that training runs, and follows their weights."""
+"""Kernels that inference on the CPU runs in place of modules equal these, and follow their weights."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,9 +41,7 @@ def lived_in(module, seed=0):
 )
 def test_a_stack_is_its_modules(widths, rows, bias, relu):
     torch.manual_seed(len(widths))
-    layers = [
-        layer for a, b in zip(widths[:-1], widths[1:], strict=True) for layer in linear_bn_relu(a, b, bias)
-    ]
+    layers = [layer for a, b in pairwise(widths) for layer in linear_bn_relu(a, b, bias)]
     layers = lived_in(Layers(*(layers if relu else layers[:-1])))
     x = torch.randn(rows, widths[0])
     with torch.no_grad():
