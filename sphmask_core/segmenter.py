@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from sphmask_core.checkpoints.weights import load_model
+from sphmask_core.clouds.coordinates import far_offset
 from sphmask_core.config import Config
 from sphmask_core.method.blocks import find_in_cloud
 from sphmask_core.method.candidates import Candidates
-from sphmask_core.method.instances import Instances, to_instances
+from sphmask_core.method.instances import Instances, moved, to_instances
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import vote
 from sphmask_core.method.preparation import PreparedCloud, Z, prepare
@@ -69,15 +70,16 @@ class Segmenter:
     ) -> Instances:
         """Segment one cloud.
 
-        xyz (N, 3) meters, points that are not finite belong to no instance; rgb (N, 3) uint8, or float in
-        [0, 1]; None: mid-gray; superpoints (N,) integers; None: from the points; vertical: the unit vector
-        up, for models with `up: z` (the others find it); min_score: least score of what is returned, None:
-        the model's own; timer: takes the time of each stage. Raises ValueError on other shapes and on clouds
-        too large to number.
+        xyz (N, 3) meters, points that are not finite belong to no instance; float64 far from the origin, as
+        UTM coordinates are, loses nothing, and centers and boxes are then float64, too; rgb (N, 3) uint8, or
+        float in [0, 1]; None: mid-gray; superpoints (N,) integers; None: from the points; vertical: the unit
+        vector up, for models with `up: z` (the others find it); min_score: least score of what is returned,
+        None: the model's own; timer: takes the time of each stage. Raises ValueError on other shapes and on
+        clouds too large to number.
         """
         timer = timer or Timer(self.device)
         timer.start("input")
-        xyz, rgb = _validate(xyz, rgb)
+        xyz, rgb, offset = _validate(xyz, rgb)
         points = torch.from_numpy(xyz).to(self.device)
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)
         own = None if superpoints is None else _validate_superpoints(superpoints, xyz).to(self.device)
@@ -89,7 +91,7 @@ class Segmenter:
             candidates, numbers, cloud.rows, points, cloud.frame, self.config, least, timer.milliseconds
         )
         timer.stop()
-        return instances
+        return moved(instances, offset)
 
     def _find(self, cloud: PreparedCloud, timer: Timer) -> tuple[Candidates, Tensor]:
         """Returns the instances as masks over segments, and the segment (M,) of each point of the cloud."""
@@ -111,19 +113,23 @@ class Segmenter:
         self(np.random.default_rng(0).random((WARM_UP_POINTS, 3), dtype=np.float32))
 
 
-def _validate(xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns xyz as float32, and rgb as uint8 or as float32 in [-1, 1] with mid-gray for NaN."""
-    xyz = np.ascontiguousarray(xyz, dtype=np.float32)
+def _validate(xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Returns xyz as float32 less an offset, rgb as uint8 or as float32 in [-1, 1] with mid-gray for NaN, and
+    the offset (3,), which is 0 but for clouds far from the origin."""
+    xyz = np.asarray(xyz)
     if xyz.ndim != 2 or xyz.shape[1] != 3:
         raise ValueError(f"xyz has shape {xyz.shape}; expected (N, 3), meters")
+    offset = far_offset(xyz)
+    with np.errstate(over="ignore"):
+        xyz = np.ascontiguousarray(xyz - offset if offset.any() else xyz, dtype=np.float32)
     if rgb is None:
-        return xyz, None
+        return xyz, None, offset
     rgb = np.asarray(rgb)
     if rgb.shape != xyz.shape:
         raise ValueError(f"rgb has shape {rgb.shape}, xyz {xyz.shape}; expected one color a point")
     if rgb.dtype != np.uint8:
         rgb = np.nan_to_num(rgb.astype(np.float32).clip(0, 1) * 2 - 1)
-    return xyz, np.ascontiguousarray(rgb)
+    return xyz, np.ascontiguousarray(rgb), offset
 
 
 def _validate_superpoints(superpoints: np.ndarray, xyz: np.ndarray) -> Tensor:

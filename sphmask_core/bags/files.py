@@ -6,6 +6,7 @@ Both are read in the order of time and copied with topics added: what was in the
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ class McapBag:
     def topics(self) -> dict[str, str]:
         """The type of each topic; for messages that are not ROS 2's, the name of their schema."""
         return {
-            channel.topic: summary.schemas[channel.schema_id].name if channel.schema_id else "no type"
+            channel.topic: _type(summary, channel.schema_id)
             for summary in self.summaries
             for channel in summary.channels.values()
         }
@@ -152,6 +153,11 @@ class McapBag:
                 _copy_extras(reader, writer)
             yield McapCopy(writer, self.summaries)
             writer.finish()
+
+
+def _type(summary: Summary, schema: int) -> str:
+    """The name of a schema; a channel may have none, and in a damaged file one that is missing."""
+    return summary.schemas[schema].name if schema in summary.schemas else "no type"
 
 
 def _summary(reader: mcap.reader.SeekingReader) -> Summary:
@@ -233,12 +239,21 @@ class Rosbag2:
             raise BagError(f"{path}: the bag is no MCAP file but rosbag2's .db3; give the name of a folder")
         if path.exists():
             raise BagError(f"{path}: exists already; give the name of a new folder")
-        with replacing_folder(path) as partial:
+        with _written(path), replacing_folder(path) as partial:
             writer = Writer(partial, version=PORTABLE, storage_plugin=StoragePlugin.SQLITE3)
             mode = CompressionMode[(self._reader.compression_mode or "none").upper()]
             writer.set_compression(mode, CompressionFormat.ZSTD)
             with writer:
                 yield Rosbag2Copy(writer, self._reader)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Names the bag that SQLite cannot write, on a full disk, say."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise BagError(f"{path}: cannot be written ({error}); is there space on the disk?") from error
 
 
 class Rosbag2Copy:

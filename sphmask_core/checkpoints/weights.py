@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 
 import torch
@@ -29,12 +28,17 @@ def read_published(path: str | Path) -> dict[str, Tensor]:
     """State dict of a published checkpoint {"net": ..., "epoch": ...}, under our names."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0][:100]
+    except OSError:
+        raise
+    except Exception as error:  # of an unpickler of untrusted bytes: KeyError, AttributeError, EOFError, ...
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise CheckpointError(f"{path}: not a torch file of plain tensors ({reason})") from None
     if not isinstance(content, dict) or not isinstance(content.get("net"), dict):
         raise CheckpointError(f'{path}: not a published checkpoint: it has no state dict under "net"')
-    return import_published(content["net"])
+    state = content["net"]
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
+        raise CheckpointError(f'{path}: not a published checkpoint: "net" holds other things than tensors')
+    return import_published(state)
 
 
 def load_state(model: SphericalMask, state: dict[str, Tensor], source: str | Path) -> None:
@@ -108,7 +112,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Config]:
         config = from_dict(json.loads(metadata["config"]))
         check_known(config.model)
         return state, config
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: the configuration inside cannot be used ({error})") from None
 
 

@@ -12,6 +12,15 @@ from typing import Any
 import numpy as np
 from plyfile import PlyData, PlyElement
 
+from sphmask_core.clouds.coordinates import far_offset
+from sphmask_core.clouds.limits import (
+    MAX_POINTS,
+    check_npy,
+    check_npz,
+    check_ply,
+    check_points,
+    check_regular,
+)
 from sphmask_core.clouds.pcd import parse_pcd
 from sphmask_core.runtime.files import replacing
 
@@ -24,6 +33,8 @@ XYZ_KEYS = ("xyz", "points", "coords")
 RGB_KEYS = ("rgb", "colors", "colours")
 PLY_TYPES = {"i8": "i4", "u8": "u4", "b1": "u1", "f2": "f4"}
 SCAN_COLUMNS = 4
+FLOAT32 = 4
+"""Bytes of a float32."""
 LARGEST_LABEL = float(2**53)
 
 
@@ -32,7 +43,10 @@ class Cloud:
     """A point cloud as it stands in its file, every point kept."""
 
     xyz: np.ndarray
-    """(N, 3) float32, meters; all three NaN where a sensor saw nothing."""
+    """(N, 3) float32, meters; all three NaN where a sensor saw nothing.
+
+    Float64 where a file has float64 coordinates that float32 would round, as UTM's: see `far_offset`.
+    """
     rgb: np.ndarray | None
     """(N, 3) uint8"""
     labels: np.ndarray | None
@@ -45,13 +59,14 @@ class CloudError(ValueError):
     """A file that is no usable cloud; the message is one line: file, what is wrong, what would do."""
 
 
-def read_cloud(path: str | Path) -> Cloud:
-    """Read a point cloud; the format follows the suffix."""
+def read_cloud(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
+    """Read a point cloud of at most `max_points`; the format follows the suffix."""
     path = Path(path)
     parse = _parser(path)
     try:
+        check_regular(path)
         path.open("rb").close()
-        return _validated(parse(path))
+        return _validated(parse(path, max_points))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise CloudError(f"{path}: {_reason(error)}") from None
     except Exception as error:  # parsers of untrusted bytes: whatever they raise, the file is no cloud
@@ -78,7 +93,7 @@ def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) 
         ply.write(str(temporary))
 
 
-def _parser(path: Path) -> Callable[[Path], Cloud]:
+def _parser(path: Path) -> Callable[[Path, int], Cloud]:
     parsers = dict(zip(SUFFIXES, (_pcd, _ply, _npz, _npy, _bin), strict=True))
     if path.suffix.lower() not in parsers:
         raise CloudError(f"{path}: unknown format {path.suffix!r}; give one of {', '.join(parsers)}")
@@ -122,13 +137,14 @@ def _expect(path: Path, magic: bytes, what: str) -> None:
             raise ValueError(f"not {what}: it does not start with {magic!r}")
 
 
-def _pcd(path: Path) -> Cloud:
-    columns, shape = parse_pcd(path.read_bytes())
+def _pcd(path: Path, most: int) -> Cloud:
+    columns, shape = parse_pcd(path.read_bytes(), most)
     return _from_columns(columns, shape)
 
 
-def _ply(path: Path) -> Cloud:
+def _ply(path: Path, most: int) -> Cloud:
     _expect(path, b"ply", "a PLY file")
+    check_ply(path, most)
     triangles = {"face": {"vertex_indices": 3, "vertex_index": 3}}
     try:
         ply = PlyData.read(str(path), known_list_len=triangles)
@@ -180,8 +196,9 @@ def _unpacked(name: str, packed: np.ndarray) -> np.ndarray:
     return rgb
 
 
-def _npz(path: Path) -> Cloud:
+def _npz(path: Path, most: int) -> Cloud:
     _expect(path, b"PK", "an .npz archive")
+    check_npz(path, frozenset((*XYZ_KEYS, *RGB_KEYS, *LABEL_NAMES)), most)
     with np.load(path, allow_pickle=False) as arrays:
         xyz = _first(arrays, XYZ_KEYS)
         if xyz is None:
@@ -193,8 +210,10 @@ def _first(arrays: Any, keys: Sequence[str]) -> np.ndarray | None:
     return next((arrays[key] for key in keys if key in arrays.files), None)
 
 
-def _npy(path: Path) -> Cloud:
+def _npy(path: Path, most: int) -> Cloud:
     _expect(path, b"\x93NUMPY", "an .npy array")
+    with path.open("rb") as file:
+        check_npy(file, path.stat().st_size, most)
     table = np.load(path, allow_pickle=False)
     if table.ndim not in (2, 3) or table.shape[-1] < 3:
         raise ValueError("must be an array of one row a point: x, y, z [, r, g, b [, label]]")
@@ -203,11 +222,12 @@ def _npy(path: Path) -> Cloud:
     return _from_arrays(table[..., :3], rgb, table[..., 6] if columns >= 7 else None)
 
 
-def _bin(path: Path) -> Cloud:
+def _bin(path: Path, most: int) -> Cloud:
     """KITTI's layout: float32 x, y, z, intensity of each point, little-endian; intensity is not read."""
     size = path.stat().st_size
     if size % (4 * SCAN_COLUMNS):
         raise ValueError(f"{size} bytes are no rows of float32 x, y, z, intensity (KITTI's layout)")
+    check_points(size // (4 * SCAN_COLUMNS), most)
     scan = np.fromfile(path, "<f4").reshape(-1, SCAN_COLUMNS)
     return _from_arrays(scan[:, :3], None, None)
 
@@ -231,9 +251,10 @@ def _from_arrays(xyz: np.ndarray, rgb: np.ndarray | None, labels: np.ndarray | N
 
 
 def _floats(values: np.ndarray) -> np.ndarray:
-    """Returns a float32 copy in the machine's byte order."""
+    """Returns a float32 copy of (N, 3) in the machine's byte order; float64 where float32 would round."""
+    wide = values.dtype.itemsize > FLOAT32 and far_offset(values).any()
     with np.errstate(over="ignore"):
-        return np.array(values, np.float32, order="C")
+        return np.array(values, np.float64 if wide else np.float32, order="C")
 
 
 def _bytes(colors: np.ndarray) -> np.ndarray:

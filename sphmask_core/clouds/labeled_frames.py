@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.clouds.limits import check_regular
 from sphmask_core.clouds.scene import OBJECT, SUPPORT, UNLABELED, Scene
 
 SUFFIX = ".npz"
@@ -46,6 +47,7 @@ def frame_group(path: Path) -> str:
 
 def _names(path: Path) -> list[str]:
     try:
+        check_regular(path)
         with np.load(path, allow_pickle=False) as arrays:
             return list(arrays.files)
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sphmask_core import native
+from sphmask_core.clouds.limits import MAX_POINTS, check_points
 
 MAX_HEADER = 1 << 16
 MAX_LZF_RATIO = 88  # three bytes of LZF make at most 264
@@ -31,12 +32,13 @@ class PcdHeader:
         return self.shape[0] * self.shape[1]
 
 
-def parse_pcd(content: bytes) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+def parse_pcd(content: bytes, max_points: int = MAX_POINTS) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
     """Columns of a .pcd file by field name, each (N,) or (N, count), and (height, width).
 
     Raises ValueError with what is wrong.
     """
     header, body = _parse_header(content)
+    check_points(header.points, max_points)
     parsers = {"ascii": _ascii, "binary": _binary, "binary_compressed": _compressed}
     if header.data not in parsers:
         raise ValueError(f"DATA {header.data} is unknown; known: {', '.join(parsers)}")

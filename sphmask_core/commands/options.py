@@ -11,6 +11,8 @@ import torch
 
 from sphmask_core import __version__
 from sphmask_core.clouds.cloud import SUFFIXES
+from sphmask_core.clouds.coordinates import UNITS
+from sphmask_core.clouds.limits import MAX_POINTS
 from sphmask_core.clouds.scenes import DATASETS
 from sphmask_core.commands.engines import ENGINES
 
@@ -84,6 +86,10 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     output = "folder of the results; of a bag the new bag: .mcap, or a folder"
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=output)
     parser.add_argument("--png", action="store_true", help="draw each result, too")
+    unit = "unit of the clouds' coordinates; results are in meters (default: m, checked against the model)"
+    parser.add_argument("--unit", choices=UNITS, help=unit)
+    most = "refuse larger clouds (default: %(default)s)"
+    parser.add_argument("--max-points", type=int, default=MAX_POINTS, metavar="N", help=most)
     parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
     _add_model(parser, "; auto: the preset that fits the first cloud")
     _add_min_score(parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -13,6 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sphmask_core.clouds.cloud import Cloud, write_ply
+from sphmask_core.clouds.coordinates import far_offset
 from sphmask_core.palette import MID_GRAY, instance_colors
 from sphmask_core.pictures.draw import draw_result
 from sphmask_core.placement import Placements, place
@@ -42,7 +44,8 @@ def write_results(
         _write_points(files[".ply"], cloud, instances)
         files[".json"].write_text(json.dumps(record(source, cloud, instances, settings), indent=1) + "\n")
         if picture:
-            draw_result(files[".png"], cloud, instances, summary(instances))
+            near = replace(cloud, xyz=(cloud.xyz - far_offset(cloud.xyz)).astype(np.float32))
+            draw_result(files[".png"], near, instances, summary(instances))
 
 
 def summary(instances: Instances) -> str:

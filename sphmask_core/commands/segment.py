@@ -7,7 +7,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 
 from sphmask_core.bags.kinds import is_bag
 from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
+from sphmask_core.clouds.coordinates import UNITS, check_unit
+from sphmask_core.clouds.limits import MAX_POINTS
 from sphmask_core.commands.character import character
 from sphmask_core.commands.choose import AUTO, choose, unlike
 from sphmask_core.commands.engines import Failure, open_engine
@@ -51,8 +53,17 @@ def _segment_clouds(clouds: Sequence[Path], options: argparse.Namespace) -> int:
     if options.model == AUTO:
         options.model = chosen(clouds[0].name, read_cloud(clouds[0]))
     segmenter, min_score = load_segmenter(options)
-    settings = settings_of(segmenter, min_score=min_score)
-    task = SegmentTask(options.model, options.device, min_score, output, options.png, settings)
+    settings = settings_of(segmenter, min_score=min_score, unit=options.unit or "m")
+    task = SegmentTask(
+        options.model,
+        options.device,
+        min_score,
+        output,
+        options.png,
+        settings,
+        options.unit,
+        options.max_points,
+    )
     waiting = [path for path in clouds if not (options.resume and task.is_done(path))]
     output.mkdir(parents=True, exist_ok=True)
     failed = 0
@@ -73,8 +84,8 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
 
     A cloud that cannot be segmented is reported, and has results without instances.
     """
-    if options.png or options.resume or options.engine != "local":
-        raise ValueError(f"{path}: is a bag; --png, --resume and --engine are for cloud files")
+    if options.png or options.resume or options.unit or options.engine != "local":
+        raise ValueError(f"{path}: is a bag; --png, --resume, --unit and --engine are for cloud files")
     if find_spec("rosbags") is None or find_spec("mcap") is None:
         raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
     from sphmask_core.bags.segment import read_clouds, segment_bag
@@ -158,6 +169,10 @@ class SegmentTask:
     picture: bool
     settings: dict[str, Any]
     """What the results depend on, kept with them."""
+    unit: str | None = None
+    """Of the clouds' coordinates, one of UNITS; None: meters, unless a cloud is far too large for that."""
+    max_points: int = MAX_POINTS
+    """Clouds with more are refused."""
 
     def __call__(self) -> Callable[[Path], str]:
         """Load the model; returns a function that segments a cloud and returns the results as text."""
@@ -165,8 +180,9 @@ class SegmentTask:
 
     def segment(self, segmenter: Segmenter, path: Path) -> str:
         """Write the results of one cloud and return them as text."""
-        cloud = read_cloud(path)
+        cloud = read_cloud(path, self.max_points)
         try:
+            cloud = self._in_meters(cloud, segmenter.config.voxel_size)
             instances = segmenter(cloud.xyz, cloud.rgb, min_score=self.min_score)
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
             raise CloudError(f"{path}: {error or 'out of memory'}") from error
@@ -174,6 +190,14 @@ class SegmentTask:
         remark = unlike(character(cloud), segmenter.config.name)
         remark = f"; {remark}" if remark else ""
         return f"{path.name}: {len(cloud.xyz)} points, {summary(instances)}{remark}{table(instances)}"
+
+    def _in_meters(self, cloud: Cloud, voxel_size: float) -> Cloud:
+        """The cloud in meters; raises ValueError where nobody said its unit and it cannot be meters."""
+        if self.unit is None:
+            check_unit(cloud.xyz, voxel_size)
+        if self.unit in (None, "m"):
+            return cloud
+        return replace(cloud, xyz=cloud.xyz * cloud.xyz.dtype.type(UNITS[self.unit]))
 
     def is_done(self, path: Path) -> bool:
         """Whether the results are there, with these settings, and newer than the cloud."""

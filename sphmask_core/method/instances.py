@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,11 +33,11 @@ class Instances:
     class_names: tuple[str, ...]
     """Name of each instance's class."""
     centers: np.ndarray
-    """(I, 3) float32: center of the spherical polygon."""
+    """(I, 3) float32: center of the spherical polygon; float64 of clouds far from the origin, as UTM's."""
     rays: np.ndarray
     """(I, R) float32: its ray lengths, one a sector, polar index * R_w + azimuth index."""
     boxes: np.ndarray
-    """(I, 6) float32: minimum and maximum of the instance's points."""
+    """(I, 6) as `centers`: minimum and maximum of the instance's points."""
     rotation: np.ndarray
     """(3, 3) float32: rows are the axes about which the rays' sectors are measured."""
     timings: dict[str, float]
@@ -116,6 +116,13 @@ def _shown(found: Candidates, sizes: Tensor, config: Config, min_score: float) -
     large = masks.float() @ sizes.float() >= config.inference.min_points
     rows, masks = rows[large], masks[large]
     return rows[apart(masks, sizes, config.inference.min_own)]
+
+
+def moved(instances: Instances, offset: np.ndarray) -> Instances:
+    """The instances with centers and boxes moved by an offset (3,) float64; float64, too, if it is not 0."""
+    if not offset.any():
+        return instances
+    return replace(instances, centers=instances.centers + offset, boxes=instances.boxes + np.tile(offset, 2))
 
 
 def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:

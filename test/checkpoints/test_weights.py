@@ -20,9 +20,7 @@ SIMULATED = 12
 def scores(name, scenes):
     """AP50 and overlap F that the weights of this name reach."""
     protocol, segmenter = Protocol(), Segmenter.load(name, "cpu")
-    segmented = [
-        Segmented(scene, protocol.segment(segmenter, scene, min_score=0.0), 0.0) for scene in scenes
-    ]
+    segmented = [Segmented(scene, protocol.segment(segmenter, scene, min_score=0.0), 0.0) for scene in scenes]
     pooled = pool(score_scenes(segmented, protocol, segmenter.min_score, Gallery(0)), protocol)
     return pooled.precision.mean.ap50, pooled.overlap["f"]
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sphmask_core.clouds import scenes
+from sphmask_core.clouds.coordinates import far_offset
 from sphmask_core.config import Config, ConfigError
 from sphmask_core.method.preparation import to_model_frame
 
@@ -58,7 +59,8 @@ class PreparedScenes(Sequence[Scene]):
 def in_model_frame(raw: scenes.Scene, config: Config) -> Scene:
     """A cloud as the model sees it."""
     rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
-    _, _, points = to_model_frame(torch.from_numpy(raw.cloud.xyz), rgb, config)
+    xyz = raw.cloud.xyz - far_offset(raw.cloud.xyz)
+    _, _, points = to_model_frame(torch.from_numpy(xyz.astype(np.float32)), rgb, config)
     superpoints = np.zeros(len(points.xyz), np.int64) if raw.superpoints is None else raw.superpoints
     columns = points.xyz.numpy(), points.rgb.numpy(), superpoints, raw.semantic, raw.instance
     return Scene(*(np.ascontiguousarray(column) for column in columns))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sphmask_core.clouds.coordinates import far_offset
 from sphmask_core.clouds.prepared import SceneRecord, Table, scene_path, write_table
 from sphmask_core.config import Config
 from sphmask_core.method.preparation import prepare
@@ -96,9 +97,9 @@ def _do(job: Job) -> None:
 
 
 def _origin(table: Table, options: Options) -> np.ndarray:
-    """(3,) the mean point; own clouds keep their origin, where their sensor may stand."""
+    """(3,) the mean point; own clouds keep their origin, where their sensor may stand, unless far away."""
     if options.config.data.dataset == "folder":
-        return np.zeros(3)
+        return far_offset(table.xyz)
     return np.asarray(table.xyz.mean(0, dtype=np.float64))
 
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Coordinates that are not meters from the sensor: georeferenced clouds, and clouds in other units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+FAR = 1000.0
+"""Meters: up to here float32 holds coordinates to 0.1 mm (2**-24 of the value); depth cameras' are less."""
+SAMPLE = 4096
+"""Points, evenly spread, whose median tells where a cloud lies."""
+UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0}
+"""Meters of each unit."""
+LARGEST_EXTENT = 10_000
+"""Voxels along a cloud: a table has about 400 of 5 mm, a room 500 of 2 cm, a street 800 of 33 cm."""
+MILLIMETERS_EXTENT = 100_000
+"""Voxels: a table, room or street in centimeters has fewer than these, and in millimeters more."""
+MIDDLE = (5.0, 95.0)
+"""Percentiles between which the extent is measured, so that single stray points do not count."""
+
+
+def far_offset(xyz: np.ndarray) -> np.ndarray:
+    """Returns (3,) float64, whole meters: what is to be subtracted from xyz (N, 3) before it is float32.
+
+    It is the cloud's median on the axes where that is beyond FAR, as in UTM coordinates, and 0 on the others:
+    the clouds of a depth camera, whose sensor is at the origin, are never moved.
+    """
+    points = _sample(xyz)
+    middle = np.median(points, axis=0) if len(points) else np.zeros(3)
+    return np.where(np.abs(middle) > FAR, np.rint(middle), 0.0)
+
+
+def check_unit(xyz: np.ndarray, voxel_size: float) -> None:
+    """Raise ValueError where xyz (N, 3) is too large, for a model's voxels (meters), to be in meters."""
+    points = _sample(xyz)
+    if not len(points):
+        return
+    low, high = np.percentile(points, MIDDLE, axis=0)
+    extent = float((high - low).max())
+    if extent <= LARGEST_EXTENT * voxel_size:
+        return
+    unit = "mm" if extent > MILLIMETERS_EXTENT * voxel_size else "cm"
+    raise ValueError(
+        f"the units look wrong: taken as meters it is {extent:.0f} m long, for voxels of "
+        f"{voxel_size * 1e3:g} mm; give --unit {unit}, or --unit m if it is in meters"
+    )
+
+
+def _sample(xyz: np.ndarray) -> np.ndarray:
+    """At most about SAMPLE of the finite points (N, 3), float64; all that are finite where these are few."""
+    for points in (xyz[:: len(xyz) // SAMPLE + 1], xyz):
+        points = np.asarray(points, np.float64)
+        points = points[np.isfinite(points).all(1)]
+        if len(points):
+            break
+    return points

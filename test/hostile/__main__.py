@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""python -m test.hostile [CASES [SEED]]: damaged files for every reader, and what became of them.
+
+The exit status is 1 if any was not read and not refused by one line.
+"""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from test.hostile.mutations import mutated
+from test.hostile.targets import Target, targets
+
+CASES = 300
+MEMORY = 1 << 30
+"""Bytes that reading may map beyond what is mapped before."""
+SECONDS = 5
+READ, REFUSED, BROKEN = "read", "refused", "broken"
+
+
+class TooSlow(BaseException):
+    """A reader that took longer than SECONDS."""
+
+
+def outcome(target: Target, path: Path) -> tuple[str, str]:
+    """What becomes of a file: READ, REFUSED or BROKEN, and what was said."""
+    signal.alarm(SECONDS)
+    try:
+        target.read(path)
+    except ValueError as error:
+        one_line = "\n" not in str(error) and str(error).startswith(f"{path}: ")
+        return (REFUSED if one_line else BROKEN), f"{type(error).__name__}: {error}"
+    except (Exception, TooSlow) as error:
+        return BROKEN, f"{type(error).__name__}: {error}"
+    finally:
+        signal.alarm(0)
+    return READ, ""
+
+
+def run(found: list[Target], cases: int, seed: int) -> int:
+    """Try so many damaged files, print the outcomes; returns how many were neither read nor refused."""
+    draw, table = random.Random(seed), Counter[tuple[str, str]]()
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(cases):
+            target = found[number % len(found)]
+            path = Path(folder) / f"case{target.suffix}"
+            path.write_bytes(mutated(draw.choice(target.valid), draw))
+            result, said = outcome(target, path)
+            table[target.suffix, result] += 1
+            if result == BROKEN:
+                print(f"case {number} of seed {seed}: {target.suffix}: {said[:300]!r}")
+    print(f"{'reader':<14}" + "".join(f"{name:>9}" for name in (READ, REFUSED, BROKEN)))
+    for target in found:
+        counts = (table[target.suffix, name] for name in (READ, REFUSED, BROKEN))
+        print(f"{target.suffix:<14}" + "".join(f"{count:>9}" for count in counts))
+    return sum(count for (_, result), count in table.items() if result == BROKEN)
+
+
+def set_limits() -> None:
+    """Bound the memory of this process, and have SIGALRM end what is too slow."""
+
+    def late(_signal: int, _frame: FrameType | None) -> Any:
+        raise TooSlow(f"took more than {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, late)
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
+
+
+if __name__ == "__main__":
+    numbers = [int(word) for word in sys.argv[1:]]
+    readers = targets()
+    set_limits()
+    sys.exit(1 if run(readers, *(numbers + [CASES, 0][len(numbers) :])) else 0)
