@@ -42,7 +42,7 @@ def window(rng: Random, width: float, height: float, sill: float) -> Thing:
     wide = rng.uniform(0.04, 0.08)
     for x in np.linspace(-width / 2, width / 2, rng.integers(2, 5)):
         made.block((wide, 0.06, height), (x, deep, sill), frame)
-    for z in (sill, sill + height - wide, sill + height * rng.uniform(0.4, 0.7)):
+    for z in (sill, sill + height - wide, sill + height * float(rng.uniform(0.4, 0.7))):
         made.block((width, 0.06, wide), (0, deep, z), frame)
     made.block((width, 0.01, height), (0, deep + 0.02, sill), single(rng.uniform(0.5, 1, 3)), GLASS)
     if rng.random() < 0.6:
@@ -52,7 +52,7 @@ def window(rng: Random, width: float, height: float, sill: float) -> Thing:
         drop = rng.uniform(0.3, 1) * height
         slats = np.arange(sill + height - drop, sill + height, 0.05)
         paint = plain(rng)
-        for z in slats:
+        for z in slats.tolist():
             made.block((width * 0.97, 0.03, 0.02), (0, deep - 0.04, z), paint)
     return made.done("window")
 

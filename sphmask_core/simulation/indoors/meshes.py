@@ -63,7 +63,7 @@ class Stock:
         model = model.scaled(scale)
         if rng.random() < REPAINTED:
             model = model.painted(surface(rng))
-        surfaces = ()
+        surfaces: tuple[Surface, ...] = ()
         if name in TOPS:
             half = (float(model.size[0]) * 0.42, float(model.size[1]) * 0.4)
             surfaces = (Surface((0, 0, float(model.size[2])), half),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,10 @@ STRUCTURE = ("wall", "floor")
 SMALL = "small"
 """Class of what is too small to be asked for: unlabeled."""
 OTHER = "otherfurniture"
+
+
+Vector = Sequence[Any] | np.ndarray
+"""Three lengths, meters."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Placed:
     def pose(self) -> Pose:
         return Pose(turned((0, 0, 1), self.yaw), self.position)
 
-    def at(self, local: Sequence[float]) -> np.ndarray:
+    def at(self, local: Vector) -> np.ndarray:
         """(3,) a place of the thing's own frame in the room."""
         return np.asarray(turned((0, 0, 1), self.yaw) @ np.asarray(local, float) + self.position)
 
@@ -120,8 +125,8 @@ class Builder:
 
     def block(
         self,
-        sides: Sequence[float],
-        place: Sequence[float],
+        sides: Vector,
+        place: Vector,
         paint: Paint,
         gloss: float = 0.0,
         tilt: float = 0.0,
@@ -135,8 +140,8 @@ class Builder:
 
     def cushion(
         self,
-        sides: Sequence[float],
-        place: Sequence[float],
+        sides: Vector,
+        place: Vector,
         paint: Paint,
         power: float = 4.0,
         tilt: float = 0.0,
@@ -149,26 +154,20 @@ class Builder:
             model = model.moved(turned((1, 0, 0), tilt), (0, 0, 0))
         return self.add(model, place, paint)
 
-    def pole(
-        self, start: Sequence[float], end: Sequence[float], radius: float, paint: Paint, sides: int = 6
-    ) -> Builder:
+    def pole(self, start: Vector, end: Vector, radius: float, paint: Paint, sides: int = 6) -> Builder:
         """A round bar between two places."""
         return self.add(tube(np.array([start, end], float), radius, sides=sides), (0, 0, 0), paint)
 
-    def drum(
-        self, radius: float, height: float, place: Sequence[float], paint: Paint, rim: float = 0.0
-    ) -> Builder:
+    def drum(self, radius: float, height: float, place: Vector, paint: Paint, rim: float = 0.0) -> Builder:
         """A standing cylinder."""
         return self.add(cylinder(radius, height, rim=rim), place, paint)
 
-    def add(self, model: Model, place: Sequence[float], paint: Paint | None, gloss: float = 0.0) -> Builder:
+    def add(self, model: Model, place: Vector, paint: Paint | None, gloss: float = 0.0) -> Builder:
         moved = model.moved(np.eye(3), place)
         self.models.append(moved if paint is None else moved.painted(paint, gloss))
         return self
 
-    def surface(
-        self, center: Sequence[float], half: Sequence[float], room: float = 1.0, filling: float = 1.0
-    ) -> Builder:
+    def surface(self, center: Vector, half: Vector, room: float = 1.0, filling: float = 1.0) -> Builder:
         x, y, z = center
         self.surfaces.append(Surface((x, y, z), (half[0], half[1]), room, filling))
         return self

@@ -21,6 +21,9 @@ MOVING = (2.0, 14.0)
 """Meters per second of vehicles that move."""
 
 
+Number = float | np.floating
+
+
 @dataclass
 class World:
     """Grows while it is filled."""
@@ -35,7 +38,7 @@ class World:
     footprints: list[Footprint] = field(default_factory=list)
 
     def stand(
-        self, thing: Thing, x: float, y: float, yaw: float, speed: float = 0.0, free: bool = True
+        self, thing: Thing, x: Number, y: Number, yaw: Number, speed: float = 0.0, free: bool = True
     ) -> bool:
         """Stand a thing on the ground, where it is free."""
         if free and np.hypot(x, y) < FREE:
