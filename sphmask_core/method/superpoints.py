@@ -28,6 +28,8 @@ def compute_superpoints(
     `color` times the distance of their colors.
     """
     coords, points = coords.to("cpu", torch.int32).contiguous(), xyz.to("cpu", torch.float32).contiguous()
+    if rgb is not None and rgb.shape != xyz.shape:
+        raise ValueError(f"rgb must have the shape (n, 3) with n = {len(xyz)}, not {tuple(rgb.shape)}")
     colors = None if rgb is None or config.color == 0 else rgb.to("cpu", torch.float32).contiguous()
     labels = torch.empty(len(coords), dtype=torch.int64)
     weights = config.threshold, config.convex, config.color

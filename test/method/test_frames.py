@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sphmask_core.clouds.scenes import read_scene
+from sphmask_core.clouds.scenes import OBJECT, SUPPORT, read_scene
 from sphmask_core.method.frames import dominant_plane, upright
 
 CLOUDS = hnp.arrays(
@@ -79,7 +79,7 @@ def assert_table_at_zero(scene):
     frame = upright(torch.from_numpy(scene.cloud.xyz[finite]), "plane")
     heights = frame.apply(torch.from_numpy(scene.cloud.xyz[finite]))[:, 2].numpy()
     semantic = scene.semantic[finite]
-    assert abs(np.median(heights[semantic == 0])) < 0.001
-    assert np.percentile(np.abs(heights[semantic == 0]), 95) < 0.005
-    assert (heights[semantic == 1] > 0).mean() > 0.97
+    assert abs(np.median(heights[semantic == SUPPORT])) < 0.001
+    assert np.percentile(np.abs(heights[semantic == SUPPORT]), 95) < 0.005
+    assert (heights[semantic == OBJECT] > 0).mean() > 0.97
     assert frame.apply(torch.zeros(1, 3))[0, 2] > 0.3

@@ -9,7 +9,10 @@ from scipy.spatial.distance import pdist
 
 from sphmask_core.clouds.scenes import OBJECT, UNLABELED, Scene, ground_truth
 from sphmask_core.simulation.scenes import simulate_cloud
-from training.mixing import FOCAL, View, mix, mixed_scenes
+from training.mixing import View, mix, mixed_scenes
+
+KINECT_FOCAL = 525.0 / 640.0
+"""Of the simulated camera, in image widths."""
 
 
 def frame(seed: int) -> Scene:
@@ -51,7 +54,7 @@ def test_points_stay_in_their_pixels(mixed):
     for scene in mixed:
         height, width = scene.cloud.shape
         xyz = scene.cloud.xyz.reshape(height, width, 3)
-        column = xyz[..., 0] / xyz[..., 2] * FOCAL * width + width / 2 - 0.5
+        column = xyz[..., 0] / xyz[..., 2] * KINECT_FOCAL * width + width / 2 - 0.5
         assert np.nanmax(np.abs(column - np.arange(width))) <= 0.51
 
 

@@ -43,6 +43,7 @@ class World:
         """Stand a thing on the ground, where it is free."""
         if free and np.hypot(x, y) < FREE:
             return False
+        x, y, yaw = float(x), float(y), float(yaw)
         footprint = Footprint.of(thing, x, y, yaw, 0.1)
         if free and any(footprint.overlaps(other) for other in self.footprints):
             return False
