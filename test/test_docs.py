@@ -117,6 +117,8 @@ def test_commands_are_known(words, tmp_path, monkeypatch):
             assert dataset in FORMATS
         case ["sphmask", "train", config, *options] if config in [*preset_names(), *PRESETS]:
             assert override(load_config(config), [word for word in options if SETTING.match(word)])
+        case ["sphmask", "adapt", _, "-o", weights, *_]:
+            assert weights.endswith(".safetensors")
         case ["sphmask", "train", file, *_]:
             assert file.endswith(".yaml")
         case ["sphmask", name, *options]:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The phases of a run, one after the other: the backbone alone, then the whole network (section 11)."""
+"""The phases of a run, one after the other: the backbone alone, then the whole network
+(docs/model.md, section 12)."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ class BackboneConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Recipe (docs/model.md, section 11; the defaults are the published ScanNetV2 run)."""
+    """Recipe (docs/model.md, section 12; the defaults are the published ScanNetV2 run)."""
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     epochs: int = count(300)
