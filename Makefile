@@ -6,6 +6,7 @@
 # make native-test           the C++ kernels' own tests, for every level of processor that runs here
 # make native-sanitize       the same under AddressSanitizer and UBSan
 # make aarch64               the same for AArch64, cross-compiled and emulated
+# make hostile               20,000 damaged files for every reader, and the table of what became of them
 # make docs                  build/site, the documentation with the Python interface; warnings are errors
 # make build                 .venv with all that runs in it, messages and node too; the others do it first
 #
@@ -15,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize aarch64 clean
+.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize hostile aarch64 clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -60,6 +61,9 @@ native-test:
 
 native-sanitize:
 	+@$(KERNELS) EXTRA="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+hostile: build $(VENV)/.dev
+	@$(BIN)/python -m test.hostile 20000
 
 aarch64:
 	@type -P aarch64-linux-gnu-g++ > /dev/null && type -P qemu-aarch64-static > /dev/null || \

@@ -146,10 +146,11 @@ def _ply(path: Path, most: int) -> Cloud:
     _expect(path, b"ply", "a PLY file")
     check_ply(path, most)
     triangles = {"face": {"vertex_indices": 3, "vertex_index": 3}}
-    try:
-        ply = PlyData.read(str(path), known_list_len=triangles)
-    except Exception:  # not all faces are triangles: read them one by one
-        ply = PlyData.read(str(path))
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers of a text that are too large for their type
+        try:
+            ply = PlyData.read(str(path), known_list_len=triangles)
+        except Exception:  # not all faces are triangles: read them one by one
+            ply = PlyData.read(str(path))
     if "vertex" not in ply:
         raise ValueError("has no 'vertex' element")
     vertices = ply["vertex"].data

@@ -37,8 +37,8 @@ def check_unit(xyz: np.ndarray, voxel_size: float) -> None:
         return
     low, high = np.percentile(points, MIDDLE, axis=0)
     extent = float((high - low).max())
-    if extent <= LARGEST_EXTENT * voxel_size:
-        return
+    if extent <= LARGEST_EXTENT * voxel_size or extent * UNITS["mm"] > LARGEST_EXTENT * voxel_size:
+        return  # in meters, or wrong in another way
     unit = "mm" if extent > MILLIMETERS_EXTENT * voxel_size else "cm"
     raise ValueError(
         f"the units look wrong: taken as meters it is {extent:.0f} m long, for voxels of "

@@ -273,7 +273,7 @@ def test_bad_folder(tmp_path, capsys, balls_weights, folder, name, share):
         (["--topic", "/odd"], "/odd is nobody_msgs/msg/Odd; give --topic /camera/points"),
         (["--topic", "/none"], "/none is not in it; give --topic /camera/points"),
         (["-o", "out"], "out: the bag is MCAP; give a name that ends with .mcap"),
-        (["--png"], "is a bag; --png, --resume and --engine are for cloud files"),
+        (["--png"], "is a bag; --png, --resume, --unit and --engine are for cloud files"),
     ],
 )
 def test_bad_arguments(tmp_path, monkeypatch, capsys, balls_weights, mcap_bag, arguments, says):

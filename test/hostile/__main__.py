@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sphmask_core.config.ranges import ConfigError
 from test.hostile.mutations import mutated
 from test.hostile.targets import Target, targets
 
@@ -36,8 +37,8 @@ def outcome(target: Target, path: Path) -> tuple[str, str]:
     try:
         target.read(path)
     except ValueError as error:
-        one_line = "\n" not in str(error) and str(error).startswith(f"{path}: ")
-        return (REFUSED if one_line else BROKEN), f"{type(error).__name__}: {error}"
+        named = isinstance(error, ConfigError) or str(error).startswith(f"{path}: ")  # or the key at fault
+        return (REFUSED if named and "\n" not in str(error) else BROKEN), f"{type(error).__name__}: {error}"
     except (Exception, TooSlow) as error:
         return BROKEN, f"{type(error).__name__}: {error}"
     finally:
