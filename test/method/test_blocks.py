@@ -226,7 +226,7 @@ def test_a_frame_in_blocks_has_the_objects_of_one_piece(request, source):
         cloud = read_cloud(request.getfixturevalue("mosd") / f"{source}.pcd")
     segmenter = Segmenter.load("tabletop", "cpu")
     whole = segmenter(cloud.xyz, cloud.rgb, min_score=0.5)
-    budget = replace(segmenter.config.inference, block_voxels=10000)
+    budget = replace(segmenter.config.inference, block_voxels=3000)
     segmenter.model.config = replace(segmenter.config, inference=budget)
     parts = segmenter(cloud.xyz, cloud.rgb, min_score=0.5)
     assert "merge" in parts.timings and len(parts) == len(whole) > 1
