@@ -123,11 +123,12 @@ def test_eval(tmp_path, capsys, tables):
     out = tmp_path / "out"
     assert cli.main(["eval", "--root", str(tmp_path), "-o", str(out)]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in printed[3:]] == ["learn4", "learn9", "-" * len(printed[2]), "all"]
+    first = [line.split()[0] for line in printed[3:]]
+    assert first == ["learn4", "learn9", "-" * len(printed[2]), "all", "shown"]
     saved = json.loads((out / "metrics.json").read_text())
     assert [scene["scene"] for scene in saved["scenes"]] == ["learn4", "learn9"]
     assert 0.5 < saved["all"]["precision"]["ap50"] <= 1
-    assert f"{saved['all']['overlap']['f']:.3f}" == printed[-1].split()[6]
+    assert f"{saved['all']['overlap']['f']:.3f}" == printed[-2].split()[6]
     assert Image.open(out / "scenes.png").size[1] > 200
 
 
