@@ -56,7 +56,7 @@ def make_inputs():
         "xyz": prepared.points.xyz.numpy(),
         "rgb": cloud.rgb[prepared.rows.numpy()],
         "superpoints": prepared.point_superpoints.numpy().astype(np.int16),
-        "semantic": np.where(semantic == 1, 1 + instance % 2, semantic).astype(np.int8),
+        "semantic": np.where(instance >= 0, 1 + instance % 2, semantic).astype(np.int8),
         "instance": instance.astype(np.int8),
     }
 

@@ -377,7 +377,8 @@ def test_tensorboard_is_asked_for_before_anything_is_built(tmp_path, monkeypatch
     assert not built
 
 
-def test_a_damaged_scene_is_one_line_from_workers_too(tmp_path, capfd):
+def test_a_damaged_scene_is_one_line_from_workers_too(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(runner, "dataset", dataset)  # the one of files, in place of this file's own
     preset = tiny.write(tmp_path)
     for scene in (tmp_path / "data/train").glob("*.npy"):
         scene.write_bytes(scene.read_bytes()[:300])
