@@ -13,6 +13,7 @@
 
 #include "guard.h"
 #include "kernels.h"
+#include "normals.h"
 #include "sort.h"
 #include "vectors.h"
 
@@ -23,14 +24,6 @@ constexpr int kSide = 2 * kReach + 1;
 constexpr int kNearest = 20;             // voxels of a normal, beside the voxel itself
 constexpr int64_t kMostSteps = 1 << 19;  // between two voxels on an axis, so that keys fit into 60 bits
 constexpr int kBins = 1 << 16;           // edge weights are sorted in steps of 1 / kBins
-
-struct Vec {
-  float x, y, z;
-};
-
-Vec operator+(Vec a, Vec b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
-Vec operator-(Vec a, Vec b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
-float dot(Vec a, Vec b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
 
 struct Settings {
   float threshold;     // Felzenszwalb's k
@@ -186,35 +179,6 @@ struct Plane {
 
   float misfit(Vec p) const { return residual + std::abs(dot(normal, p - center)); }
 };
-
-struct Covariance {
-  double xx = 0, xy = 0, xz = 0, yy = 0, yz = 0, zz = 0;
-};
-
-// Smallest eigenvalue and its unit eigenvector by the trigonometric formula; the vector is 0 for a multiple
-// of 1.
-std::pair<double, Vec> smallest_eigenvector(const Covariance& m) {
-  const double mean = (m.xx + m.yy + m.zz) / 3, x = m.xx - mean, y = m.yy - mean, z = m.zz - mean;
-  const double off = m.xy * m.xy + m.xz * m.xz + m.yz * m.yz;
-  const double spread = std::sqrt((x * x + y * y + z * z + 2 * off) / 6);
-  if (!(spread > 0)) return {mean, {0, 0, 0}};
-  const double p = x / spread, q = y / spread, r = z / spread;
-  const double u = m.xy / spread, v = m.xz / spread, w = m.yz / spread;
-  const double half = (p * (q * r - w * w) - u * (u * r - w * v) + v * (u * w - q * v)) / 2;
-  const double low = 2 * std::cos(std::acos(std::clamp(half, -1.0, 1.0)) / 3 + 2.0943951023931953);
-  const double rows[3][3] = {{p - low, u, v}, {u, q - low, w}, {v, w, r - low}};
-  double best[3] = {0, 0, 0}, longest = 1e-12;
-  for (int i = 0; i < 3; ++i) {
-    const double *s = rows[i], *t = rows[(i + 1) % 3];
-    const double n[3] = {s[1] * t[2] - s[2] * t[1], s[2] * t[0] - s[0] * t[2], s[0] * t[1] - s[1] * t[0]};
-    const double squared = n[0] * n[0] + n[1] * n[1] + n[2] * n[2];
-    if (squared > longest) longest = squared, std::copy(n, n + 3, best);
-  }
-  const double scale = longest > 1e-12 ? 1 / std::sqrt(longest) : 0;
-  return {mean + spread * low,
-          {static_cast<float>(best[0] * scale), static_cast<float>(best[1] * scale),
-           static_cast<float>(best[2] * scale)}};
-}
 
 Plane fit_plane(const Grid& grid, const Neighbors& near, int64_t i) {
   if (near.count < 2) return {};
