@@ -24,7 +24,7 @@ from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.rounds import candidates
 from sphmask_core.pictures.missed import GOOD_IOU, MissedObjects
 from sphmask_core.segmenter import Segmenter
-from training.datasets.synthetic import simulate
+from training.datasets.synthetic import simulate_shapes
 from training.made import prepared
 from training.mixing import mixed_scenes
 from training.scene import Batch, collate
@@ -173,7 +173,7 @@ def score_results(segmenter: Segmenter, scenes: list[Scene], picture: Path | Non
 def wanted_scenes(options: argparse.Namespace) -> Iterable[Scene]:
     """Simulated tables, mixtures of the split's frames, or the frames themselves."""
     if options.simulated:
-        return map(simulate, range(SIMULATED, SIMULATED + options.simulated))
+        return map(simulate_shapes, range(SIMULATED, SIMULATED + options.simulated))
     frames = open_split("mosd", options.root, options.split)
     return mixed_scenes(frames, options.mixed, options.seed) if options.mixed else frames
 

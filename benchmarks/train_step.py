@@ -81,7 +81,7 @@ class Step:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("preset", nargs="?", default="tabletop", help="tabletop, tabletop-fast or scannetv2")
+    parser.add_argument("preset", nargs="?", default="tabletop", help="tabletop or scannetv2")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--scenes", type=int, default=2, help="of the batch (%(default)s)")
     parser.add_argument("--repeats", type=int, default=5)

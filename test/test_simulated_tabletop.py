@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sphmask_core.clouds.scenes import BACKGROUND, OBJECT, SUPPORT
 from sphmask_core.simulation.tabletop import Assets, extra, load_assets, simulate_scene
 from sphmask_core.simulation.tabletop.household import MAKERS, make
 from sphmask_core.simulation.tabletop.labels import labels, owners
@@ -15,7 +16,6 @@ from sphmask_core.simulation.tabletop.model import Part, box, random_rotation, t
 from sphmask_core.simulation.tabletop.physics import Pose, settle
 from sphmask_core.simulation.tabletop.raycast import Pinhole, View
 from sphmask_core.simulation.tabletop.sensors import SENSORS
-from sphmask_core.simulation.tabletop.stages import BACKGROUND, OBJECT, SUPPORT
 
 seeds = st.integers(0, 2**32 - 1)
 SPHERE, RADIUS, PLANE = np.array([0.0, 0.0, 0.8]), 0.1, 1.0

@@ -55,7 +55,7 @@ train: {epochs: 1, batch_size: 1, queries: 8, backbone_epochs: 0}
 END
 
 sphmask --version
-sphmask info tabletop-fast
+sphmask info tabletop
 sphmask segment table.ply -o results --png
 sphmask prepare folder --config boxes.yaml --raw raw --out boxes --jobs 1
 sphmask train boxes.yaml --device cpu -o run

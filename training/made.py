@@ -125,6 +125,7 @@ def _preparation(config: Config) -> dict[str, Any]:
         "voxel_scale": config.model.voxel_scale,
         "use_superpoints": config.model.use_superpoints,
         "up": config.up,
+        "supports": config.supports,
         "parts": config.inference.parts,
         "superpoints": asdict(config.superpoints),
     }

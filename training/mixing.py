@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.clouds.scenes import TABLE, UNLABELED, Scene, read_scene
-from sphmask_core.method.frames import upright
+from sphmask_core.clouds.scenes import SUPPORT, UNLABELED, Scene, read_scene
+from sphmask_core.method.frames import frame_on, upright
+from sphmask_core.method.supports import find_supports
 
 Array = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -24,8 +25,6 @@ Mask = NDArray[np.bool_]
 CELL = 0.01
 """Meters, edge of the cells in which places on a table are counted."""
 CELLS = 256
-FOCAL = 525.0 / 640.0
-"""Of the Kinect, in image widths."""
 ATTEMPTS = 60
 TURN = np.radians(25)
 """Farthest that objects move around the camera, so that the side they show stays the side it sees."""
@@ -59,15 +58,23 @@ class View:
     """(3, 3) p_camera = (p - camera) @ rotation"""
     camera: Array
     """(3,)"""
+    intrinsics: Array
+    """(2, 2) focal length and middle of the image along its width and its height, pixels"""
 
     @classmethod
     def of(cls, scene: Scene) -> View:
-        """The view of an organized frame."""
+        """The view of an organized frame, standing on its main support, or on its largest plane."""
         xyz = torch.from_numpy(scene.cloud.xyz)
-        frame = upright(xyz[xyz.isfinite().all(1)], "plane")
+        finite = xyz[xyz.isfinite().all(1)]
+        main = find_supports(scene.cloud.xyz).main
+        if main is None:
+            frame = upright(finite, "plane")
+        else:
+            frame = frame_on(finite, torch.from_numpy(main.normal), main.offset)
         camera = frame.apply(torch.zeros(1, 3))[0].numpy()
         foot = np.array([camera[0], camera[1], 0], np.float32)
-        return cls(scene, frame.apply(xyz).numpy() - foot, frame.rotation.numpy(), camera - foot)
+        upright_xyz = frame.apply(xyz).numpy() - foot
+        return cls(scene, upright_xyz, frame.rotation.numpy(), camera - foot, intrinsics_of(scene.cloud))
 
     def groups(self) -> list[NDArray[np.int64]]:
         """Points of each group of objects that touch in the image: one may hide a part of another."""
@@ -131,7 +138,7 @@ def place(view: View, group: Array, rng: Generator) -> Array | None:
         if lifted is not None and _distance(view, lifted) > NEARER * _distance(view, group):
             return lifted
     taken = footprint(view.xyz[view.scene.instance >= 0])
-    table = ndimage.binary_closing(footprint(view.xyz[view.scene.semantic == TABLE]) | taken, iterations=8)
+    table = ndimage.binary_closing(footprint(view.xyz[view.scene.semantic == SUPPORT]) | taken, iterations=8)
     table = ndimage.binary_fill_holes(table)
     gap = ndimage.distance_transform_edt(~taken)
     shape = group[np.unique(cells(group) @ [CELLS, 1], return_index=True)[1]]
@@ -149,17 +156,17 @@ def place(view: View, group: Array, rng: Generator) -> Array | None:
 
 def insert(view: View, moved: Array, donor: Scene, group: NDArray[np.int64]) -> None:
     """Put points (M, 3) of a donor into a view: the camera keeps the nearest point of each pixel."""
-    scene, (height, width) = view.scene, view.scene.cloud.shape
+    scene, shape = view.scene, view.scene.cloud.shape
     seen = (moved - view.camera) @ view.rotation
-    focal, middle = FOCAL * width, np.array([width, height]) / 2 - 0.5
+    focal, middle = view.intrinsics.T
     pixels = np.round(seen[:, :2] / seen[:, 2:] * focal + middle).astype(int)
-    inside = ((pixels >= 0) & (pixels < [width, height])).all(1)
+    inside = ((pixels >= 0) & (pixels < shape[::-1])).all(1)
     order = np.flatnonzero(inside)[np.argsort(-seen[inside, 2], kind="stable")]  # the nearest comes last
-    target = pixels[order, 1] * width + pixels[order, 0]
+    target = pixels[order, 1] * shape[1] + pixels[order, 0]
     before = np.nan_to_num(scene.cloud.xyz[target, 2], nan=np.inf)
     order, target = order[seen[order, 2] < before], target[seen[order, 2] < before]
     source = group[order]
-    hidden = _holes(target, (height, width))
+    hidden = _holes(target, shape)
     first = max(int(scene.instance.max()) + 1, 0)
     view.scene = Scene(
         scene.name,
@@ -167,12 +174,25 @@ def insert(view: View, moved: Array, donor: Scene, group: NDArray[np.int64]) -> 
             _put(scene.cloud.xyz, target, seen[order], hidden, np.nan),
             _colors(scene.cloud, donor.cloud, target, source),
             None,
-            (height, width),
+            shape,
         ),
         _put(scene.semantic, target, donor.semantic[source], hidden, UNLABELED),
         _put(scene.instance, target, donor.instance[source] + first, hidden, UNLABELED),
     )
     view.xyz = _put(view.xyz, target, moved[order], hidden, np.nan)
+
+
+def intrinsics_of(cloud: Cloud) -> Array:
+    """Focal lengths and middle (2, 2) of the pinhole camera that saw an organized frame, pixels.
+
+    Least squares over all points, along the width and the height: pixel = focal * x / z + middle.
+    """
+    width = cloud.shape[1]
+    seen = np.flatnonzero(np.isfinite(cloud.xyz).all(1))
+    rows, columns = np.divmod(seen, width)
+    x, y, z = cloud.xyz[seen].T.astype(np.float64)
+    fits = [np.polyfit(side / z, pixels, 1) for side, pixels in ((x, columns), (y, rows))]
+    return np.array(fits)
 
 
 def cells(xyz: Array) -> NDArray[np.int64]:

@@ -16,8 +16,8 @@ from typing import overload
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.clouds.labeled_frames import frame_files, frame_group, read_frame
 from sphmask_core.clouds.prepared import (
-    UNLABELED,
     Manifest,
     SceneRecord,
     map_table,
@@ -25,25 +25,30 @@ from sphmask_core.clouds.prepared import (
     scene_path,
     scenes_of,
 )
+from sphmask_core.clouds.scene import BACKGROUND, OBJECT, SUPPORT, UNLABELED, Scene
 
-DATASETS = ("mosd", "scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
+DATASETS = ("mosd", "frames", "scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 SPLITS = ("train", "val", "all")
-TABLE, OBJECT = 0, 1
 FIRST_OBJECT = 20
+"""Label of the first object of mOSD; those below are the table's, or invalid."""
 
-
-@dataclass(frozen=True)
-class Scene:
-    """A cloud and its ground truth."""
-
-    name: str
-    cloud: Cloud
-    semantic: np.ndarray
-    """(N,) int64: class (of mOSD 0 table, 1 object), -100 unlabeled"""
-    instance: np.ndarray
-    """(N,) int64: object number from 0, negative for everything else"""
-    superpoints: np.ndarray | None = None
-    """(N,) int64 from 0, where the data set has them"""
+__all__ = [
+    "BACKGROUND",
+    "DATASETS",
+    "FIRST_OBJECT",
+    "OBJECT",
+    "SPLITS",
+    "SUPPORT",
+    "UNLABELED",
+    "Scene",
+    "Split",
+    "every",
+    "ground_truth",
+    "open_split",
+    "read_prepared",
+    "read_scene",
+    "scene_files",
+]
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Split(Sequence[Scene]):
     """Of a prepared data set."""
     labeled: bool = True
     """Whether there is ground truth."""
+    groups: tuple[str, ...] = ()
+    """Of each scene, the name under which scores are gathered, where there are such."""
 
     @overload
     def __getitem__(self, index: int) -> Scene: ...
@@ -81,6 +88,8 @@ def open_split(dataset: str, root: str | Path, split: str, area: int = 5) -> Spl
             raise CloudError(f"mosd: no split {split!r}; there are: {', '.join(SPLITS)}")
         files = scene_files(root, split)
         return Split(tuple(path.stem for path in files), lambda i: read_scene(files[i]))
+    if dataset == "frames":
+        return _open_frames(root)
     manifest = read_manifest(root)
     if manifest.dataset != dataset:
         raise CloudError(f"{root}: holds {manifest.dataset}, not {dataset}")
@@ -88,6 +97,12 @@ def open_split(dataset: str, root: str | Path, split: str, area: int = 5) -> Spl
     labeled = map_table(_file(root, records[0])).semantic is not None
     names = tuple(record.name for record in records)
     return Split(names, lambda i: read_prepared(_file(root, records[i]), names[i]), manifest, labeled)
+
+
+def _open_frames(root: str | Path) -> Split:
+    files = frame_files(root)
+    names, groups = tuple(path.stem for path in files), tuple(frame_group(path) for path in files)
+    return Split(names, lambda i: read_frame(files[i]), groups=groups)
 
 
 def _file(root: str | Path, record: SceneRecord) -> Path:
@@ -139,5 +154,5 @@ def ground_truth(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Semantic and instance labels (N,) of mOSD's: 0 invalid, 1 to 9 table, 20 to 29 the first object, ..."""
     is_object = labels >= FIRST_OBJECT
     is_table = (labels > 0) & (labels < FIRST_OBJECT // 2)
-    semantic = np.select([is_object, is_table], [OBJECT, TABLE], UNLABELED)
+    semantic = np.select([is_object, is_table], [OBJECT, SUPPORT], UNLABELED)
     return semantic, np.where(is_object, (labels - FIRST_OBJECT) // 10, UNLABELED)

@@ -24,7 +24,7 @@ from sphmask_core.config import Config
 from sphmask_core.runtime.process import Ended, ending_cleanly, open_streams
 from sphmask_core.segmenter import Segmenter
 
-TRAINING = {"prepare": "sphmask_training.prepare", "train": "sphmask_training.train"}
+TRAINING = {name: f"sphmask_training.{name}" for name in ("adapt", "prepare", "train")}
 """Commands that another package of the same wheel has; the core does not import it, it hands over to it."""
 
 

@@ -21,7 +21,13 @@ from sphmask_core.commands.models import load_segmenter, settings_of
 from sphmask_core.commands.predictions import PredictionFolder
 from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_drawing, complain, with_progress
 from sphmask_core.evaluation.protocol import Protocol, protocol_of
-from sphmask_core.evaluation.report import as_json, class_table, scene_table
+from sphmask_core.evaluation.report import (
+    as_json,
+    class_table,
+    detection_line,
+    group_table,
+    scene_table,
+)
 from sphmask_core.evaluation.scoring import Gallery, Segmented, pool, score_scenes
 from sphmask_core.evaluation.submission import Submission
 from sphmask_core.pictures.confusion import draw_confusion
@@ -104,6 +110,10 @@ def _score(
     pooled = pool(scores, protocol)
     print(f"AP: all instances; overlap: those with a score of at least {min_score:g}")
     print(class_table(pooled, protocol) if protocol.classes else scene_table(scores, pooled))
+    print(detection_line(pooled.detections))
+    if split.groups:
+        groups = [name for i, name in enumerate(split.groups) if i not in failed]
+        print(group_table(scores, groups, protocol))
     if options.output:
         values = as_json(scores, pooled, protocol) | {"failed": [split.names[i] for i in sorted(failed)]}
         _save_json(options.output / "metrics.json", values)

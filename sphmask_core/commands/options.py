@@ -127,6 +127,7 @@ def _info(parser: argparse.ArgumentParser) -> None:
 
 
 TRAINING = {
+    "adapt": "adapt weights to a few labeled frames of one's own camera",
     "prepare": "turn a data set into the files that training and evaluation read",
     "train": "train a model by a preset",
 }

@@ -60,7 +60,7 @@ def _hint(values: dict[str, Any], path: str) -> str:
     known = list(_paths(values, ""))
     near = difflib.get_close_matches(path, known, 1, SIMILAR)
     near = near or [one for one in known if one.rpartition(".")[2] == path.rpartition(".")[2]]
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {min(near, key=len)}?" if near else ""
 
 
 def _paths(section: dict[str, Any], prefix: str) -> Iterator[str]:

@@ -25,6 +25,9 @@ class Config:
     """Edge of a voxel, meters."""
     up: Literal["z", "plane"] = "z"
     """The clouds' vertical: `z`, or `plane`: the normal of the largest plane, towards the sensor."""
+    supports: bool = False
+    """Leave out the points on tables, shelves, floors and walls before the network (docs/model.md, section
+    1)."""
     model: ModelConfig = field(default_factory=ModelConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     superpoints: SuperpointConfig = field(default_factory=SuperpointConfig)

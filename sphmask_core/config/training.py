@@ -31,6 +31,8 @@ class TabletopConfig:
     """Keep the scenes of validation out of training; off: once they have chosen the settings."""
     simulated: int = count(0, low=0)
     """Simulated scenes."""
+    simulator: Literal["meshes", "shapes"] = "meshes"
+    """Real meshes at rest, seen by many cameras (extra `simulation`); or a Kinect's view of plain shapes."""
     mixed: int = count(0, low=0)
     """Scenes made of the objects of several real ones."""
     real_repeats: int = count(1, high=10_000)

@@ -277,7 +277,7 @@ def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
     A point belongs to its best-scored instance. Segments and objects are matched by Hungarian on their
     pairwise F, whatever their class; unlabeled points do not count.
     """
-    table = intersect(_disjoint(_labeled(scan), min_score), shift, 1)
+    table = intersect(_disjoint(labeled_points(scan), min_score), shift, 1)
     predicted, objects = int(table.sizes.sum()), int(table.object_sizes.sum())
     if predicted == 0 or objects == 0:
         precision, recall = float(predicted == 0), float(objects == 0)
@@ -291,7 +291,7 @@ def overlap(scan: ScanResult, shift: int, min_score: float = 0.0) -> Overlap:
     )
 
 
-def _labeled(scan: ScanResult) -> ScanResult:
+def labeled_points(scan: ScanResult) -> ScanResult:
     """Returns the scan with its labeled points alone."""
     kept = scan.semantic != UNLABELED
     labeled = replace(scan, semantic=scan.semantic[kept], instance=scan.instance[kept])

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from sphmask_core.evaluation.detections import Detections
 from sphmask_core.evaluation.metrics import ClassScores, Overlap
 from sphmask_core.evaluation.protocol import Protocol
-from sphmask_core.evaluation.scoring import SceneScores, Scores
+from sphmask_core.evaluation.scoring import SceneScores, Scores, pool
 
 WIDTH = 20
 
@@ -26,6 +27,25 @@ def scene_table(scenes: Sequence[SceneScores], pooled: Scores) -> str:
     ]
     last = _scene_line("all", pooled.precision.mean, pooled.overlap, pooled.milliseconds)
     return "\n".join([head, *lines, "-" * len(head), last])
+
+
+def group_table(scenes: Sequence[SceneScores], groups: Sequence[str], protocol: Protocol) -> str:
+    """One line a group of scenes, of those that a split names; nothing where it names none."""
+    lines = []
+    for group in dict.fromkeys(groups):
+        members = [scene for scene, name in zip(scenes, groups, strict=True) if name == group]
+        pooled = pool(members, protocol)
+        lines.append(_scene_line(group, pooled.precision.mean, pooled.overlap, pooled.milliseconds))
+        lines.append(f"  {detection_line(pooled.detections)}")
+    return "\n".join(lines)
+
+
+def detection_line(found: Detections) -> str:
+    """Precision and recall at the score threshold, in words."""
+    return (
+        f"shown at the threshold: precision {found.precision:.3f}, recall {found.recall:.3f} "
+        f"at an IoU of 0.5 ({found.hits} right of {found.shown} shown, {found.objects} objects)"
+    )
 
 
 def _scene_line(name: str, precision: ClassScores, segments: dict[str, float], milliseconds: float) -> str:

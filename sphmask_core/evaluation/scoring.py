@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from sphmask_core.clouds.scenes import Scene
+from sphmask_core.evaluation.detections import Detections, add, detections
 from sphmask_core.evaluation.metrics import (
     ClassScores,
     Coverage,
@@ -48,6 +49,8 @@ class SceneScores:
     milliseconds: float
     overlap: Overlap
     precision: ClassScores
+    detections: Detections
+    """At the score threshold."""
     intersections: Intersections
     rest: Intersections | None
     """The same, with one prediction more of all points that none claims; for coverage, where it is scored."""
@@ -61,6 +64,7 @@ class Scores:
     agnostic: ClassScores
     overlap: dict[str, float]
     coverage: Coverage | None
+    detections: Detections
     confusion: np.ndarray
     """(K, K + 1) objects of each class that a prediction of each class covers; the last column: none does."""
     milliseconds: float
@@ -132,6 +136,7 @@ def score(segmented: Segmented, protocol: Protocol, min_score: float) -> SceneSc
         milliseconds=segmented.milliseconds,
         overlap=overlap(scan, protocol.shift, min_score),
         precision=protocol.precision([table]).mean,
+        detections=detections(scan, protocol.shift, min_score, protocol.min_region),
         intersections=table,
         rest=intersect_rest(scan, protocol.shift) if protocol.coverage else None,
     )
@@ -146,6 +151,7 @@ def pool(scenes: Sequence[SceneScores], protocol: Protocol) -> Scores:
         agnostic=protocol.precision(tables, agnostic=True).mean,
         overlap=_mean_overlap([scene.overlap for scene in scenes]),
         coverage=coverage_of(rest, len(protocol.classes)) if rest else None,
+        detections=add([scene.detections for scene in scenes]),
         confusion=np.sum([_confusion(table, protocol) for table in tables], axis=0),
         milliseconds=float(np.median([scene.milliseconds for scene in scenes])),
     )

@@ -80,13 +80,23 @@ def upright(
     the points. With `plane`, the z axis is the normal of the dominant plane, z is zero on the plane, and x
     and y are measured from the mean.
     """
-    mean = xyz.mean(0, dtype=torch.float64).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
     if up == "z":
-        return Frame(_axes(torch.tensor(vertical, dtype=torch.float64)).float(), mean.float())
+        return Frame(_axes(torch.tensor(vertical, dtype=torch.float64)).float(), _mean(xyz).float())
     plane = dominant_plane(xyz)
-    z = plane.normal.double()
-    origin = mean - (mean @ z + plane.offset) * z
-    return Frame(_axes(z).float(), origin.float())
+    return frame_on(xyz, plane.normal.double(), plane.offset)
+
+
+def frame_on(xyz: Tensor, normal: Tensor, offset: float) -> Frame:
+    """The frame whose z is a plane's normal (3,) float64, zero on the plane; x and y from the mean of (N,
+    3)."""
+    mean = _mean(xyz)
+    origin = mean - (mean @ normal + offset) * normal
+    return Frame(_axes(normal).float(), origin.float())
+
+
+def _mean(xyz: Tensor) -> Tensor:
+    """(3,) float64 mean of the points (N, 3), on the CPU; zero where there are none."""
+    return xyz.mean(0, dtype=torch.float64).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
 
 
 def _axes(z: Tensor) -> Tensor:

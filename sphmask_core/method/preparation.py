@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from sphmask_core.config import Config
-from sphmask_core.method.frames import Frame, upright
+from sphmask_core.method.frames import Frame, frame_on, upright
 from sphmask_core.method.model import no_stage
 from sphmask_core.method.parts import voxelize_parts
 from sphmask_core.method.superpoints import superpoints_of
+from sphmask_core.method.supports import find_supports
 from sphmask_core.method.voxels import Points, VoxelBatch, normalize_colors, voxelize
 
 Z = (0.0, 0.0, 1.0)
@@ -91,17 +92,24 @@ def to_model_frame(
 ) -> tuple[Frame, Tensor, Points]:
     """Turn a cloud (N, 3) upright and scale it; arguments are those of `prepare`.
 
-    Returns the frame, the rows (M,) of the finite points, and these points in model units.
+    Returns the frame, the rows (M,) of the points that the network sees, and these points in model units.
     """
     x, y, z = xyz.unbind(1)
-    rows = (
-        torch.isfinite(x + y + z).nonzero().squeeze(1)
-    )  # the sum is finite where all three are, or overflows
-    finite = xyz.index_select(0, rows)
-    colors = torch.zeros_like(finite) if rgb is None else normalize_colors(rgb.index_select(0, rows))
+    finite = torch.isfinite(x + y + z)  # one pass in place of three: NaN and infinity spread
+    supports = None
+    if config.supports:
+        stage("supports")
+        supports = find_supports(xyz.cpu().numpy(), vertical if config.up == "z" else None)
+        finite &= torch.from_numpy(~supports.left_out).to(xyz.device)
+    rows = finite.nonzero().squeeze(1)
+    points = xyz.index_select(0, rows)
+    colors = torch.zeros_like(points) if rgb is None else normalize_colors(rgb.index_select(0, rows))
     stage("frame")
-    frame = upright(finite, config.up, vertical)
-    return frame, rows, Points(frame.apply(finite) / config.unit, colors)
+    if supports is not None and supports.main is not None and config.up == "plane":
+        frame = frame_on(points, torch.from_numpy(supports.main.normal), supports.main.offset)
+    else:
+        frame = upright(points, config.up, vertical)
+    return frame, rows, Points(frame.apply(points) / config.unit, colors)
 
 
 def _with_superpoints(voxels: VoxelBatch, config: Config) -> VoxelBatch:

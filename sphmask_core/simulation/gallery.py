@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.clouds.scenes import UNLABELED, Scene
+from sphmask_core.clouds.scenes import BACKGROUND, OBJECT, SUPPORT, UNLABELED, Scene
 from sphmask_core.palette import instance_colors
 from sphmask_core.pictures.draw import save_grid
 from sphmask_core.simulation.tabletop import load_assets, simulate_scene
-from sphmask_core.simulation.tabletop.stages import BACKGROUND, OBJECT, SUPPORT
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,7 +10,7 @@ from sphmask_core.checkpoints.weights import WEIGHTS_DIR
 from sphmask_core.clouds.scenes import open_split
 from sphmask_core.config import load_config
 from sphmask_core.evaluation.protocol import Protocol
-from sphmask_core.evaluation.scoring import Gallery, evaluate, pool, segment_scenes
+from sphmask_core.evaluation.scoring import Gallery, Segmented, pool, score_scenes
 from training.datasets import synthetic
 
 SHIPPED = sorted(path.stem for path in WEIGHTS_DIR.glob("*.safetensors"))
@@ -20,13 +20,11 @@ SIMULATED = 12
 def scores(name, scenes):
     """AP50 and overlap F that the weights of this name reach."""
     protocol, segmenter = Protocol(), Segmenter.load(name, "cpu")
-    found = segment_scenes(segmenter, scenes, protocol)
-    pooled = pool(evaluate(found, protocol, segmenter.min_score, Gallery(0)), protocol)
+    segmented = [
+        Segmented(scene, protocol.segment(segmenter, scene, min_score=0.0), 0.0) for scene in scenes
+    ]
+    pooled = pool(score_scenes(segmented, protocol, segmenter.min_score, Gallery(0)), protocol)
     return pooled.precision.mean.ap50, pooled.overlap["f"]
-
-
-def test_both_are_there():
-    assert SHIPPED == ["tabletop", "tabletop-fast"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -37,18 +35,12 @@ def test_they_fit_their_preset(name):
     assert replace(config, data=preset.data, train=preset.train) == preset
 
 
-@pytest.mark.parametrize(
-    ("name", "least_ap50", "least_f"), [("tabletop", 0.97, 0.98), ("tabletop-fast", 0.9, 0.94)]
-)
-def test_real_frames(name, least_ap50, least_f, mosd):
-    ap50, f = scores(name, open_split("mosd", mosd, "val"))
-    assert ap50 > least_ap50 and f > least_f
+def test_real_frames(mosd):
+    ap50, f = scores("tabletop", open_split("mosd", mosd, "val"))
+    assert ap50 > 0.96 and f > 0.96
 
 
-@pytest.mark.parametrize(
-    ("name", "least_ap50", "least_f"), [("tabletop", 0.86, 0.9), ("tabletop-fast", 0.8, 0.86)]
-)
-def test_simulated_clutter(name, least_ap50, least_f):
-    """Tables that nobody trained on."""
-    ap50, f = scores(name, [synthetic.simulate(9_000_000 + seed) for seed in range(SIMULATED)])
-    assert ap50 > least_ap50 and f > least_f
+def test_simulated_clutter():
+    """Tables of plain shapes, which no training of these weights has seen."""
+    ap50, f = scores("tabletop", [synthetic.simulate_shapes(9_000_000 + seed) for seed in range(SIMULATED)])
+    assert ap50 > 0.7 and f > 0.8

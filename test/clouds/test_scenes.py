@@ -20,7 +20,7 @@ def test_split(tmp_path):
 
 def test_label_scheme():
     semantic, instance = ground_truth(np.array([0, 1, 9, 20, 29, 30, 61]))
-    assert semantic.tolist() == [-100, 0, 0, 1, 1, 1, 1]
+    assert semantic.tolist() == [-100, 0, 0, 2, 2, 2, 2]
     assert instance.tolist() == [-100, -100, -100, 0, 0, 1, 4]
 
 

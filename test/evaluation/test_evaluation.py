@@ -101,8 +101,8 @@ def test_protocols():
     protocol = protocol_of("s3dis", MANIFEST, CONFIG)
     assert (protocol.turn, protocol.largest, protocol.coverage) == (PUBLISHED_TURN, 5_000_000, True)
     assert protocol.semantic_ids == (1, 2, 3, 0) and protocol.shift == 0
-    assert protocol_of("mosd", None, load_config("tabletop")).shift == 1
-    with pytest.raises(ValueError, match="its 2 classes are not the 4 of s3dis"):
+    assert protocol_of("mosd", None, load_config("tabletop")).shift == 2
+    with pytest.raises(ValueError, match="its 3 classes are not the 4 of s3dis"):
         protocol_of("s3dis", MANIFEST, load_config("tabletop"))
 
 

@@ -69,7 +69,7 @@ def test_real_tables_lie_at_zero_with_the_sensor_above(mosd, name):
     assert_table_at_zero(read_scene(mosd / f"{name}.pcd"))
 
 
-@pytest.mark.parametrize("seed", [0, 4, 9])
+@pytest.mark.parametrize("seed", [2, 4, 9])
 def test_simulated_tables_lie_at_zero_with_the_sensor_above(tables, seed):
     assert_table_at_zero(read_scene(tables / f"learn{seed}.pcd"))
 

@@ -58,7 +58,7 @@ def test_labels_stay_with_their_points(seed, n, config):
     assert (after.semantic == before.semantic[after.superpoints]).all()
     assert (after.instance == before.instance[after.superpoints]).all()
     assert after.xyz.dtype == after.rgb.dtype == np.float32
-    assert np.isfinite(after.xyz).all() and np.abs(after.rgb).max() <= 1
+    assert np.isfinite(after.xyz).all() and np.isfinite(after.rgb).all()
     again = augment(before, config, VOXEL, np.random.default_rng(seed))
     assert (again.xyz == after.xyz).all() and (again.rgb == after.rgb).all()
 
@@ -79,6 +79,17 @@ def test_turns_and_flips_keep_distances_and_heights(seed):
     assert np.allclose(after.xyz[:, 2], before.xyz[:, 2], atol=1e-6)
     tilted = augment(before, dataclasses.replace(turned, tilt=5.0), VOXEL, np.random.default_rng(seed))
     assert np.allclose(pdist(tilted.xyz), pdist(before.xyz), atol=1e-5)
+
+
+def test_colors_are_shifted_and_neither_scaled_nor_clipped():
+    """As published: one shift of each channel for all points of a scene."""
+    before = scene(2)
+    config = dataclasses.replace(STILL, color_jitter=0.5)
+    shifts = augment(before, config, VOXEL, np.random.default_rng(0)).rgb - before.rgb
+    assert np.abs(shifts - shifts[0]).max() < 1e-6 and np.abs(shifts[0]).min() > 0.01
+    scaled = augment(before, dataclasses.replace(STILL, color_gain=0.5), VOXEL, np.random.default_rng(0)).rgb
+    factors = scaled / before.rgb
+    assert np.abs(factors - factors[0]).max() < 1e-3 and np.abs(factors[0] - 1).max() > 0.01
 
 
 def test_affine_is_a_product():
@@ -152,7 +163,7 @@ def test_elastic_distortion_moves_the_voxels_and_no_target():
     assert np.abs(after.grid_xyz - before.xyz).max() > 10 * VOXEL
     model = ModelConfig(use_superpoints=False)
     still, moved = (collate([one], model) for one in (before, after))
-    assert len(moved.voxels.coords) != len(still.voxels.coords)
+    assert not torch.equal(moved.voxels.coords, still.voxels.coords)
     rows = moved.voxels.point_to_voxel
     mean = segment_mean(torch.from_numpy(before.xyz), rows, len(moved.voxels.coords))
     torch.testing.assert_close(moved.voxels.xyz, mean)

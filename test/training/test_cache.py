@@ -30,7 +30,7 @@ class Counting:
             raise KeyboardInterrupt
         with self.notes.open("a") as notes:
             notes.write(f"{seed}\n")
-        return synthetic.simulate(seed)
+        return synthetic.simulate_shapes(seed)
 
     @property
     def made(self):
@@ -64,14 +64,14 @@ def test_a_second_run_makes_nothing_and_sees_the_same(config, make):
 
 def test_what_is_read_is_what_was_made(config, make):
     (read,) = made_scenes(Maker("m", make, {}), [7], config)
-    fresh = thinned(synthetic.simulate(7), config)
+    fresh = thinned(synthetic.simulate_shapes(7), config)
     np.testing.assert_allclose(read.xyz, fresh.xyz, rtol=1e-6)
     np.testing.assert_allclose(read.rgb, fresh.rgb, atol=1.01 / 255)
     for name in ("semantic", "instance", "superpoints"):
         column = getattr(read, name)
         assert column.dtype == np.int64 and (column == getattr(fresh, name)).all()
     (cloud,) = made_clouds(Maker("m", make, {}), [7], config)
-    raw = synthetic.simulate(7)
+    raw = synthetic.simulate_shapes(7)
     np.testing.assert_array_equal(cloud.cloud.xyz, raw.cloud.xyz)
     np.testing.assert_array_equal(cloud.cloud.rgb, raw.cloud.rgb)
     assert (cloud.semantic == raw.semantic).all() and (cloud.instance == raw.instance).all()

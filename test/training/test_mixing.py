@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from sphmask_core.clouds.scenes import UNLABELED, Scene, ground_truth
+from sphmask_core.clouds.scenes import OBJECT, UNLABELED, Scene, ground_truth
 from sphmask_core.simulation.scenes import simulate_cloud
 from training.mixing import FOCAL, View, mix, mixed_scenes
 
@@ -59,7 +59,7 @@ def test_labels_are_of_seen_points(mixed):
     for scene in mixed:
         unseen = ~np.isfinite(scene.cloud.xyz).all(1)
         assert (scene.instance[unseen] < 0).all() and (scene.semantic[unseen] == UNLABELED).all()
-        assert ((scene.instance >= 0) == (scene.semantic == 1)).all()
+        assert ((scene.instance >= 0) == (scene.semantic == OBJECT)).all()
 
 
 def test_nearest_points_are_seen(frames):

@@ -124,18 +124,18 @@ def test_fixed_modules_run_as_in_inference(monkeypatch):
     """The same losses and gradients as when the modules that do not learn are asked for gradients too."""
     config = override(CONFIG, ["train.fixed_modules=[backbone, pointwise]"])
     batch = collate([tiny_scene(i) for i in range(2)], config.model)
-    losses, gradients, packed = [], [], []
-    convolve = cpu_engine.convolve_packed  # inference's kernel
-    monkeypatch.setattr(cpu_engine, "convolve_packed", lambda *a: packed.append(1) or convolve(*a))
+    losses, gradients, fused = [], [], []
+    norm_relu = cpu_engine.norm_relu  # of inference alone
+    monkeypatch.setattr(cpu_engine, "norm_relu", lambda *a: fused.append(1) or norm_relu(*a))
     for asked in (False, True):
         torch.manual_seed(0)
-        packed.clear()
+        fused.clear()
         state = TrainState(SphericalMask(config), config.train)
         state.train_mode()
         state.model.backbone.requires_grad_(asked)
         terms = batch_terms(state.model, Criterion(config), batch, config, pointwise_only=False)
         sum(terms.values()).backward()
-        assert bool(packed) != asked
+        assert bool(fused) != asked
         losses.append({name: term.item() for name, term in terms.items()})
         learnt = {name: p.grad for name, p in state.model.named_parameters() if "backbone" not in name}
         gradients.append({name: grad for name, grad in learnt.items() if grad is not None})

@@ -12,6 +12,7 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from sphmask_core.clouds.scene import TABLE_CLASSES
 from sphmask_core.clouds.scenes import Scene as RawScene
 from sphmask_core.config import Config, ConfigError
 
@@ -28,6 +29,8 @@ class DataSet(Protocol):
         """The clouds and labels of a split as they stand in their files."""
 
 
+TABLES = ("adapt", "mosd", "synthetic", "tabletop")
+"""Data sets whose classes are those of tables, whatever they hold."""
 PREPARED = ("scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 
 
@@ -38,5 +41,8 @@ def dataset(config: Config) -> DataSet:
     known = [*modules, *PREPARED]
     if name not in known:
         raise ConfigError(f"data.dataset: no data set {name!r}; there are: {', '.join(known)}")
+    if name in TABLES and config.semantic_classes != TABLE_CLASSES:
+        classes = ", ".join(TABLE_CLASSES)
+        raise ConfigError(f"data.dataset: {name} has the classes {classes}; {config.name} has others")
     found = importlib.import_module(f"{__name__}.{'prepared' if name in PREPARED else name}")
     return cast(DataSet, found)

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 from sphmask_core.simulation.scenes import simulate_cloud
+from sphmask_core.simulation.tabletop import Assets, load_assets, simulate_scene
 
 from ..made import MadeScenes, Maker, made_clouds, made_scenes
 
@@ -16,28 +19,41 @@ VALIDATION_SCENES = 20
 WIDTH, HEIGHT = 640, 480
 VISIBLE = 200
 """Fewest points of an object that count; what shows less of itself is left unlabeled."""
-SIMULATION = 1
-"""Version of the simulated tables: raise it when a seed gives another scene."""
+SHAPES, MESHES = 1, 1
+"""Versions of the simulated tables: raise one when a seed gives another scene."""
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
     """Clouds and labels as the camera gives them."""
-    return made_clouds(maker(), _seeds(config, split), config)
+    return made_clouds(maker(config), _seeds(config, split), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Scenes of a split, thinned; superpoints are those that inference would find."""
-    return made_scenes(maker(), _seeds(config, split), config)
+    return made_scenes(maker(config), _seeds(config, split), config)
 
 
-def maker() -> Maker:
-    """Makes simulated frames."""
-    key = {"version": SIMULATION, "size": [WIDTH, HEIGHT], "visible": VISIBLE}
-    return Maker("simulated", simulate, key)
+def maker(config: Config) -> Maker:
+    """Makes the simulated frames that the configuration asks for."""
+    if config.data.tabletop.simulator == "meshes":
+        return Maker("meshes", simulate_meshes, {"version": MESHES})
+    key = {"version": SHAPES, "size": [WIDTH, HEIGHT], "visible": VISIBLE}
+    return Maker("shapes", simulate_shapes, key)
 
 
-def simulate(seed: int) -> scenes.Scene:
-    """One labeled frame."""
+def simulate_meshes(seed: int) -> scenes.Scene:
+    """One labeled frame of real meshes, by any camera; ImportError without the extra `simulation`."""
+    return simulate_scene(seed, _assets())
+
+
+@functools.cache
+def _assets() -> Assets:
+    """The meshes, loaded once in each process."""
+    return load_assets()
+
+
+def simulate_shapes(seed: int) -> scenes.Scene:
+    """One labeled frame of plain shapes, by a Kinect."""
     cloud = simulate_cloud(seed, WIDTH, HEIGHT)
     assert cloud.labels is not None
     hidden = np.bincount(cloud.labels)[cloud.labels] < VISIBLE

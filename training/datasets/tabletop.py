@@ -13,7 +13,7 @@ from . import mosd, synthetic
 
 SEED = {"train": 1, "val": 2}
 VALIDATION_MIXTURES = 18
-MIXING = 1
+MIXING = 2
 """Version of the mixtures: raise it when a seed and a place give another one."""
 
 

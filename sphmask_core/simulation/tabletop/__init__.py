@@ -6,6 +6,5 @@ Needs the extra: `pip install sphmask[simulation]`.
 
 from sphmask_core.simulation.tabletop.assets import Assets, load_assets
 from sphmask_core.simulation.tabletop.frame import simulate_scene
-from sphmask_core.simulation.tabletop.stages import CLASSES
 
-__all__ = ["CLASSES", "Assets", "load_assets", "simulate_scene"]
+__all__ = ["Assets", "load_assets", "simulate_scene"]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sphmask_core.clouds.scenes import OBJECT
 from sphmask_core.simulation.tabletop.assets import Assets
 from sphmask_core.simulation.tabletop.coats import plain, printed
 from sphmask_core.simulation.tabletop.household import MAKERS, book, card, carton, make
 from sphmask_core.simulation.tabletop.model import Model, random_rotation, turned
 from sphmask_core.simulation.tabletop.physics import Pose, settle
-from sphmask_core.simulation.tabletop.stages import OBJECT, Item, Stage, Zone
+from sphmask_core.simulation.tabletop.stages import Item, Stage, Zone
 
 Random = np.random.Generator
 

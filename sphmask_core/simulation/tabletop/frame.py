@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.clouds.scenes import Scene
+from sphmask_core.clouds.scenes import OBJECT, SUPPORT, Scene
 from sphmask_core.simulation.tabletop.assets import Assets
 from sphmask_core.simulation.tabletop.clutter import random_things
 from sphmask_core.simulation.tabletop.labels import FEWEST, labels, owners
@@ -14,7 +14,7 @@ from sphmask_core.simulation.tabletop.lighting import brightness, photograph, ra
 from sphmask_core.simulation.tabletop.model import turned
 from sphmask_core.simulation.tabletop.raycast import Pinhole, World
 from sphmask_core.simulation.tabletop.sensors import Sensor, random_sensor
-from sphmask_core.simulation.tabletop.stages import OBJECT, SUPPORT, Item, Stage, random_stage
+from sphmask_core.simulation.tabletop.stages import Item, Stage, random_stage
 
 Random = np.random.Generator
 

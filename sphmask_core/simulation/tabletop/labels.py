@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sphmask_core.clouds.scenes import UNLABELED
+from sphmask_core.clouds.scenes import OBJECT, UNLABELED
 from sphmask_core.simulation.tabletop.raycast import View
-from sphmask_core.simulation.tabletop.stages import OBJECT
 
 SEARCH = 2
 """Pixels around one in which the surface that was measured is looked for."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from sphmask_core.clouds.scenes import BACKGROUND, SUPPORT
 from sphmask_core.simulation.paint import Paint
 from sphmask_core.simulation.tabletop.assets import Assets
 from sphmask_core.simulation.tabletop.coats import plain, printed, single, surface
@@ -17,9 +18,8 @@ from sphmask_core.simulation.tabletop.solids import cylinder, swollen, tube, upr
 
 Random = np.random.Generator
 
-SUPPORT, BACKGROUND, OBJECT = 0, 1, 2
-"""Classes: what things stand on; everything else that is no object; objects."""
-CLASSES = ("support", "background", "object")
+REACHING, MACHINES = 0.14, 0.22
+"""Shares of stages that a gripper or a hand reaches into, and at whose border parts of a machine stand."""
 WIDE = 6.0
 """Metres of floors and walls, each way from the middle."""
 
@@ -81,8 +81,10 @@ def random_stage(rng: Random, assets: Assets) -> Stage:
     stage = makers[rng.choice(len(makers), p=[0.56, 0.07, 0.12, 0.25])](rng)
     if rng.random() < 0.75:
         _surround(rng, stage, assets)
-    if rng.random() < 0.14:
+    if rng.random() < REACHING:
         _reach_in(rng, stage, assets)
+    if rng.random() < MACHINES:
+        _stand_by(rng, stage)
     return stage
 
 
@@ -111,7 +113,7 @@ def _table(rng: Random) -> Stage:
 
 def _choose_view(rng: Random, stage: Stage) -> None:
     """Mostly from the height of a person or a robot, now and then from above or nearly level."""
-    kind = rng.choice(4, p=[0.66, 0.16, 0.1, 0.08])
+    kind = rng.choice(4, p=[0.56, 0.26, 0.1, 0.08])
     stage.pitch = [(22, 62), (65, 90), (9, 25), (25, 60)][kind]
     stage.distance = [(0.45, 1.3), (0.4, 1.2), (0.4, 1.2), (1.2, 2.4)][kind]
 
@@ -301,6 +303,34 @@ def _reach_in(rng: Random, stage: Stage, assets: Assets) -> None:
     model = _hand(rng) if rng.random() < 0.4 or not assets.grippers else _gripper(rng, assets)
     rotation = _facing(out) @ turned((0, 0, 1), rng.uniform(0, 2 * np.pi))
     stage.items.append(Item(model, Pose(rotation, tip), BACKGROUND))
+
+
+def _stand_by(rng: Random, stage: Stage) -> None:
+    """Parts of a robot or a machine at the border of where things lie: housings, joints, arms, profiles."""
+    zone, paint = stage.zones[0], plain(rng)
+    for _ in range(rng.integers(1, 5)):
+        angle = rng.choice([-np.pi / 2 + rng.normal(scale=0.6), rng.uniform(0, 2 * np.pi)])
+        size = rng.uniform(0.03, 0.16)
+        across = zone.half / np.maximum(np.abs([np.cos(angle), np.sin(angle)]), 1e-6)
+        away = float(across.min()) + size + rng.uniform(0.0, 0.12)
+        foot = zone.center + np.array([away * np.cos(angle), away * np.sin(angle), 0])
+        stage.items.append(Item(_machine(rng, size).painted(paint), Pose(np.eye(3), foot), BACKGROUND))
+
+
+def _machine(rng: Random, size: float) -> Model:
+    """A housing, a joint with an arm, or a profile, standing on z = 0; size: half its width, meters."""
+    height = rng.uniform(0.05, 0.45)
+    kind = rng.choice(3)
+    if kind == 0:
+        return joined("housing", [
+            cylinder(size, height),
+            swollen(rng, np.full(3, size), 2, 0.02, "cap").moved(np.eye(3), (0, 0, height)),
+        ])  # fmt: skip
+    if kind == 1:
+        elbow = rng.uniform([-0.3, -0.3, 0.1], [0.3, 0.3, 0.4])
+        line = np.array([(0, 0, 0), (0, 0, height), elbow + np.array([0, 0, height])])
+        return joined("arm", [cylinder(size, 0.08), tube(line, 0.6 * size, sides=14)])
+    return box((size, rng.uniform(0.02, 0.3), height / 2), (0, 0, height / 2))
 
 
 def _gripper(rng: Random, assets: Assets) -> Model:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A folder of labeled frames of any depth camera or LiDAR, each an .npz file: data set `frames`.
+
+Arrays of a file: `xyz` (N, 3) float meters, NaN where the sensor saw nothing; `rgb` (N, 3) uint8, optional;
+`label` (N,) integers, objects from 1, 0 for what is no object, -1 for unknown points, which no score counts;
+`shape` (H, W) of an organized frame, optional; `group`, optional: the name under which scores are gathered,
+without it the file name up to the first underscore.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.clouds.scene import OBJECT, SUPPORT, UNLABELED, Scene
+
+SUFFIX = ".npz"
+
+
+def frame_files(root: str | Path) -> list[Path]:
+    """The frames of a folder that have labels, by name; raises CloudError where there are none."""
+    files = sorted(path for path in Path(root).glob(f"*{SUFFIX}") if not path.name.startswith("."))
+    labeled = [path for path in files if "label" in _names(path)]
+    if not labeled:
+        raise CloudError(f"{root}: holds no labeled frames; give a folder of .npz files with xyz and label")
+    return labeled
+
+
+def read_frame(path: str | Path) -> Scene:
+    """A labeled frame; what is no object is of class SUPPORT, for nobody told it from the background."""
+    path = Path(path)
+    cloud = read_cloud(path)
+    label = np.full(len(cloud.xyz), -1) if cloud.labels is None else cloud.labels
+    semantic = np.select([label > 0, label == 0], [OBJECT, SUPPORT], UNLABELED)
+    organized = Cloud(cloud.xyz, cloud.rgb, None, _shape(path, cloud))
+    return Scene(path.stem, organized, semantic, np.where(label > 0, label - 1, UNLABELED))
+
+
+def frame_group(path: Path) -> str:
+    """The name under which a frame's scores are gathered."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return str(arrays["group"]) if "group" in arrays.files else path.stem.split("_")[0]
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return list(arrays.files)
+    except (OSError, ValueError) as error:
+        raise CloudError(f"{path}: no .npz archive ({' '.join(str(error).split())[:100]})") from None
+
+
+def _shape(path: Path, cloud: Cloud) -> tuple[int, int]:
+    """(height, width) that the file gives, or that of the cloud."""
+    with np.load(path, allow_pickle=False) as arrays:
+        if "shape" not in arrays.files:
+            return cloud.shape
+        height, width = (int(side) for side in arrays["shape"])
+    if height * width != len(cloud.xyz):
+        raise CloudError(f"{path}: {len(cloud.xyz)} points do not make {height} rows of {width}, its shape")
+    return height, width

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adapt the shipped weights to one's own camera: sphmask adapt FRAMES -o mine.safetensors
+
+FRAMES is a folder of a few labeled frames: .npz (xyz, rgb, label, shape), .ply or .pcd with a field label;
+objects are numbered from 1, 0 is what is no object, -1 what nobody knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from sphmask_core.checkpoints.weights import CheckpointError, load_model
+from sphmask_core.clouds.cloud import CloudError
+from sphmask_core.config import Config, ConfigError, override
+
+from .datasets import adapt
+from .runner import Runner
+
+BATCH = 4
+BATCHES = 400
+"""Of four scenes each: some minutes on two cores."""
+MIXED, SIMULATED = 160, 160
+"""Scenes that are made of the frames, and simulated ones, so that what is known is not forgotten."""
+REPEATS = 5
+"""Times that an epoch sees each own frame."""
+LR = 3e-4
+BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> int:
+    """Command line; returns the exit code. program: how the command is called in what it prints."""
+    options = _parser(program).parse_args(arguments)
+    try:
+        return _adapt(options)
+    except (CheckpointError, CloudError, ConfigError, OSError, ImportError, FloatingPointError) as error:
+        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _adapt(options: argparse.Namespace) -> int:
+    if options.output.suffix != ".safetensors":
+        raise CheckpointError(f"{options.output}: weights are written as .safetensors")
+    if not options.output.parent.is_dir():
+        raise CheckpointError(f"{options.output.parent}: no such folder")
+    config = configuration(load_model(options.model).config, options)
+    paths = adapt.frame_paths(config)
+    print(f"{len(paths)} frames, {options.batches} batches of {BATCH} scenes", file=sys.stderr)
+    with TemporaryDirectory() as folder:
+        runner = Runner(config, Path(folder), torch.device(options.device))
+        runner.start(resume=False)
+        stopped = runner.run()
+        if stopped:
+            print("stopped; nothing is written", file=sys.stderr)
+            return 128 + stopped
+        shutil.move(Path(folder) / "last.safetensors", options.output)
+    print(f"{options.output}: sphmask segment --model {options.output} CLOUD -o results", file=sys.stderr)
+    return 0
+
+
+def configuration(config: Config, options: argparse.Namespace) -> Config:
+    """The model's configuration with the recipe of adaptation."""
+    meshes = find_spec("mujoco") is not None and find_spec("embreex") is not None
+    scenes = REPEATS * len(list(Path(options.frames).glob("*"))) + MIXED + SIMULATED
+    epochs = max(1, round(options.batches * BATCH / scenes))
+    return override(
+        config,
+        [
+            "data.dataset=adapt",
+            f"data.root={options.frames}",
+            f"data.tabletop.mixed={MIXED}",
+            f"data.tabletop.simulated={SIMULATED}",
+            f"data.tabletop.simulator={'meshes' if meshes else 'shapes'}",
+            f"data.tabletop.real_repeats={REPEATS}",
+            f"train.init={options.model}",
+            f"train.epochs={epochs}",
+            f"train.validate_every={epochs}",
+            f"train.batch_size={BATCH}",
+            f"train.lr={LR}",
+            "train.step_epoch=0",
+            "train.warmup_steps=20",
+            "train.backbone_epochs=0",
+            "train.fixed_modules=[]",
+            "train.ema=0.99",
+            "loss.pointwise=16",
+        ],
+    )
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Adapt weights to a few frames of one's own.")
+    parser.add_argument(
+        "frames", type=Path, metavar="FRAMES", help="folder of labeled .npz, .ply or .pcd files"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".safetensors")
+    parser.add_argument("--model", default="tabletop", help="weights to begin with (default: %(default)s)")
+    parser.add_argument("--batches", type=int, default=BATCHES, help="(default: %(default)s)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

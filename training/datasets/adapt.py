@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A handful of one's own labeled frames, mixtures of them, and simulated ones; validation is on one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sphmask_core.clouds import scenes
+from sphmask_core.clouds.cloud import CloudError, read_cloud
+from sphmask_core.clouds.labeled_frames import SUFFIX, read_frame
+from sphmask_core.clouds.scenes import BACKGROUND, OBJECT, SUPPORT, UNLABELED
+from sphmask_core.config import Config
+from sphmask_core.method.supports import find_supports
+
+from ..cache import identity
+from ..made import MadeScenes, Maker, made_scenes
+from ..mixing import View, mixture
+from . import synthetic
+
+ON_SUPPORT = 0.02
+"""Meters from the main support within which what is no object is taken for it."""
+SEED = 1
+VERSION = 1
+"""Of what is made of own frames: raise it when that changes."""
+
+
+def frame_paths(config: Config) -> list[Path]:
+    """The labeled frames in the folder `data.root`; raises CloudError where there are none."""
+    root = Path(config.data.root)
+    paths = sorted(path for path in root.glob("*") if path.suffix in (SUFFIX, ".ply", ".pcd"))
+    if not paths:
+        raise CloudError(f"{root}: holds no frames; give labeled .npz, .ply or .pcd files")
+    return paths
+
+
+def own_frame(path: Path) -> scenes.Scene:
+    """A labeled frame: objects from 1, 0 for none, -1 unknown; its main support is told from the rest."""
+    if path.suffix == SUFFIX:
+        scene = read_frame(path)
+    else:
+        cloud = read_cloud(path)
+        if cloud.labels is None:
+            raise CloudError(f"{path}: has no field label; number its objects from 1, 0 for what is none")
+        semantic = np.select([cloud.labels > 0, cloud.labels == 0], [OBJECT, SUPPORT], UNLABELED)
+        instance = np.where(cloud.labels > 0, cloud.labels - 1, UNLABELED)
+        scene = scenes.Scene(path.stem, cloud, semantic, instance)
+    if not (scene.instance >= 0).any():
+        raise CloudError(f"{path}: no object is labeled; number its objects from 1")
+    main = find_supports(scene.cloud.xyz).main
+    away = np.zeros(len(scene.semantic), bool)
+    if main is not None:
+        away = np.abs(main.heights(scene.cloud.xyz)) > ON_SUPPORT
+    semantic = np.where((scene.semantic == SUPPORT) & away, BACKGROUND, scene.semantic)
+    return scenes.Scene(scene.name, scene.cloud, semantic, scene.instance)
+
+
+@dataclass(frozen=True)
+class OwnFrames:
+    """Reads the frames by their numbers."""
+
+    paths: tuple[Path, ...]
+
+    def __call__(self, number: int) -> scenes.Scene:
+        return own_frame(self.paths[number])
+
+
+@dataclass(frozen=True)
+class OwnMixtures:
+    """Mixes the objects of organized frames; of a single frame, with itself."""
+
+    paths: tuple[Path, ...]
+
+    def __call__(self, place: int) -> scenes.Scene:
+        """The mixture of this place."""
+        paths = self.paths * max(1, 2 // len(self.paths))
+        return mixture(len(paths), lambda i: View.of(own_frame(paths[i])), SEED, place)
+
+
+def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+    """The frames themselves, whatever the split: adaptation has none to hold out."""
+    return [own_frame(path) for path in frame_paths(config)]
+
+
+def load_scenes(config: Config, split: str) -> MadeScenes:
+    """Own frames, mixtures of the organized ones, and simulated frames."""
+    paths = tuple(frame_paths(config))
+    key = {"version": VERSION, "files": identity(paths)}
+    own = made_scenes(Maker("own", OwnFrames(paths), key), range(len(paths)), config)
+    organized = tuple(path for path in paths if own_frame(path).cloud.shape[0] > 1)
+    made = own * config.data.tabletop.real_repeats
+    if organized and config.data.tabletop.mixed:
+        maker = Maker("own-mixed", OwnMixtures(organized), key)
+        made = made + made_scenes(maker, range(config.data.tabletop.mixed), config)
+    if config.data.tabletop.simulated:
+        made = made + synthetic.load_scenes(config, split)
+    return made
