@@ -23,6 +23,8 @@ from sphmask_ros.conversions import write_points
 
 PROFILE = Path(__file__).parents[1] / "config" / "fastdds.xml"
 VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+FAST_DDS_2 = ("humble", "iron", "jazzy")
+"""Distributions whose Fast DDS reads the second variable."""
 PATIENCE = 3.0
 """Seconds after the last cloud in which one may still arrive."""
 
@@ -56,7 +58,8 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(arguments: argparse.Namespace, reliability: str, profile: Path | None) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    environment |= dict.fromkeys(VARIABLES, str(profile)) if profile else {}
+    old = os.environ.get("ROS_DISTRO", "") in FAST_DDS_2
+    environment |= {VARIABLES[old]: str(profile)} if profile else {}
     environment |= {
         "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",

@@ -37,7 +37,8 @@ ARGUMENTS = {
     "respawn": ("false", "true: start the node again when it has died"),
 }
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-"""Where Fast DDS looks for a profile: from Jazzy on, and in Humble."""
+"""Where Fast DDS looks for a profile: version 3, and version 2. The former warns of the latter's."""
+FAST_DDS_2 = ("humble", "iron", "jazzy")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -85,7 +86,8 @@ def _profile(context: LaunchContext, given: dict[str, str]) -> dict[str, str]:
     taken = any(name in context.environment for name in PROFILE_VARIABLES)
     if taken or "fastrtps" not in rmw or not given["fastdds_profile"]:
         return {}
-    return dict.fromkeys(PROFILE_VARIABLES, given["fastdds_profile"])
+    old = context.environment.get("ROS_DISTRO", "") in FAST_DDS_2
+    return {PROFILE_VARIABLES[old]: given["fastdds_profile"]}
 
 
 def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:
