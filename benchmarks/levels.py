@@ -26,7 +26,7 @@ from sphmask_core.native.kernels import bind_all
 from sphmask_core.native.levels import OPTIMIZATION
 from sphmask_core.native.library import open_library, usable_levels
 from sphmask_core.sparse.cpu_engine import pack_panels
-from sphmask_core.sparse.maps import TILE_ROWS, Pairs, find_neighbours, pack
+from sphmask_core.sparse.maps import TILE_ROWS, Pairs, find_neighbors, pack
 
 POINTS = 8192
 PICKS = 256
@@ -85,7 +85,7 @@ def migration() -> Job:
 
 def jobs(coords: Tensor) -> dict[str, Job]:
     """What is measured."""
-    pairs, rows = find_neighbours(coords).pairs, len(coords)
+    pairs, rows = find_neighbors(coords).pairs, len(coords)
     keys, window = pack(coords), torch.empty(27, rows, dtype=torch.int32)
     cells, xyz = coords[:, 1:].contiguous(), coords[:, 1:].float()
     labels = torch.empty(rows, dtype=torch.int64)

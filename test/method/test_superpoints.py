@@ -96,7 +96,10 @@ def test_bad_shapes_say_what_is_wrong():
         compute_superpoints(torch.zeros(4, 3, dtype=torch.int32), torch.zeros(5, 3), SuperpointConfig())
     with pytest.raises(ValueError, match=r"rgb must have the shape \(n, 3\) with n = 4, not \(5, 3\)"):
         compute_superpoints(
-            torch.zeros(4, 3, dtype=torch.int32), torch.zeros(4, 3), SuperpointConfig(), torch.zeros(5, 3)
+            torch.zeros(4, 3, dtype=torch.int32),
+            torch.zeros(4, 3),
+            SuperpointConfig(color=0.1),
+            torch.zeros(5, 3),
         )
 
 
