@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A depth image to a point cloud in one pass: back-projection by the pinhole model, each point with its color.
+// A depth image to a point cloud in one pass: back-projection by the pinhole model, each point with its
+// color.
 
 #include <cmath>
 #include <cstdint>
@@ -46,9 +47,9 @@ double meters(const uint8_t* bytes, double unit) {
 }  // namespace
 
 const char* sphmask_back_project(const uint8_t* depth, const double* cameras, const uint8_t* color,
-                                 const double* pose, float* xyz, uint8_t* rgb, double unit, int64_t registered,
-                                 int64_t plain, int64_t height, int64_t width, int64_t bytes, int64_t rows,
-                                 int64_t columns, int64_t threads) {
+                                 const double* pose, float* xyz, uint8_t* rgb, double unit,
+                                 int64_t registered, int64_t plain, int64_t height, int64_t width,
+                                 int64_t bytes, int64_t rows, int64_t columns, int64_t threads) {
   if (bytes != 2 && bytes != 4) return "depth has neither 2 nor 4 bytes a pixel";
   if (!registered && rows * columns != 0 && (rows != height || columns != width))
     return "color and depth have not the same pixels";

@@ -47,9 +47,9 @@ const char* sphmask_label_points(const float* xyz, const int32_t* labels, const 
 // the same pixel of color (rows, columns, 3) or, if `registered`, that where the color camera sees the point,
 // which is `pose` (3, 4) times it; `plain` where there is none.
 const char* sphmask_back_project(const uint8_t* depth, const double* cameras, const uint8_t* color,
-                                 const double* pose, float* xyz, uint8_t* rgb, double unit, int64_t registered,
-                                 int64_t plain, int64_t height, int64_t width, int64_t bytes, int64_t rows,
-                                 int64_t columns, int64_t threads);
+                                 const double* pose, float* xyz, uint8_t* rgb, double unit,
+                                 int64_t registered, int64_t plain, int64_t height, int64_t width,
+                                 int64_t bytes, int64_t rows, int64_t columns, int64_t threads);
 
 // changed[i] = matrix (3, 3) times row i of rows (n, 3), plus shift.
 const char* sphmask_affine(const float* rows, const float* matrix, const float* shift, float* changed,
