@@ -26,7 +26,7 @@ def validate(
     config = model.config
     manifest = scenes.manifest if isinstance(scenes, Split) else None
     protocol = protocol_of(config.data.dataset, manifest, config)
-    segmented = segment_scenes(Segmenter(model, device), scenes, protocol)
+    segmented = segment_scenes(Segmenter(model, device), scenes, protocol, min_score=0.0)
     wanted = takewhile(lambda _: not stop(), segmented)
     scores = score_scenes(wanted, protocol, config.inference.min_score, gallery)
     if stop():

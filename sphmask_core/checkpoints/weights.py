@@ -27,8 +27,9 @@ class CheckpointError(ValueError):
 def read_published(path: str | Path) -> dict[str, Tensor]:
     """State dict of a published checkpoint {"net": ..., "epoch": ...}, under our names."""
     try:
+        Path(path).open("rb").close()  # what is wrong with the file itself is said as it is
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:  # of an unpickler of untrusted bytes: KeyError, AttributeError, EOFError, ...
         reason = " ".join(str(error).split())[:100] or type(error).__name__

@@ -96,13 +96,15 @@ class Gallery:
         return [result for *_, result in self.results]
 
 
-def segment_scenes(segmenter: Segmenter, scenes: Iterable[Scene], protocol: Protocol) -> Iterator[Segmented]:
-    """Segment scene after scene, as the protocol says."""
+def segment_scenes(
+    segmenter: Segmenter, scenes: Iterable[Scene], protocol: Protocol, min_score: float | None = None
+) -> Iterator[Segmented]:
+    """Segment scene after scene, as the protocol says; min_score None: the model's own, 0: all instances."""
     segmenter.warm_up()
     for raw in scenes:
         scene = protocol.prepare(raw)
         start = time.perf_counter()
-        instances = protocol.segment(segmenter, scene)
+        instances = protocol.segment(segmenter, scene, min_score)
         yield Segmented(scene, instances, (time.perf_counter() - start) * 1e3)
 
 

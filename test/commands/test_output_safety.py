@@ -136,7 +136,10 @@ def test_closed_streams(tmp_path, clouds, weights, closed):
 
 
 SLOW_WRITER = """
+import signal
 import time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from sphmask_core.commands import results
 def write_slowly(path, *_):
     path.write_bytes(b"half")

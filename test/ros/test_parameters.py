@@ -50,7 +50,7 @@ def test_parameters_file_and_page_are_what_the_code_says():
         {"track_memory": float("inf")},
         {"reliability": "sometimes"},
         {"device": "tpu"},
-        {"outputs": ["labels"]},
+        {"outputs": ["label"]},
         {"track": None},
         {"up": "down"},
     ],

@@ -15,7 +15,10 @@ from training import cache
 from training.datasets import synthetic, tabletop
 from training.made import MadeScenes, Maker, made_clouds, made_scenes, thinned
 
-SMALL = override(load_config("tabletop"), ["data.tabletop.simulated=3", "data.tabletop.mixed=2"])
+SMALL = override(
+    load_config("tabletop"),
+    ["data.tabletop.simulator=shapes", "data.tabletop.simulated=3", "data.tabletop.mixed=2"],
+)
 
 
 @dataclass
@@ -116,7 +119,7 @@ def test_two_runs_at_once_share_one_folder(config, tmp_path):
         "from training.datasets import synthetic\n"
         "if __name__ == '__main__':\n"
         f"    config = override(load_config('tabletop'), {[f'data.cache={config.data.cache}']!r} + "
-        "['data.tabletop.simulated=6'])\n"
+        "['data.tabletop.simulated=6', 'data.tabletop.simulator=shapes'])\n"
         "    print(sum(len(scene) for scene in synthetic.load_scenes(config, 'train')))\n"
     )
     script = tmp_path / "run.py"
@@ -157,7 +160,7 @@ def test_a_cache_that_cannot_be_written(config, make, tmp_path):
 
 
 def test_tabletop_is_all_kinds_of_scenes(mosd, config):
-    config = override(config, [f"data.root={mosd}"])
+    config = override(config, [f"data.root={mosd}", "data.tabletop.simulator=shapes"])
     scenes = tabletop.load_scenes(config, "train")
     real = config.data.tabletop.real_repeats * 36
     assert len(scenes) == real + 2 + 3

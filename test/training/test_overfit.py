@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two simulated scenes are learnt by heart: losses, targets, steps and inference work together."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ from sphmask_core.config import load_config, override
 from sphmask_core.evaluation.scoring import Gallery
 from sphmask_core.simulation.scenes import simulate_cloud
 from training.made import prepared
+from training.phases import Phase
 from training.runner import Runner
 from training.scene import collate
 from training.schedule import Steps
@@ -17,6 +20,7 @@ from training.validate import validate
 CPU = torch.device("cpu")
 SETTINGS = [
     "voxel_size=0.01",
+    "supports=false",
     "model.channels=8",
     "model.levels=4",
     "model.query_dim=32",
@@ -56,12 +60,14 @@ def test_two_scenes_are_learnt_by_heart(tmp_path):
     examples = simple_scenes(2)
     batch = collate([prepared(scene, config) for scene in examples], config.model)
     run = Runner(config, tmp_path, CPU)
-    run.steps = Steps(STEPS, 1)
+    whole = Phase(run.config, False, Steps(STEPS, 1), 0, 0, 0)
+    run.phases = [whole]
     losses, precisions = [], [0.0]
     while len(losses) < STEPS and not (precisions[-1] == 1 and losses[-1] < losses[POINTWISE_STEPS] / 2):
         for _ in range(CHECK_EVERY):
             pointwise_only = len(losses) < POINTWISE_STEPS
-            losses.append(sum(run.batch(batch, pointwise_only).values()))
+            phase = replace(whole, pointwise_only=pointwise_only)
+            losses.append(sum(run.batch(batch, phase).values()))
         scores = validate(run.state.result, examples, CPU, Gallery(0), lambda: False)
         precisions.append(scores["AP50"])
     assert precisions[-1] == 1, precisions

@@ -16,6 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sphmask_core import native
 from sphmask_core.checkpoints.weights import load_model
 from sphmask_core.clouds import scenes as raw
 from sphmask_core.clouds.cloud import Cloud
@@ -28,7 +29,6 @@ from sphmask_core.config import (
     override,
 )
 from sphmask_core.method.model import SphericalMask
-from sphmask_core.sparse import cpu_engine
 from test.helpers import tiny
 from test.helpers.small import SMALL
 from training import curve, log, runner
@@ -125,8 +125,8 @@ def test_fixed_modules_run_as_in_inference(monkeypatch):
     config = override(CONFIG, ["train.fixed_modules=[backbone, pointwise]"])
     batch = collate([tiny_scene(i) for i in range(2)], config.model)
     losses, gradients, fused = [], [], []
-    norm_relu = cpu_engine.norm_relu  # of inference alone
-    monkeypatch.setattr(cpu_engine, "norm_relu", lambda *a: fused.append(1) or norm_relu(*a))
+    unet = native.unet  # of inference alone
+    monkeypatch.setattr(native, "unet", lambda *a: fused.append(1) or unet(*a))
     for asked in (False, True):
         torch.manual_seed(0)
         fused.clear()
