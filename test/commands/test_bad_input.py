@@ -60,7 +60,7 @@ def test_no_cloud(tmp_path, capsys, weights, name, content, says):
 def test_coordinates_of_a_billion(tmp_path, capsys, weights):
     np.save(tmp_path / "far.npy", points(-1e9, 1e9))
     assert segment(tmp_path / "far.npy", weights, tmp_path / "out") == 2
-    assert_one_line(capsys, "far.npy: the units look wrong", "give --unit")
+    assert_one_line(capsys, "far.npy: the cloud is 9.99e+10 voxels long", "are its coordinates meters?")
     assert list((tmp_path / "out").iterdir()) == []
 
 
