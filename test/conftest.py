@@ -32,10 +32,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # a core for each process
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Under xdist a file's tests share a process and its fixtures; so do all tests with ROS nodes."""
+    nodes = Path(__file__).parent / "ros"
     for item in items:
-        group = "ros" if "ros" in item.path.parts else str(item.path)
+        group = "ros" if nodes in item.path.parents else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
 
 
