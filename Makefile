@@ -39,7 +39,8 @@ demo: build
 		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
 test: build $(VENV)/.dev
-	@$(ROS) pytest -q --numprocesses=2 --dist=loadgroup
+	@$(ROS) pytest -q --numprocesses=2 --dist=loadfile --ignore=test/ros --ignore=test/colcon
+	@$(ROS) pytest -q test/ros test/colcon
 
 # What colcon makes of the package on a machine with its own ROS 2.
 colcon: build

@@ -32,15 +32,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # a core for each process
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """Under xdist a file's tests share a process and its fixtures; so do all tests with ROS nodes."""
-    nodes = Path(__file__).parent / "ros"
-    for item in items:
-        group = "ros" if nodes in item.path.parents else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 def private(path):
     """The path, if it is there."""
     if not path.exists():
