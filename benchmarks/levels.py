@@ -115,7 +115,7 @@ def calls() -> Job:
 def main() -> None:
     """Compare the levels that this machine runs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--voxel-size", type=float, default=0.04, help="metres")
+    parser.add_argument("--voxel-size", type=float, default=0.04, help="meters")
     parser.add_argument("--repeats", type=int, default=9)
     arguments = parser.parse_args()
     torch.manual_seed(0)

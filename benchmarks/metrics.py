@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sphmask_core.clouds.prepared import UNLABELED
 from sphmask_core.evaluation.metrics import Intersections, ScanResult, intersect, precision_of
 
 CLASSES, SHIFT, MIN_REGION = 18, 2, 100
@@ -46,10 +47,10 @@ def make_scans(count: int, points: int) -> Iterator[ScanResult]:
     for seed in range(count):
         rng = np.random.default_rng(seed)
         bounds = np.sort(rng.integers(0, points, 2 * OBJECTS)).reshape(-1, 2)
-        semantic, instance = rng.integers(-1, 2, points), np.full(points, -100)
+        semantic, instance = rng.integers(-1, 2, points), np.full(points, UNLABELED)
         for number, (low, high) in enumerate(bounds):
             semantic[low:high], instance[low:high] = SHIFT + rng.integers(CLASSES), number
-        semantic[semantic < 0] = -100
+        semantic[semantic < 0] = UNLABELED
         masks, width = np.zeros((PREDICTIONS, SUPERPOINTS), bool), points / SUPERPOINTS
         chosen = rng.integers(0, OBJECTS, PREDICTIONS)
         for mask, (low, high) in zip(masks, bounds[chosen], strict=True):
@@ -68,7 +69,7 @@ def vectorized(scan: ScanResult) -> Intersections:
 def by_loop(scan: ScanResult) -> Intersections:
     """One comparison of whole masks a pair."""
     masks = np.ascontiguousarray(scan.masks[:, scan.segments])
-    class_of = np.where(scan.semantic == -100, -1, scan.semantic - SHIFT)
+    class_of = np.where(scan.semantic == UNLABELED, -1, scan.semantic - SHIFT)
     valid = (class_of >= 0) & (scan.instance >= 0)
     objects = np.unique(np.stack([class_of[valid], scan.instance[valid]]), axis=1)
     truth = [valid & (class_of == c) & (scan.instance == i) for c, i in objects.T]

@@ -8,6 +8,7 @@ python -m benchmarks.recipes phases  [--seeds 1] [--epochs 40]     the recipe of
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +84,8 @@ def validation_ap(
     data = SimpleNamespace(load_scenes=lambda *_: scenes, load_raw=lambda *_: validation)
     run = Runner(config, folder, torch.device("cpu"), data)
     run.start(resume=False)
-    run.run()
+    if run.run():
+        sys.exit("stopped before its last epoch, the one that is scored")
     return float(log.read(run.log_file)[-1]["AP"])
 
 

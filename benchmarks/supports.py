@@ -20,7 +20,7 @@ from sphmask_core.runtime.memory import keep_freed_memory
 from sphmask_core.simulation.scenes import simulate_cloud
 
 LARGEST_PLANE_BAND = 0.006
-"""Metres above the largest plane below which all is left out, in the simplest way."""
+"""Meters above the largest plane below which all is left out, in the simplest way."""
 LOST = 0.2
 """Share of its points that a lost object lacks, at least."""
 SIMULATED = 20

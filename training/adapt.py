@@ -50,9 +50,9 @@ def _adapt(options: argparse.Namespace) -> int:
         raise CheckpointError(f"{options.output}: weights are written as .safetensors")
     if not options.output.parent.is_dir():
         raise CheckpointError(f"{options.output.parent}: no such folder")
-    config = configuration(load_model(options.model).config, options)
-    paths = adapt.frame_paths(config)
-    print(f"{len(paths)} frames, {options.batches} batches of {BATCH} scenes", file=sys.stderr)
+    frames = len(adapt.frame_paths(options.frames))
+    config = configuration(load_model(options.model).config, options, frames)
+    print(f"{frames} frames, {options.batches} batches of {BATCH} scenes", file=sys.stderr)
     with TemporaryDirectory() as folder:
         runner = Runner(config, Path(folder), torch.device(options.device))
         runner.start(resume=False)
@@ -65,10 +65,10 @@ def _adapt(options: argparse.Namespace) -> int:
     return 0
 
 
-def configuration(config: Config, options: argparse.Namespace) -> Config:
-    """The model's configuration with the recipe of adaptation."""
+def configuration(config: Config, options: argparse.Namespace, frames: int) -> Config:
+    """The model's configuration with the recipe of adaptation to so many frames."""
     meshes = find_spec("mujoco") is not None and find_spec("embreex") is not None
-    scenes = REPEATS * len(list(Path(options.frames).glob("*"))) + MIXED + SIMULATED
+    scenes = REPEATS * frames + MIXED + SIMULATED
     epochs = max(1, round(options.batches * BATCH / scenes))
     return override(
         config,

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.scenes import SUPPORT, UNLABELED, Scene, read_scene
-from sphmask_core.method.frames import frame_on, upright
+from sphmask_core.method.frames import frame_on_support
 from sphmask_core.method.supports import find_supports
 
 Array = NDArray[np.floating]
@@ -66,11 +66,7 @@ class View:
         """The view of an organized frame, standing on its main support, or on its largest plane."""
         xyz = torch.from_numpy(scene.cloud.xyz)
         finite = xyz[xyz.isfinite().all(1)]
-        main = find_supports(scene.cloud.xyz).main
-        if main is None:
-            frame = upright(finite, "plane")
-        else:
-            frame = frame_on(finite, torch.from_numpy(main.normal), main.offset)
+        frame = frame_on_support(finite, find_supports(scene.cloud.xyz).main)
         camera = frame.apply(torch.zeros(1, 3))[0].numpy()
         foot = np.array([camera[0], camera[1], 0], np.float32)
         upright_xyz = frame.apply(xyz).numpy() - foot
@@ -86,21 +82,23 @@ class View:
 
 
 @lru_cache(VIEWS_KEPT)
-def view_of_file(path: Path) -> View:
+def view_of_file(read: Callable[[Path], Scene], path: Path) -> View:
     """The view of a frame's file, read again only when many others have been since."""
-    return View.of(read_scene(path))
+    return View.of(read(path))
 
 
 @dataclass(frozen=True)
 class Mixtures:
-    """Makes the mixtures of a seed from the files of frames, each by its place."""
+    """Makes the mixtures of a seed from the files of organized frames, each by its place."""
 
     files: tuple[Path, ...]
     seed: int
+    read: Callable[[Path], Scene] = read_scene
+    """A function of a module: it goes to many processes by pickle."""
 
     def __call__(self, place: int) -> Scene:
         """The mixture that has this place."""
-        return mixture(len(self.files), lambda i: view_of_file(self.files[i]), self.seed, place)
+        return mixture(len(self.files), lambda i: view_of_file(self.read, self.files[i]), self.seed, place)
 
 
 def mixed_scenes(scenes: Sequence[Scene], count: int, seed: int) -> Iterator[Scene]:

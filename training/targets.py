@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sphmask_core.clouds.prepared import UNLABELED
 from sphmask_core.method.spherical import sectors
 from sphmask_core.method.voxels import VoxelBatch
 
-IGNORE = -100
+IGNORE = UNLABELED
 """Label of points that nobody labeled, and instance of those that belong to none."""
 EMPTY_RAY = 1e-6
 """Ray of a sector in which the instance has no voxel."""

@@ -9,6 +9,7 @@ without it the file name up to the first underscore.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +34,15 @@ def read_frame(path: str | Path) -> Scene:
     """A labeled frame; what is no object is of class SUPPORT, for nobody told it from the background."""
     path = Path(path)
     cloud = read_cloud(path)
+    return labeled_scene(path.stem, replace(cloud, shape=_shape(path, cloud)))
+
+
+def labeled_scene(name: str, cloud: Cloud) -> Scene:
+    """The scene of a cloud by its labels: objects from 1, 0 for what is no object; without any, unknown."""
     label = np.full(len(cloud.xyz), -1) if cloud.labels is None else cloud.labels
     semantic = np.select([label > 0, label == 0], [OBJECT, SUPPORT], UNLABELED)
-    organized = Cloud(cloud.xyz, cloud.rgb, None, _shape(path, cloud))
-    return Scene(path.stem, organized, semantic, np.where(label > 0, label - 1, UNLABELED))
+    instance = np.where(label > 0, label - 1, UNLABELED)
+    return Scene(name, replace(cloud, labels=None), semantic, instance)
 
 
 def frame_group(path: Path) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: sphmask segment | eval | prepare | train | convert | bench | info."""
+"""The command line: sphmask segment | eval | adapt | prepare | train | convert | bench | info."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sphmask_core.checkpoints.convert import convert
 from sphmask_core.clouds.cloud import read_cloud
 from sphmask_core.commands.bench import cloud_levels, measure, measure_machine, measurements, simulated_clouds
 from sphmask_core.commands.evaluate import evaluate
-from sphmask_core.commands.options import make_parser
+from sphmask_core.commands.options import TRAINING, make_parser
 from sphmask_core.commands.peers import compare_convolutions
 from sphmask_core.commands.segment import segment
 from sphmask_core.commands.terminal import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, SUCCESS, complain
@@ -26,8 +26,6 @@ from sphmask_core.segmenter import Segmenter
 
 VERTICALS = {"z": "z", "plane": "normal of the largest plane", "gravity": "by floor and walls, near z"}
 """What a model takes for up, in words."""
-TRAINING = {name: f"sphmask_training.{name}" for name in ("adapt", "prepare", "train")}
-"""Commands that another package of the same wheel has; the core does not import it, it hands over to it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     open_streams()
     if arguments and arguments[0] in TRAINING:
-        return int(import_module(TRAINING[arguments[0]]).main(arguments[1:], f"sphmask {arguments[0]}"))
+        # another package of the same wheel has these: the core does not import it, it hands over to it
+        command = import_module(f"sphmask_training.{arguments[0]}")
+        return int(command.main(arguments[1:], f"sphmask {arguments[0]}"))
     runs = {"segment": segment, "eval": evaluate, "convert": _convert, "bench": _bench, "info": _info}
     options = make_parser(runs).parse_args(arguments)
     return _guarded(options.run, options)

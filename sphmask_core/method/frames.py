@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sphmask_core import native
+from sphmask_core.method.supports import Support
 
 HYPOTHESES = 128
 SCORED_POINTS = 2048
@@ -92,6 +93,13 @@ def frame_on(xyz: Tensor, normal: Tensor, offset: float) -> Frame:
     mean = _mean(xyz)
     origin = mean - (mean @ normal + offset) * normal
     return Frame(_axes(normal).float(), origin.float())
+
+
+def frame_on_support(xyz: Tensor, main: Support | None) -> Frame:
+    """The frame of the (N, 3) finite points on their main support; without one, on their dominant plane."""
+    if main is None:
+        return upright(xyz, "plane")
+    return frame_on(xyz, torch.from_numpy(main.normal), main.offset)
 
 
 def _mean(xyz: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sphmask_core import native
 from sphmask_core.config import Config
-from sphmask_core.method.frames import Frame, frame_on, upright
+from sphmask_core.method.frames import Frame, frame_on_support, upright
 from sphmask_core.method.ground import GroundKind, find_ground
 from sphmask_core.method.model import no_stage
 from sphmask_core.method.parts import voxelize_parts
@@ -104,8 +104,8 @@ def to_model_frame(
     stage("frame")
     rows, points = _kept(xyz, left_out)
     colors = torch.zeros_like(points) if rgb is None else normalize_colors(rgb.index_select(0, rows))
-    if supports is not None and supports.main is not None and config.up == "plane":
-        frame = frame_on(points, torch.from_numpy(supports.main.normal), supports.main.offset)
+    if supports is not None and config.up == "plane":
+        frame = frame_on_support(points, supports.main)
     else:
         frame = upright(points, config.up, vertical)
     turned = frame.apply(points)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.clouds.scenes import BACKGROUND, OBJECT, SUPPORT, UNLABELED, Scene
+from sphmask_core.clouds.labeled_frames import read_frame
+from sphmask_core.clouds.scene import BACKGROUND, SUPPORT, Scene
 from sphmask_core.palette import instance_colors
 from sphmask_core.pictures.draw import save_grid
 from sphmask_core.simulation.tabletop import load_assets, simulate_scene
@@ -48,15 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     panels = [frame_panels(scene) for scene in scenes]
     rows = [panels[i : i + options.columns] for i in range(0, len(panels), options.columns)]
     save_grid(options.picture, [list(chain(*row)) for row in rows])
-
-
-def read_frame(path: Path) -> Scene:
-    """A real frame; background and support are not told apart."""
-    file = np.load(path)
-    cloud = Cloud(file["xyz"], file["rgb"], None, tuple(file["shape"]))
-    label = file["label"] if "label" in file else np.full(len(cloud.xyz), -1)
-    semantic = np.select([label > 0, label == 0], [OBJECT, SUPPORT], UNLABELED)
-    return Scene(path.stem, cloud, semantic, np.where(label > 0, label - 1, UNLABELED))
 
 
 def frame_panels(scene: Scene) -> list[tuple[Image, str]]:

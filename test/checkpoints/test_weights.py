@@ -10,7 +10,7 @@ from sphmask_core.checkpoints.weights import WEIGHTS_DIR
 from sphmask_core.clouds.scenes import open_split
 from sphmask_core.config import load_config
 from sphmask_core.evaluation.protocol import Protocol
-from sphmask_core.evaluation.scoring import Gallery, Segmented, pool, score_scenes
+from sphmask_core.evaluation.scoring import Gallery, pool, score_scenes, segment_scenes
 from training.datasets import synthetic
 
 SHIPPED = sorted(path.stem for path in WEIGHTS_DIR.glob("*.safetensors"))
@@ -20,7 +20,7 @@ SIMULATED = 12
 def scores(name, scenes):
     """AP50 and overlap F that the weights of this name reach."""
     protocol, segmenter = Protocol(), Segmenter.load(name, "cpu")
-    segmented = [Segmented(scene, protocol.segment(segmenter, scene, min_score=0.0), 0.0) for scene in scenes]
+    segmented = segment_scenes(segmenter, scenes, protocol, min_score=0.0)
     pooled = pool(score_scenes(segmented, protocol, segmenter.min_score, Gallery(0)), protocol)
     return pooled.precision.mean.ap50, pooled.overlap["f"]
 

@@ -14,8 +14,10 @@ from sphmask_core.simulation.shapes import Box, Revolved, Solid
 
 BACKGROUND, FIRST_OBJECT = 1, 20
 FEWEST_POINTS = 50
+AREA_CELL = 0.04
+"""Meters."""
 NOISE = 0.0015
-"""1/metre: deviation of the depth over its square (structured light)."""
+"""1/meter: deviation of the depth over its square (structured light)."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,18 @@ class Seen:
     up: np.ndarray
     """(3,) of the world, in the optical frame."""
     height: float
-    """Metres: camera above the world's z = 0, where the support is."""
+    """Meters: camera above the world's z = 0, where the support is."""
 
     @property
     def finite(self) -> np.ndarray:
         return np.isfinite(self.xyz).all(axis=1)
+
+    @property
+    def seen_area(self) -> float:
+        """Square meters of the background that are seen, in cells of 4 cm along each axis but the most upright."""
+        level = np.delete(self.xyz[self.label == BACKGROUND], np.abs(self.up).argmax(), axis=1)
+        cells = np.unique(np.floor(level / AREA_CELL).astype(int), axis=0)
+        return len(cells) * AREA_CELL**2 / np.abs(self.up).max()
 
     def kept_background(self, left_out: np.ndarray) -> float:
         return float((~left_out[self.label == BACKGROUND]).mean())
@@ -75,7 +84,7 @@ def camera(pitch, distance, roll=0.0, yaw=0.0, target=(0.0, 0.0, 0.0), size=(200
 
 
 def see(background, objects, view: Camera, seed=0, noise=NOISE, bend=0.0, lost=0.02) -> Seen:
-    """Depth with noise that grows with its square, `bend` metres of error in waves, and some pixels lost."""
+    """Depth with noise that grows with its square, `bend` meters of error in waves, and some pixels lost."""
     rng = np.random.default_rng(seed)
     labelled = [(BACKGROUND, part) for part in background]
     labelled += [(FIRST_OBJECT + 10 * k, part) for k, part in enumerate(objects)]

@@ -9,7 +9,6 @@ import pytest
 from sphmask_core.checkpoints.weights import load_model, save_weights
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.clouds.scene import BACKGROUND, OBJECT, SUPPORT, TABLE_CLASSES
-from sphmask_core.config import load_config
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.simulation.scenes import simulate_cloud
 from test.helpers.small import SMALL
@@ -25,12 +24,6 @@ def save_frame(folder, seed, **change):
     np.savez(folder / f"frame{seed}.npz", **(arrays | change))
 
 
-def config_of(folder):
-    config = load_config("tabletop")
-    data = replace(config.data, dataset="adapt", root=str(folder), cache=str(folder / "cache"))
-    return replace(config, data=data)
-
-
 def test_what_is_no_object_is_support_or_background(tmp_path):
     save_frame(tmp_path, 3)
     scene = adapt.own_frame(tmp_path / "frame3.npz")
@@ -41,8 +34,8 @@ def test_what_is_no_object_is_support_or_background(tmp_path):
 def test_mixtures_keep_the_camera(tmp_path):
     for seed in (3, 4):
         save_frame(tmp_path, seed)
-    paths = tuple(adapt.frame_paths(config_of(tmp_path)))
-    mixed = adapt.OwnMixtures(paths)(0)
+    paths = tuple(adapt.frame_paths(tmp_path))
+    mixed = adapt.own_mixtures(paths)(0)
     own = adapt.own_frame(paths[0])
     assert mixed.cloud.shape == own.cloud.shape
     np.testing.assert_allclose(intrinsics_of(mixed.cloud), intrinsics_of(own.cloud), rtol=0.02)

@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sphmask_core.clouds import scenes
 from sphmask_core.clouds.cloud import CloudError, read_cloud
-from sphmask_core.clouds.labeled_frames import SUFFIX, read_frame
-from sphmask_core.clouds.scenes import BACKGROUND, OBJECT, SUPPORT, UNLABELED
+from sphmask_core.clouds.labeled_frames import SUFFIX, labeled_scene, read_frame
+from sphmask_core.clouds.scenes import BACKGROUND, SUPPORT
 from sphmask_core.config import Config
 from sphmask_core.method.supports import find_supports
 
 from ..cache import identity
 from ..made import MadeScenes, Maker, made_scenes
-from ..mixing import View, mixture
+from ..mixing import Mixtures
 from . import synthetic
+from .mosd import Frames
 
 ON_SUPPORT = 0.02
 """Meters from the main support within which what is no object is taken for it."""
@@ -27,10 +27,9 @@ VERSION = 1
 """Of what is made of own frames: raise it when that changes."""
 
 
-def frame_paths(config: Config) -> list[Path]:
-    """The labeled frames in the folder `data.root`; raises CloudError where there are none."""
-    root = Path(config.data.root)
-    paths = sorted(path for path in root.glob("*") if path.suffix in (SUFFIX, ".ply", ".pcd"))
+def frame_paths(root: str | Path) -> list[Path]:
+    """The labeled frames in a folder; raises CloudError where there are none."""
+    paths = sorted(path for path in Path(root).glob("*") if path.suffix in (SUFFIX, ".ply", ".pcd"))
     if not paths:
         raise CloudError(f"{root}: holds no frames; give labeled .npz, .ply or .pcd files")
     return paths
@@ -44,9 +43,7 @@ def own_frame(path: Path) -> scenes.Scene:
         cloud = read_cloud(path)
         if cloud.labels is None:
             raise CloudError(f"{path}: has no field label; number its objects from 1, 0 for what is none")
-        semantic = np.select([cloud.labels > 0, cloud.labels == 0], [OBJECT, SUPPORT], UNLABELED)
-        instance = np.where(cloud.labels > 0, cloud.labels - 1, UNLABELED)
-        scene = scenes.Scene(path.stem, cloud, semantic, instance)
+        scene = labeled_scene(path.stem, cloud)
     if not (scene.instance >= 0).any():
         raise CloudError(f"{path}: no object is labeled; number its objects from 1")
     main = find_supports(scene.cloud.xyz).main
@@ -57,42 +54,25 @@ def own_frame(path: Path) -> scenes.Scene:
     return scenes.Scene(scene.name, scene.cloud, semantic, scene.instance)
 
 
-@dataclass(frozen=True)
-class OwnFrames:
-    """Reads the frames by their numbers."""
-
-    paths: tuple[Path, ...]
-
-    def __call__(self, number: int) -> scenes.Scene:
-        return own_frame(self.paths[number])
-
-
-@dataclass(frozen=True)
-class OwnMixtures:
+def own_mixtures(paths: tuple[Path, ...]) -> Mixtures:
     """Mixes the objects of organized frames; of a single frame, with itself."""
-
-    paths: tuple[Path, ...]
-
-    def __call__(self, place: int) -> scenes.Scene:
-        """The mixture of this place."""
-        paths = self.paths * max(1, 2 // len(self.paths))
-        return mixture(len(paths), lambda i: View.of(own_frame(paths[i])), SEED, place)
+    return Mixtures(paths * max(1, 2 // len(paths)), SEED, own_frame)
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
     """The frames themselves, whatever the split: adaptation has none to hold out."""
-    return [own_frame(path) for path in frame_paths(config)]
+    return [own_frame(path) for path in frame_paths(config.data.root)]
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Own frames, mixtures of the organized ones, and simulated frames."""
-    paths = tuple(frame_paths(config))
+    paths = tuple(frame_paths(config.data.root))
     key = {"version": VERSION, "files": identity(paths)}
-    own = made_scenes(Maker("own", OwnFrames(paths), key), range(len(paths)), config)
+    own = made_scenes(Maker("own", Frames(paths, own_frame), key), range(len(paths)), config)
     organized = tuple(path for path in paths if own_frame(path).cloud.shape[0] > 1)
     made = own * config.data.tabletop.real_repeats
     if organized and config.data.tabletop.mixed:
-        maker = Maker("own-mixed", OwnMixtures(organized), key)
+        maker = Maker("own-mixed", own_mixtures(organized), key)
         made = made + made_scenes(maker, range(config.data.tabletop.mixed), config)
     if config.data.tabletop.simulated:
         made = made + synthetic.load_scenes(config, split)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,11 @@ class Frames:
     """Reads frames by number."""
 
     files: tuple[Path, ...]
+    read: Callable[[Path], scenes.Scene] = scenes.read_scene
+    """A function of a module: it goes to many processes by pickle."""
 
     def __call__(self, number: int) -> scenes.Scene:
-        return scenes.read_scene(self.files[number])
+        return self.read(self.files[number])
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:

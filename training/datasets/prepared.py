@@ -60,7 +60,8 @@ def in_model_frame(raw: scenes.Scene, config: Config) -> Scene:
     """A cloud as the model sees it."""
     rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
     xyz = raw.cloud.xyz - far_offset(raw.cloud.xyz)
-    _, _, points = to_model_frame(torch.from_numpy(xyz.astype(np.float32)), rgb, config)
-    superpoints = np.zeros(len(points.xyz), np.int64) if raw.superpoints is None else raw.superpoints
-    columns = points.xyz.numpy(), points.rgb.numpy(), superpoints, raw.semantic, raw.instance
+    _, kept, points = to_model_frame(torch.from_numpy(xyz.astype(np.float32)), rgb, config)
+    rows = kept.numpy()
+    superpoints = np.zeros(len(rows), np.int64) if raw.superpoints is None else raw.superpoints[rows]
+    columns = points.xyz.numpy(), points.rgb.numpy(), superpoints, raw.semantic[rows], raw.instance[rows]
     return Scene(*(np.ascontiguousarray(column) for column in columns))

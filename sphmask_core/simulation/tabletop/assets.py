@@ -35,9 +35,9 @@ VISIBLE_GROUP, SOLID_GROUP = 1, 0
 """MuJoCo's groups of geometry: what is seen, and what collides."""
 HULL_POINTS = 24
 SMALLEST = 0.04
-"""Metres; four of the random shapes are flakes."""
+"""Meters; four of the random shapes are flakes."""
 LARGEST = 0.45
-"""Metres; what is larger is furniture."""
+"""Meters; what is larger is furniture."""
 GROUPS = ("stable_hope_objects", "stable_scanned_objects", "turbosquid_objects", "custom_objects")
 FURNITURE = (
     "articulated_objects/wooden_cabinet", "articulated_objects/white_cabinet", "scenes/desk/desk",
@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Assets:
-    """All meshes, in metres, z up, centered; parametric things are made for each scene instead."""
+    """All meshes, in meters, z up, centered; parametric things are made for each scene instead."""
 
     shapes: tuple[Model, ...] = ()
     """Organic shapes without colors"""
@@ -114,7 +114,7 @@ def _random_shapes(root: Path) -> Iterator[Model]:
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Vertices (V, 3) in metres, triangles (F, 3), and the vertices of each piece."""
+    """Vertices (V, 3) in meters, triangles (F, 3), and the vertices of each piece."""
     vertices: list[list[float]] = []
     faces: list[list[int]] = []
     starts: list[int] = []

@@ -32,7 +32,7 @@ PLACES = 24
 SECONDS = 2.0
 """Of falling, at most."""
 LOST = 0.04
-"""Metres beyond its zone at which a thing has fallen off, and is taken away."""
+"""Meters beyond its zone at which a thing has fallen off, and is taken away."""
 ORGANIC_SCALE, SCANNED_SCALE = (0.5, 1.6), (0.9, 1.7)
 """The scanned things are somewhat smaller than life."""
 

@@ -27,7 +27,7 @@ CROPPED = 0.22
 CUT = 0.2
 """Share of frames that end at some distance."""
 NEAREST = 0.25
-"""Metres that things keep from the camera."""
+"""Meters that things keep from the camera."""
 ATTEMPTS = 8
 SCENE_WIDTH = 320
 """Of the image for which `FEWEST` holds."""

@@ -25,7 +25,7 @@ Random = np.random.Generator
 
 CARTONS = (([0.035, 0.08, 0.13], [0.1, 0.17, 0.28]), ([0.06, 0.07, 0.08], [0.15, 0.18, 0.22]),
            ([0.02, 0.03, 0.05], [0.05, 0.08, 0.12]), ([0.1, 0.14, 0.2], [0.22, 0.3, 0.4]))  # fmt: skip
-"""Least and most sides in metres, ascending: groceries, cubes, small ones, parcels."""
+"""Least and most sides in meters, ascending: groceries, cubes, small ones, parcels."""
 BOOKS = ([0.006, 0.1, 0.15], [0.045, 0.2, 0.28])
 
 

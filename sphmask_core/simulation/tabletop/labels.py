@@ -11,9 +11,9 @@ from sphmask_core.simulation.tabletop.raycast import View
 SEARCH = 2
 """Pixels around one in which the surface that was measured is looked for."""
 TOLERANCE = (0.006, 0.012)
-"""Metres at zero and one metre of depth from a surface up to which a point is of it."""
+"""Meters at zero and one meter of depth from a surface up to which a point is of it."""
 PIXEL = 0.0015
-"""Metres of depth that a pixel aside counts as much as."""
+"""Meters of depth that a pixel aside counts as much as."""
 FEWEST = 60
 """Points that an object must show, in an image 320 wide."""
 

@@ -29,7 +29,7 @@ class Part:
     shape: str
     """box, cylinder, ellipsoid, capsule or mesh"""
     size: np.ndarray
-    """(3,) metres: half the sides of a box, the half-axes of an ellipsoid; radius and half the height"""
+    """(3,) meters: half the sides of a box, the half-axes of an ellipsoid; radius and half the height"""
     position: np.ndarray
     """(3,) its middle"""
     rotation: np.ndarray
@@ -62,7 +62,7 @@ class Model:
 
     name: str
     vertices: np.ndarray
-    """(V, 3) float32 metres"""
+    """(V, 3) float32 meters"""
     faces: np.ndarray
     """(F, 3) int32"""
     parts: tuple[Part, ...]
@@ -85,7 +85,7 @@ class Model:
 
     @property
     def size(self) -> np.ndarray:
-        """(3,) metres along the axes"""
+        """(3,) meters along the axes"""
         return np.asarray(np.ptp(self.vertices, axis=0))
 
     def moved(self, rotation: np.ndarray, offset: Sequence[float] | np.ndarray) -> Model:

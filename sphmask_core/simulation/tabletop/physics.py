@@ -16,21 +16,21 @@ STEP = 0.004
 """Seconds; twice of it is the shortest time constant of a contact that is stable."""
 CONTACT = (2 * STEP, 1.0)
 DENSITY = 400.0
-"""Kilograms a cubic metre: between an empty carton and a full can."""
+"""Kilograms a cubic meter: between an empty carton and a full can."""
 LIGHTEST = 1e-3
 """Kilograms; lighter bodies shake."""
 FRICTION = (0.7, 0.01, 0.002)
 DAMPING = 2e-4
-"""Of turning, newton metres a radian a second: bottles stop rolling."""
+"""Of turning, newton meters a radian a second: bottles stop rolling."""
 ITERATIONS = 12
 MEMORY = 1 << 28
 """Bytes for contacts: heaps of bowls and racks of many parts have thousands."""
 STRIDE = 25
 """Steps between two looks at whether all is at rest."""
 STILL = 0.03
-"""Metres a second that count as rest."""
+"""Meters a second that count as rest."""
 FALLING = 0.2
-"""Metres a second above which a body falls or rolls away."""
+"""Meters a second above which a body falls or rolls away."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sphmask_core.simulation.tabletop.extra import needed
 from sphmask_core.simulation.tabletop.stages import Item
 
 LIFT = 1e-3
-"""Metres by which a ray starts away from the surface that it leaves."""
+"""Meters by which a ray starts away from the surface that it leaves."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class View:
 
     camera: Pinhole
     depth: np.ndarray
-    """(H, W) float32 metres along the optical axis"""
+    """(H, W) float32 meters along the optical axis"""
     item: np.ndarray
     """(H, W) int64 index of the thing"""
     points: np.ndarray

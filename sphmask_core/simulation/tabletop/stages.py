@@ -21,7 +21,7 @@ Random = np.random.Generator
 REACHING, MACHINES = 0.14, 0.22
 """Shares of stages that a gripper or a hand reaches into, and at whose border parts of a machine stand."""
 WIDE = 6.0
-"""Metres of floors and walls, each way from the middle."""
+"""Meters of floors and walls, each way from the middle."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Zone:
     center: np.ndarray
     """(3,) on the surface"""
     half: np.ndarray
-    """(2,) half its sides, metres"""
+    """(2,) half its sides, meters"""
     yaw: float = 0.0
     walled: bool = False
     """Whether sides keep things in, as those of a bin"""
     room: float = 0.6
-    """Metres above it that are free"""
+    """Meters above it that are free"""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Stage:
     pitch: tuple[float, float] = (15, 75)
     """Degrees that the camera looks down, least and most"""
     distance: tuple[float, float] = (0.45, 1.6)
-    """Metres from the camera to what it looks at"""
+    """Meters from the camera to what it looks at"""
     floor: float = -0.75
     """Height of the floor"""
 

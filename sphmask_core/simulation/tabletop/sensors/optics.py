@@ -9,7 +9,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, maximum_filte
 Random = np.random.Generator
 
 NOTHING = 1e3
-"""Metres that stand for what no ray hits."""
+"""Meters that stand for what no ray hits."""
 STANDARD_WIDTH = 640
 """Pixels of the image in which the sizes of errors are given."""
 
@@ -33,14 +33,14 @@ def finite(depth: np.ndarray) -> np.ndarray:
 
 
 def steps(depth: np.ndarray, radius: int, least: float) -> np.ndarray:
-    """(H, W) whether depth steps by more than `least` metres within `radius` pixels, beyond a slope."""
+    """(H, W) whether depth steps by more than `least` meters within `radius` pixels, beyond a slope."""
     size = 2 * radius + 1
     near, far = minimum_filter(depth, size), maximum_filter(depth, size)
     return np.asarray(far - near > least + slope_of(depth) * 2 * radius)
 
 
 def slope_of(depth: np.ndarray) -> np.ndarray:
-    """(H, W) metres a pixel by which depth changes to its nearer neighbours: that of the surface itself."""
+    """(H, W) meters a pixel by which depth changes to its nearer neighbours: that of the surface itself."""
     padded = np.pad(depth, 1, mode="edge")
     across = np.minimum(np.abs(padded[1:-1, 2:] - depth), np.abs(depth - padded[1:-1, :-2]))
     down = np.minimum(np.abs(padded[2:, 1:-1] - depth), np.abs(depth - padded[:-2, 1:-1]))
@@ -68,7 +68,7 @@ def filled(rng: Random, depth: np.ndarray) -> np.ndarray:
 
 
 def smoothed(depth: np.ndarray, sigma: float, step: float) -> np.ndarray:
-    """Smoothed within surfaces: where the blurred depth differs by more than `step` metres it stays."""
+    """Smoothed within surfaces: where the blurred depth differs by more than `step` meters it stays."""
     known = np.isfinite(depth)
     weight = gaussian_filter(known.astype(np.float32), sigma)
     blurred = gaussian_filter(np.where(known, depth, 0), sigma) / np.maximum(weight, 1e-3)

@@ -23,7 +23,7 @@ from sphmask_core.simulation.tabletop.sensors.optics import (
 )
 
 BASELINE = (0.05, 0.055, 0.095)
-"""Metres: D435, D415, D455"""
+"""Meters: D435, D415, D455"""
 FOCAL = 610.0
 """Pixels, in an image 640 wide that is matched"""
 STEP = 1 / 32

@@ -10,7 +10,7 @@ from sphmask_core.simulation.tabletop.sensors.optics import NOTHING, STANDARD_WI
 
 BASELINE = (0.08, 0.35)
 NOISE = (0.0001, 0.0006)
-"""Metres, standard deviation at one metre"""
+"""Meters, standard deviation at one meter"""
 DARK = 0.04
 GRAZING = 0.1
 

@@ -21,7 +21,7 @@ from sphmask_core.simulation.tabletop.sensors.optics import (
 )
 
 DISPARITY = 43.5
-"""Pixels times metres: 580 pixels of focal length, 7.5 cm between projector and camera"""
+"""Pixels times meters: 580 pixels of focal length, 7.5 cm between projector and camera"""
 STEP = (1 / 8, 1 / 8, 1 / 16)
 """Pixels of disparity between depths"""
 NOISE = (0.04, 0.12)
@@ -31,7 +31,7 @@ GRAZING = 0.12
 """Cosine between ray and normal below which nothing comes back"""
 DARK = 0.05
 EDGE = 0.02
-"""Metres between neighbours that are a step of depth"""
+"""Meters between neighbours that are a step of depth"""
 LOST_AT_EDGES = 0.2
 SPECKLE = 0.0005
 NEAREST = 0.35

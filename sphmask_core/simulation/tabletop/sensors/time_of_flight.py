@@ -22,11 +22,11 @@ from sphmask_core.simulation.tabletop.sensors.optics import (
 )
 
 NOISE = (0.0008, 0.003)
-"""Metres, standard deviation at one metre on a white surface seen from the front"""
+"""Meters, standard deviation at one meter on a white surface seen from the front"""
 BLUR = (0.3, 0.75)
 """Pixels, of the image as it is, that light spreads over"""
 CORNER = (0.0, 0.012)
-"""Metres that a right corner between white surfaces seems farther"""
+"""Meters that a right corner between white surfaces seems farther"""
 REACH = 24
 """Pixels from which light comes over other surfaces"""
 FAINT = 0.012
