@@ -25,9 +25,9 @@ from sphmask_core.commands.results import table
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
 from sphmask_core.pictures.draw import draw_result
+from sphmask_core.simulation.demo import SCENES, DemoScene
 from sphmask_core.simulation.tabletop.extra import MissingExtraError
 from sphmask_ros.conversions import write_points
-from sphmask_ros.demo_scenes import SCENES, DemoScene
 from sphmask_ros.player import Player
 
 SIMULATED = range(7, 12)

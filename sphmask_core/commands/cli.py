@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: sphmask segment | eval | adapt | prepare | train | convert | bench | info."""
+"""The command line: sphmask segment | simulate | eval | adapt | prepare | train | convert | bench | info."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sphmask_core.commands.evaluate import evaluate
 from sphmask_core.commands.options import TRAINING, make_parser
 from sphmask_core.commands.peers import compare_convolutions
 from sphmask_core.commands.segment import segment
+from sphmask_core.commands.simulate import simulate
 from sphmask_core.commands.terminal import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, SUCCESS, complain
 from sphmask_core.config import Config
 from sphmask_core.runtime.process import Ended, ending_cleanly, open_streams
@@ -36,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # another package of the same wheel has these: the core does not import it, it hands over to it
         command = import_module(f"sphmask_training.{arguments[0]}")
         return int(command.main(arguments[1:], f"sphmask {arguments[0]}"))
-    runs = {"segment": segment, "eval": evaluate, "convert": _convert, "bench": _bench, "info": _info}
+    runs = {
+        "segment": segment, "simulate": simulate, "eval": evaluate, "convert": _convert, "bench": _bench,
+        "info": _info,
+    }  # fmt: skip
     options = make_parser(runs).parse_args(arguments)
     return _guarded(options.run, options)
 
@@ -49,7 +53,7 @@ def _guarded(run: Callable[[argparse.Namespace], int], options: argparse.Namespa
     except BrokenPipeError:  # whoever read our output has gone: `sphmask ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except (ValueError, OSError, MemoryError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, MemoryError, ImportError) as error:
         complain(str(error) or "out of memory")
         return BAD_INPUT
     except KeyboardInterrupt:

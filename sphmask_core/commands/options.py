@@ -15,6 +15,7 @@ from sphmask_core.clouds.coordinates import UNITS
 from sphmask_core.clouds.limits import MAX_POINTS
 from sphmask_core.clouds.scenes import DATASETS
 from sphmask_core.commands.engines import ENGINES
+from sphmask_core.simulation.demo import SCENES
 
 EXAMPLES = {
     "segment": """
@@ -30,6 +31,11 @@ Of each cloud NAME there is NAME.npz (labels, masks, scores, classes, centers, r
 (colored and labeled points) and NAME.json. Of a bag there is a copy, with /segment/labelled_points,
 /segment/markers and /segment/instances beside its topics. A bad cloud is reported, the others are done, and
 the exit code is 2. Results need a folder of their own: they are clouds, too.""",
+    "simulate": """
+examples:
+  sphmask simulate table table.ply                              what a depth camera sees of a table
+  sphmask simulate street sweep.ply --seed 3                    a LiDAR's sweep; rooms and streets need the
+                                                                extra: pip install 'sphmask[simulation]'""",
     "eval": """
 examples:
   sphmask eval --root mosd/learn                                validation frames, preset tabletop
@@ -96,6 +102,14 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     _add_engine(parser)
 
 
+def _simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scene", choices=SCENES, metavar="SCENE", help="table, room or street")
+    parser.add_argument("cloud", type=Path, metavar="CLOUD", help="the .ply file to write; none is replaced")
+    parser.add_argument(
+        "--seed", type=int, default=9, help="another one, another scene (default: %(default)s)"
+    )
+
+
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", choices=DATASETS, default=DATASETS[0], help="(default: %(default)s)")
     parser.add_argument("--root", required=True, metavar="DIR", help="folder of the data set, prepared")
@@ -141,6 +155,7 @@ TRAINING = {
 """Commands that the package sphmask_training has, with parsers of their own."""
 COMMANDS = {
     "segment": ("find the instances of point clouds, files or bags", _segment),
+    "simulate": ("write a simulated cloud to try things on", _simulate),
     "eval": ("score a model on labeled scenes", _evaluate),
     "convert": ("turn a published checkpoint into weights of our own", _convert),
     "bench": ("measure time and memory by stage", _bench),

@@ -39,7 +39,7 @@ class Seen:
 
     @property
     def seen_area(self) -> float:
-        """Square meters of the background that are seen, in cells of 4 cm along each axis but the most upright."""
+        """Square meters of the background that are seen, in cells across the most upright axis."""
         level = np.delete(self.xyz[self.label == BACKGROUND], np.abs(self.up).argmax(), axis=1)
         cells = np.unique(np.floor(level / AREA_CELL).astype(int), axis=0)
         return len(cells) * AREA_CELL**2 / np.abs(self.up).max()
