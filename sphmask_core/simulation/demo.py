@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `sphmask simulate` and `make demo SCENE=...` show: tables before a camera, fused scans of rooms, sweeps
-of a LiDAR."""
+"""What `sphmask simulate` and `make demo SCENE=...` show: tables, fused scans of rooms, sweeps of a LiDAR."""
 
 from __future__ import annotations
 
