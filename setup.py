@@ -35,7 +35,7 @@ class BuildLevels(build_ext):
         def compile_side_by_side(sources, *options, **named):  # noqa: ANN001, ANN002, ANN003, ANN202
             with ThreadPoolExecutor() as pool:
                 objects = pool.map(lambda source: compile_all([source], *options, **named), sources)
-                return [one for some in objects for one in some]
+                return [file for files in objects for file in files]
 
         self.compiler.compile = compile_side_by_side
         try:

@@ -24,7 +24,7 @@ from sphmask_core.clouds.cloud import Cloud, read_cloud
 from sphmask_core.commands.bench import Measurement, MemoryTimer, measure, measure_machine, measurements
 from sphmask_core.config import load_config
 from sphmask_core.method.model import SphericalMask
-from sphmask_core.simulation.scenes import simulate_room
+from sphmask_core.simulation.scenes import simulate_plain_room
 from training.losses import Criterion
 from training.made import prepared
 from training.scene import collate
@@ -57,11 +57,11 @@ def full_size(device: str) -> Segmenter:
     return Segmenter(SphericalMask(dataclasses.replace(config, inference=inference)), device)
 
 
-def print_ratios(found: dict[str, list[Measurement]]) -> None:
+def print_ratios(by_model: dict[str, list[Measurement]]) -> None:
     """How much faster than the first model the others are."""
     medians = {
         name: statistics.median(sum(frame.milliseconds.values()) for frame in frames)
-        for name, frames in found.items()
+        for name, frames in by_model.items()
     }
     (first, most), *others = medians.items()
     for name, ms in others:
@@ -71,7 +71,7 @@ def print_ratios(found: dict[str, list[Measurement]]) -> None:
 def print_training_step(segmenter: Segmenter) -> None:
     """Time and memory of forward pass, losses and backward pass of the whole model on a simulated room."""
     model, config, device = segmenter.model.train(), segmenter.config, segmenter.device
-    batch = collate([prepared(simulate_room(0), config)], config.model).to(device)
+    batch = collate([prepared(simulate_plain_room(0), config)], config.model).to(device)
     timer = MemoryTimer(device)
     timer.start("forward and losses")
     terms = batch_terms(model, Criterion(config), batch, config, pointwise_only=False)
@@ -107,14 +107,14 @@ def main() -> None:
         segmenters = {model: Segmenter.load(model, options.device) for model in options.model}
         clouds = frames(options.root, options.frames)
     device = next(iter(segmenters.values())).device
-    found: dict[str, list[Measurement]] = {model: [] for model in segmenters}
+    by_model: dict[str, list[Measurement]] = {model: [] for model in segmenters}
     for path, cloud in clouds:
         for model, segmenter in segmenters.items():
-            found[model].append(measure(segmenter, path.name, cloud, options.repeats))
-    for model, measured in found.items():
+            by_model[model].append(measure(segmenter, path.name, cloud, options.repeats))
+    for model, measured in by_model.items():
         print(f"{model} on {device}, {options.threads} threads")
         print(measurements(measured, measure_machine(device)), end="\n\n")
-    print_ratios(found)
+    print_ratios(by_model)
     if options.lccp is not None and options.root is not None:
         print(compare(options.lccp, next(iter(segmenters.values())), clouds, options.repeats))
     if options.root is None:

@@ -71,11 +71,11 @@ def main() -> None:
     xyz, rgb = hall(int(options.points))
     before = peak()
     start = time.process_time()
-    found = segmenter(xyz, rgb)
+    instances = segmenter(xyz, rgb)
     seconds = time.process_time() - start
-    print(f"{len(xyz)} points, {len(found)} instances, {(found.labels > 0).mean():.0%} of the points")
+    print(f"{len(xyz)} points, {len(instances)} instances, {(instances.labels > 0).mean():.0%} of the points")
     print(f"memory {before:.2f} GB before, {peak():.2f} GB at most; {seconds:.1f} s of processor time")
-    print(", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in found.timings.items()))
+    print(", ".join(f"{stage} {ms / 1e3:.2f} s" for stage, ms in instances.timings.items()))
 
 
 if __name__ == "__main__":

@@ -40,11 +40,11 @@ def compare(program: Path, segmenter: Segmenter, frames: Sequence[tuple[Path, Cl
 def _milliseconds(program: Path, path: Path, repeats: int) -> float:
     """Median of the program's own times of one frame; the first one, which warms up, does not count."""
     command = [str(program), *SETTINGS, "--reps", str(repeats + 1), str(path)]
-    found = subprocess.run(
+    ran = subprocess.run(
         command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
-    lines = [line.split() for line in found.stdout.splitlines()]
+    lines = [line.split() for line in ran.stdout.splitlines()]
     times = [float(words[words.index(path.stem) + 1]) for words in lines if path.stem in words]
     if len(times) != repeats + 1:
-        raise SystemExit(f"{program}: printed no times of {path.name}: {found.stdout[:200]!r}")
+        raise SystemExit(f"{program}: printed no times of {path.name}: {ran.stdout[:200]!r}")
     return statistics.median(times[1:])

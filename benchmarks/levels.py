@@ -89,15 +89,15 @@ def jobs(coords: Tensor) -> dict[str, Job]:
     keys, window = pack(coords), torch.empty(27, rows, dtype=torch.int32)
     cells, xyz = coords[:, 1:].contiguous(), coords[:, 1:].float()
     labels = torch.empty(rows, dtype=torch.int64)
-    found: dict[str, Job] = {
+    jobs_by_name: dict[str, Job] = {
         "neighbor maps": lambda kernels: kernels.find_neighbors(keys, window),
         "superpoints": lambda kernels: kernels.superpoints(cells, xyz, None, labels, 0.1, 0.1, 0, 20, 8),
     }
     for channels in (16, 32, 64, 128):
         convolve, differentiate = convolution(pairs, rows, channels)
-        found[f"convolution, C = {channels}"] = convolve
-        found[f"weight gradient, C = {channels}"] = differentiate
-    return found | sampling() | {"migration": migration()}
+        jobs_by_name[f"convolution, C = {channels}"] = convolve
+        jobs_by_name[f"weight gradient, C = {channels}"] = differentiate
+    return jobs_by_name | sampling() | {"migration": migration()}
 
 
 def calls() -> Job:

@@ -46,7 +46,7 @@ def side_by_side(
     for _ in range(repeats):
         for name, call in calls.items():
             times[name].append(clock(call))
-    return {name: sorted(found)[repeats // 2] for name, found in times.items()}
+    return {name: sorted(each)[repeats // 2] for name, each in times.items()}
 
 
 def peer(module: str) -> ModuleType | None:

@@ -38,10 +38,10 @@ def random_scene(queries: int, superpoints: int, dim: int) -> tuple[Tensor, ...]
 
 def peak_megabytes(call: Callable[[], Any]) -> float:
     """Most memory that the tensors of one call hold at once, beyond what was there before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call()
     held = peak = 0
-    for event in found.profiler.kineto_results.events():  # type: ignore[union-attr]
+    for event in profiled.profiler.kineto_results.events():  # type: ignore[union-attr]
         if event.name() == "[memory]":
             held += event.nbytes()
             peak = max(peak, held)

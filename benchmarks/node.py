@@ -136,7 +136,7 @@ def _scenes(player: Player, files: list[Path], repeats: int, model: str) -> None
 
 
 def _paced(player: Player) -> Callable[[PointCloud2], Answer]:
-    """`ask`, once a period."""
+    """Returns a function that sends the player a cloud, at most one a period, and returns the answer."""
     due = time.monotonic()
 
     def ask(cloud: PointCloud2) -> Answer:
@@ -155,9 +155,9 @@ def _keep_ids(answers: list[Answer]) -> bool:
 def _equals(answers: list[Answer], written: Path) -> bool:
     """Whether every answer has, bit for bit, what the command line wrote."""
     expected = np.load(written)
-    found = [read_instances(answer.instances, read_labels(answer.points)) for answer in answers]
+    results = [read_instances(answer.instances, read_labels(answer.points)) for answer in answers]
     names = ("labels", "masks", "scores", "class_ids", "boxes")
-    return all(np.array_equal(getattr(one, name), expected[name]) for one in found for name in names)
+    return all(np.array_equal(getattr(result, name), expected[name]) for result in results for name in names)
 
 
 def _message(player: Player, cloud: Cloud) -> PointCloud2:

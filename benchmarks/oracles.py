@@ -19,7 +19,7 @@ from sphmask_core.evaluation.protocol import Protocol
 from sphmask_core.evaluation.scoring import Gallery, pool, score_scenes, segment_scenes
 from sphmask_core.method.aggregator import PointSet, sample_rows
 from sphmask_core.method.candidates import Candidates, mask_iou, select
-from sphmask_core.method.instances import apart
+from sphmask_core.method.instances import distinct
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.rounds import candidates
 from sphmask_core.pictures.missed import GOOD_IOU, MissedObjects
@@ -58,18 +58,18 @@ class Case:
         sizes = torch.bincount(voxels.superpoints, minlength=voxels.superpoint_offsets[-1])
         return cls(batch, targets.scenes[0], sizes)
 
-    def iou(self, found: Candidates) -> Tensor:
+    def iou(self, predicted: Candidates) -> Tensor:
         """(I, G) IoU in voxels of masks with objects."""
-        return mask_iou(found.masks, self.truth.masks, self.sizes)
+        return mask_iou(predicted.masks, self.truth.masks, self.sizes)
 
-    def table(self, found: Candidates, protocol: Protocol) -> Intersections:
+    def table(self, predicted: Candidates, protocol: Protocol) -> Intersections:
         """What AP needs of the masks, on points."""
-        masks = torch.nn.functional.pad(found.masks, (0, 1))
+        masks = torch.nn.functional.pad(predicted.masks, (0, 1))
         segments = self.batch.voxels.superpoints[self.batch.voxels.point_to_voxel]
         scan = ScanResult(
             masks.numpy(),
-            found.scores.numpy(),
-            found.class_ids.numpy(),
+            predicted.scores.numpy(),
+            predicted.class_ids.numpy(),
             self.batch.semantic.numpy(),
             self.batch.instance.numpy(),
             segments.numpy(),
@@ -114,19 +114,19 @@ def one_seed_each(seeds: PointSet, truth: InstanceTargets) -> Tensor:
     return distance.argmin(1)[own.any(1)][None]
 
 
-def whole_masks(found: Candidates, case: Case) -> Candidates:
-    """Masks that mean an object become that object."""
-    best, number = case.iou(found).max(1)
-    masks = torch.where((best > SAME_OBJECT)[:, None], case.truth.masks[number] > 0, found.masks)
-    return replace(found, masks=masks)
+def whole_masks(predicted: Candidates, case: Case) -> Candidates:
+    """The candidates, each that covers most of an object with that object's own mask."""
+    best, number = case.iou(predicted).max(1)
+    masks = torch.where((best > SAME_OBJECT)[:, None], case.truth.masks[number] > 0, predicted.masks)
+    return replace(predicted, masks=masks)
 
 
-def finish(found: Candidates, case: Case, model: SphericalMask) -> Candidates:
-    """After NMS and without repeats."""
+def finish(predicted: Candidates, case: Case, model: SphericalMask) -> Candidates:
+    """The candidates that are left after NMS, without repeats of better ones."""
     inference = model.config.inference
-    found = select(found, case.sizes, inference)
-    found = found[found.scores.argsort(descending=True)]
-    return found[apart(found.masks, case.sizes, inference.min_own)]
+    predicted = select(predicted, case.sizes, inference)
+    predicted = predicted[predicted.scores.argsort(descending=True)]
+    return predicted[distinct(predicted.masks, case.sizes, inference.min_own)]
 
 
 def objects(case: Case) -> Candidates:
@@ -142,8 +142,8 @@ def run(model: SphericalMask, scenes: list[Scene]) -> None:
     protocol, tables = Protocol(), defaultdict(list)
     for scene in tqdm(scenes, disable=None):
         case = Case.of(scene, model)
-        for name, found in experiments(model, case):
-            tables[name].append(case.table(finish(found, case, model), protocol))
+        for name, predicted in experiments(model, case):
+            tables[name].append(case.table(finish(predicted, case, model), protocol))
         tables["all but superpoints"].append(case.table(objects(case), protocol))
     print(f"{len(scenes)} scenes; perfect:")
     for name, rows in tables.items():
@@ -154,8 +154,8 @@ def run(model: SphericalMask, scenes: list[Scene]) -> None:
 def score_results(segmenter: Segmenter, scenes: list[Scene], picture: Path | None) -> None:
     """Print the scores of what a user gets; draw the worst objects of all scenes as one picture."""
     missed, protocol = MissedObjects(PICTURED), Protocol()
-    found = segment_scenes(segmenter, scenes, protocol)
-    scores = pool(score_scenes(found, protocol, segmenter.min_score, Gallery(0), missed), protocol)
+    segmented = segment_scenes(segmenter, scenes, protocol)
+    scores = pool(score_scenes(segmented, protocol, segmenter.min_score, Gallery(0), missed), protocol)
     mean = scores.precision.mean
     overlap = " / ".join(f"{scores.overlap[name]:.3f}" for name in ("precision", "recall", "f"))
     print(

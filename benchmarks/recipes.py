@@ -21,7 +21,7 @@ import torch
 
 from sphmask_core.clouds.scenes import Scene as RawScene
 from sphmask_core.config import Config, load_config, override
-from sphmask_core.simulation.scenes import simulate_room
+from sphmask_core.simulation.scenes import simulate_plain_room
 from training import log
 from training.augment import elastic
 from training.made import MadeScenes, Maker, made_clouds, made_scenes
@@ -105,7 +105,7 @@ def variants_of_phases(config: Config, scenes: MadeScenes, epochs: int) -> Itera
     before = [*settings, f"train.backbone.step_epoch={epochs}", "train.step_epoch=0", "train.accumulate=4"]
     yield "before: one rate, few steps", override(config, before), scenes
     visits = [f"train.backbone.epochs={epochs // 8}", "train.backbone.repeats=4", "train.backbone.lr=4e-3"]
-    visits += [f"train.backbone.step_epoch={epochs // 20}", f"train.epochs={epochs // 2}"]
+    visits += [f"train.backbone.step_epoch={epochs // 20}", f"train.epochs={max(epochs // 2, 1)}"]
     after = [*visits, f"train.step_epoch={epochs // 12}", "train.accumulate=4", "train.backbone.accumulate=1"]
     yield "published phases", override(config, after), scenes
 
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     asked = parser.parse_args()
     config = override(load_config("scannetv2"), [*SMALL, *asked.set])
-    maker = Maker("room", simulate_room, {"version": ROOMS})
+    maker = Maker("room", simulate_plain_room, {"version": ROOMS})
     scenes = made_scenes(maker, range(FIRST_TRAINED, FIRST_TRAINED + asked.rooms), config)
     validation = made_clouds(maker, range(FIRST_VALIDATED, FIRST_VALIDATED + asked.validation), config)
     variants = variants_of_elastic if asked.what == "elastic" else variants_of_phases

@@ -9,15 +9,15 @@ from functools import partial
 from typing import Any
 
 from benchmarks.measure import cpu_ms, threads
-from sphmask_core.simulation.scenes import simulate_cloud, simulate_lidar, simulate_room
+from sphmask_core.simulation.scenes import simulate_cloud, simulate_plain_room, simulate_plain_yard
 from sphmask_core.simulation.tabletop import load_assets, simulate_scene
 from sphmask_core.simulation.tabletop.extra import MissingExtraError
 
 WORLDS: dict[str, tuple[Callable[[int], Any], int]] = {
     "table, 320 x 240": (lambda seed: simulate_cloud(seed, 320, 240), 60),
     "table, 640 x 480": (lambda seed: simulate_cloud(seed, 640, 480), 20),
-    "LiDAR, 32 x 1024": (simulate_lidar, 8),
-    "room": (simulate_room, 3),
+    "LiDAR, 32 x 1024": (simulate_plain_yard, 8),
+    "room": (simulate_plain_room, 3),
 }
 """What to simulate, and how many of each."""
 

@@ -60,14 +60,15 @@ def measure(scene: Scene, config: Config) -> Measurement:
     return Measurement(scene.name, ious, len(superpoints), int(superpoints.max()) + 1, elapsed)
 
 
-def report(found: list[Measurement]) -> None:
+def report(measurements: list[Measurement]) -> None:
     """Print mean IoU, the worst objects, superpoints a scene and time."""
-    ious = sorted((iou, f"{m.name} object {number}") for m in found for number, iou in m.ious.items())
-    print(f"mean IoU {np.mean([iou for iou, _ in ious]):.4f} of {len(ious)} objects in {len(found)} scenes")
+    ious = sorted((iou, f"{m.name} object {number}") for m in measurements for number, iou in m.ious.items())
+    mean = np.mean([iou for iou, _ in ious])
+    print(f"mean IoU {mean:.4f} of {len(ious)} objects in {len(measurements)} scenes")
     print("worst    " + ", ".join(f"{iou:.3f} ({name})" for iou, name in ious[:WORST]))
-    counts = [m.superpoints for m in found]
+    counts = [m.superpoints for m in measurements]
     print(f"superpoints a scene: mean {np.mean(counts):.1f}, most {max(counts)}")
-    times, voxels = [m.milliseconds for m in found], [m.voxels for m in found]
+    times, voxels = [m.milliseconds for m in measurements], [m.voxels for m in measurements]
     print(
         f"time     median {np.median(times):.1f} ms, most {max(times):.1f} ms {np.median(voxels):.0f} voxels"
     )

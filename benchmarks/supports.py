@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What supports leave out of points and of labelled objects, and in which time, beside the largest plane."""
+"""What supports leave out of points and of labeled objects, and in which time, beside the largest plane."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Frame:
-    """A labelled cloud."""
+    """A labeled cloud."""
 
     group: str
     xyz: np.ndarray
@@ -74,7 +74,7 @@ def largest_plane(xyz: np.ndarray) -> np.ndarray:
 
 
 def frames(root: Path) -> Iterator[Frame]:
-    """Labelled .npz frames and mOSD scenes below a folder, by sensor."""
+    """Labeled .npz frames and mOSD scenes below a folder, by sensor."""
     for path in sorted(root.rglob("table_*.npz")):
         with np.load(path) as file:
             yield Frame(path.stem.split("_")[1].rstrip("0123456789"), file["xyz"], file["label"])
@@ -104,7 +104,7 @@ def measure(frame: Frame, totals: dict[tuple[str, str], Totals]) -> None:
 
 
 def main() -> None:
-    """Measure every labelled frame below a folder, and simulated ones."""
+    """Measure every labeled frame below a folder, and simulated ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, help="folder with table_*.npz frames or learn*.pcd of mOSD")
     parser.add_argument("--simulated", type=int, default=SIMULATED, help="frames of the simulator")

@@ -47,9 +47,9 @@ def count(segmenter: Segmenter, scenes: Iterable[Scene]) -> list[Detections]:
     return [add(part) for part in parts]
 
 
-def f1(found: Detections) -> float:
+def f1(detections: Detections) -> float:
     """Harmonic mean of precision and recall."""
-    return 2 * found.precision * found.recall / max(found.precision + found.recall, 1e-9)
+    return 2 * detections.precision * detections.recall / max(detections.precision + detections.recall, 1e-9)
 
 
 def main() -> None:
@@ -63,14 +63,14 @@ def main() -> None:
     parser.add_argument("--frames", type=Path, help="folder of labeled frames (.npz)")
     parser.add_argument("--simulated", type=int, default=0, help="simulated scenes of meshes")
     options = parser.parse_args()
-    found = count(Segmenter.load(options.model, "cpu"), wanted_scenes(options))
+    counts = count(Segmenter.load(options.model, "cpu"), wanted_scenes(options))
     print(f"{'score':>6}{'precision':>11}{'recall':>8}{'F1':>7}{'shown':>7}{'objects':>9}")
-    for threshold, part in zip(THRESHOLDS, found, strict=True):
+    for threshold, part in zip(THRESHOLDS, counts, strict=True):
         print(
             f"{threshold:6.2f}{part.precision:11.3f}{part.recall:8.3f}{f1(part):7.3f}"
             f"{part.shown:7d}{part.objects:9d}"
         )
-    print(f"best F1 at {THRESHOLDS[int(np.argmax([f1(part) for part in found]))]:.2f}")
+    print(f"best F1 at {THRESHOLDS[int(np.argmax([f1(part) for part in counts]))]:.2f}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import torch
 from benchmarks.measure import print_ratios, side_by_side, wall_ms
 from sphmask_core.config import Config, load_config, override
 from sphmask_core.method.model import SphericalMask
-from sphmask_core.simulation.scenes import simulate_room
+from sphmask_core.simulation.scenes import simulate_plain_room
 from training.augment import augment
 from training.datasets import synthetic
 from training.initialize import initialize
@@ -52,7 +52,7 @@ class Step:
         self.predictions = self.model(self.batch.voxels, has_foreground=enough_foreground)
 
     def lose(self) -> None:
-        """Targets, matching and loss."""
+        """Compute targets, matching and loss."""
         batch, config = self.batch, self.config
         targets = build_targets(
             batch.voxels, batch.semantic, batch.instance, config.class_shift, config.model.rays
@@ -72,7 +72,7 @@ class Step:
         return torch.optim.AdamW(parameters, LR, fused=fused).step
 
     def synchronized(self, part: Callable[[], object]) -> None:
-        """The part, until the device has done it."""
+        """Run a part and wait until the device has done it."""
         part()
         if self.device.type == "cuda":
             torch.cuda.synchronize()
@@ -89,7 +89,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.manual_seed(0)
     config = override(load_config(asked.preset), asked.set)
-    make = simulate_room if config.name == "scannetv2" else synthetic.simulate
+    make = simulate_plain_room if config.name == "scannetv2" else synthetic.simulate
     scenes = [thinned(make(seed), config) for seed in range(asked.scenes)]
     step = Step(config, scenes, torch.device(asked.device))
     parts: dict[str, Callable[[], object]] = {"load": step.load, "forward": step.forward}

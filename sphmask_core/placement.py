@@ -48,20 +48,20 @@ class Placements:
         return len(self.sizes)
 
 
-def place(xyz: np.ndarray, found: Instances) -> Placements:
+def place(xyz: np.ndarray, instances: Instances) -> Placements:
     """Placements of the instances of a cloud (N, 3); up is that of the model's frame.
 
     A box has the smallest footprint of all upright ones. An instance stands on another when the middle of
     its footprint is over the other's, and its lowest point that is seen about as high as the other's highest.
     """
-    axes = _level_axes(found.rotation)
-    parts = [members(xyz, found, i).astype(np.float64) @ axes.T for i in range(len(found))]
+    axes = _level_axes(instances.rotation)
+    parts = [members(xyz, instances, i).astype(np.float64) @ axes.T for i in range(len(instances))]
     boxes = [_upright_box(part) for part in parts]
     middles = np.array([box.middle for box in boxes]).reshape(-1, 3)
     sizes = np.array([box.size for box in boxes]).reshape(-1, 3)
     turns = np.array([box.turn for box in boxes]).reshape(-1, 2, 2)
     supports = _supports(middles, sizes, turns)
-    grounds = _grounds(_unlabeled(xyz, found) @ axes.T, boxes)
+    grounds = _grounds(_unlabeled(xyz, instances) @ axes.T, boxes)
     tops = middles[:, 2] + sizes[:, 2] / 2
     bases = np.where(supports >= 0, tops[supports] if len(tops) else tops, grounds)
     rotations = np.zeros((len(boxes), 3, 3))
@@ -75,10 +75,10 @@ def place(xyz: np.ndarray, found: Instances) -> Placements:
     )
 
 
-def members(xyz: np.ndarray, found: Instances, index: int) -> np.ndarray:
+def members(xyz: np.ndarray, instances: Instances, index: int) -> np.ndarray:
     """(n, 3) float32, n > 0: an instance's points of a cloud (N, 3); its center where it has none."""
-    points = xyz[found.points(index)]
-    return points if len(points) else found.centers[index : index + 1]
+    points = xyz[instances.points(index)]
+    return points if len(points) else instances.centers[index : index + 1]
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ def _supports(middles: np.ndarray, sizes: np.ndarray, turns: np.ndarray) -> np.n
     return np.where(under.any(1), highest.argmax(1) if len(tops) else 0, -1)
 
 
-def _unlabeled(xyz: np.ndarray, found: Instances) -> np.ndarray:
+def _unlabeled(xyz: np.ndarray, instances: Instances) -> np.ndarray:
     """(n, 3) float64: some of the finite points of no instance."""
-    rows = np.flatnonzero(found.labels == 0)
+    rows = np.flatnonzero(instances.labels == 0)
     points = xyz[rows[:: len(rows) // SAMPLED + 1]].astype(np.float64)
     return points[np.isfinite(points[:, 0])]
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from sphmask_core.checkpoints.weights import load_model
-from sphmask_core.clouds.coordinates import far_offset
+from sphmask_core.clouds.coordinates import Vector, Z, far_offset
 from sphmask_core.config import Config
 from sphmask_core.method.blocks import find_in_cloud
 from sphmask_core.method.candidates import Candidates
 from sphmask_core.method.instances import Instances, moved, to_instances
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import vote
-from sphmask_core.method.preparation import PreparedCloud, Z, prepare
+from sphmask_core.method.preparation import PreparedCloud, prepare
 from sphmask_core.method.rounds import Strategy, find_instances
 from sphmask_core.runtime.memory import keep_freed_memory
 from sphmask_core.runtime.timing import Timer
@@ -64,7 +64,7 @@ class Segmenter:
         xyz: np.ndarray,
         rgb: np.ndarray | None = None,
         superpoints: np.ndarray | None = None,
-        vertical: tuple[float, float, float] = Z,
+        vertical: Vector = Z,
         min_score: float | None = None,
         timer: Timer | None = None,
     ) -> Instances:

@@ -106,7 +106,7 @@ class Tracker:
     def update(
         self,
         xyz: np.ndarray,
-        found: Instances,
+        instances: Instances,
         now: float,
         pose: np.ndarray | None = None,
         overlap: float = OVERLAP,
@@ -119,12 +119,12 @@ class Tracker:
         object keeps its id unseen. A clock that goes back (a bag played again) makes nothing older.
         """
         self._advance(now, memory)
-        samples = _samples(xyz, [found.points(i) for i in range(len(found))], pose)
+        samples = _samples(xyz, [instances.points(i) for i in range(len(instances))], pose)
         voxels = [self._voxels(sample) for sample in samples]
         before = {item.id for item in self._objects if not item.lost}
-        matches = self._match(voxels, found.class_ids, overlap)
+        matches = self._match(voxels, instances.class_ids, overlap)
         middles = [sample.mean(0) if len(sample) else np.zeros(3) for sample in samples]
-        rows = zip(matches, found.class_ids, voxels, middles, strict=True)
+        rows = zip(matches, instances.class_ids, voxels, middles, strict=True)
         tracks = [self._follow(*row) for row in rows]
         ids = [item.id for item, _ in tracks]
         for item in self._objects:

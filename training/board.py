@@ -49,7 +49,7 @@ class Board:
         writer.flush()
 
     def pictures(self, scenes: Sequence[SceneResult], epoch: int) -> None:
-        """Scenes with their labels and what was found in them."""
+        """Write pictures of scenes: their labels beside their instances."""
         from PIL import Image
 
         draw_scenes(self.picture, scenes, columns=1)

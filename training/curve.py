@@ -60,8 +60,8 @@ def draw(records: Sequence[Record], path: Path) -> None:
     right.set(xlabel=left.get_xlabel(), ylabel="validation", ylim=(0, 1.02))
     stages = [
         epoch + 0.5
-        for epoch, (one, next_one) in zip(epochs, pairwise(totals), strict=False)
-        if one.keys() != next_one.keys()
+        for epoch, (epoch_totals, next_totals) in zip(epochs, pairwise(totals), strict=False)
+        if epoch_totals.keys() != next_totals.keys()
     ]
     for axes in (left, right):
         for stage in stages:

@@ -50,21 +50,21 @@ def take(model: SphericalMask, state: dict[str, Tensor], source: str) -> str:
     if not taken:
         raise ConfigError(f"train.init: {source}: none of its tensors fits the model; start without it")
     model.load_state_dict(taken, strict=False)
-    said = f"{len(taken)} of {len(own)} tensors taken"
+    summary = f"{len(taken)} of {len(own)} tensors taken"
     anew, unused = modules_of(own.keys() - taken.keys(), own), modules_of(state.keys() - own.keys(), state)
-    said += f"; anew: {', '.join(anew)}" if anew else ""
-    return said + (f"; unknown: {', '.join(unused)}" if unused else "")
+    summary += f"; anew: {', '.join(anew)}" if anew else ""
+    return summary + (f"; unknown: {', '.join(unused)}" if unused else "")
 
 
 def modules_of(chosen: Set[str], keys: Iterable[str]) -> list[str]:
-    """The largest modules all of whose `keys` are among the chosen, and chosen keys that are in none."""
+    """Names of the largest modules of which every key is chosen; and chosen keys of no such module."""
     others = [key + "." for key in keys if key not in chosen]
-    found = set()
+    modules = set()
     for key in chosen:
         parts = key.split(".")
         prefixes = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
-        found.add(next(p for p in prefixes if not any(other.startswith(p + ".") for other in others)))
-    return sorted(found)
+        modules.add(next(p for p in prefixes if not any(other.startswith(p + ".") for other in others)))
+    return sorted(modules)
 
 
 def set_prior(model: SphericalMask, config: Config) -> None:

@@ -40,8 +40,8 @@ def read_steps(path: Path) -> list[Record]:
 def read_all(path: Path) -> list[Record]:
     """All records in their order; what is no record, as a line that was cut off, is left out."""
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    found = (_record(line) for line in lines)
-    return [record for record in found if record is not None]
+    records = (_record(line) for line in lines)
+    return [record for record in records if record is not None]
 
 
 def keep(path: Path, epochs: int, steps: int) -> None:

@@ -124,8 +124,8 @@ class Criterion:
             cost = cost + mask_cost(queries.migration[b], scene.masks.to(xyz), config)
         terms = self.matched(queries, b, xyz, scene, match(cost))
         if loss.auxiliary:
-            found = self.matched(queries, b, xyz, scene, match(cost, config.repeats))
-            terms |= {f"aux_{name}": loss.auxiliary * term for name, term in found.items()}
+            repeated = self.matched(queries, b, xyz, scene, match(cost, config.repeats))
+            terms |= {f"aux_{name}": loss.auxiliary * term for name, term in repeated.items()}
         return terms
 
     def matched(

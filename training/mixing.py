@@ -77,7 +77,7 @@ class View:
         seen = (self.scene.instance >= 0).reshape(self.scene.cloud.shape)
         parts, _ = ndimage.label(ndimage.binary_dilation(seen, iterations=SHADOW))
         points = np.flatnonzero(seen)
-        part_of = _joined(parts.reshape(-1)[points], self.scene.instance[points])
+        part_of = _unite_parts(parts.reshape(-1)[points], self.scene.instance[points])
         return [points[part_of == part] for part in np.unique(part_of)]
 
 
@@ -206,8 +206,8 @@ def footprint(xyz: Array) -> Mask:
     return taken
 
 
-def _joined(part_of: NDArray, instance: NDArray) -> NDArray:
-    """Parts (M,) with those that hold points of one instance made one."""
+def _unite_parts(part_of: NDArray, instance: NDArray) -> NDArray:
+    """Numbers of parts (M,); parts that hold points of the same instance get the same number."""
     for number in np.unique(instance):
         mine = np.unique(part_of[instance == number])
         part_of = np.where(np.isin(part_of, mine), mine[0], part_of)

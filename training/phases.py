@@ -86,15 +86,15 @@ def recipes(config: Config) -> list[Config]:
 
 def plan(config: Config, batches_per_epoch: Callable[[Config], int]) -> list[Phase]:
     """The phases of a run; batches_per_epoch says how many batches an epoch of a recipe has."""
-    found: list[Phase] = []
+    planned: list[Phase] = []
     epoch = batch = step = 0
     for recipe in recipes(config):
         steps = Steps(batches_per_epoch(recipe), recipe.train.accumulate)
         pointwise_only = recipe is not config
-        found.append(Phase(recipe, pointwise_only, steps, epoch, batch, step))
-        epoch, batch = found[-1].end_epoch, found[-1].end_batch
+        planned.append(Phase(recipe, pointwise_only, steps, epoch, batch, step))
+        epoch, batch = planned[-1].end_epoch, planned[-1].end_batch
         step += recipe.train.epochs * steps.per_epoch
-    return found
+    return planned
 
 
 def phase_of(phases: list[Phase], batch: int) -> Phase:

@@ -23,26 +23,26 @@ class PointwiseScores:
     """Sums over the voxels of scenes."""
 
     confusion: np.ndarray
-    """(K, K) voxels of each semantic class by what was said of them."""
+    """(K, K) voxels of each semantic class (row) by their predicted class (column)."""
     unit: float
     """Meters in one model unit."""
     instance_voxels: int = 0
     offset_error: float = 0.0
     """Model units, summed over the voxels of instances."""
-    found: int = 0
+    foreground_voxels: int = 0
     """Voxels of instances that are foreground."""
 
     @classmethod
     def of(cls, config: Config) -> PointwiseScores:
-        """No scene yet."""
+        """Returns sums that hold no scene yet."""
         classes = len(config.semantic_classes)
         return cls(np.zeros((classes, classes), np.int64), config.unit)
 
-    def add_classes(self, said: Tensor, semantic: Tensor) -> None:
-        """Classes (V,) said of the voxels of a scene, and their labels (V,)."""
+    def add_classes(self, predicted: Tensor, semantic: Tensor) -> None:
+        """Count the predicted classes (V,) of a scene's voxels by their labels (V,)."""
         labeled = semantic != IGNORE
         classes = len(self.confusion)
-        pairs = semantic[labeled] * classes + said[labeled]
+        pairs = semantic[labeled] * classes + predicted[labeled]
         counts = pairs.bincount(minlength=classes**2).view(classes, classes)
         self.confusion += counts.cpu().numpy()
 
@@ -50,7 +50,7 @@ class PointwiseScores:
         """Voxels of instances: error (P, 3) of the offsets to the center, foreground (P,) bool."""
         self.instance_voxels += len(error)
         self.offset_error += float(error.norm(dim=1).sum())
-        self.found += int(foreground.sum())
+        self.foreground_voxels += int(foreground.sum())
 
     def means(self) -> dict[str, float]:
         """Mean IoU over the classes that occur, mean error of the centers in meters, and the share of the
@@ -62,7 +62,7 @@ class PointwiseScores:
         return {
             "mIoU": float((hits[occurs] / union[occurs]).mean()) if occurs.any() else float("nan"),
             "offset_error": self.unit * self.offset_error / count,
-            "foreground_recall": self.found / count,
+            "foreground_recall": self.foreground_voxels / count,
         }
 
 

@@ -101,7 +101,7 @@ def find_sources(options: Options) -> list[Source]:
 def _manifest(jobs: Sequence[Job], options: Options) -> Manifest:
     config = options.config
     scenes = sorted(
-        (scene for job in jobs for scene in scenes_of(job)), key=lambda one: (one.split, one.name)
+        (scene for job in jobs for scene in scenes_of(job)), key=lambda record: (record.split, record.name)
     )
     label_ids = FORMATS[config.data.dataset].label_ids(options)
     return Manifest(

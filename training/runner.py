@@ -148,9 +148,9 @@ class Runner:
                 terms = self.batch(batch.to(self.device), phase)
                 bar.set_postfix(epoch=number, loss=f"{sum(terms.values()):.3f}", lr=f"{self.rate():.1e}")
                 bar.update()
-                said = self.speed.after_batch(self.phases[-1].end_batch - self.state.batches)
-                if said and self.writes:
-                    bar.write(said)
+                hours_left = self.speed.after_batch(self.phases[-1].end_batch - self.state.batches)
+                if hours_left and self.writes:
+                    bar.write(hours_left)
                 if phase.ends_step(self.state.batches - 1):
                     self.log_step(phase)
                     stopped = self.save_when_due()
@@ -241,10 +241,10 @@ class Runner:
         if pointwise_only or not scores:
             return scores
         gallery = Gallery(len(SCENES), SCENES if self.board is not None else ())
-        found = validate(model, scenes, self.device, gallery, lambda: asked.asked > 0)
-        if found and self.board is not None:
+        instance_scores = validate(model, scenes, self.device, gallery, lambda: asked.asked > 0)
+        if instance_scores and self.board is not None:
             self.board.pictures(gallery.scenes, epoch)
-        return scores | found
+        return scores | instance_scores
 
     def keep_best(self, record: log.Record) -> None:
         """Write the weights if they are the best so far."""

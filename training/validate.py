@@ -31,5 +31,5 @@ def validate(
     scores = score_scenes(wanted, protocol, config.inference.min_score, gallery)
     if stop():
         return {}
-    mean = protocol.precision([one.intersections for one in scores]).mean
+    mean = protocol.precision([scene_scores.intersections for scene_scores in scores]).mean
     return {"AP": mean.ap, "AP50": mean.ap50, "AP25": mean.ap25}

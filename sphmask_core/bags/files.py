@@ -27,7 +27,7 @@ from sphmask_core.runtime.files import replacing, replacing_folder
 RECORDER = "rosbag2"
 """Name of the recorder's own metadata in an MCAP file, which lists topics and counts as they were."""
 UNKNOWN_HASH = "RIHS01_" + 64 * "0"
-"""Of a type whose definition neither the bag nor we have."""
+"""Hash of a type whose definition neither the bag nor we have."""
 PORTABLE: Final = 8
 """Version of rosbag2's metadata.yaml that every supported ROS 2 reads."""
 
@@ -44,7 +44,7 @@ class Message:
     data: bytes
     """CDR."""
     time: int
-    """Of its recording, nanoseconds."""
+    """Nanoseconds: when it was recorded."""
     origin: Any
     """What the bag needs to copy it, or to write another under its times."""
 

@@ -36,12 +36,12 @@ def convert(source: Path, config_name: str, target: Path, half: bool) -> str:
     }
     if any(key.startswith(OWN) for key in state):
         load_state(model, state, source)
-        said = f"all {len(state)} tensors taken"
+        summary = f"all {len(state)} tensors taken"
     else:
-        said = _take_shared(model, state, source)
+        summary = _take_shared(model, state, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_weights(target, model, config, half)
-    return f"{target}: {config.name}, {said}"
+    return f"{target}: {config.name}, {summary}"
 
 
 def _take_shared(model: SphericalMask, state: dict[str, Tensor], source: Path) -> str:

@@ -51,8 +51,8 @@ def load_state(model: SphericalMask, state: dict[str, Tensor], source: str | Pat
         if key not in state:
             raise CheckpointError(f"{source}: no weight {key}; does the configuration fit these weights?")
         if state[key].shape != value.shape:
-            found, expected = tuple(state[key].shape), tuple(value.shape)
-            raise CheckpointError(f"{source}: {key} has shape {found}, the configuration asks for {expected}")
+            shape, expected = tuple(state[key].shape), tuple(value.shape)
+            raise CheckpointError(f"{source}: {key} has shape {shape}, the configuration asks for {expected}")
     unknown = [key for key in state if key not in wanted and not key.endswith("num_batches_tracked")]
     if unknown:
         raise CheckpointError(

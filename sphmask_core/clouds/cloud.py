@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ COLOR_NAMES = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffu
 LABEL_NAMES = ("label", "labels", "scalar_label", "instance", "instance_id")
 SUFFIXES = (".pcd", ".ply", ".npz", ".npy", ".bin")
 XYZ_KEYS = ("xyz", "points", "coords")
+SHAPE_KEY = "shape"
+"""Array of an .npz file with the (height, width) of an image whose points are listed row by row."""
 RGB_KEYS = ("rgb", "colors", "colours")
 PLY_TYPES = {"i8": "i4", "u8": "u4", "b1": "u1", "f2": "f4"}
 SCAN_COLUMNS = 4
@@ -154,8 +156,8 @@ def _ply(path: Path, most: int) -> Cloud:
     if "vertex" not in ply:
         raise ValueError("has no 'vertex' element")
     vertices = ply["vertex"].data
-    found = re.findall(r"num_(cols|rows)\s+(\d+)", "\n".join(ply.obj_info))
-    size = {name: int(value) for name, value in found}
+    sizes = re.findall(r"num_(cols|rows)\s+(\d+)", "\n".join(ply.obj_info))
+    size = {name: int(value) for name, value in sizes}
     shape = (size.get("rows", 1), size.get("cols", len(vertices)))
     return _from_columns({name: vertices[name] for name in vertices.dtype.names}, shape)
 
@@ -199,12 +201,18 @@ def _unpacked(name: str, packed: np.ndarray) -> np.ndarray:
 
 def _npz(path: Path, most: int) -> Cloud:
     _expect(path, b"PK", "an .npz archive")
-    check_npz(path, frozenset((*XYZ_KEYS, *RGB_KEYS, *LABEL_NAMES)), most)
+    check_npz(path, frozenset((*XYZ_KEYS, *RGB_KEYS, *LABEL_NAMES, SHAPE_KEY)), most)
     with np.load(path, allow_pickle=False) as arrays:
         xyz = _first(arrays, XYZ_KEYS)
         if xyz is None:
             raise ValueError(f"has no array xyz; its arrays: {', '.join(arrays.files) or 'none'}")
-        return _from_arrays(xyz, _first(arrays, RGB_KEYS), _first(arrays, LABEL_NAMES))
+        cloud = _from_arrays(xyz, _first(arrays, RGB_KEYS), _first(arrays, LABEL_NAMES))
+        shape = _first(arrays, (SHAPE_KEY,))
+    if shape is None:
+        return cloud
+    if shape.shape != (2,) or shape.dtype.kind not in "iu" or shape.min() < 0:
+        raise ValueError(f"shape must be two whole numbers (height, width), not {shape.dtype} {shape.shape}")
+    return replace(cloud, shape=(int(shape[0]), int(shape[1])))
 
 
 def _first(arrays: Any, keys: Sequence[str]) -> np.ndarray | None:

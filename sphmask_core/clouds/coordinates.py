@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Coordinates that are not meters from the sensor: georeferenced clouds, and clouds in other units."""
+"""Verticals of frames, and coordinates that are not meters from the sensor: georeferenced, in other units."""
 
 from __future__ import annotations
 
 import numpy as np
 
+Vector = tuple[float, float, float]
+
+Z: Vector = (0.0, 0.0, 1.0)
+"""The vertical of clouds whose z points up."""
+LEVEL_CAMERA: Vector = (0.0, -1.0, 0.0)
+"""The vertical of a level camera's optical frame: x right, y down, z forward (REP 103)."""
 FAR = 1000.0
 """Meters: up to here float32 holds coordinates to 0.1 mm (2**-24 of the value); depth cameras' are less."""
 SAMPLE = 4096

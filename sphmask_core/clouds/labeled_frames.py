@@ -33,8 +33,7 @@ def frame_files(root: str | Path) -> list[Path]:
 def read_frame(path: str | Path) -> Scene:
     """A labeled frame; what is no object is of class SUPPORT, for nobody told it from the background."""
     path = Path(path)
-    cloud = read_cloud(path)
-    return labeled_scene(path.stem, replace(cloud, shape=_shape(path, cloud)))
+    return labeled_scene(path.stem, read_cloud(path))
 
 
 def labeled_scene(name: str, cloud: Cloud) -> Scene:
@@ -58,14 +57,3 @@ def _names(path: Path) -> list[str]:
             return list(arrays.files)
     except (OSError, ValueError) as error:
         raise CloudError(f"{path}: no .npz archive ({' '.join(str(error).split())[:100]})") from None
-
-
-def _shape(path: Path, cloud: Cloud) -> tuple[int, int]:
-    """(height, width) that the file gives, or that of the cloud."""
-    with np.load(path, allow_pickle=False) as arrays:
-        if "shape" not in arrays.files:
-            return cloud.shape
-        height, width = (int(side) for side in arrays["shape"])
-    if height * width != len(cloud.xyz):
-        raise CloudError(f"{path}: {len(cloud.xyz)} points do not make {height} rows of {width}, its shape")
-    return height, width

@@ -140,7 +140,7 @@ def _manifest(values: dict[str, Any]) -> Manifest:
         semantic_classes=tuple(values["semantic_classes"]),
         class_shift=int(values["class_shift"]),
         label_ids=tuple(values["label_ids"]),
-        scenes=tuple(SceneRecord(**one) for one in values["scenes"]),
+        scenes=tuple(SceneRecord(**record) for record in values["scenes"]),
     )
 
 
@@ -153,9 +153,9 @@ def scenes_of(manifest: Manifest, split: str, area: int) -> Sequence[SceneRecord
             wanted = held_out if split == "val" else set(manifest.splits) - held_out
     if split == "all":
         wanted = set(manifest.splits)
-    found = [scene for scene in manifest.scenes if scene.split in wanted]
-    if not found:
+    chosen = [scene for scene in manifest.scenes if scene.split in wanted]
+    if not chosen:
         raise PreparedError(
             f"{manifest.dataset}: no split {split!r}; there are: {', '.join(manifest.splits)}"
         )
-    return sorted(found, key=lambda scene: scene.name)
+    return sorted(chosen, key=lambda scene: scene.name)

@@ -34,33 +34,33 @@ TRAINED = {
     "rooms": Trained((1.2, 16.0), 0.06, "fused scans and depth frames of rooms"),
     "street": Trained((10.0, 260.0), 0.5, "sweeps of LiDARs on streets, in yards and warehouses"),
 }
-"""Of each shipped preset (the simulators' own ranges, with a margin)."""
+"""What each shipped preset was trained on (the simulators' own ranges, with a margin)."""
 
 
-def choose(found: Character) -> str:
+def choose(cloud: Character) -> str:
     """The preset for a cloud."""
-    if found.extent > (COLORED_STREET if found.colored else COLORLESS_STREET):
+    if cloud.extent > (COLORED_STREET if cloud.colored else COLORLESS_STREET):
         return "street"
-    if found.optical or found.organized:
-        return "tabletop" if found.distance <= TABLE_DISTANCE else "rooms"
-    return "tabletop" if found.extent <= TABLE_EXTENT else "rooms"
+    if cloud.optical or cloud.organized:
+        return "tabletop" if cloud.distance <= TABLE_DISTANCE else "rooms"
+    return "tabletop" if cloud.extent <= TABLE_EXTENT else "rooms"
 
 
-def unlike(found: Character, preset: str) -> str:
+def unlike(cloud: Character, preset: str) -> str:
     """One line on how a cloud is unlike what a preset was trained on; empty where it is not
     or the model is one's own."""
     trained = TRAINED.get(preset)
-    if trained is None or not found.points:
+    if trained is None or not cloud.points:
         return ""
     low, high = trained.extent
-    if not low <= found.extent <= high:
-        what = f"the cloud is {found.extent:.1f} m across, not {low:g} to {high:g} m"
-    elif found.spacing > trained.spacing:
+    if not low <= cloud.extent <= high:
+        what = f"the cloud is {cloud.extent:.1f} m across, not {low:g} to {high:g} m"
+    elif cloud.spacing > trained.spacing:
         what = (
-            f"its points are {1000 * found.spacing:.0f} mm apart, not at most {1000 * trained.spacing:.0f} mm"
+            f"its points are {1000 * cloud.spacing:.0f} mm apart, not at most {1000 * trained.spacing:.0f} mm"
         )
     else:
         return ""
-    better = choose(found)
+    better = choose(cloud)
     hint = f"; the preset for it is {better}" if better != preset else "; expect little"
     return f"{what}, as the {trained.kind} that {preset} was trained on{hint}"

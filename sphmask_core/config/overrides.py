@@ -59,7 +59,7 @@ def _hint(values: dict[str, Any], path: str) -> str:
     """The existing setting that is most like an unknown one, as the end of a message."""
     known = list(_paths(values, ""))
     near = difflib.get_close_matches(path, known, 1, SIMILAR)
-    near = near or [one for one in known if one.rpartition(".")[2] == path.rpartition(".")[2]]
+    near = near or [other for other in known if other.rpartition(".")[2] == path.rpartition(".")[2]]
     return f"; did you mean {min(near, key=len)}?" if near else ""
 
 

@@ -40,11 +40,12 @@ def group_table(scenes: Sequence[SceneScores], groups: Sequence[str], protocol: 
     return "\n".join(lines)
 
 
-def detection_line(found: Detections) -> str:
+def detection_line(detections: Detections) -> str:
     """Precision and recall at the score threshold, in words."""
     return (
-        f"shown at the threshold: precision {found.precision:.3f}, recall {found.recall:.3f} "
-        f"at an IoU of 0.5 ({found.hits} right of {found.shown} shown, {found.objects} objects)"
+        f"shown at the threshold: precision {detections.precision:.3f}, recall {detections.recall:.3f} "
+        f"at an IoU of 0.5 ({detections.hits} right of {detections.shown} shown, "
+        f"{detections.objects} objects)"
     )
 
 

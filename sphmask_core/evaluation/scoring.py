@@ -92,7 +92,7 @@ class Gallery:
 
     @property
     def scenes(self) -> list[SceneResult]:
-        """Those kept, the worst first."""
+        """The scenes that were kept, the worst first."""
         return [result for *_, result in self.results]
 
 

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-Vector = tuple[float, float, float]
+from sphmask_core.clouds.coordinates import LEVEL_CAMERA, Vector, Z
 
 OPTICAL_SUFFIX = "_optical_frame"
 """Of frames whose x is right, y down and z forward, those of a camera's image."""
-LEVEL_CAMERA: Vector = (0.0, -1.0, 0.0)
-Z: Vector = (0.0, 0.0, 1.0)
 
 
 def vertical_of(frame_id: str) -> Vector:

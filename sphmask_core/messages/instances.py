@@ -68,11 +68,12 @@ def read_instances(msg: Any, labels: np.ndarray) -> Instances:
 
 def read_tracks(msg: Any) -> Tracks:
     """Returns what a message tells of its objects over time."""
+    velocities = [_xyz(instance.velocity) for instance in msg.instances]
     return Tracks(
         ids=np.array([instance.id for instance in msg.instances], np.uint32),
         states=np.array([instance.state for instance in msg.instances], np.uint8),
         lost=np.array(msg.lost, np.uint32),
-        velocities=np.array([_xyz(one.velocity) for one in msg.instances], np.float32).reshape(-1, 3),
+        velocities=np.array(velocities, np.float32).reshape(-1, 3),
         ages=np.array([instance.age for instance in msg.instances], np.float32),
         unseen=np.array([instance.unseen for instance in msg.instances], np.float32),
         remembered=np.array(msg.remembered, np.uint32),

@@ -161,12 +161,12 @@ def _class_of(name: str) -> type[nn.Module]:
         raise ConfigError(f"model.backbone: {name!r}: expected module:Class")
     module, _, kind = name.partition(":")
     try:
-        found = getattr(import_module(module), kind)
+        kind_of_backbone = getattr(import_module(module), kind)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"model.backbone: {name}: {error}; is its folder in PYTHONPATH?") from None
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not (isinstance(kind_of_backbone, type) and issubclass(kind_of_backbone, nn.Module)):
         raise ConfigError(f"model.backbone: {name}: is no torch.nn.Module")
-    return found
+    return kind_of_backbone
 
 
 def check_known(config: ModelConfig) -> None:

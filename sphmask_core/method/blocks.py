@@ -74,7 +74,7 @@ class Part:
     """(n,) superpoint of each of them, as the block numbers them."""
     masks: np.ndarray
     """(I, S) bool, over the block's superpoints."""
-    found: Candidates
+    candidates: Candidates
     """The same instances with their scores, classes, centers and rays."""
 
     def mask(self, i: int) -> np.ndarray:
@@ -88,7 +88,7 @@ class Joined:
 
     rows: np.ndarray
     """(n,) int32: its voxels, ascending."""
-    found: Candidates
+    candidates: Candidates
     """One row with its score, class, center and rays."""
 
 
@@ -112,7 +112,7 @@ def find_in_cloud(find: Find, voxels: VoxelBatch, config: Config, timer: Timer) 
     groups = _groups(parts, xy, config.whole_ids)
     joined = [_join(parts, members, owner, voxels.xyz, config.model.rays) for members in groups]
     none = Candidates.none(1, config.model.rays, voxels.xyz.device)
-    return _over_segments([one for one in joined if one is not None], none, len(xy))
+    return _over_segments([instance for instance in joined if instance is not None], none, len(xy))
 
 
 def make_tiles(xy: np.ndarray, budget: int) -> list[Tile]:
@@ -141,15 +141,15 @@ def _segment_block(find: Find, voxels: VoxelBatch, counts: Tensor, xy: np.ndarra
     """Returns the instances of a tile and its margin, without voxels that are near the block's border."""
     rows = np.flatnonzero(tile.holds(xy, MARGIN))
     block, shift = _take(voxels, counts, torch.from_numpy(rows).to(voxels.coords.device))
-    found = find(block)
-    found = replace(found, centers=found.centers + shift)
+    candidates = find(block)
+    candidates = replace(candidates, centers=candidates.centers + shift)
     trusted = tile.holds(xy[rows], TRUSTED)
     return Part(
         tile,
         rows[trusted].astype(np.int32),
         block.superpoints.cpu().numpy()[trusted],
-        found.masks.cpu().numpy(),
-        found,
+        candidates.masks.cpu().numpy(),
+        candidates,
     )
 
 
@@ -174,7 +174,7 @@ def _groups(
     parts: Sequence[Part], xy: np.ndarray, whole_classes: Sequence[int]
 ) -> list[list[tuple[int, int]]]:
     """Returns groups of (part, instance): the masks in a group are parts of one instance."""
-    nodes = [(number, i) for number, part in enumerate(parts) for i in range(len(part.found))]
+    nodes = [(number, i) for number, part in enumerate(parts) for i in range(len(part.candidates))]
     place = {node: index for index, node in enumerate(nodes)}
     edges = [
         (place[a, i], place[b, j])
@@ -183,7 +183,7 @@ def _groups(
         for i, j in _agreements(parts[a], parts[b], xy)
     ]
     for class_id in whole_classes:  # the class is one instance, however far its parts lie from each other
-        edges += pairwise(place[a, i] for a, i in nodes if int(parts[a].found.class_ids[i]) == class_id)
+        edges += pairwise(place[a, i] for a, i in nodes if int(parts[a].candidates.class_ids[i]) == class_id)
     first, second = np.array(edges, np.int64).reshape(-1, 2).T
     graph = coo_array((np.ones(len(edges), bool), (first, second)), shape=(len(nodes), len(nodes)))
     numbers = connected_components(graph, directed=False)[1] if nodes else np.zeros(0, int)
@@ -201,9 +201,10 @@ def _agreements(a: Part, b: Part, xy: np.ndarray) -> list[tuple[int, int]]:
     masks_a, masks_b = a.masks[:, numbers] * counts.astype(np.float32), b.masks[:, of_b[first]]
     shared = masks_a @ masks_b.T.astype(np.float32)
     union = masks_a.sum(1)[:, None] + masks_b @ counts.astype(np.float32) - shared
-    same_class = (a.found.class_ids[:, None] == b.found.class_ids).cpu().numpy()
+    same_class = (a.candidates.class_ids[:, None] == b.candidates.class_ids).cpu().numpy()
     iou = shared / np.maximum(union, 1) * same_class
-    weight = np.where(iou >= AGREEMENT, iou * (a.found.scores[:, None] * b.found.scores).cpu().numpy(), -1)
+    scores = (a.candidates.scores[:, None] * b.candidates.scores).cpu().numpy()
+    weight = np.where(iou >= AGREEMENT, iou * scores, -1)
     pairs: list[tuple[int, int]] = []
     while weight.size and weight.max() >= 0:
         i, j = np.unravel_index(weight.argmax(), weight.shape)
@@ -237,13 +238,13 @@ def _join(
     if not len(rows):
         return None
     number, i = members[int(np.argmax(sizes))]
-    found = parts[number].found[torch.tensor([i], device=xyz.device)]
-    scores = [float(parts[number].found.scores[i]) for number, i in members]
-    found.scores = torch.full_like(found.scores, float(np.average(scores, weights=sizes)))
+    candidates = parts[number].candidates[torch.tensor([i], device=xyz.device)]
+    scores = [float(parts[number].candidates.scores[i]) for number, i in members]
+    candidates.scores = torch.full_like(candidates.scores, float(np.average(scores, weights=sizes)))
     if max(sizes) < WHOLE * len(rows):
         center, lengths = measure_rays(xyz[torch.from_numpy(rows).to(xyz.device)], rays)
-        found = replace(found, centers=center[None], rays=lengths[None])
-    return Joined(rows, found)
+        candidates = replace(candidates, centers=center[None], rays=lengths[None])
+    return Joined(rows, candidates)
 
 
 def measure_rays(xyz: Tensor, rays: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -262,15 +263,16 @@ def _over_segments(joined: Sequence[Joined], none: Candidates, num_voxels: int) 
     """
     keys = np.random.default_rng(0).integers(1, 2**63, len(joined), dtype=np.uint64)
     sums = np.zeros(num_voxels, np.uint64)
-    for key, one in zip(keys, joined, strict=True):
-        sums[one.rows] += key
+    for key, instance in zip(keys, joined, strict=True):
+        sums[instance.rows] += key
     unique, segments = np.unique(sums, return_inverse=True)
     masks = np.zeros((len(joined), len(unique)), bool)
-    for mask, one in zip(masks, joined, strict=True):
-        mask[segments[one.rows]] = True
+    for mask, instance in zip(masks, joined, strict=True):
+        mask[segments[instance.rows]] = True
     device = none.scores.device
+    rows = [none, *(instance.candidates for instance in joined)]
     columns = [
-        torch.cat([getattr(one, name) for one in (none, *(one.found for one in joined))])
+        torch.cat([getattr(candidates, name) for candidates in rows])
         for name in ("scores", "class_ids", "centers", "rays")
     ]
     return Candidates(torch.from_numpy(masks).to(device), *columns), torch.from_numpy(segments).to(device)

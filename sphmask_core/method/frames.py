@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sphmask_core import native
+from sphmask_core.clouds.coordinates import Vector, Z
 from sphmask_core.method.supports import Support
 
 HYPOTHESES = 128
@@ -72,9 +73,7 @@ def dominant_plane(xyz: Tensor) -> Plane:
     return _towards_sensor(normal, offset)
 
 
-def upright(
-    xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: tuple[float, float, float] = (0.0, 0.0, 1.0)
-) -> Frame:
+def upright(xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: Vector = Z) -> Frame:
     """Returns the model frame of a cloud (N, 3); its x axis is as near to the input's x axis as possible.
 
     With `z`, the z axis is `vertical`, the unit vector up in the input frame, and the origin is the mean of

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from sphmask_core.clouds.coordinates import LEVEL_CAMERA, Vector, Z
+
 SAMPLED = 20_000
 """Points among which neighbors are looked for."""
 NORMALS = 3000
@@ -20,11 +22,9 @@ FLAT = 0.05
 """Share of the smallest in the sum of the neighborhood's variances, above which it has no normal."""
 CONE = 1.2
 """Tangent of half the field of view of a depth camera at most."""
-LEVEL_CAMERA = np.array([0.0, -1.0, 0.0])
-"""The vertical of a level camera's optical frame: x right, y down, z forward."""
 
 
-def find_vertical(xyz: np.ndarray, guess: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> np.ndarray:
+def find_vertical(xyz: np.ndarray, guess: Vector = Z) -> np.ndarray:
     """The unit vector up (3,) float64 of a cloud of a room, (N, 3) finite points in meters.
 
     guess: the vertical to start from; where it is z and the cloud lies within a cone about z, it is in a
@@ -33,7 +33,7 @@ def find_vertical(xyz: np.ndarray, guess: tuple[float, float, float] = (0.0, 0.0
     """
     start = np.asarray(guess, float)
     if start[2] == 1 and is_optical(xyz):
-        start = LEVEL_CAMERA
+        start = np.asarray(LEVEL_CAMERA)
     normals = surface_normals(xyz)
     if not len(normals):
         return start
@@ -71,5 +71,5 @@ def _fitted(normals: np.ndarray, up: np.ndarray, tolerance: float) -> np.ndarray
     cosine = np.abs(normals @ up)
     level, walls = normals[cosine > np.cos(tolerance)], normals[cosine < np.sin(tolerance)]
     scatter = walls.T @ walls - level.T @ level
-    found = np.linalg.eigh(scatter)[1][:, 0]
-    return np.asarray(found * (1 if found @ up >= 0 else -1))
+    normal = np.linalg.eigh(scatter)[1][:, 0]
+    return np.asarray(normal * (1 if normal @ up >= 0 else -1))

@@ -52,7 +52,7 @@ REACH = 80.0
 
 @dataclass(frozen=True)
 class Ground:
-    """What was found."""
+    """The ground of a cloud."""
 
     left_out: np.ndarray
     """(N,) bool: points on or below the ground."""

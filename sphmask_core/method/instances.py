@@ -71,7 +71,7 @@ class Instances:
 
 
 def to_instances(
-    found: Candidates,
+    candidates: Candidates,
     numbers: Tensor,
     rows: Tensor,
     xyz: Tensor,
@@ -85,50 +85,51 @@ def to_instances(
     numbers (M,) int64: the segments of the points rows (M,) of xyz (N, 3), input frame; all other points are
     of none.
     """
-    count = found.masks.shape[1]
+    count = candidates.masks.shape[1]
     sizes = torch.bincount(numbers, minlength=count)
-    found = found[_shown(found, sizes, config, min_score)]
+    candidates = candidates[_shown(candidates, sizes, config, min_score)]
     segments = torch.full((len(xyz),), count, device=xyz.device).index_copy_(0, rows, numbers)
     labels = torch.zeros(len(xyz), dtype=torch.int32, device=xyz.device)
-    labels.index_copy_(0, rows, _best_label(found.masks).index_select(0, numbers))
-    masks = torch.nn.functional.pad(found.masks, (0, 1))  # the last column: points of no segment
-    class_ids = found.class_ids.cpu().numpy().astype(np.int32)
+    labels.index_copy_(0, rows, _best_label(candidates.masks).index_select(0, numbers))
+    masks = torch.nn.functional.pad(candidates.masks, (0, 1))  # the last column: points of no segment
+    class_ids = candidates.class_ids.cpu().numpy().astype(np.int32)
     return Instances(
         segment_masks=masks.cpu().numpy(),
         segments=segments.cpu().numpy(),
         labels=labels.cpu().numpy(),
-        scores=found.scores.cpu().numpy(),
+        scores=candidates.scores.cpu().numpy(),
         class_ids=class_ids,
         class_names=tuple(config.found_classes[i] for i in class_ids),
-        centers=frame.invert(found.centers * config.unit).cpu().numpy(),
-        rays=(found.rays * config.unit).cpu().numpy(),
+        centers=frame.invert(candidates.centers * config.unit).cpu().numpy(),
+        rays=(candidates.rays * config.unit).cpu().numpy(),
         boxes=_boxes(masks, numbers, xyz.index_select(0, rows)).cpu().numpy(),
         rotation=frame.rotation.cpu().numpy(),
         timings=timings,
     )
 
 
-def _shown(found: Candidates, sizes: Tensor, config: Config, min_score: float) -> Tensor:
+def _shown(candidates: Candidates, sizes: Tensor, config: Config, min_score: float) -> Tensor:
     """Rows of the candidates that a user gets, by falling score; sizes (S,): points of each segment."""
-    scores, rows = found.scores.sort(descending=True, stable=True)
+    scores, rows = candidates.scores.sort(descending=True, stable=True)
     rows = rows[scores >= min_score]
-    masks = found.masks[rows]
+    masks = candidates.masks[rows]
     large = masks.float() @ sizes.float() >= config.inference.min_points
     rows, masks = rows[large], masks[large]
-    return rows[apart(masks, sizes, config.inference.min_own)]
+    return rows[distinct(masks, sizes, config.inference.min_own)]
 
 
 def moved(instances: Instances, offset: np.ndarray) -> Instances:
-    """The instances with centers and boxes moved by an offset (3,) float64; float64, too, if it is not 0."""
+    """The instances with centers and boxes moved by an offset (3,), float64 unless it is zero."""
     if not offset.any():
         return instances
     return replace(instances, centers=instances.centers + offset, boxes=instances.boxes + np.tile(offset, 2))
 
 
-def apart(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
-    """Returns the rows of masks (I, S), best first, of whose points a share `min_own` is in no better one.
+def distinct(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:
+    """Returns the rows of those masks (I, S), sorted best first, that are no repeats of better ones.
 
-    sizes (S,): points of each segment.
+    At least a share `min_own` of their points is in none of the better masks that are kept. sizes (S,):
+    points of each segment.
     """
     rows: list[int] = []
     on_segments = masks.cpu().numpy()

@@ -45,7 +45,7 @@ def join_parts(voxels: VoxelBatch, parts: int) -> tuple[VoxelBatch, Tensor]:
     return replace(voxels, coords=coords), part < max(parts // 2, 1)
 
 
-def vote(found: Candidates, segments: Tensor, superpoints: Tensor) -> tuple[Candidates, Tensor]:
+def vote(candidates: Candidates, segments: Tensor, superpoints: Tensor) -> tuple[Candidates, Tensor]:
     """Turn masks over segments into masks over the points' own superpoints, by majority.
 
     segments (N,): the column of the masks for each point; superpoints (N,): any numbers. A superpoint is in a
@@ -54,6 +54,6 @@ def vote(found: Candidates, segments: Tensor, superpoints: Tensor) -> tuple[Cand
     numbers, columns = torch.unique(superpoints, return_inverse=True)
     pairs, counts = torch.unique(segments * len(numbers) + columns, return_counts=True)
     segment, column = pairs // len(numbers), pairs % len(numbers)
-    inside = torch.zeros(len(found.masks), len(numbers), dtype=torch.int64, device=segments.device)
-    inside.index_add_(1, column, found.masks[:, segment] * counts)
-    return replace(found, masks=2 * inside >= torch.bincount(columns)), columns
+    inside = torch.zeros(len(candidates.masks), len(numbers), dtype=torch.int64, device=segments.device)
+    inside.index_add_(1, column, candidates.masks[:, segment] * counts)
+    return replace(candidates, masks=2 * inside >= torch.bincount(columns)), columns

@@ -100,8 +100,8 @@ def find_patches(points: np.ndarray, tolerance: np.ndarray) -> list[Patch]:
     seen = np.zeros((MOST_PLANES, CELLS, CELLS), bool)
     fewest = max(FEWEST_POINTS, int(np.ceil(LEAST_SHARE * len(points))))
     rows = patches.view(np.float32).reshape(MOST_PLANES, -1)
-    found = native.planes(points, tolerance, rows, seen, fewest)
-    surfaces = (patches["gathered"][:found] >= LEAST_GATHERED) & seen[:found].any(axis=(1, 2))
+    count = native.planes(points, tolerance, rows, seen, fewest)
+    surfaces = (patches["gathered"][:count] >= LEAST_GATHERED) & seen[:count].any(axis=(1, 2))
     return [_patch(patches[k], seen[k]) for k in np.flatnonzero(surfaces)]
 
 

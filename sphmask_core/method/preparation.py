@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sphmask_core import native
+from sphmask_core.clouds.coordinates import Vector, Z
 from sphmask_core.config import Config
 from sphmask_core.method.frames import Frame, frame_on_support, upright
 from sphmask_core.method.ground import GroundKind, find_ground
@@ -21,9 +22,6 @@ from sphmask_core.method.parts import voxelize_parts
 from sphmask_core.method.superpoints import superpoints_of
 from sphmask_core.method.supports import find_supports
 from sphmask_core.method.voxels import Points, VoxelBatch, normalize_colors, voxelize
-
-Z = (0.0, 0.0, 1.0)
-"""The vertical of clouds whose z points up."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def prepare(
     rgb: Tensor | None,
     config: Config,
     superpoints: Tensor | None = None,
-    vertical: tuple[float, float, float] = Z,
+    vertical: Vector = Z,
     stage: Callable[[str], None] = no_stage,
 ) -> PreparedCloud:
     """Make a cloud ready for the network.
@@ -89,7 +87,7 @@ def to_model_frame(
     xyz: Tensor,
     rgb: Tensor | None,
     config: Config,
-    vertical: tuple[float, float, float] = Z,
+    vertical: Vector = Z,
     stage: Callable[[str], None] = no_stage,
 ) -> tuple[Frame, Tensor, Points]:
     """Turn a cloud (N, 3) upright and scale it; arguments are those of `prepare`.

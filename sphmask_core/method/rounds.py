@@ -68,13 +68,13 @@ def find_instances(
     stage("queries")
     superpoints = encoding.superpoints
     counts = segment_sizes(voxels.superpoints, len(superpoints.xyz))
-    found = []
+    rounds = []
     for queries, starts in query_rounds(model, seeds, active, superpoints, len(foreground)):
         queries.centers = strategy.query_centers(queries.centers)
-        found.append(candidates(queries, starts, superpoints, counts, model.config))
+        rounds.append(candidates(queries, starts, superpoints, counts, model.config))
     stage("nms")
     none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
-    selected = select(Candidates.concatenate([none, *found]), counts, model.config.inference)
+    selected = select(Candidates.concatenate([none, *rounds]), counts, model.config.inference)
     return Candidates.concatenate([selected, whole])
 
 
@@ -86,20 +86,20 @@ def candidates(
     starts (Q,): the superpoint in which each query starts; counts (S,): voxels of each superpoint.
     """
     masks = assemble_masks(queries, superpoints, 0, config.model.rays, config.model.migrations)
-    found = score_queries(queries, masks, 0)
+    scored = score_queries(queries, masks, 0)
     if config.inference.agreement:
-        best = found.scores.view(len(masks), -1).amax(1)
+        best = scored.scores.view(len(masks), -1).amax(1)
         share = agreement(masks, best, starts, counts)
-        found.scores = found.scores * share.repeat_interleave(len(found) // len(masks))
-    return found
+        scored.scores = scored.scores * share.repeat_interleave(len(scored) // len(masks))
+    return scored
 
 
 def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Candidates:
     """Returns one instance for each of `whole_classes`: superpoints most of whose points are of the class."""
     count = voxels.superpoint_offsets[-1]
-    found = [Candidates.none(count, config.model.rays, voxels.xyz.device)]
+    instances = [Candidates.none(count, config.model.rays, voxels.xyz.device)]
     if not config.whole_ids:
-        return found[0]
+        return instances[0]
     classes = pointwise.semantic_logits.argmax(1)
     points = segment_sizes(voxels.point_to_voxel, len(classes))[:, None].float()
     for class_id in config.whole_ids:
@@ -107,15 +107,15 @@ def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredic
         share = segment_mean(inside * points, voxels.superpoints, count)
         mask = (2 * share >= segment_mean(points, voxels.superpoints, count)).T & (share > 0).T
         if mask.any():
-            found.append(_whole(mask, class_id, voxels, config))
-    return Candidates.concatenate(found)
+            instances.append(_whole(mask, class_id, voxels, config))
+    return Candidates.concatenate(instances)
 
 
 def _whole(mask: Tensor, class_id: int, voxels: VoxelBatch, config: Config) -> Candidates:
     """Returns the instance of a mask (1, S), with score 1 and the polygon that its voxels span."""
     center, lengths = measure_rays(voxels.xyz[mask[0, voxels.superpoints]], config.model.rays)
-    one = center.new_ones(1)
-    return Candidates(mask, one, class_id * one.long(), center[None], lengths[None])
+    score = center.new_ones(1)
+    return Candidates(mask, score, class_id * score.long(), center[None], lengths[None])
 
 
 def query_rounds(

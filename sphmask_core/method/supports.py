@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from sphmask_core import native
+from sphmask_core.clouds.coordinates import Vector
 from sphmask_core.method.planes import CELLS, Patch, find_patches, sample, tolerances
 
 Kind = Literal["main", "shelf", "floor", "wall"]
@@ -110,7 +111,7 @@ class Support:
 
 @dataclass(frozen=True)
 class Supports:
-    """What `find_supports` found."""
+    """The supports of a cloud, and the points to leave out for them."""
 
     main: Support | None
     """Defines the upright frame: z along its normal, zero on it. None where no plane was found."""
@@ -120,9 +121,7 @@ class Supports:
     """(N,) bool: points on one of the planes, which belong to no object."""
 
 
-def find_supports(
-    xyz: np.ndarray, vertical: tuple[float, float, float] | None = None, threads: int | None = None
-) -> Supports:
+def find_supports(xyz: np.ndarray, vertical: Vector | None = None, threads: int | None = None) -> Supports:
     """Find the supports of a cloud (N, 3) float32, meters, with the sensor at the origin.
 
     Points that are not finite are ignored. vertical: the unit vector up, where it is known; without it the
@@ -146,9 +145,7 @@ def find_supports(
     return Supports(planes[0], planes, _left_out(xyz, surfaces, threads or native.threads()))
 
 
-def _main_support(
-    patches: list[Patch], points: np.ndarray, vertical: tuple[float, float, float] | None
-) -> int | None:
+def _main_support(patches: list[Patch], points: np.ndarray, vertical: Vector | None) -> int | None:
     """Index of the plane that most things stand on, or None."""
     scores = [_carries(patch) * _pose_weight(patch, points, vertical) for patch in patches]
     scores = [0.0 if _is_top(patch, patches) else score for patch, score in zip(patches, scores, strict=True)]
@@ -181,7 +178,7 @@ def _height(patch: Patch, base: Patch) -> float:
     return float(patch.center @ base.normal) + base.offset
 
 
-def _pose_weight(patch: Patch, points: np.ndarray, vertical: tuple[float, float, float] | None) -> float:
+def _pose_weight(patch: Patch, points: np.ndarray, vertical: Vector | None) -> float:
     """How well a plane's direction suits a support: by the vertical, or by how cameras are held."""
     if vertical is not None:
         return float(patch.normal @ np.asarray(vertical) >= VERTICAL_COSINE)

@@ -56,13 +56,13 @@ def _ball_kernel(xyz_ptr, query_ptr, hits_ptr, count, reach, k, POINTS: tl.const
     query = tl.program_id(0).to(tl.int64)
     x, y = tl.load(query_ptr + 3 * query), tl.load(query_ptr + 3 * query + 1)
     z = tl.load(query_ptr + 3 * query + 2)
-    start, found = 0, 0
-    while (start < count) & (found < k):
+    start, filled = 0, 0
+    while (start < count) & (filled < k):
         row = start + tl.arange(0, POINTS)
         near = (_squared_distances(xyz_ptr, row, count, x, y, z) < reach).to(tl.int32)
-        place = found + tl.cumsum(near) - 1
+        place = filled + tl.cumsum(near) - 1
         tl.store(hits_ptr + query * k + place, row, mask=(near > 0) & (place < k))
-        found += tl.sum(near)
+        filled += tl.sum(near)
         start += POINTS
 
 

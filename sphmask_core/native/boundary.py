@@ -20,7 +20,7 @@ import torch
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 INT64_MAX = 2**63 - 1
 NO_MEMORY = b"out of memory"
-"""As guard.h says it."""
+"""The message by which guard.h tells of a lack of memory."""
 
 UINT8, INT32, UINT32, INT64 = torch.uint8, torch.int32, torch.uint32, torch.int64
 FLOAT32, FLOAT64, BOOL = torch.float32, torch.float64, torch.bool
@@ -218,9 +218,9 @@ def _checked(
             raise TypeError(f"{function} takes {count} arguments, not {len(values)}")
         known = start.copy()
         passed = [take(value, known) for take, value in zip(takers, values)]  # noqa: B905 - counted above
-        found: Any = None if result is None else result()
-        if found is not None:
-            passed.append(ctypes.byref(found))
+        answer: Any = None if result is None else result()
+        if answer is not None:
+            passed.append(ctypes.byref(answer))
         passed += known[fixed:]
         if parallel:
             passed.append(torch.get_num_threads())
@@ -228,7 +228,7 @@ def _checked(
         if problem is not None:
             kind = MemoryError if problem == NO_MEMORY else ValueError
             raise kind(f"{function}: {problem.decode()}")
-        return None if found is None else found.value
+        return None if answer is None else answer.value
 
     return call
 

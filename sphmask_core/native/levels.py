@@ -69,12 +69,12 @@ def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 def runnable(levels: Sequence[Level], features: frozenset[str]) -> list[Level]:
     """The levels that a processor with these features can run, the best first; each needs all before it."""
-    found: list[Level] = []
+    usable: list[Level] = []
     for level in levels:
         if not level.features <= features:
             break
-        found.insert(0, level)
-    return found
+        usable.insert(0, level)
+    return usable
 
 
 def main(names: Sequence[str]) -> str:

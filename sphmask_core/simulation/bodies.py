@@ -27,6 +27,8 @@ AXES = np.stack([np.cos(_angles), np.sin(_angles)])
 """(2, STEPS) level directions"""
 DIRECTIONS = np.concatenate([np.append(AXES, 0 * AXES[:1], 0).T, [[0.0, 0.0, 1.0]]])
 """(STEPS + 1, 3) the level ones and the vertical"""
+X_AND_Y = [0, STEPS // 2]
+"""The places of the x and the y axis among the level directions."""
 
 
 @dataclass(frozen=True)

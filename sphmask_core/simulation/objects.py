@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from sphmask_core.simulation.bodies import Body
 from sphmask_core.simulation.paint import Paint, plain, random_paint
@@ -147,12 +148,8 @@ def round_thing(rng: Random) -> Body:
 
 
 def turn(axis: int, angle: float) -> np.ndarray:
-    """(3, 3) rotation about a coordinate axis."""
-    rotation = np.eye(3)
-    i, j = (axis + 1) % 3, (axis + 2) % 3
-    rotation[[i, j], [i, j]] = np.cos(angle)
-    rotation[i, j], rotation[j, i] = -np.sin(angle), np.sin(angle)
-    return rotation
+    """(3, 3) rotation about a coordinate axis (0, 1, 2: x, y, z) by an angle in radians."""
+    return np.asarray(Rotation.from_euler("xyz"[axis], angle).as_matrix())
 
 
 def _solid(shape: Shape, paint: Paint) -> Solid:

@@ -49,8 +49,8 @@ class Pile:
 
     def drop(self, item: Item) -> bool:
         """Lower the item from above until it touches; keep it if it would rest there."""
-        apart = gaps(item.extents[..., :-1], self._extents[..., :-1]).max(2) > -TOUCH
-        lifts = np.where(apart, -np.inf, self._extents[1, :, -1] - item.extents[0, :, -1:])
+        separated = gaps(item.extents[..., :-1], self._extents[..., :-1]).max(2) > -TOUCH
+        lifts = np.where(separated, -np.inf, self._extents[1, :, -1] - item.extents[0, :, -1:])
         lift = lifts.max()
         if not np.isfinite(lift):
             return False

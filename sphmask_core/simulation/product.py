@@ -14,8 +14,8 @@ def product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """A matrix (K, 3) or a row (3,) times columns (3, ...), in their type: (K, ...) or (...)."""
     flat = columns.reshape(len(columns), -1)
     matrix = matrix.astype(columns.dtype, copy=False)
-    found = np.empty((*matrix.shape[:-1], flat.shape[1]), columns.dtype)
+    products = np.empty((*matrix.shape[:-1], flat.shape[1]), columns.dtype)
     for first in range(0, flat.shape[1], PIECE):
         piece = slice(first, first + PIECE)
-        np.matmul(matrix, flat[:, piece], out=found[..., piece])
-    return found.reshape(*matrix.shape[:-1], *columns.shape[1:])
+        np.matmul(matrix, flat[:, piece], out=products[..., piece])
+    return products.reshape(*matrix.shape[:-1], *columns.shape[1:])

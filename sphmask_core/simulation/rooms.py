@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sphmask_core.simulation.bodies import Body, Item
+from sphmask_core.simulation.bodies import X_AND_Y, Body, Item
 from sphmask_core.simulation.objects import Random, random_brand, round_thing, turn
 from sphmask_core.simulation.paint import Paint, plain, random_paint, table_paint
 from sphmask_core.simulation.piles import Pile
@@ -54,7 +54,7 @@ def room(rng: Random) -> tuple[list[Thing], Pile]:
     for carrier in carriers:
         for _ in range(rng.integers(0, 6)):
             body = random_brand(rng).box(rng) if rng.random() < 0.5 else round_thing(rng)
-            reach = np.abs(carrier.extents[1, 0, [0, 36]] - carrier.center[:2]) * 0.8
+            reach = np.abs(carrier.extents[1, 0, X_AND_Y] - carrier.center[:2]) * 0.8
             names += [CLUTTER] * pile.drop(body.at(*(carrier.center[:2] + rng.uniform(-reach, reach))))
     things = [Thing(name, item) for name, item in zip(names, pile.items, strict=True)]
     return things + _on_walls(rng, size), pile

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated clouds with exact labels, repeatable by seed: tables, rooms, and yards as a LiDAR sees them."""
+"""Simulated clouds with exact labels, repeatable by seed: tables, rooms, and yards as a LiDAR sees them.
+
+All things are plain solids, so that tests and benchmarks do not need the extra `simulation`, as the meshes of
+`tabletop`, `indoors` and `streets` do.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +66,7 @@ def simulate_cloud(seed: int, width: int = 320, height: int = 240) -> Cloud:
     return Cloud(xyz.reshape(-1, 3), rgb.reshape(-1, 3), measured.labels.reshape(-1), (height, width))
 
 
-def simulate_room(seed: int) -> Scene:
+def simulate_plain_room(seed: int) -> Scene:
     """A furnished room as many views of a depth camera show it, z up: about 150,000 points.
 
     Classes are the indices of `ROOM_CLASSES`; small things on furniture are unlabeled.
@@ -81,7 +85,7 @@ def simulate_room(seed: int) -> Scene:
     return Scene(f"room{seed}", cloud, semantic, instance)
 
 
-def simulate_lidar(seed: int, sensor: Lidar | None = None) -> Scene:
+def simulate_plain_yard(seed: int, sensor: Lidar | None = None) -> Scene:
     """One turn of a LiDAR in a yard, organized (beams, columns), z up; classes of `yards.CLASSES`."""
     rng = np.random.default_rng(seed)
     sensor = sensor or Lidar()

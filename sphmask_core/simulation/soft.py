@@ -61,22 +61,22 @@ class Soft:
     def _first(self, origin: np.ndarray, rays: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
         start = origin[:, None].astype(rays.dtype)
         low, outside = near, self.outside(start + near * rays)
-        found = outside <= 0  # enters through the flat bottom
+        reached = outside <= 0  # enters through the flat bottom
         high, inside = low, outside
         for step in range(1, MARCH + 1):
             t = near + (far - near) * np.float32(step / MARCH)
             value = self.outside(start + t * rays)
-            entered = ~found & (value <= 0)
+            entered = ~reached & (value <= 0)
             high, inside = np.where(entered, t, high), np.where(entered, value, inside)
-            found |= entered
-            low, outside = np.where(found, low, t), np.where(found, outside, value)
+            reached |= entered
+            low, outside = np.where(reached, low, t), np.where(reached, outside, value)
         for _ in range(HALVINGS):
             t = (low + high) / 2
             value = self.outside(start + t * rays)
             low, outside = np.where(value > 0, t, low), np.where(value > 0, value, outside)
             high, inside = np.where(value > 0, high, t), np.where(value > 0, inside, value)
         high = low + (high - low) * (outside / np.maximum(outside - inside, 1e-12))
-        return np.where(found, high, np.inf)
+        return np.where(reached, high, np.inf)
 
     def _upward(self, z: np.ndarray) -> np.ndarray:
         return np.where(z < MIDDLE * self.height, 0.6, 1) * (z / self.height - MIDDLE) / (1 - MIDDLE)

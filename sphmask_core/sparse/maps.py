@@ -128,9 +128,9 @@ def find_neighbors(coords: Tensor) -> KernelMap:
     keys = pack(coords)
     if keys.device.type != "cpu":
         return KernelMap(neighbors_reference(keys))
-    found = torch.empty(27, len(keys), dtype=torch.int32)
-    native.find_neighbors(keys, found)
-    return KernelMap(found)
+    neighbors = torch.empty(27, len(keys), dtype=torch.int32)
+    native.find_neighbors(keys, neighbors)
+    return KernelMap(neighbors)
 
 
 def neighbors_reference(keys: Tensor) -> Tensor:

@@ -34,7 +34,10 @@ def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
 
 
 def versions(layers: Iterable[nn.Module]) -> Versions:
-    """Of every parameter and statistic of the layers, which have no modules inside: changes when one does."""
+    """Address and count of writes of the layers' parameters and statistics: differs once one has changed.
+
+    The layers have no modules inside.
+    """
     tensors = (
         tensor
         for layer in layers

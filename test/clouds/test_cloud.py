@@ -96,6 +96,8 @@ def test_arrays(tmp_path):
     image = cloud.xyz.reshape(6, 7, 3).astype(np.float64)
     np.savez(tmp_path / "a.npz", xyz=image, rgb=cloud.rgb.reshape(6, 7, 3), labels=cloud.labels)
     assert_equal(read_cloud(tmp_path / "a.npz"), cloud)
+    np.savez(tmp_path / "b.npz", xyz=cloud.xyz, rgb=cloud.rgb, labels=cloud.labels, shape=[6, 7])
+    assert_equal(read_cloud(tmp_path / "b.npz"), cloud)
     table = np.concatenate([cloud.xyz, cloud.rgb, cloud.labels[:, None]], 1)
     np.save(tmp_path / "a.npy", table)
     assert_equal(read_cloud(tmp_path / "a.npy"), Cloud(cloud.xyz, cloud.rgb, cloud.labels, (1, 42)))

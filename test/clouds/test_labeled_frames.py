@@ -55,6 +55,8 @@ def test_frames_without_labels_are_passed_over(tmp_path):
     ("change", "says"),
     [
         ({"shape": np.array([5, 4])}, "12 points do not make 5 rows of 4"),
+        ({"shape": np.array([3.0, 4.0])}, "shape must be two whole numbers"),
+        ({"shape": np.array([12])}, "shape must be two whole numbers"),
         ({"label": np.arange(3)}, "3 labels for 12 points"),
     ],
 )

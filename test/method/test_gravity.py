@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from sphmask_core.clouds.coordinates import Z
 from sphmask_core.method.gravity import find_vertical, is_optical
-
-Z = (0.0, 0.0, 1.0)
 
 
 def corner(rng, noise=0.003):

@@ -8,13 +8,18 @@ from sphmask_core.clouds.scenes import UNLABELED
 from sphmask_core.simulation.bodies import TOUCH, gaps
 from sphmask_core.simulation.lidar import Lidar
 from sphmask_core.simulation.rooms import CLUTTER, room
-from sphmask_core.simulation.scenes import LIDAR_HEIGHT, ROOM_CLASSES, simulate_lidar, simulate_room
+from sphmask_core.simulation.scenes import (
+    LIDAR_HEIGHT,
+    ROOM_CLASSES,
+    simulate_plain_room,
+    simulate_plain_yard,
+)
 from sphmask_core.simulation.yards import CLASSES, GROUND, HOUSE, yard
 
 
 @pytest.fixture(scope="module")
 def scanned():
-    return simulate_room(0)
+    return simulate_plain_room(0)
 
 
 def test_room(scanned):
@@ -38,7 +43,7 @@ def test_room_stands_on_its_floor(scanned):
 
 
 def test_rooms_repeat(scanned):
-    again = simulate_room(0)
+    again = simulate_plain_room(0)
     np.testing.assert_array_equal(scanned.cloud.xyz, again.cloud.xyz)
     np.testing.assert_array_equal(scanned.cloud.rgb, again.cloud.rgb)
     np.testing.assert_array_equal(scanned.instance, again.instance)
@@ -63,7 +68,7 @@ def test_nothing_in_another(make):
 def test_rings():
     """Each row keeps one elevation, each column one azimuth."""
     sensor = Lidar(beams=16, columns=360, elevations=(-15, 15))
-    scene = simulate_lidar(0, sensor)
+    scene = simulate_plain_yard(0, sensor)
     assert scene.cloud.shape == (16, 360)
     x, y, z = scene.cloud.xyz.reshape(16, 360, 3).transpose(2, 0, 1)
     elevation = np.degrees(np.arctan2(z, np.hypot(x, y)))
@@ -76,7 +81,7 @@ def test_rings():
 
 
 def test_yard():
-    scene = simulate_lidar(1)
+    scene = simulate_plain_yard(1)
     xyz, seen = scene.cloud.xyz, np.isfinite(scene.cloud.xyz[:, 0])
     np.testing.assert_array_equal(scene.semantic != UNLABELED, seen)
     ground = xyz[scene.semantic == GROUND, 2] + LIDAR_HEIGHT

@@ -55,11 +55,11 @@ def trained(folder, preset, *settings):
 
 
 def _finding(weights):
-    """The weights, with the class "none" made unlikely and long rays: so short a training finds nothing."""
+    """The weights, with the class "none" made unlikely and rays of a model unit: so short a training finds little."""
     model = load_model(weights)
     with torch.no_grad():
         model.query_heads.classes[-1].bias[-1] = -9
-        model.query_heads.rays[-1].bias[:] = 30
+        model.query_heads.rays[-1].bias[:] = 1
     save_weights(weights, model, model.config)
     return weights
 
@@ -93,7 +93,7 @@ def test_evaluation_on_scannet(scannet, capsys):
     saved = json.loads(metrics.read_text())
     assert saved["classes"]["chair"]["ap"] is not None and saved["classes"]["bed"]["ap"] is None
     assert sum(saved["confusion"]["chair"].values()) == 2 and sum(saved["confusion"]["table"].values()) == 1
-    assert saved["class_agnostic"]["recall25"] is not None
+    assert 0 < saved["class_agnostic"]["recall25"] <= 1
     assert (folder / "scores/scenes.png").exists() and (folder / "scores/confusion.png").exists()
 
 

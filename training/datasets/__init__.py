@@ -44,5 +44,5 @@ def dataset(config: Config) -> DataSet:
     if name in TABLES and config.semantic_classes != TABLE_CLASSES:
         classes = ", ".join(TABLE_CLASSES)
         raise ConfigError(f"data.dataset: {name} has the classes {classes}; {config.name} has others")
-    found = importlib.import_module(f"{__name__}.{'prepared' if name in PREPARED else name}")
-    return cast(DataSet, found)
+    imported = importlib.import_module(f"{__name__}.{'prepared' if name in PREPARED else name}")
+    return cast(DataSet, imported)

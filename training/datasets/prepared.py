@@ -20,11 +20,11 @@ from ..scene import Scene
 
 def load_raw(config: Config, split: str) -> scenes.Split:
     """The clouds of a split with their labels."""
-    found = scenes.open_split(config.data.dataset, config.data.root, split, config.data.s3dis.area)
-    assert found.manifest is not None
-    if found.manifest.semantic_classes != config.semantic_classes:
+    opened = scenes.open_split(config.data.dataset, config.data.root, split, config.data.s3dis.area)
+    assert opened.manifest is not None
+    if opened.manifest.semantic_classes != config.semantic_classes:
         raise ConfigError(f"{config.data.root}: was prepared for other classes than those of {config.name}")
-    return found
+    return opened
 
 
 def load_scenes(config: Config, split: str) -> Sequence[Scene]:

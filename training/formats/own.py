@@ -75,8 +75,8 @@ def _classes(values: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
     """(N,) class of each value, -100 for other values."""
     order = np.argsort(ids)
     place = np.searchsorted(np.array(ids)[order], values).clip(max=len(ids) - 1)
-    found = order[place]
-    return np.where(np.array(ids)[found] == values, found, UNLABELED)
+    nearest = order[place]
+    return np.where(np.array(ids)[nearest] == values, nearest, UNLABELED)
 
 
 def _renumbered(instance: np.ndarray) -> np.ndarray:

@@ -45,21 +45,21 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
     if len(columns) == 2:
         yield NamedTable(source.name, Table(xyz, rgb))
         return
-    said, instance = (column.reshape(-1).astype(np.int64) for column in columns[2:])
-    semantic = _classes(said, source.files[2], options)
+    values, instance = (column.reshape(-1).astype(np.int64) for column in columns[2:])
+    semantic = _classes(values, source.files[2], options)
     if not options.config.inference.whole_classes:  # else floor and ceiling are objects
         instance = without_stuff(semantic, instance, [UNLABELED, *range(options.config.class_shift)])
     yield NamedTable(source.name, Table(xyz, rgb, semantic, np.where(instance < 0, UNLABELED, instance)))
 
 
-def _classes(said: np.ndarray, path: Path, options: Options) -> np.ndarray:
+def _classes(values: np.ndarray, path: Path, options: Options) -> np.ndarray:
     """Our class (N,) of Pointcept's: in ScanNet by the number of the benchmark, in S3DIS as ours."""
     count = len(options.config.semantic_classes)
-    if len(said) and said.max() >= count:
-        raise FormatError(f"{path}: has class {said.max()}, {options.config.data.dataset} has {count}")
+    if len(values) and values.max() >= count:
+        raise FormatError(f"{path}: has class {values.max()}, {options.config.data.dataset} has {count}")
     by_number = options.config.data.dataset in ("scannetv2", "scannet200")
     ids = scannet.label_ids(options) if by_number else tuple(range(count))
-    return np.where(said >= 0, np.argsort(ids)[np.maximum(said, 0)], UNLABELED)
+    return np.where(values >= 0, np.argsort(ids)[np.maximum(values, 0)], UNLABELED)
 
 
 def _array(path: Path) -> np.ndarray:

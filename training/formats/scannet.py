@@ -59,10 +59,10 @@ def find(options: Options) -> list[Source]:
 
 def _find_file(raw: Path, name: str) -> Path:
     """The file in the raw folder or in a folder of it."""
-    found = next((path for path in (raw / name, *sorted(raw.glob(f"*/{name}"))) if path.is_file()), None)
-    if found is None:
+    first = next((path for path in (raw / name, *sorted(raw.glob(f"*/{name}"))) if path.is_file()), None)
+    if first is None:
         raise FormatError(f"{raw / name}: missing; ScanNet's download script brings it")
-    return found
+    return first
 
 
 def _scans(raw: Path, split: str) -> Iterator[tuple[str, Path]]:
@@ -82,10 +82,10 @@ def _scans(raw: Path, split: str) -> Iterator[tuple[str, Path]]:
 def _listed(raw: Path, split: str) -> set[str]:
     """Scans of the official list of a split."""
     name = f"scannetv2_{split}.txt"
-    found = next((path for path in (raw / name, *sorted(raw.glob(f"*/{name}"))) if path.is_file()), None)
-    if found is None:
+    first = next((path for path in (raw / name, *sorted(raw.glob(f"*/{name}"))) if path.is_file()), None)
+    if first is None:
         raise FormatError(f"{raw / name}: missing; it is in Tasks/Benchmark of ScanNet's repository")
-    return set(found.read_text().split())
+    return set(first.read_text().split())
 
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:

@@ -70,9 +70,9 @@ def check_counts(sources: Sequence[Source], official: dict[str, int], options: O
     counts = {split: sum(source.split == split for source in sources) for split in official}
     wrong = [split for split in official if counts[split] != official[split]]
     if wrong and not options.partial:
-        found = ", ".join(f"{split}: {counts[split]} instead of {official[split]}" for split in wrong)
+        differences = ", ".join(f"{split}: {counts[split]} instead of {official[split]}" for split in wrong)
         hint = "give --partial to prepare what is there"
-        raise FormatError(f"{options.raw}: not the official number of scenes ({found}); {hint}")
+        raise FormatError(f"{options.raw}: not the official number of scenes ({differences}); {hint}")
     return list(sources)
 
 

@@ -36,15 +36,15 @@ class PickList(Node):
         )
         picks = pick_list(msg.instances, self._gripper)
         self.get_logger().info(
-            f"to pick: {', '.join(f'{one.class_name} {one.id}' for one in picks) or 'none'}"
+            f"to pick: {', '.join(f'{instance.class_name} {instance.id}' for instance in picks) or 'none'}"
         )
 
 
 def pick_list(instances: list[Instance], gripper: float) -> list[Instance]:
     """Returns the objects that fit between the fingers, what lies on others before these, high ones first."""
-    under = {one.support for one in instances}
-    fitting = [one for one in instances if one.size.y <= gripper]
-    return sorted(fitting, key=lambda one: (one.id in under, -one.height))
+    under = {instance.support for instance in instances}
+    fitting = [instance for instance in instances if instance.size.y <= gripper]
+    return sorted(fitting, key=lambda instance: (instance.id in under, -instance.height))
 
 
 def _distance(instance: Instance) -> float:

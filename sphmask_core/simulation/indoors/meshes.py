@@ -73,8 +73,8 @@ class Stock:
 @lru_cache(maxsize=1)
 def load_stock() -> Stock:
     """Read the meshes once; takes some ten seconds. One line names the extra where it is not installed."""
-    found = [(source, model) for source in SOURCES for model in furniture_mesh(source.path)]
-    standing = [(source, upright(_middle(model))) for source, model in found if model.size.min() > 0]
+    meshes = [(source, model) for source in SOURCES for model in furniture_mesh(source.path)]
+    standing = [(source, upright(_middle(model))) for source, model in meshes if model.size.min() > 0]
     return Stock(load_assets(), tuple(standing))
 
 

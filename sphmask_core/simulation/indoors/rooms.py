@@ -64,8 +64,8 @@ class Room:
 
     def make(self, name: str) -> Thing:
         """A piece of furniture."""
-        found = self.stock.pick(self.rng, name) if self.rng.random() < MESH else None
-        return found or MAKERS[name](self.rng)
+        mesh = self.stock.pick(self.rng, name) if self.rng.random() < MESH else None
+        return mesh or MAKERS[name](self.rng)
 
     def stand(self, thing: Thing, x: float, y: float, yaw: float, owner: Footprint | None = None) -> bool:
         """Stand a thing on the floor where it is free; it may reach under its owner."""

@@ -79,8 +79,8 @@ def simulate_room_frame(seed: int, stock: Stock) -> Scene:
 
 def _items(placed: Sequence[Placed]) -> tuple[list[Item], np.ndarray]:
     """Every mesh in its place, and which thing it is of."""
-    items = [Item(model, one.pose, 0) for one in placed for model in one.thing.models]
-    return items, np.repeat(np.arange(len(placed)), [len(one.thing.models) for one in placed])
+    items = [Item(model, put.pose, 0) for put in placed for model in put.thing.models]
+    return items, np.repeat(np.arange(len(placed)), [len(put.thing.models) for put in placed])
 
 
 def _camera(rng: Random, size: tuple[int, int], position: np.ndarray, rotation: np.ndarray) -> Pinhole:
@@ -90,7 +90,7 @@ def _camera(rng: Random, size: tuple[int, int], position: np.ndarray, rotation: 
 def _walk(rng: Random, placed: Sequence[Placed]) -> list[Pinhole]:
     """A path through the room, looking about; every view turned a little from the one before."""
     size = placed[0].thing.high[:2] - 0.6
-    targets = np.array([one.position for one in placed])
+    targets = np.array([put.position for put in placed])
     position = rng.uniform(-0.8, 0.8, 2) * size
     cameras = []
     for _ in range(rng.integers(*VIEWS)):
@@ -217,7 +217,7 @@ def _scene(
     """With labels as a person gives them."""
     thing = owner[measured.item]
     classes = np.array(
-        [CLASSES.index(one.thing.name) if one.thing.name in CLASSES else UNLABELED for one in placed]
+        [CLASSES.index(put.thing.name) if put.thing.name in CLASSES else UNLABELED for put in placed]
     )
     counts = np.bincount(thing, minlength=len(placed))
     is_object = classes >= len(STRUCTURE)

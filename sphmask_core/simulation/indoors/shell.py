@@ -92,7 +92,7 @@ def _wall_paint(rng: Random) -> Paint:
 
 def _openings(rng: Random, length: float, height: float, first: bool) -> list[Opening]:
     """Doors and windows side by side; at least one door in the first wall."""
-    found: list[Opening] = []
+    openings: list[Opening] = []
     at = -length / 2 + rng.uniform(0.2, 1.5)
     kinds = ["door"] if first else []
     kinds += rng.choice(["door", "window", ""], rng.integers(0, 4), p=[0.3, 0.5, 0.2]).tolist()
@@ -102,9 +102,9 @@ def _openings(rng: Random, length: float, height: float, first: bool) -> list[Op
         else:
             width, low, high = rng.uniform([0.5, 0.5, 1.7], [2.0, 1.1, 2.2])
         if kind and at + width < length / 2 - 0.2:
-            found.append(Opening(kind, at, at + width, float(low), float(min(high, height - 0.1))))
+            openings.append(Opening(kind, at, at + width, float(low), float(min(high, height - 0.1))))
         at += width + rng.uniform(0.25, 1.2)
-    return found
+    return openings
 
 
 def _wall(rng: Random, side: Side, openings: list[Opening], height: float, paint: Paint) -> Thing:

@@ -60,8 +60,8 @@ def simulate_sweep(seed: int, beams: Beams | None = None) -> Scene:
     world = random_world(rng)
     beams = beams or random_beams(rng)
     mount = _mounted(rng, world)
-    items = [Item(model, one.pose, 0) for one in world.placed for model in one.thing.models]
-    owner = np.repeat(np.arange(len(world.placed)), [len(one.thing.models) for one in world.placed])
+    items = [Item(model, put.pose, 0) for put in world.placed for model in put.thing.models]
+    owner = np.repeat(np.arange(len(world.placed)), [len(put.thing.models) for put in world.placed])
     xyz, item = _measured(rng, raycast.World(items), beams, mount, owner, world.speeds)
     return _scene(f"sweep{seed}", world.placed, owner[item], xyz)
 
@@ -132,8 +132,8 @@ def _comes_back(rng: Random, hits: raycast.Hits, beams: Beams) -> np.ndarray:
 
 def _scene(name: str, placed: Sequence[Placed], thing: np.ndarray, xyz: np.ndarray) -> Scene:
     """With labels."""
-    names = [one.thing.name for one in placed]
-    classes = np.array([CLASSES.index(one) if one in CLASSES else UNLABELED for one in names])
+    names = [put.thing.name for put in placed]
+    classes = np.array([CLASSES.index(kind) if kind in CLASSES else UNLABELED for kind in names])
     counts = np.bincount(thing, minlength=len(placed))
     classes = np.where((classes >= STRUCTURE) & (counts < FEWEST), UNLABELED, classes)
     semantic = classes[thing]

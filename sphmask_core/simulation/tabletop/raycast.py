@@ -154,9 +154,9 @@ class World:
         rays = (place - starts).astype(np.float32)
         free = self._scene.run(starts, rays, np.ones(len(at), np.float32), query="OCCLUDED") < 0
         free &= (rays * normals).sum(1) > 0
-        found = np.zeros(view.item.size, bool)
-        found[at] = free
-        return found.reshape(view.item.shape)
+        free_pixels = np.zeros(view.item.size, bool)
+        free_pixels[at] = free
+        return free_pixels.reshape(view.item.shape)
 
     def _appearance(
         self, item: np.ndarray, face: np.ndarray, u: np.ndarray, v: np.ndarray, points: np.ndarray

@@ -40,7 +40,7 @@ def steps(depth: np.ndarray, radius: int, least: float) -> np.ndarray:
 
 
 def slope_of(depth: np.ndarray) -> np.ndarray:
-    """(H, W) meters a pixel by which depth changes to its nearer neighbours: that of the surface itself."""
+    """(H, W) meters a pixel by which depth changes to its nearer neighbors: that of the surface itself."""
     padded = np.pad(depth, 1, mode="edge")
     across = np.minimum(np.abs(padded[1:-1, 2:] - depth), np.abs(depth - padded[1:-1, :-2]))
     down = np.minimum(np.abs(padded[2:, 1:-1] - depth), np.abs(depth - padded[:-2, 1:-1]))

@@ -48,12 +48,12 @@ def stereo(rng: np.random.Generator, world: World, view: View, light: np.ndarray
     both = world.reached(view, view.camera.position + baseline * view.camera.right)
     window = rng.uniform(*WINDOW) * scale
     near = _grown(rng, exact, window)
-    per_metre = FOCAL * baseline
-    disparity = per_metre / near
+    per_meter = FOCAL * baseline
+    disparity = per_meter / near
     disparity = gaussian_filter(disparity, rng.uniform(0.15, 0.3) * window)
     disparity += rng.uniform(*NOISE) * _bumps(rng, view.depth.shape, scale)
     disparity = np.round(disparity / STEP) * STEP
-    depth = per_metre / np.maximum(disparity, 1e-3)
+    depth = per_meter / np.maximum(disparity, 1e-3)
     kept = both | (near < exact - 0.01)
     lost = (
         wander(rng, ~kept, 8 * scale, 1.5 * scale) | (near >= NOTHING / 2) | (depth < rng.uniform(*NEAREST))

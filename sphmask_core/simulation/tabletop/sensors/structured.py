@@ -31,7 +31,7 @@ GRAZING = 0.12
 """Cosine between ray and normal below which nothing comes back"""
 DARK = 0.05
 EDGE = 0.02
-"""Meters between neighbours that are a step of depth"""
+"""Meters between neighbors that are a step of depth"""
 LOST_AT_EDGES = 0.2
 SPECKLE = 0.0005
 NEAREST = 0.35
