@@ -41,6 +41,22 @@ def test_mixtures_keep_the_camera(tmp_path):
     np.testing.assert_allclose(intrinsics_of(mixed.cloud), intrinsics_of(own.cloud), rtol=0.02)
 
 
+@pytest.mark.filterwarnings("error")
+def test_objects_with_unmeasured_pixels_are_mixed(tmp_path):
+    """Masks drawn on the color image cover pixels without depth; objects are mixed all the same."""
+    for seed in (5, 6, 7, 8):
+        cloud = simulate_cloud(seed, 160, 120)
+        holes = np.random.default_rng(seed).random(len(cloud.xyz)) < 0.05
+        save_frame(tmp_path, seed, xyz=np.where(holes[:, None], np.nan, cloud.xyz))
+    paths = tuple(adapt.frame_paths(tmp_path))
+    mixtures = [adapt.own_mixtures(paths)(place) for place in range(4)]
+    most = max(adapt.own_frame(path).instance.max() for path in paths)
+    assert max(scene.instance.max() for scene in mixtures) > most
+    assert len({scene.cloud.xyz.tobytes() for scene in mixtures}) == 4
+    for scene in mixtures:
+        assert np.isfinite(scene.cloud.xyz[scene.instance >= 0]).all()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [({"label": np.zeros(19200, int)}, "no object is labeled"), ({"label": None}, "no object is labeled")],

@@ -55,7 +55,7 @@ def trained(folder, preset, *settings):
 
 
 def _finding(weights):
-    """The weights, with the class "none" made unlikely and rays of a model unit: so short a training finds little."""
+    """The weights, with the class "none" made unlikely and rays of a unit: it finds some."""
     model = load_model(weights)
     with torch.no_grad():
         model.query_heads.classes[-1].bias[-1] = -9

@@ -23,7 +23,7 @@ from .mosd import Frames
 ON_SUPPORT = 0.02
 """Meters from the main support within which what is no object is taken for it."""
 SEED = 1
-VERSION = 1
+VERSION = 2
 """Of what is made of own frames: raise it when that changes."""
 
 
