@@ -3,6 +3,7 @@
 #                            a node, clouds played to it over DDS, out/demo.png
 # make test | lint | colcon | wheel-test
 #                            what CI runs
+# make test DISTRO=jazzy     the node's own tests on ROS 2 Jazzy, in .venv-jazzy; also colcon, demo and build
 # make native-test           the C++ kernels' own tests, for every level of processor that runs here
 # make native-sanitize       the same under AddressSanitizer and UBSan
 # make aarch64               the same for AArch64, cross-compiled and emulated
@@ -21,7 +22,17 @@ MAKEFLAGS += --jobs=2
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null && echo $$python && break; done)
+# kilted or jazzy: each has its own pinned packages, virtual environment and build folder.
+DISTRO ?= kilted
+ifeq ($(DISTRO),kilted)
 VENV := .venv
+BUILD := build
+ROS_REQUIREMENTS := requirements-ros.txt
+else
+VENV := .venv-$(DISTRO)
+BUILD := build/$(DISTRO)
+ROS_REQUIREMENTS := requirements-ros-$(DISTRO).txt
+endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE := build/site-venv
@@ -30,7 +41,7 @@ SITE := build/site-venv
 # and only this computer hears what is published.
 ROS := unset PYTHONPATH LD_LIBRARY_PATH; export PATH="$(CURDIR)/$(BIN):$$PATH" \
 	AMENT_PREFIX_PATH="$(CURDIR)/$(VENV)" CMAKE_PREFIX_PATH="$(CURDIR)/$(VENV)" \
-	RMW_IMPLEMENTATION=rmw_fastrtps_cpp ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST;
+	ROS_DISTRO=$(DISTRO) RMW_IMPLEMENTATION=rmw_fastrtps_cpp ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST;
 
 build: $(VENV)/.core $(VENV)/.ros
 
@@ -38,14 +49,18 @@ demo: build
 	@$(ROS) python -m sphmask_ros.demo $(if $(INPUT),"$(INPUT)") $(if $(SCENE),--scene "$(SCENE)") \
 		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
+# The core knows nothing of ROS: its tests are the same on every distribution.
 test: build $(VENV)/.dev
+ifeq ($(DISTRO),kilted)
 	@$(ROS) pytest -q --numprocesses=2 --dist=loadfile --ignore=test/ros --ignore=test/colcon
+endif
 	@$(ROS) pytest -q test/ros test/colcon
 
 # What colcon makes of the package on a machine with its own ROS 2.
 colcon: build
-	@$(ROS) colcon --log-base build/log test --base-paths . examples --install-base $(VENV) --merge-install
-	@$(ROS) colcon test-result --test-result-base build/sphmask_ros --verbose
+	@$(ROS) colcon --log-base $(BUILD)/log test --base-paths . examples --build-base $(BUILD) \
+		--install-base $(VENV) --merge-install
+	@$(ROS) colcon test-result --test-result-base $(BUILD)/sphmask_ros --verbose
 
 lint: build $(VENV)/.dev
 	$(BIN)/ruff check
@@ -80,7 +95,7 @@ docs: $(SITE)/.packages
 	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) build out
+	rm -rf .venv .venv-* build out
 
 $(VENV)/.venv:
 	@test -n "$(PYTHON)" || { echo "no Python 3.10 to 3.13 found; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
@@ -88,8 +103,8 @@ $(VENV)/.venv:
 	@touch $@
 
 # The wheels' .cmake files name the include folders of the machine that built them; here they are the interpreter's own.
-$(VENV)/.packages: requirements.txt requirements-ros.txt $(VENV)/.venv
-	$(PIP) install --no-compile -r requirements.txt -r requirements-ros.txt
+$(VENV)/.packages: requirements.txt requirements-colcon.txt $(ROS_REQUIREMENTS) $(VENV)/.venv
+	$(PIP) install --no-compile -r requirements.txt -r $(ROS_REQUIREMENTS)
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true  # pip would use one core
 	@python_include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["include"])'); \
 	numpy_include=$$($(BIN)/python -c 'import numpy; print(numpy.get_include())'); \
@@ -99,7 +114,7 @@ $(VENV)/.packages: requirements.txt requirements-ros.txt $(VENV)/.venv
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
-	$(PIP) install -r requirements.txt -r requirements-ros.txt -r requirements-dev.txt
+	$(PIP) install -r requirements.txt -r $(ROS_REQUIREMENTS) -r requirements-dev.txt
 	@touch $@
 
 $(SITE)/.packages: requirements-docs.txt
@@ -112,7 +127,8 @@ $(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphm
 	@touch $@
 
 $(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* srv/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
-	@$(ROS) colcon --log-base build/log build --base-paths . examples --install-base $(VENV) --merge-install \
+	@$(ROS) colcon --log-base $(BUILD)/log build --base-paths . examples --build-base $(BUILD) \
+		--install-base $(VENV) --merge-install \
 		--event-handlers console_direct+ --cmake-args -G Ninja -Wno-unused-cli -DBUILD_TESTING=ON \
 		-DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_INSTALL_RPATH="$(CURDIR)/$(VENV)/lib" \
 		> $(VENV)/colcon.log 2>&1 || { tail -n 40 $(VENV)/colcon.log >&2; exit 1; }
