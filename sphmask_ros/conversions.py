@@ -12,7 +12,7 @@ from sensor_msgs.msg import Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-from sphmask_core.messages import instances, markers, pointcloud2
+from sphmask_core.messages import detections, instances, markers, pointcloud2, timings
 from sphmask_ros.msg import Instance, InstanceArray, Timings
 
 try:  # not on every ROS
@@ -57,4 +57,6 @@ labelled_points = partial(pointcloud2.labelled_points, make)
 label_image = partial(pointcloud2.label_image, make)
 labels_only = partial(pointcloud2.labels_only, make)
 instance_array = partial(instances.instance_array, make)
+detection_array = partial(detections.detection_array, make)
+timings_message = partial(timings.timings_message, make)
 InstanceMarkers = partial(markers.InstanceMarkers, make)

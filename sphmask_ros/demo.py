@@ -17,7 +17,7 @@ from ament_index_python.packages import get_package_prefix
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
-from sphmask_core.bags.files import BagError
+from sphmask_core.bags.bag import BagError
 from sphmask_core.bags.kinds import is_bag
 from sphmask_core.bags.segment import read_clouds
 from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud

@@ -18,13 +18,13 @@ from sphmask_ros.answer import Answer
 from sphmask_ros.conversions import (
     CLASSES,
     InstanceMarkers,
+    detection_array,
     instance_array,
     label_image,
     labelled_points,
     labels_only,
+    timings_message,
 )
-from sphmask_ros.detections import detection_array
-from sphmask_ros.msg import Timings
 from sphmask_ros.poses import stamp_seconds
 
 OUTPUTS = {
@@ -101,14 +101,8 @@ class Outputs:
         if not 0 <= latency <= LONGEST_LATENCY:
             latency = time.monotonic() - answer.arrival
         if "timings" in wanted:
-            self._publishers["timings"].publish(
-                Timings(
-                    header=answer.header,
-                    stages=list(stages),
-                    milliseconds=list(stages.values()),
-                    latency=latency * 1e3,
-                )
-            )
+            message = timings_message(answer.header, stages, latency * 1e3)
+            self._publishers["timings"].publish(message)
         return latency
 
     def clear(self) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 BAG_SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
 """The file by which a folder is one that rosbag2 recorded."""
+INFORMATION = "rosbag2_bagfile_information"
+"""The only key of that file."""
 
 
 def is_bag(path: Path) -> bool:

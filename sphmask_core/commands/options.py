@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from sphmask_core import __version__
+from sphmask_core.bags.bag import COMPRESSIONS
 from sphmask_core.clouds.cloud import SUFFIXES
 from sphmask_core.clouds.coordinates import UNITS
 from sphmask_core.clouds.limits import MAX_POINTS
@@ -25,11 +26,11 @@ examples:
   sphmask segment scans/ -o results --engine ray --workers 8    the same by 8 processes, or a cluster's
   sphmask segment room.ply sweep.pcd -o results --model auto    the preset for the first: said in the output
   sphmask segment drive.mcap --topic /camera/points -o drive_labelled.mcap
-  sphmask segment recording/ -o recording_labelled              rosbag2's folder of .db3 files
+  sphmask segment recording/ -o recording_labelled --compression zstd    a folder that rosbag2 recorded
 
 Of each cloud NAME there is NAME.npz (labels, masks, scores, classes, centers, rays, boxes), NAME.ply
-(colored and labeled points) and NAME.json. Of a bag there is a copy, with /segment/labelled_points,
-/segment/markers and /segment/instances beside its topics. A bad cloud is reported, the others are done, and
+(colored and labeled points) and NAME.json. Of a bag there is a copy, with /segment/labelled_points, markers,
+instances, detections and timings beside its topics. A bad cloud is reported, the others are done, and
 the exit code is 2. Results need a folder of their own: they are clouds, too.""",
     "simulate": """
 examples:
@@ -97,6 +98,8 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     most = "refuse larger clouds (default: %(default)s)"
     parser.add_argument("--max-points", type=int, default=MAX_POINTS, metavar="N", help=most)
     parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
+    compression = "of the new bag (default: as the bag's)"
+    parser.add_argument("--compression", choices=COMPRESSIONS, help=compression)
     _add_model(parser, "; auto: the preset that fits the first cloud")
     _add_min_score(parser)
     _add_engine(parser)

@@ -35,8 +35,8 @@ def segment(options: argparse.Namespace) -> int:
     clouds = clouds_of(options.clouds)
     if not clouds:
         return _segment_bag(options.clouds[0], options)
-    if options.topic:
-        raise ValueError(f"--topic {options.topic}: is for bags")
+    if options.topic or options.compression:
+        raise ValueError("--topic and --compression are for bags")
     if options.png:
         check_drawing("PIL")
     return _segment_clouds(
@@ -95,7 +95,8 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
         options.model = chosen(path.name, first)
     segmenter, min_score = load_segmenter(options)
     status = SUCCESS
-    for frame in segment_bag(segmenter, path, options.output, options.topic, min_score):
+    frames = segment_bag(segmenter, path, options.output, options.topic, min_score, options.compression)
+    for frame in frames:
         name = f"{frame.stamp / 1e9:.3f} s"
         if frame.problem:
             complain(f"{path}: cloud of {name}: {frame.problem}")

@@ -12,18 +12,29 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 OURS = ("Instance", "InstanceArray", "Timings")
 """Our messages, those that others contain first."""
+DETECTIONS = {
+    "ObjectHypothesis": "string class_id\nfloat64 score\n",
+    "ObjectHypothesisWithPose": "ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose\n",
+    "BoundingBox3D": "geometry_msgs/Pose center\ngeometry_msgs/Vector3 size\n",
+    "Detection3D": "std_msgs/Header header\nObjectHypothesisWithPose[] results\n"
+    "BoundingBox3D bbox\nstring id\n",
+    "Detection3DArray": "std_msgs/Header header\nDetection3D[] detections\n",
+}
+"""The messages of vision_msgs that we write, with their fields since Humble; `rosbags` has none of them."""
 PLAIN = {"bool": False, "string": "", "float32": 0.0, "float64": 0.0}
 """Defaults of what is no integer."""
 
 
 class Definitions:
-    """The common messages and ours; types are named as in `sensor_msgs/PointCloud2`."""
+    """The common messages, ours, and detections; types are named as in `sensor_msgs/PointCloud2`."""
 
     def __init__(self) -> None:
         self._store = get_typestore(Stores.ROS2_HUMBLE)
         for name in OURS:
             text = (files("sphmask_core") / "msg" / f"{name}.msg").read_text()
             self._store.register(get_types_from_msg(text, f"sphmask_ros/msg/{name}"))
+        for name, text in DETECTIONS.items():
+            self._store.register(get_types_from_msg(text, f"vision_msgs/msg/{name}"))
 
     def make(self, name: str, /, **fields: Any) -> Any:
         """Returns a message; what is not given is zero, empty or false."""

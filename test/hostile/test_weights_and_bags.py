@@ -14,7 +14,8 @@ pytest.importorskip("rosbags")
 
 from mcap.writer import Writer  # noqa: E402
 
-from sphmask_core.bags.files import BagError, open_bag  # noqa: E402
+from sphmask_core.bags.bag import BagError  # noqa: E402
+from sphmask_core.bags.files import open_bag  # noqa: E402
 from sphmask_core.checkpoints.weights import CheckpointError, read_published  # noqa: E402
 
 CONTENTS = {
@@ -92,6 +93,6 @@ def test_a_db3_for_which_there_is_no_space(tmp_path, request):
 
 
 def _messages():
-    from sphmask_core.bags.files import Message
+    from sphmask_core.bags.bag import Message
 
     return [Message("/text", b"", time, (None, time)) for time in range(3)]

@@ -125,7 +125,7 @@ def test_instances_come_back_from_their_message(make_instances, ids):
 
 def test_detections_are_boxes_by_class_score_and_id(make_instances):
     pytest.importorskip("vision_msgs", reason="needs vision_msgs, which is not on PyPI")
-    from sphmask_ros.detections import detection_array
+    from sphmask_ros.conversions import detection_array
 
     found = make_instances(2)
     where = placed(found)
