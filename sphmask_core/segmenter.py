@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import vote
 from sphmask_core.method.preparation import PreparedCloud, prepare
 from sphmask_core.method.rounds import Strategy, find_instances
+from sphmask_core.runtime.cuda import find_device
 from sphmask_core.runtime.memory import keep_freed_memory
 from sphmask_core.runtime.timing import Timer
 
@@ -41,12 +41,7 @@ class Segmenter:
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> Segmenter:
         """A preset by name, or weights by path; device is auto, cpu or cuda[:index]."""
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-            raise ValueError(f"device {device}: give auto, cpu, cuda or cuda:N")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"device {device}: no CUDA device was found; use cpu or auto")
+        device = find_device(device)
         return cls(load_model(model), device)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.config import Config, ConfigError, override
 
 from .datasets import adapt
+from .distributed import join
 from .runner import Runner
 
 BATCH = 4
@@ -43,6 +45,9 @@ def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> i
     except (CheckpointError, CloudError, ConfigError, OSError, ImportError, FloatingPointError) as error:
         print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; nothing is written", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def _adapt(options: argparse.Namespace) -> int:
@@ -54,7 +59,7 @@ def _adapt(options: argparse.Namespace) -> int:
     config = configuration(load_model(options.model).config, options, frames)
     print(f"{frames} frames, {options.batches} batches of {BATCH} scenes", file=sys.stderr)
     with TemporaryDirectory() as folder:
-        runner = Runner(config, Path(folder), torch.device(options.device))
+        runner = Runner(config, Path(folder), join(options.device))
         runner.start(resume=False)
         stopped = runner.run()
         if stopped:

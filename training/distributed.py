@@ -19,15 +19,21 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from sphmask_core.config import ConfigError
+from sphmask_core.runtime.cuda import find_device
 
 PATIENCE = timedelta(hours=12)
 """Longest time that processes wait for each other: all others wait while the first one validates."""
 
 
 def join(device: str) -> torch.device:
-    """Join the processes that torchrun started, if it did; the device of this process."""
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"--device {device}: no CUDA device was found; use cpu")
+    """Join the processes that torchrun started, if it did; the device of this process.
+
+    Raises ConfigError for a device that this machine does not have.
+    """
+    try:
+        device = find_device(device)
+    except ValueError as error:
+        raise ConfigError(f"--{error}") from None
     if "LOCAL_RANK" not in os.environ:
         return torch.device(device)
     if device == "cuda":

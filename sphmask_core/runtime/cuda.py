@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is special about CUDA: kernels that need Triton, and streams."""
+"""What is special about CUDA: names of devices, kernels that need Triton, and streams."""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,6 +15,23 @@ import torch
 
 A = TypeVar("A")
 B = TypeVar("B")
+
+
+def find_device(name: str) -> str:
+    """The device of that name (auto, cpu, cuda, cuda:N); `auto` is cuda where there is one, else cpu.
+
+    Raises ValueError for other names, and for a device that this machine does not have.
+    """
+    match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
+    if not match:
+        raise ValueError(f"device {name}: give auto, cpu, cuda or cuda:N")
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name != "cpu" and not torch.cuda.is_available():
+        raise ValueError(f"device {name}: no CUDA device was found; use cpu or auto")
+    if match[1] and int(match[1]) >= torch.cuda.device_count():
+        raise ValueError(f"device {name}: there are {torch.cuda.device_count()} CUDA devices, from cuda:0 on")
+    return name
 
 
 @functools.cache

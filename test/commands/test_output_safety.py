@@ -101,7 +101,7 @@ def test_a_result_path_that_is_a_folder(tmp_path, clouds, weights, capsys):
 
 def run(*arguments, code="", **options):
     """The command in a process of its own, of this checkout; `code` runs before it."""
-    program = f"import sys\n{code}\nfrom sphmask_core.commands.cli import main\nsys.exit(main(sys.argv[1:]))"
+    program = f"import sys\n{code}\nfrom sphmask_core.commands.program import main\nsys.exit(main())"
     return subprocess.Popen([sys.executable, "-c", program, *map(os.fspath, arguments)], cwd=ROOT, **options)
 
 
@@ -120,13 +120,31 @@ def test_names_that_are_not_utf8(tmp_path, clouds, weights):
     assert (tmp_path / "out" / name).is_file()
 
 
+INTERRUPTED_BY_TORCH = """
+import os, signal
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+def test_interrupted_while_torch_is_loaded():
+    """Nothing is printed, and the status is that of an interrupted process."""
+    process = run(
+        "info", "tabletop", code=INTERRUPTED_BY_TORCH, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.communicate(timeout=300) == (b"", b"") and process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "2>/dev/full"])
 def test_closed_streams(tmp_path, clouds, weights, closed):
     """A bad cloud cannot be reported; the good one is segmented, and our files hold nothing printed."""
     (clouds / "bad.ply").write_bytes(b"no cloud")
     out = tmp_path / "out"
     arguments = ["segment", clouds, "-o", out, "--model", weights]
-    program = "import sys; from sphmask_core.commands.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = "import sys; from sphmask_core.commands.program import main; sys.exit(main())"
     command = [sys.executable, "-c", program, *map(str, arguments)]
     shell = ["bash", "-c", f'"$@" {closed}', "bash", *command]
     assert subprocess.run(shell, cwd=ROOT, timeout=300, stdout=subprocess.DEVNULL).returncode == 2
