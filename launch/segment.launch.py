@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera's or a bag's clouds in, object instances out: ros2 launch sphmask_ros segment.launch.py -s"""
+"""Clouds or RGB-D images in, object instances out: ros2 launch sphmask_ros segment.launch.py -s"""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,7 @@ from launch_ros.substitutions import FindPackageShare
 SHARE = FindPackageShare("sphmask_ros")
 PARAMETERS = {
     "model": "preset's name, or path to weights; empty: what params_file says",
+    "input": "cloud or rgbd; empty: what params_file says",
     "device": "auto, cpu, cuda or cuda:N; empty: what params_file says",
     "autostart": "false: wait for a lifecycle manager; empty: what params_file says",
     "use_sim_time": "true: time comes from /clock, as of a simulator; empty: what params_file says",
@@ -21,6 +22,10 @@ PARAMETERS = {
 BOOLEANS = ("autostart", "use_sim_time")
 ARGUMENTS = {
     "points": ("points", "topic of the clouds"),
+    "depth": ("depth", "topic of the depth images, for input:=rgbd"),
+    "color": ("color", "topic of the color images; may have no publisher"),
+    "camera_info": ("", "of the depth images; empty: beside their topic"),
+    "color_info": ("", "camera_info of the color images; empty: beside their topic"),
     "params_file": (
         PathJoinSubstitution([SHARE, "config", "segment_node.yaml"]),
         "the node's parameters",
@@ -101,13 +106,29 @@ def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:
         name="segment",
         namespace=given["namespace"],
         parameters=[given["params_file"], values],
-        remappings=[("points", given["points"])],
+        remappings=_remappings(given),
         ros_arguments=["--log-level", f"segment:={given['log_level']}"],
         additional_env=environment,
         respawn=_true(given["respawn"]),
         respawn_delay=1.0,
         output="screen",
     )
+
+
+def _remappings(given: dict[str, str]) -> list[tuple[str, str]]:
+    """The node's input topics as they are called here; a camera_info is the neighbor of its images."""
+    topics = {name: given[name] for name in ("points", "depth", "color", "camera_info", "color_info")}
+    topics["camera_info"] = topics["camera_info"] or _beside(topics["depth"]) or "camera_info"
+    topics["color_info"] = topics["color_info"] or _beside(topics["color"]) or "color_info"
+    return list(topics.items())
+
+
+def _beside(images: str) -> str:
+    """The camera_info of a topic of images, by the convention of image_transport; empty without a folder."""
+    for transport in ("/compressedDepth", "/compressed"):
+        images = images.removesuffix(transport)
+    namespace, slash, _ = images.rpartition("/")
+    return f"{namespace}/camera_info" if slash else ""
 
 
 def _rviz(given: dict[str, str]) -> Node:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from sphmask_core.checkpoints.weights import load_model
 from sphmask_core.clouds.coordinates import Vector, Z, far_offset
+from sphmask_core.clouds.region import Region, thin
 from sphmask_core.config import Config
 from sphmask_core.method.blocks import find_in_cloud
 from sphmask_core.method.candidates import Candidates
-from sphmask_core.method.instances import Instances, moved, to_instances
+from sphmask_core.method.instances import Instances, moved, spread, to_instances
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import vote
 from sphmask_core.method.preparation import PreparedCloud, prepare
@@ -24,6 +26,8 @@ from sphmask_core.runtime.memory import keep_freed_memory
 from sphmask_core.runtime.timing import Timer
 
 WARM_UP_POINTS = 2000
+EVERYTHING = Region()
+"""All of a cloud."""
 
 
 class Segmenter:
@@ -62,6 +66,9 @@ class Segmenter:
         vertical: Vector = Z,
         min_score: float | None = None,
         timer: Timer | None = None,
+        region: Region = EVERYTHING,
+        region_pose: np.ndarray | None = None,
+        class_scores: Mapping[str, float] | None = None,
     ) -> Instances:
         """Segment one cloud.
 
@@ -69,24 +76,57 @@ class Segmenter:
         UTM coordinates are, loses nothing, and centers and boxes are then float64, too; rgb (N, 3) uint8, or
         float in [0, 1]; None: mid-gray; superpoints (N,) integers; None: from the points; vertical: the unit
         vector up, for models with `up: z` (the others find it); min_score: least score of what is returned,
-        None: the model's own; timer: takes the time of each stage. Raises ValueError on other shapes and on
-        clouds too large to number.
+        None: the model's own; timer: takes the time of each stage; region: which points are looked at, all
+        others belong to no instance; region_pose (4, 4): takes points to the frame of the region's boxes,
+        None: they are in the cloud's; class_scores: least scores of classes by name, before min_score. Raises
+        ValueError on other shapes, on classes that the model has not and on clouds too large to number.
         """
         timer = timer or Timer(self.device)
         timer.start("input")
-        xyz, rgb, offset = _validate(xyz, rgb)
+        given = np.asarray(xyz)
+        xyz, rgb, offset = _validate(given, rgb)
+        own = None if superpoints is None else _validate_superpoints(superpoints, xyz)
+        least = self.least_scores(min_score, class_scores or {})
+        if region != EVERYTHING:
+            xyz = np.where(region.inside(given, region_pose)[:, None], xyz, np.float32(np.nan))
+        if not region.voxel_filter:
+            return moved(self._segment(xyz, rgb, own, vertical, least, timer), offset)
+        if own is not None:
+            raise ValueError("superpoints are of points, and a voxel filter leaves none of these: give one")
+        few = thin(xyz, rgb, region.voxel_filter)
+        found = self._segment(few.xyz, few.rgb, None, vertical, least, timer)
+        return moved(spread(found, few.rows, few.voxels, xyz), offset)
+
+    def least_scores(self, min_score: float | None, class_scores: Mapping[str, float]) -> Tensor:
+        """Returns (C,) float32: the least score of each class. Raises ValueError for one that is unknown."""
+        classes = self.config.found_classes
+        unknown = next((name for name in class_scores if name not in classes), None)
+        if unknown is not None:
+            raise ValueError(f"the model finds no class {unknown!r}; it finds {', '.join(classes)}")
+        least = self.min_score if min_score is None else min_score
+        return torch.tensor([class_scores.get(name, least) for name in classes], device=self.device)
+
+    def _segment(
+        self,
+        xyz: np.ndarray,
+        rgb: np.ndarray | None,
+        superpoints: Tensor | None,
+        vertical: Vector,
+        least: Tensor,
+        timer: Timer,
+    ) -> Instances:
+        """Instances of a cloud that `_validate` has seen; least (C,): the least score of each class."""
         points = torch.from_numpy(xyz).to(self.device)
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)
-        own = None if superpoints is None else _validate_superpoints(superpoints, xyz).to(self.device)
+        own = None if superpoints is None else superpoints.to(self.device)
         cloud = prepare(points, colors, self.config, own, vertical, timer.start)
         candidates, numbers = self._find(cloud, timer)
         timer.start("output")
-        least = self.min_score if min_score is None else min_score
         instances = to_instances(
             candidates, numbers, cloud.rows, points, cloud.frame, self.config, least, timer.milliseconds
         )
         timer.stop()
-        return moved(instances, offset)
+        return instances
 
     def _find(self, cloud: PreparedCloud, timer: Timer) -> tuple[Candidates, Tensor]:
         """Returns the instances as masks over segments, and the segment (M,) of each point of the cloud."""

@@ -1,60 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's subscription, which follows the publishers' quality of service."""
+"""The node's subscriptions, which follow the publishers' types and quality of service."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import PointCloud2
 
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 """Of the node's timers: with use_sim_time and no /clock, ROS time stands still and so would they."""
 REMATCH_PERIOD = 0.5
-"""Seconds between looks at the publishers' reliability."""
+"""Seconds between looks at the publishers."""
 
 
-class CloudInput:
-    """Clouds of the topic `points`, the newest alone, however reliable their publishers are."""
+class MatchedInput:
+    """Messages of a topic, the newest alone, of whichever of some types and however reliable."""
 
     def __init__(
-        self, node: Node, receive: Callable[[PointCloud2], None], reliability: Callable[[], str]
+        self,
+        node: Node,
+        topic: str,
+        kinds: dict[str, type],
+        receive: Callable[[Any], None],
+        reliability: Callable[[], str],
     ) -> None:
-        self._node, self._receive, self._reliability = node, receive, reliability
-        self.topic = node.resolve_topic_name("points")
+        """kinds: the topic's types by name, as in sensor_msgs/msg/PointCloud2, the usual one first."""
+        self._node, self._name, self._kinds = node, topic, kinds
+        self._receive, self._reliability = receive, reliability
+        self.topic = node.resolve_topic_name(topic)
         """Its full name after remapping, which looking at its publishers does not do."""
-        self._subscription = self._subscribe(self._wanted())
+        self._as = self._wanted()
+        self._subscription = self._subscribe()
         self._timer = node.create_timer(REMATCH_PERIOD, self.match, clock=STEADY)
 
     def match(self) -> None:
-        """Subscribe again when the publishers' reliability asks for another one."""
+        """Subscribe again when the publishers' type or quality of service asks for another one."""
         wanted = self._wanted()
-        if self._subscription.qos_profile.reliability != wanted:
+        if self._as != wanted:
+            self._as = wanted
             self._node.destroy_subscription(self._subscription)
-            self._subscription = self._subscribe(wanted)
+            self._subscription = self._subscribe()
 
     def close(self) -> None:
         """Listen no more."""
         self._node.destroy_timer(self._timer)
         self._node.destroy_subscription(self._subscription)
 
-    def _subscribe(self, reliability: ReliabilityPolicy) -> Subscription:
-        qos = QoSProfile(depth=1, reliability=reliability)
-        return self._node.create_subscription(PointCloud2, "points", self._receive, qos)
+    def _subscribe(self) -> Subscription:
+        kind, reliability, durability = self._as
+        qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
+        return self._node.create_subscription(self._kinds[kind], self._name, self._receive, qos)
 
-    def _wanted(self) -> ReliabilityPolicy:
-        """What the publishers offer, unless told otherwise; best effort when not all, or none, are reliable.
+    def _wanted(self) -> tuple[str, ReliabilityPolicy, DurabilityPolicy]:
+        """The type that is published most, and what the publishers offer, unless told otherwise.
 
-        Whoever comes is heard by a best-effort subscription. A reliable one would not hear a best-effort
-        publisher, and DDS would complain of it on both sides.
+        Best effort when not all, or none, are reliable: whoever comes is heard by a best-effort subscription.
+        A reliable one would not hear a best-effort publisher, and DDS would complain of it on both sides. The
+        same holds of what publishers keep for those who come late.
         """
-        if self._reliability() != "auto":
-            return ReliabilityPolicy[self._reliability().upper()]
-        offered = [
-            info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)
+        offers = [
+            info
+            for info in self._node.get_publishers_info_by_topic(self.topic)
+            if info.topic_type in self._kinds
         ]
-        reliable = offered and ReliabilityPolicy.BEST_EFFORT not in offered
-        return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        types = Counter(info.topic_type for info in offers)
+        kind = max(self._kinds, key=lambda name: types[name])
+        kept = {info.qos_profile.durability for info in offers} == {DurabilityPolicy.TRANSIENT_LOCAL}
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
+        if self._reliability() != "auto":
+            return kind, ReliabilityPolicy[self._reliability().upper()], durability
+        reliable = {info.qos_profile.reliability for info in offers} == {ReliabilityPolicy.RELIABLE}
+        return kind, ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT, durability

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
-from sensor_msgs.msg import Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -25,6 +25,8 @@ CLASSES = {
     "geometry_msgs/Pose": Pose,
     "geometry_msgs/Quaternion": Quaternion,
     "geometry_msgs/Vector3": Vector3,
+    "sensor_msgs/CameraInfo": CameraInfo,
+    "sensor_msgs/CompressedImage": CompressedImage,
     "sensor_msgs/Image": Image,
     "sensor_msgs/PointCloud2": PointCloud2,
     "sensor_msgs/PointField": PointField,

@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from sphmask_core.clouds.depth import SIMULTANEOUS
+from sphmask_core.clouds.region import Region
 from sphmask_core.tracking import MEMORY, OVERLAP
 
 OUTPUTS = ("labelled_points", "label_image", "labels", "markers", "instances", "detections", "timings")
@@ -28,7 +32,7 @@ LIVE, UNCONFIGURED, START = "at any time", "while unconfigured", "at start"
 
 
 def _parameter(default: Any, description: str, when: str = LIVE, **limits: Any) -> Any:
-    """A field and its limits: `choices`, `pattern`, or `range` (low, high)."""
+    """A field and its limits: `choices`, `pattern`, `range` (low, high), or `numbers`: how many."""
     return dataclasses.field(
         default=default, metadata={"description": description, "when": when, "limits": limits}
     )
@@ -46,6 +50,18 @@ class Parameters:
         "Where the model runs: auto, cpu, cuda, or cuda:N.",
         UNCONFIGURED,
         pattern=r"auto|cpu|cuda(:\d+)?",
+    )
+    input: str = _parameter(
+        "cloud",
+        "cloud: the topic `points`; rgbd: `depth`, `camera_info` and, where they come, `color` and "
+        "`color_info`.",
+        UNCONFIGURED,
+        choices=("cloud", "rgbd"),
+    )
+    color_tolerance: float = _parameter(
+        SIMULTANEOUS,
+        "Seconds that a color image may be from its depth image; 0: they have one stamp.",
+        range=(0.0, 1.0),
     )
     fixed_frame: str = _parameter(
         "",
@@ -80,6 +96,36 @@ class Parameters:
         "Instances below this score are not published; negative: the model's own threshold.",
         range=(-1.0, 1.0),
     )
+    class_scores: tuple[str, ...] = _parameter(
+        (), "The same for single classes, before `min_score`, as in ['car:0.4', 'person:0.3']."
+    )
+    min_range: float = _parameter(
+        0.0, "Points nearer to the sensor, in meters, are not looked at and get no label.", range=(0.0, 1e4)
+    )
+    max_range: float = _parameter(
+        0.0, "Points farther away, in meters, are not looked at; 0: however far.", range=(0.0, 1e4)
+    )
+    crop_box: tuple[float, ...] = _parameter(
+        (),
+        "Points outside are not looked at: least x, y, z, then greatest x, y, z, meters, along the axes of "
+        "`box_frame`. Empty: no box.",
+        numbers=6,
+    )
+    ego_box: tuple[float, ...] = _parameter(
+        (), "Points inside are the robot's own body and are not looked at; as `crop_box`.", numbers=6
+    )
+    box_frame: str = _parameter(
+        "",
+        "The frame of `crop_box` and `ego_box`, by TF or `odometry`, such as base_link. Empty: the clouds' "
+        "own.",
+        UNCONFIGURED,
+    )
+    voxel_filter: float = _parameter(
+        0.0,
+        "Points closer together than this, in meters, are looked at as one, for dense clouds; answers stay "
+        "per point. 0: every point.",
+        range=(0.0, 10.0),
+    )
     outputs: tuple[str, ...] = _parameter(
         OUTPUTS, "Topics that are published, where somebody subscribes to them.", choices=OUTPUTS
     )
@@ -108,6 +154,23 @@ class Parameters:
             raise ValueError(
                 f"up is {self.up}, but z of fixed_frame {self.fixed_frame} is up; give one of them"
             )
+        _ = self.region, self.least_scores  # whatever is wrong with them is said now
+
+    @property
+    def needs_poses(self) -> bool:
+        """Whether it has to be known where frames are to each other."""
+        return bool(self.fixed_frame or self.target_frame or self.box_frame or self.input == "rgbd")
+
+    @cached_property
+    def region(self) -> Region:
+        """What is looked at of a cloud."""
+        boxes = {name: getattr(self, name) or None for name in ("crop_box", "ego_box")}
+        return Region(self.min_range, self.max_range, voxel_filter=self.voxel_filter, **boxes)
+
+    @cached_property
+    def least_scores(self) -> dict[str, float]:
+        """Least score of the classes that have one of their own."""
+        return dict(_class_score(item) for item in self.class_scores)
 
     @staticmethod
     def declare(node: Node) -> Parameters:
@@ -134,9 +197,11 @@ class Parameters:
 def _declare(node: Node, field: dataclasses.Field) -> Any:
     """The value that a parameter starts with."""
     value = node.declare_parameter(field.name, field.default, descriptor(field)).value
-    if value is None and isinstance(field.default, tuple):  # `outputs: []` in a parameters file
+    if isinstance(field.default, tuple) and not value:  # `outputs: []` has no type for ROS, or that of bytes
         value = []
-        node.set_parameters([Parameter(field.name, Parameter.Type.STRING_ARRAY, value)])
+        numbers = "numbers" in field.metadata["limits"]
+        kind = Parameter.Type.DOUBLE_ARRAY if numbers else Parameter.Type.STRING_ARRAY
+        node.set_parameters([Parameter(field.name, kind, value)])
     return value
 
 
@@ -162,7 +227,8 @@ def _as_declared(field: dataclasses.Field, value: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if kind is tuple and isinstance(value, list | tuple | array):
-        return tuple(value)
+        numbers = "numbers" in field.metadata["limits"]
+        return tuple(float(item) if numbers and type(item) is int else item for item in value)
     if type(value) is not kind:
         name = {float: "number", tuple: "list", str: "text", bool: "true or false"}[kind]
         raise ValueError(f"{field.name} must be a {name}, not {value!r}")
@@ -177,11 +243,28 @@ def _constraints(field: dataclasses.Field) -> str:
     return "; ".join(parts)
 
 
+def _class_score(item: str) -> tuple[str, float]:
+    """Name and score of an item of class_scores."""
+    name, _, score = item.rpartition(":")
+    try:
+        least = float(score)
+    except ValueError:
+        least = math.nan
+    if not name or not 0 <= least <= 1:  # NaN is not
+        raise ValueError(f"class_scores must be like 'car:0.4', scores from 0 to 1, not {item!r}")
+    return name, least
+
+
 def _validate(name: str, value: Any, limits: Any) -> None:
     choices: Iterable[str] = limits.get("choices", ())
     for item in (value if isinstance(value, tuple) else (value,)) if choices else ():
         if item not in choices:
             raise ValueError(f"{name} must be of {', '.join(choices)}, not {item!r}")
+    of_type = float if "numbers" in limits else str
+    if isinstance(value, tuple) and not all(type(item) is of_type for item in value):
+        raise ValueError(
+            f"{name} must be a list of {'numbers' if of_type is float else 'texts'}, not {value}"
+        )
     if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
         raise ValueError(f"{name} must be auto, cpu, cuda or cuda:N, not {value!r}")
     if "range" in limits:

@@ -14,16 +14,21 @@ from std_msgs.msg import Header
 
 from sphmask_core import Instances, Segmenter
 from sphmask_core.clouds.cloud import Cloud, CloudError
+from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
 from sphmask_core.commands.choose import unlike
 from sphmask_core.messages.frames import OPTICAL_SUFFIX
 from sphmask_core.messages.pointcloud2 import read_cloud_message
+from sphmask_core.messages.rgbd import RgbdFrame, read_rgbd_frame
 from sphmask_core.runtime.timing import Timer
+from sphmask_core.segmenter import EVERYTHING
 from sphmask_core.tracking import Tracker, Tracks
 from sphmask_ros.answer import Answer
 from sphmask_ros.parameters import AXES, Parameters
 from sphmask_ros.poses import PoseError, Poses, stamp_seconds
 
+Frame = PointCloud2 | RgbdFrame
+"""What a sensor sends of one moment."""
 NO_POINTS = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
 CPU = torch.device("cpu")
 MOST_SAID = 20
@@ -39,7 +44,8 @@ class Perception:
         self._poses = poses
         self._say = say
         self._said: set[str] = set()
-        self._judged: set[str] = set()
+        self.remarks: dict[str, str] = {}
+        """How the clouds of each frame are unlike what the model was trained on; empty: they are not."""
         self._frame_id = ""
 
     def succeed(self, other: Perception) -> None:
@@ -55,24 +61,40 @@ class Perception:
             self.sleep()
             raise
 
+    def check(self, settings: Parameters) -> None:
+        """Raise ValueError for settings that are not for this model."""
+        try:
+            self.segmenter.least_scores(None, settings.least_scores)
+        except ValueError as error:
+            raise ValueError(f"class_scores: {error}") from None
+
     def sleep(self) -> None:
         """Free the device's memory."""
         self.segmenter.model.to(CPU)
         torch.cuda.empty_cache()
 
-    def __call__(self, msg: PointCloud2, settings: Parameters) -> Answer:
+    def __call__(self, msg: Frame, settings: Parameters) -> Answer:
         """Find the objects of a cloud. Raises ValueError where there is no answer."""
         arrival = time.monotonic()
         timer = Timer(CPU)
         timer.start("read")
-        cloud = read_cloud_message(msg)
+        cloud = self._read(msg)
         pose = self._pose(msg.header, "fixed_frame", settings)
         target = settings.target_frame, self._pose(msg.header, "target_frame", settings)
         vertical = self._vertical(msg.header.frame_id, pose, settings)
-        self._judge(msg.header.frame_id, cloud)
+        boxed = settings.crop_box or settings.ego_box
+        boxes = self._pose(msg.header, "box_frame", settings) if boxed else None
+        self._judge(msg.header.frame_id, cloud, settings.region, boxes)
         timer.stop()
-        min_score = settings.min_score if settings.min_score >= 0 else None
-        found = self.segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=min_score)
+        found = self.segmenter(
+            cloud.xyz,
+            cloud.rgb,
+            vertical=vertical,
+            min_score=settings.min_score if settings.min_score >= 0 else None,
+            class_scores=settings.least_scores,
+            region=settings.region,
+            region_pose=boxes,
+        )
         timer.start("track")
         tracks = self._follow(msg.header, cloud, found, pose, settings)
         timer.stop()
@@ -88,6 +110,15 @@ class Perception:
         rays = self.segmenter.config.model.rays
         target = settings.target_frame, None
         return Answer(header, NO_POINTS, found, Tracks.none(0), rays, {}, time.monotonic(), target)
+
+    def _read(self, msg: Frame) -> Cloud:
+        if isinstance(msg, PointCloud2):
+            return read_cloud_message(msg)
+        when = stamp_seconds(msg.header.stamp)
+        cloud, remarks = read_rgbd_frame(msg, lambda target, source: self._poses.find(target, source, when))
+        for remark in remarks:
+            self._say_once(remark)
+        return cloud
 
     def _follow(
         self, header: Header, cloud: Cloud, found: Instances, pose: np.ndarray | None, settings: Parameters
@@ -131,12 +162,16 @@ class Perception:
         x, y, z = (vertical / np.linalg.norm(vertical)).tolist()
         return x, y, z
 
-    def _judge(self, frame_id: str, cloud: Cloud) -> None:
+    def _judge(self, frame_id: str, cloud: Cloud, region: Region, pose: np.ndarray | None) -> None:
         """Say once for each frame whether its clouds are unlike what the model was trained on."""
-        if frame_id in self._judged or len(self._judged) >= MOST_SAID:
+        if frame_id in self.remarks or len(self.remarks) >= MOST_SAID:
             return
-        self._judged.add(frame_id)
-        remark = unlike(character(cloud), self.segmenter.config.name)
+        seen = cloud.xyz if region == EVERYTHING else cloud.xyz[region.inside(cloud.xyz, pose)]
+        found = character(replace(cloud, xyz=seen))
+        if not found.points:
+            return
+        remark = unlike(found, self.segmenter.config.name)
+        self.remarks[frame_id] = remark
         if remark:
             self._say(f"clouds of {frame_id[:40]!r}: {remark}")
 

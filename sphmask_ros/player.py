@@ -11,10 +11,11 @@ from typing import Any
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from sphmask_core.messages.rgbd import RgbdFrame
 from sphmask_ros.msg import InstanceArray
 
 
@@ -32,9 +33,15 @@ class Answer:
 class Player(Node):
     """Publishes `points` and hears the outputs of a node `segment`, one cloud at a time."""
 
-    def __init__(self, qos: QoSProfile | int = 1, namespace: str = "", topic: str = "points") -> None:
+    def __init__(
+        self,
+        qos: QoSProfile | int = 1,
+        namespace: str = "",
+        topic: str = "points",
+        kind: type = PointCloud2,
+    ) -> None:
         super().__init__("player", namespace=namespace)
-        self._publisher = self.create_publisher(PointCloud2, topic, qos)
+        self._publisher = self.create_publisher(kind, topic, qos)
         self._asked = Header()
         self._arrived: dict[str, tuple[Any, float]] = {}
         outputs = {"labelled_points": PointCloud2, "markers": MarkerArray, "instances": InstanceArray}
@@ -54,11 +61,11 @@ class Player(Node):
             rclpy.spin_once(self, timeout_sec=0.1)
         time.sleep(0.5)  # a match that one side knows of may take the other side a moment more
 
-    def publish(self, cloud: PointCloud2) -> None:
+    def publish(self, cloud: Any) -> None:
         """Publish and forget."""
         self._publisher.publish(cloud)
 
-    def ask(self, cloud: PointCloud2, timeout: float) -> Answer:
+    def ask(self, cloud: Any, timeout: float) -> Answer:
         """Publish a cloud and wait for the outputs under its header; TimeoutError when they do not come."""
         self._arrived.clear()
         self._asked = cloud.header
@@ -84,3 +91,29 @@ class Player(Node):
     def _connected(self) -> bool:
         heard = all(self.count_publishers(output.topic_name) for output in self._outputs)
         return heard and self._publisher.get_subscription_count() > 0
+
+
+class RgbdPlayer(Player):
+    """Publishes `depth`, `camera_info`, `color` and `color_info`, of a frame what it has."""
+
+    def __init__(
+        self, qos: QoSProfile | int = 1, namespace: str = "", depth: type = Image, color: type = Image
+    ) -> None:
+        super().__init__(qos, namespace, "depth", depth)
+        self._others = {
+            "info": self.create_publisher(CameraInfo, "camera_info", qos),
+            "color_info": self.create_publisher(CameraInfo, "color_info", qos),
+            "color": self.create_publisher(color, "color", qos),
+        }
+
+    def publish(self, cloud: RgbdFrame) -> None:
+        """Publish and forget; the depth image comes last."""
+        for name, publisher in self._others.items():
+            message = getattr(cloud, name)
+            if message is not None:
+                publisher.publish(message)
+        super().publish(cloud.depth)
+
+    def _connected(self) -> bool:
+        heard = all(publisher.get_subscription_count() for publisher in self._others.values())
+        return heard and super()._connected()

@@ -21,6 +21,20 @@ INPUTS = {
         "sensor_msgs/PointCloud2",
         "Any layout with x, y, z; colors from `rgb`, `rgba` or three fields.",
     ),
+    "depth": (
+        "sensor_msgs/Image, or CompressedImage",
+        "With `input: rgbd`: 16UC1 or mono16 in millimeters, 32FC1 in meters; image_transport's "
+        "compressedDepth (PNG).",
+    ),
+    "camera_info": ("sensor_msgs/CameraInfo", "Of the depth image, which is taken as rectified."),
+    "color": (
+        "sensor_msgs/Image, or CompressedImage",
+        "rgb8, bgr8, rgba8, bgra8, mono8, 8UC1, 8UC3; JPEG or PNG; may be missing.",
+    ),
+    "color_info": (
+        "sensor_msgs/CameraInfo",
+        "Of the color image, where its pixels are not those of the depth image.",
+    ),
     "odometry": (
         "nav_msgs/Odometry",
         "Where a frame is, beside TF; for `fixed_frame` and `target_frame`.",

@@ -23,14 +23,15 @@ from std_srvs.srv import SetBool
 from sphmask_core import Segmenter
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_ros.answer import Answer
-from sphmask_ros.cloud_input import STEADY, CloudInput
+from sphmask_ros.cloud_input import STEADY, MatchedInput
 from sphmask_ros.conversions import write_points
 from sphmask_ros.diagnostics import Health, report
 from sphmask_ros.guard import guard_services, spin
 from sphmask_ros.outputs import Outputs
 from sphmask_ros.parameters import UNCONFIGURED, Parameters
-from sphmask_ros.perception import Perception
+from sphmask_ros.perception import Frame, Perception
 from sphmask_ros.poses import Poses, listen
+from sphmask_ros.rgbd_input import RgbdInput
 from sphmask_ros.srv import GetInstanceCloud, LoadModel
 from sphmask_ros.transitions import one_line, transition
 from sphmask_ros.worker import NewestFirst
@@ -39,6 +40,7 @@ DIAGNOSTICS_PERIOD = 1.0
 """Seconds."""
 LOG_PERIOD = 5.0
 """Seconds in which clouds that cannot be segmented make one line of log."""
+CLOUDS = {"sensor_msgs/msg/PointCloud2": PointCloud2}
 START_ERRORS = (InvalidParameterTypeException, InvalidParameterValueException, ValueError)
 """What parameters that cannot be used raise; once the node runs, nothing that is sent to it raises."""
 
@@ -51,7 +53,7 @@ class SegmentNode(LifecycleNode):
         self._settings = Parameters.declare(self)
         self._in_use: dict[str, Any] = {}
         self._poses, self._listening = Poses(), False
-        self._input: CloudInput | None = None
+        self._input: MatchedInput | RgbdInput | None = None
         self._newest: Answer | None = None
         self.health = Health()
         self.add_on_set_parameters_callback(self._change_settings)
@@ -72,7 +74,7 @@ class SegmentNode(LifecycleNode):
         self._perception.sleep()
         self._outputs = Outputs(self)
         self._in_use = {name: getattr(self._settings, name) for name in Parameters.names(UNCONFIGURED)}
-        if (self._settings.fixed_frame or self._settings.target_frame) and not self._listening:
+        if self._settings.needs_poses and not self._listening:
             listen(self, self._poses, self.refuse)
             self._listening = True
         return super().on_configure(state)
@@ -84,7 +86,7 @@ class SegmentNode(LifecycleNode):
         super().on_activate(state)
         self._worker = NewestFirst(self.answer)
         self.health.begin()
-        self._input = CloudInput(self, self._receive, lambda: self._settings.reliability)
+        self._input = self._open_input()
         model, device = self._in_use["model"], self._perception.segmenter.device
         self.get_logger().info(f"segmenting {self._input.topic} with {model} on {device}")
         return TransitionCallbackReturn.SUCCESS
@@ -130,9 +132,16 @@ class SegmentNode(LifecycleNode):
         if self.context.ok():
             self._outputs.clear()
 
+    def _open_input(self) -> MatchedInput | RgbdInput:
+        if self._settings.input == "rgbd":
+            return RgbdInput(self, self._receive, lambda: self._settings)
+        return MatchedInput(self, "points", CLOUDS, self._receive, lambda: self._settings.reliability)
+
     def _perceive(self, model: str) -> Perception:
         segmenter = Segmenter.load(model, self._settings.device)
-        return Perception(segmenter, self._poses, self.get_logger().info)
+        perception = Perception(segmenter, self._poses, self.get_logger().info)
+        perception.check(self._settings)
+        return perception
 
     def _let_go(self) -> None:
         if self._in_use:
@@ -149,7 +158,10 @@ class SegmentNode(LifecycleNode):
                 raise ValueError(
                     f"{fixed[0]} is in use; clean up first, or for another model call ~/load_model"
                 )
-            self._settings = dataclasses.replace(self._settings, **values)
+            settings = dataclasses.replace(self._settings, **values)
+            if self._in_use:
+                self._perception.check(settings)
+            self._settings = settings
         except (ValueError, OverflowError) as error:
             return SetParametersResult(successful=False, reason=one_line(error))
         return SetParametersResult(successful=True)
@@ -192,13 +204,13 @@ class SegmentNode(LifecycleNode):
         response.success, response.cloud = True, write_points(answer.header, cloud_points(cloud))
         return response
 
-    def _receive(self, msg: PointCloud2) -> None:
+    def _receive(self, msg: Frame) -> None:
         self.health.receive()
         self.health.heard = bool(self._outputs.wanted(self._settings.outputs))
         if self.health.enabled and self.health.heard:
             self.health.dropped += self._worker.offer(msg)
 
-    def answer(self, msg: PointCloud2) -> None:
+    def answer(self, msg: Frame) -> None:
         """Answer a cloud, on the worker's thread, which whatever a sensor sends must not end."""
         try:
             answer = self._newest = self._find_objects(msg)
@@ -211,7 +223,7 @@ class SegmentNode(LifecycleNode):
             if self.context.ok():  # else the node has been ended while the model ran
                 self._complain(msg, error)
 
-    def _find_objects(self, msg: PointCloud2) -> Answer:
+    def _find_objects(self, msg: Frame) -> Answer:
         """Nothing where the cloud is none."""
         try:
             answer = self._perception(msg, self._settings)
@@ -227,7 +239,7 @@ class SegmentNode(LifecycleNode):
         self.health.refuse(f"{what} is refused: {one_line(error)}")
         self.get_logger().warning(self.health.error, throttle_duration_sec=LOG_PERIOD)
 
-    def _complain(self, msg: PointCloud2, error: Exception) -> None:
+    def _complain(self, msg: Frame, error: Exception) -> None:
         self.health.fail(one_line(error))
         text = f"no objects in a cloud of {msg.header.frame_id!r}: {self.health.error}"
         self.get_logger().warning(text, throttle_duration_sec=LOG_PERIOD)
@@ -235,11 +247,18 @@ class SegmentNode(LifecycleNode):
     def _diagnose(self) -> None:
         model = self._in_use.get("model", "none")
         device = str(self._perception.segmenter.device) if self._in_use else "none"
-        about = {"model": model, "device": device, "topic": self.resolve_topic_name("points")}
+        topic = "depth" if self._settings.input == "rgbd" else "points"
+        about = {"model": model, "device": device, "topic": self.resolve_topic_name(topic)}
+        about["input"] = self._remark()
         name = self.get_fully_qualified_name().lstrip("/")
         msg = report(self.health, f"{name}: clouds", about, self._settings.stale_after)
         msg.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(msg)
+
+    def _remark(self) -> str:
+        """How what comes is unlike what the model was trained on."""
+        remarks = tuple(self._perception.remarks.values()) if self._in_use else ()
+        return next((remark for remark in remarks if remark), "as the model was trained")
 
 
 def _known(changed: list[Parameter]) -> dict[str, Any]:

@@ -43,7 +43,11 @@ def read_points(msg: Any, names: Container[str]) -> np.ndarray:
 
 
 def read_cloud_message(msg: Any) -> Cloud:
-    """Position and color of every point of a message; points without a finite position are NaN."""
+    """Position and color of every point of a message.
+
+    Points without a place are NaN: those that are not finite, and those at the origin, which is the sensor,
+    as LiDAR drivers have it where nothing came back.
+    """
     points = read_points(msg, COLOR_FIELDS | set("xyz")).reshape(-1)
     missing = [axis for axis in "xyz" if axis not in points.dtype.names]
     if missing:
@@ -54,17 +58,21 @@ def read_cloud_message(msg: Any) -> Cloud:
             raise CloudError(f"field {axis} is {points.dtype[axis].name}, not float32 or float64 meters")
     xyz = _finite_positions(points)
     if np.isnan(xyz[:, 0]).all():
-        raise CloudError(f"none of its {len(points)} points has a finite position")
+        raise CloudError(
+            f"none of its {len(points)} points has a finite position but (0, 0, 0), the sensor's"
+        )
     return Cloud(xyz, _colors(points), None, (msg.height, msg.width))
 
 
 def _finite_positions(points: np.ndarray) -> np.ndarray:
-    """Returns (N, 3) float32; a point that is not finite on one axis is NaN on all."""
+    """Returns (N, 3) float32; a point that is not finite on one axis, or 0 on all, is NaN on all."""
     xyz = np.empty((len(points), 3), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         axes = np.stack([points[axis].astype(np.float32, copy=False) for axis in "xyz"])
         # Adds 0, or NaN where one axis is not finite, in half the time of isfinite.
         axes += (axes - axes).sum(axis=0)
+    zeros = np.flatnonzero(axes[0] == 0)  # few, but for points that nothing came back from
+    axes[:, zeros[(axes[1:, zeros] == 0).all(axis=0)]] = np.nan
     for column, axis in zip(xyz.T, axes, strict=True):  # numpy is slow along rows of three
         column[:] = axis
     return xyz

@@ -77,17 +77,17 @@ def to_instances(
     xyz: Tensor,
     frame: Frame,
     config: Config,
-    min_score: float,
+    min_scores: Tensor,
     timings: dict[str, float],
 ) -> Instances:
     """Instances of a cloud from masks (I, S) over its segments.
 
     numbers (M,) int64: the segments of the points rows (M,) of xyz (N, 3), input frame; all other points are
-    of none.
+    of none. min_scores (C,) float32: the least score of each class.
     """
     count = candidates.masks.shape[1]
     sizes = torch.bincount(numbers, minlength=count)
-    candidates = candidates[_shown(candidates, sizes, config, min_score)]
+    candidates = candidates[_shown(candidates, sizes, config, min_scores)]
     segments = torch.full((len(xyz),), count, device=xyz.device).index_copy_(0, rows, numbers)
     labels = torch.zeros(len(xyz), dtype=torch.int32, device=xyz.device)
     labels.index_copy_(0, rows, _best_label(candidates.masks).index_select(0, numbers))
@@ -108,10 +108,10 @@ def to_instances(
     )
 
 
-def _shown(candidates: Candidates, sizes: Tensor, config: Config, min_score: float) -> Tensor:
+def _shown(candidates: Candidates, sizes: Tensor, config: Config, min_scores: Tensor) -> Tensor:
     """Rows of the candidates that a user gets, by falling score; sizes (S,): points of each segment."""
     scores, rows = candidates.scores.sort(descending=True, stable=True)
-    rows = rows[scores >= min_score]
+    rows = rows[scores >= min_scores[candidates.class_ids[rows]]]
     masks = candidates.masks[rows]
     large = masks.float() @ sizes.float() >= config.inference.min_points
     rows, masks = rows[large], masks[large]
@@ -123,6 +123,21 @@ def moved(instances: Instances, offset: np.ndarray) -> Instances:
     if not offset.any():
         return instances
     return replace(instances, centers=instances.centers + offset, boxes=instances.boxes + np.tile(offset, 2))
+
+
+def spread(instances: Instances, rows: np.ndarray, numbers: np.ndarray, xyz: np.ndarray) -> Instances:
+    """The instances of a cloud of K points as those of a cloud xyz (N, 3) of which these are the means.
+
+    rows (M,): the points of xyz that have a mean, numbers (M,): which of the K it is.
+    """
+    labels = np.zeros(len(xyz), np.int32)
+    labels[rows] = instances.labels[numbers]
+    segments = np.full(len(xyz), instances.segment_masks.shape[1] - 1, np.int64)
+    segments[rows] = instances.segments[numbers]
+    whole = replace(instances, labels=labels, segments=segments)
+    parts = [xyz[whole.points(i)] for i in range(len(whole))]
+    boxes = [np.concatenate([part.min(0), part.max(0)]) for part in parts]
+    return replace(whole, boxes=np.array(boxes, np.float32).reshape(-1, 6))
 
 
 def distinct(masks: Tensor, sizes: Tensor, min_own: float) -> Tensor:

@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
+from sphmask_core.clouds.region import Region
 from sphmask_ros.parameters import LIVE, Parameters
 from sphmask_ros.reference import PAGE, inserted, parameters_file
 from test.helpers.ros import TIMEOUT, scene_message, set_parameters, wait_for
@@ -53,6 +54,17 @@ def test_parameters_file_and_page_are_what_the_code_says():
         {"outputs": ["label"]},
         {"track": None},
         {"up": "down"},
+        {"input": "depth"},
+        {"class_scores": ["car"]},
+        {"class_scores": ["car:1.5"]},
+        {"class_scores": [":0.5"]},
+        {"class_scores": [0.5]},
+        {"crop_box": [1.0, 2.0]},
+        {"crop_box": ["a"]},
+        {"ego_box": [0.0, 0.0, 0.0, 1.0, 1.0, float("nan")]},
+        {"ego_box": [0, 0, 0, 0, 1, 1]},
+        {"max_range": -1.0},
+        {"voxel_filter": float("inf")},
     ],
 )
 def test_bad_values_are_named(values):
@@ -61,7 +73,17 @@ def test_bad_values_are_named(values):
         Parameters(**values)
 
 
+def test_what_is_looked_at_is_told_by_parameters():
+    told = Parameters(min_range=1, max_range=50.0, ego_box=[-1, -1, -1, 1, 1, 1], voxel_filter=0.1)
+    assert told.region == Region(1.0, 50.0, None, (-1.0, -1.0, -1.0, 1.0, 1.0, 1.0), 0.1)
+    assert Parameters().region == Region()
+    scores = Parameters(class_scores=["shower curtain:0.4", "car:1"]).least_scores
+    assert scores == {"shower curtain": 0.4, "car": 1.0}
+
+
 def test_parameters_that_exclude_each_other_are_refused_together():
+    with pytest.raises(ValueError, match=r"max_range 1.0 must be more than min_range 2.0"):
+        Parameters(min_range=2.0, max_range=1.0)
     assert Parameters(up="y") and Parameters(fixed_frame="odom")
     with pytest.raises(ValueError, match="up is y, but z of fixed_frame odom"):
         Parameters(up="y", fixed_frame="odom")
@@ -115,6 +137,17 @@ def test_live_parameters_work_at_once(player, client):
     set_parameters(player, client, track=False)
     found = player.ask(scene_message(), TIMEOUT).instances.instances
     assert [item.id for item in found] == list(range(1, len(first) + 1))
+    (taken,) = set_parameters(player, client, max_range=0.01)
+    assert taken.successful
+    assert not player.ask(scene_message(), TIMEOUT).instances.instances
+    (taken, refused) = set_parameters(player, client, max_range=0.0, class_scores=["cra:0.5"])
+    assert taken.successful and not refused.successful
+    assert refused.reason == "class_scores: the model finds no class 'cra'; it finds object"
+    (taken,) = set_parameters(player, client, class_scores=["object:1.0"])
+    assert taken.successful
+    assert not player.ask(scene_message(), TIMEOUT).instances.instances
+    (taken,) = set_parameters(player, client, class_scores=[])
+    assert taken.successful
     set_parameters(player, client, track=True, outputs=["markers"])
     with pytest.raises(TimeoutError, match="markers came"):
         player.ask(scene_message(), 1.0)

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RGB-D topics to the real node: depth, color and camera_info by real publishers."""
+
+import time
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make build")
+pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
+pytest.importorskip("PIL", reason="needs pillow")
+import rclpy
+from builtin_interfaces.msg import Time
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from sphmask_core.messages.pointcloud2 import cloud_points, read_cloud_message, read_labels
+from sphmask_core.messages.rgbd import read_rgbd_frame
+from sphmask_ros.conversions import make, write_points
+from sphmask_ros.player import Player, RgbdPlayer
+from sphmask_ros.rgbd_input import WAITING, Pairs
+from test.helpers.rgbd import compressed_message, depth_of, image_message, rgbd_frame
+from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header
+
+
+def frame_at(second, nanosec=0, colored=True):
+    stamp = Time(sec=second, nanosec=nanosec)
+    return rgbd_frame(make, Header(frame_id="tilted_camera", stamp=stamp), SCENE, colored)
+
+
+@pytest.fixture(scope="module")
+def rgbd_node(start_node):
+    node = start_node("/rgbd", input="rgbd", color_tolerance=0.02)
+    yield node
+    assert node.end() == 0, node.text()
+    assert "Traceback" not in node.text()
+
+
+@pytest.fixture(scope="module")
+def rgbd_player(ros, rgbd_node):
+    player = RgbdPlayer(namespace="rgbd")
+    player.wait_until_heard(TIMEOUT, rgbd_node.running)
+    yield player
+    player.destroy_node()
+
+
+def test_answers_as_it_answers_the_cloud_of_the_same_images(rgbd_player, player):
+    ask_patiently(rgbd_player, frame_at(1))
+    answer = ask_patiently(rgbd_player, frame_at(2))
+    made, _ = read_rgbd_frame(frame_at(2), lambda *frames: np.eye(4))
+    as_cloud = ask_patiently(player, write_points(header(2), cloud_points(made)))
+    assert answer.points.header == answer.instances.header == frame_at(2).header
+    cloud = read_cloud_message(answer.points)
+    assert cloud.shape == SCENE.shape
+    np.testing.assert_allclose(cloud.xyz, SCENE.xyz, atol=1e-6)
+    found, expected = (
+        [(item.score, item.point_count, item.first_point) for item in one.instances.instances]
+        for one in (answer, as_cloud)
+    )
+    assert found == expected and len(found) > 1
+    np.testing.assert_array_equal(read_labels(answer.points) > 0, read_labels(as_cloud.points) > 0)
+
+
+def test_the_label_image_is_the_depth_image_pixel_for_pixel(rgbd_player):
+    heard = []
+    subscription = rgbd_player.create_subscription(Image, "segment/label_image", heard.append, 1)
+    limit = time.monotonic() + TIMEOUT
+    second = 10
+    while not heard:
+        assert time.monotonic() < limit
+        second += 1
+        answer = ask_patiently(rgbd_player, frame_at(second))
+        rclpy.spin_once(rgbd_player, timeout_sec=0.5)
+    rgbd_player.destroy_subscription(subscription)
+    image = heard[-1]
+    assert image.header == answer.points.header
+    assert (image.height, image.width, image.encoding) == (*SCENE.shape, "16UC1")
+    np.testing.assert_array_equal(
+        np.frombuffer(image.data, "<u2"), read_labels(answer.points).astype(np.uint16)
+    )
+
+
+def test_colors_of_nearly_the_same_time_are_taken_and_others_waited_for(rgbd_player):
+    """A color image 5 ms later belongs to the depth image, one 500 ms later does not."""
+    with pytest.raises(TimeoutError):
+        rgbd_player.ask(_late_color(30, 500_000_000), 0.5)
+    answer = ask_patiently(rgbd_player, _late_color(32, 5_000_000))
+    assert answer.points.header.stamp == Time(sec=32)
+    plain = read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0]
+    np.testing.assert_array_equal(plain, SCENE.rgb[read_labels(answer.points) == 0])
+
+
+def _late_color(second, nanosec):
+    return replace(frame_at(second), color=frame_at(second, nanosec).color)
+
+
+def test_depth_alone_is_answered_when_no_color_comes(rgbd_player, rgbd_node):
+    answer = ask_patiently(rgbd_player, frame_at(40, colored=False))
+    assert answer.points.header.stamp == Time(sec=40)
+    assert len(answer.instances.instances) > 0
+    background = read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0]
+    assert (background == 128).all()
+    answer = ask_patiently(rgbd_player, frame_at(41))  # and with colors again once they come
+    assert (read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0] != 128).any()
+
+
+def test_compressed_topics_are_found_by_their_types(ros, start_node):
+    node = start_node("/packed", input="rgbd")
+    player = RgbdPlayer(namespace="packed", depth=CompressedImage, color=CompressedImage)
+    player.wait_until_heard(TIMEOUT, node.running)
+    plain = frame_at(3)
+    depth = np.round(depth_of(SCENE) * 1000).astype(np.uint16)
+    packed = replace(
+        plain,
+        depth=compressed_message(make, plain.header, depth, "16UC1; compressedDepth png"),
+        color=compressed_message(
+            make, plain.header, SCENE.rgb.reshape(*SCENE.shape, 3), "rgb8; jpeg compressed bgr8"
+        ),
+    )
+    answer = ask_patiently(player, packed)
+    cloud = read_cloud_message(answer.points)
+    np.testing.assert_allclose(cloud.xyz[:, 2], SCENE.xyz[:, 2], atol=0.0006)
+    assert len(answer.instances.instances) > 0
+    player.destroy_node()
+    assert node.end() == 0, node.text()
+
+
+def test_images_without_camera_info_and_bad_images_are_one_clear_line(ros, start_node):
+    node = start_node("/blind", input="rgbd")
+    player = RgbdPlayer(namespace="blind")
+    player.wait_until_heard(TIMEOUT, node.running)
+    answer = ask_patiently(player, replace(frame_at(1), info=None))
+    assert answer.points.width == 0 and not answer.instances.instances
+    node.wait_for_log("no objects in a cloud of 'tilted_camera': no camera_info has come for its depth image")
+    wrong = image_message(make, frame_at(2).header, SCENE.rgb.reshape(*SCENE.shape, 3), "rgb8")
+    assert not ask_patiently(player, replace(frame_at(2), depth=wrong)).instances.instances
+    assert ask_patiently(player, frame_at(3)).instances.instances
+    player.destroy_node()
+    assert node.end() == 0, node.text()
+    assert "Traceback" not in node.text()
+
+
+def test_clouds_are_not_listened_to(ros, rgbd_node):
+    player = Player(namespace="rgbd")
+    player.publish(write_points(header(1), cloud_points(SCENE)))
+    time.sleep(1.0)
+    assert player.count_subscribers("/rgbd/points") == 0
+    player.destroy_node()
+
+
+EVENTS = st.lists(st.tuples(st.booleans(), st.integers(0, 100)), max_size=60)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EVENTS, st.integers(0, 20))
+def test_pairs_are_near_enough_in_order_and_never_used_twice(events, tolerance):
+    pairs, found = Pairs(), []
+    for first, stamp in events:
+        add = pairs.add_first if first else pairs.add_second
+        pair = add(stamp, stamp, tolerance)
+        if pair:
+            assert stamp in pair
+            found.append(pair)
+    assert all(abs(one - other) <= tolerance for one, other in found)
+    if events == sorted(events, key=lambda event: event[1]):
+        for before, after in pairwise(found):
+            assert before[0] <= after[0] and before[1] <= after[1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 9), st.lists(st.booleans(), min_size=60, max_size=60))
+def test_every_image_is_paired_where_both_streams_are_complete(count, shift, order):
+    """At 30 Hz with a shift below the tolerance, whichever of the two comes first."""
+    pairs, found = Pairs(), []
+    for i in range(count):
+        adds = [(pairs.add_first, 33 * i), (pairs.add_second, 33 * i + shift)]
+        for add, stamp in adds if order[i] else adds[::-1]:
+            pair = add(stamp, stamp, 10)
+            found += [pair] if pair else []
+    assert found == [(33 * i, 33 * i + shift) for i in range(count)]
+
+
+def test_what_waits_is_bounded():
+    pairs = Pairs()
+    for stamp in range(0, 100_000, 100):
+        assert pairs.add_first(stamp, stamp, 10) is None
+    assert pairs.add_second(99_900 - 100 * WAITING, 0, 10) is None
+    assert pairs.add_second(99_900, 1, 10) == (99_900, 1)
+
+
+def test_a_clock_that_goes_back_begins_anew():
+    pairs = Pairs()
+    assert pairs.add_first(1000, "late", 10) is None
+    assert pairs.add_first(5, "early", 10) is None
+    assert pairs.add_second(1000, "late color", 10) is None
+    assert pairs.add_second(7, "early color", 10) is None  # the clock of this stream goes back, too
+    assert pairs.add_first(38, "next", 10) is None
+    assert pairs.add_second(40, "next color", 10) == ("next", "next color")
