@@ -11,12 +11,15 @@ import numpy as np
 
 from sphmask_core import native
 from sphmask_core.clouds.cloud import Cloud, CloudError
+from sphmask_core.clouds.limits import MAX_POINTS, check_points, check_regular
 from sphmask_core.palette import MID_GRAY
 
 MILLIMETER = 0.001
 """Meters of the 1 of a 16-bit depth image, as ROS (REP 118), RealSense and Azure Kinect have it."""
 TUM_UNIT = 1 / 5000
 """The same of the TUM RGB-D benchmark."""
+TUM_LIST = "depth.txt"
+"""The file that lists the depth images of a folder of that benchmark."""
 SIMULTANEOUS = 0.02
 """Seconds that a color image may be from its depth image."""
 NO_COLOR = np.empty((0, 0, 3), np.uint8)
@@ -106,12 +109,19 @@ def _checked_color(color: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarr
     return np.ascontiguousarray(color)
 
 
-def read_rgbd(depth: Path, color: Path | None, intrinsics: Intrinsics, unit: float | None = None) -> Cloud:
+def read_rgbd(
+    depth: Path,
+    color: Path | None,
+    intrinsics: Intrinsics,
+    unit: float | None = None,
+    max_points: int = MAX_POINTS,
+) -> Cloud:
     """The cloud of a depth image and, if given, the color image of its pixels; CloudError names the file."""
+    pixels = None if color is None else read_color(color)
     try:
-        return back_project(
-            read_depth(depth), intrinsics, None if color is None else read_color(color), unit=unit
-        )
+        image = read_depth(depth)
+        check_points(image.size, max_points)
+        return back_project(image, intrinsics, pixels, unit=unit)
     except CloudError:
         raise
     except ValueError as error:
@@ -121,7 +131,7 @@ def read_rgbd(depth: Path, color: Path | None, intrinsics: Intrinsics, unit: flo
 def read_depth(path: Path) -> np.ndarray:
     """(H, W) uint16 of a 16-bit PNG or TIFF, or what an .npy file holds."""
     if path.suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False))
+        return _array(path)
     pixels = _pixels(path)
     if pixels.ndim != 2 or pixels.dtype == np.uint8:
         raise CloudError(f"{path}: {pixels.dtype} {pixels.shape} is no depth image; expected 16-bit gray")
@@ -135,16 +145,29 @@ def read_color(path: Path) -> np.ndarray:
     return _pixels(path, "RGB")
 
 
+def _array(path: Path) -> np.ndarray:
+    try:
+        check_regular(path)
+        return np.asarray(np.load(path, allow_pickle=False))
+    except FileNotFoundError:
+        raise CloudError(f"{path}: no such file") from None
+    except Exception as error:  # a parser of untrusted bytes
+        raise CloudError(f"{path}: {' '.join(str(error).split())[:200] or 'not an array'}") from None
+
+
 def _pixels(path: Path, mode: str | None = None) -> np.ndarray:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise ModuleNotFoundError("depth and color images need pillow: pip install 'sphmask[view]'") from None
     try:
+        check_regular(path)
         with Image.open(path) as image:
             return np.array(image if mode is None else image.convert(mode))
     except UnidentifiedImageError:
         raise CloudError(f"{path}: not an image") from None
+    except FileNotFoundError:
+        raise CloudError(f"{path}: no such file") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CloudError(f"{path}: {' '.join(str(error).split()) or 'not an image'}") from None
 
@@ -154,7 +177,7 @@ def tum_frames(folder: Path) -> Iterator[tuple[float, Path, Path | None]]:
 
     depth.txt and rgb.txt list times and files; the color of a depth image is the nearest within 20 ms.
     """
-    depths, colors = _listed(folder / "depth.txt"), _listed(folder / "rgb.txt")
+    depths, colors = _listed(folder / TUM_LIST), _listed(folder / "rgb.txt")
     times = np.array([time for time, _ in colors])
     for time, depth in depths:
         nearest = int(np.abs(times - time).argmin()) if len(times) else -1

@@ -25,6 +25,9 @@ examples:
   sphmask segment scans/ -o results --resume                    all clouds of a folder, those not yet done
   sphmask segment scans/ -o results --engine ray --workers 8    the same by 8 processes, or a cluster's
   sphmask segment room.ply sweep.pcd -o results --model auto    the preset for the first: said in the output
+  sphmask segment --depth d.png --color c.png --intrinsics 525 525 319.5 239.5 -o results
+  sphmask segment rgbd_dataset_freiburg1_desk --intrinsics 517.3 516.5 318.6 255.3 -o results
+  sphmask segment sweep.pcd --model street --max-range 60 --ego-box -1 -1 -2 3.5 1 0.5 -o results
   sphmask segment drive.mcap --topic /camera/points -o drive_labelled.mcap
   sphmask segment recording/ -o recording_labelled --compression zstd    a folder that rosbag2 recorded
 
@@ -89,7 +92,7 @@ def make_parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
 
 def _segment(parser: argparse.ArgumentParser) -> None:
     clouds = f"{', '.join(SUFFIXES)}, or a folder of them; or one bag: .mcap, rosbag2's folder or .db3"
-    parser.add_argument("clouds", nargs="+", type=Path, metavar="CLOUD", help=clouds)
+    parser.add_argument("clouds", nargs="*", type=Path, metavar="CLOUD", help=clouds)
     output = "folder of the results; of a bag the new bag: .mcap, or a folder"
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=output)
     parser.add_argument("--png", action="store_true", help="draw each result, too")
@@ -100,6 +103,8 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
     compression = "of the new bag (default: as the bag's)"
     parser.add_argument("--compression", choices=COMPRESSIONS, help=compression)
+    _add_depth_images(parser)
+    _add_region(parser)
     _add_model(parser, "; auto: the preset that fits the first cloud")
     _add_min_score(parser)
     _add_engine(parser)
@@ -170,6 +175,35 @@ def _add_model(parser: argparse.ArgumentParser, more: str = "") -> None:
     what = f"a preset's name, or a path to weights{more} (default: %(default)s)"
     parser.add_argument("--model", default="tabletop", help=what)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: %(default)s)")
+
+
+def _add_depth_images(parser: argparse.ArgumentParser) -> None:
+    images = parser.add_argument_group("depth images in the place of clouds")
+    images.add_argument("--depth", type=Path, metavar="PNG", help="16-bit depth image; also TIFF, .npy")
+    images.add_argument("--color", type=Path, metavar="IMAGE", help="color image of the same pixels")
+    lens = "of the camera, in pixels; also of a folder of the TUM RGB-D benchmark (depth.txt, rgb.txt)"
+    images.add_argument(
+        "--intrinsics",
+        type=float,
+        nargs=4,
+        metavar=("FX", "FY", "CX", "CY"),
+        help=f"focal lengths and center {lens}",
+    )
+    scale = "depth of one meter (default: 1000, of a folder of that benchmark 5000)"
+    images.add_argument("--depth-scale", type=float, metavar="S", help=scale)
+
+
+def _add_region(parser: argparse.ArgumentParser) -> None:
+    region = parser.add_argument_group("only a part of each cloud; the other points belong to no instance")
+    sides = ("X", "Y", "Z", "X", "Y", "Z")
+    region.add_argument("--min-range", type=float, default=0.0, metavar="M", help="meters from the origin")
+    region.add_argument("--max-range", type=float, default=0.0, metavar="M", help="the same; 0: however far")
+    crop = "least and greatest x, y, z of what is looked at"
+    region.add_argument("--crop-box", type=float, nargs=6, metavar=sides, help=crop)
+    ego = "the same of what is not: the robot's own body"
+    region.add_argument("--ego-box", type=float, nargs=6, metavar=sides, help=ego)
+    voxel = "look at points closer together than M meters as one; answers stay per point"
+    region.add_argument("--voxel-filter", type=float, default=0.0, metavar="M", help=voxel)
 
 
 def _add_min_score(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,14 +17,17 @@ from sphmask_core.bags.kinds import is_bag
 from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
 from sphmask_core.clouds.coordinates import UNITS, check_unit
 from sphmask_core.clouds.limits import MAX_POINTS
+from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
 from sphmask_core.commands.choose import AUTO, choose, unlike
+from sphmask_core.commands.depth_images import DepthImages, depth_images
 from sphmask_core.commands.engines import Failure, open_engine
 from sphmask_core.commands.models import load_segmenter, settings_of
 from sphmask_core.commands.results import result_files, summary, table, write_results
 from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_drawing, complain, with_progress
+from sphmask_core.messages.frames import LEVEL_CAMERA, Z
 from sphmask_core.runtime.files import same_file
-from sphmask_core.segmenter import Segmenter
+from sphmask_core.segmenter import EVERYTHING, Segmenter
 
 
 def segment(options: argparse.Namespace) -> int:
@@ -32,7 +35,10 @@ def segment(options: argparse.Namespace) -> int:
 
     A bad cloud is reported and the others still done.
     """
-    clouds = clouds_of(options.clouds)
+    images = depth_images(options)
+    if not (options.clouds or images):
+        raise ValueError("give clouds, a folder of them or a bag; or --depth and --intrinsics")
+    clouds = list(images.colors) if images else clouds_of(options.clouds)
     if not clouds:
         return _segment_bag(options.clouds[0], options)
     if options.topic or options.compression:
@@ -40,20 +46,24 @@ def segment(options: argparse.Namespace) -> int:
     if options.png:
         check_drawing("PIL")
     return _segment_clouds(
-        [path.absolute() for path in clouds] if options.engine != "local" else clouds, options
+        [path.absolute() for path in clouds] if options.engine != "local" else clouds, images, options
     )
 
 
-def _segment_clouds(clouds: Sequence[Path], options: argparse.Namespace) -> int:
+def _segment_clouds(clouds: Sequence[Path], images: DepthImages | None, options: argparse.Namespace) -> int:
     """Write the results of each cloud and return the exit status."""
     output = options.output.absolute()  # workers have working folders of their own
     _check_names(clouds)
     _check_output(clouds, output)
     engine = open_engine(options.engine, options.workers, options.device)
+    region = region_of(options)
     if options.model == AUTO:
-        options.model = chosen(clouds[0].name, read_cloud(clouds[0]))
+        first = images.read(clouds[0], options.max_points) if images else read_cloud(clouds[0])
+        options.model = chosen(clouds[0].name, first)
     segmenter, min_score = load_segmenter(options)
-    settings = settings_of(segmenter, min_score=min_score, unit=options.unit or "m")
+    others = {} if region == EVERYTHING else {"region": list(astuple(region))}
+    others |= {"depth": images.settings} if images else {}
+    settings = settings_of(segmenter, min_score=min_score, unit=options.unit or "m", **others)
     task = SegmentTask(
         options.model,
         options.device,
@@ -63,6 +73,8 @@ def _segment_clouds(clouds: Sequence[Path], options: argparse.Namespace) -> int:
         settings,
         options.unit,
         options.max_points,
+        images,
+        region,
     )
     waiting = [path for path in clouds if not (options.resume and task.is_done(path))]
     output.mkdir(parents=True, exist_ok=True)
@@ -86,6 +98,8 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
     """
     if options.png or options.resume or options.unit or options.engine != "local":
         raise ValueError(f"{path}: is a bag; --png, --resume, --unit and --engine are for cloud files")
+    if region_of(options) != EVERYTHING:
+        raise ValueError(f"{path}: is a bag; ranges, boxes and the voxel filter are for cloud files")
     if find_spec("rosbags") is None or find_spec("mcap") is None:
         raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
     from sphmask_core.bags.segment import read_clouds, segment_bag
@@ -104,6 +118,16 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
         else:
             print(f"{name}: {frame.points} points, {summary(frame.instances)}", flush=True)
     return status
+
+
+def region_of(options: argparse.Namespace) -> Region:
+    """What is looked at of each cloud; raises ValueError in one line for what is no region."""
+    boxes = {name: tuple(getattr(options, name) or ()) or None for name in ("crop_box", "ego_box")}
+    try:
+        return Region(options.min_range, options.max_range, voxel_filter=options.voxel_filter, **boxes)
+    except ValueError as error:
+        name, rest = str(error).split(maxsplit=1)
+        raise ValueError(f"--{name.replace('_', '-')} {rest}") from None
 
 
 def chosen(name: str, cloud: Cloud) -> str:
@@ -174,6 +198,10 @@ class SegmentTask:
     """Of the clouds' coordinates, one of UNITS; None: meters, unless a cloud is far too large for that."""
     max_points: int = MAX_POINTS
     """Clouds with more are refused."""
+    images: DepthImages | None = None
+    """Where the clouds are depth images."""
+    region: Region = EVERYTHING
+    """What is looked at."""
 
     def __call__(self) -> Callable[[Path], str]:
         """Load the model; returns a function that segments a cloud and returns the results as text."""
@@ -181,10 +209,14 @@ class SegmentTask:
 
     def segment(self, segmenter: Segmenter, path: Path) -> str:
         """Write the results of one cloud and return them as text."""
-        cloud = read_cloud(path, self.max_points)
+        images = self.images
+        cloud = images.read(path, self.max_points) if images else read_cloud(path, self.max_points)
+        vertical = LEVEL_CAMERA if images else Z
         try:
             cloud = self._in_meters(cloud, segmenter.config.voxel_size)
-            instances = segmenter(cloud.xyz, cloud.rgb, min_score=self.min_score)
+            instances = segmenter(
+                cloud.xyz, cloud.rgb, vertical=vertical, min_score=self.min_score, region=self.region
+            )
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
             raise CloudError(f"{path}: {error or 'out of memory'}") from error
         write_results(self.output, path, cloud, instances, self.picture, self.settings)

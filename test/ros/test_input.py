@@ -46,7 +46,7 @@ def ouster_message(second, points):
         PointField(name=name, datatype=kind, offset=at, count=1) for name, (kind, at) in OUSTER.items()
     ]
     rows = np.zeros((len(points), OUSTER_STEP), np.uint8)
-    rows[:, :12] = np.nan_to_num(points).astype("<f4").view(np.uint8).reshape(-1, 12)
+    rows[:, :12] = np.ascontiguousarray(np.nan_to_num(points), "<f4").view(np.uint8).reshape(-1, 12)
     msg.point_step, msg.row_step, msg.data = OUSTER_STEP, OUSTER_STEP * msg.width, rows.tobytes()
     return msg
 
