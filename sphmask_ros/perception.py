@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from sphmask_ros.answer import Answer
 from sphmask_ros.parameters import AXES, Parameters
 from sphmask_ros.poses import PoseError, Poses, stamp_seconds
 
-Frame = PointCloud2 | RgbdFrame
+Frame: TypeAlias = "PointCloud2 | RgbdFrame"
 """What a sensor sends of one moment."""
 NO_POINTS = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
 CPU = torch.device("cpu")

@@ -41,7 +41,7 @@ class Player(Node):
         kind: type = PointCloud2,
     ) -> None:
         super().__init__("player", namespace=namespace)
-        self._publisher = self.create_publisher(kind, topic, qos)
+        self._publisher: Any = self.create_publisher(kind, topic, qos)
         self._asked = Header()
         self._arrived: dict[str, tuple[Any, float]] = {}
         outputs = {"labelled_points": PointCloud2, "markers": MarkerArray, "instances": InstanceArray}

@@ -15,7 +15,7 @@ from typing import Any
 
 from sphmask_core.bags.kinds import is_bag
 from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
-from sphmask_core.clouds.coordinates import UNITS, check_unit
+from sphmask_core.clouds.coordinates import LEVEL_CAMERA, UNITS, Z, check_unit
 from sphmask_core.clouds.limits import MAX_POINTS
 from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
@@ -25,7 +25,6 @@ from sphmask_core.commands.engines import Failure, open_engine
 from sphmask_core.commands.models import load_segmenter, settings_of
 from sphmask_core.commands.results import result_files, summary, table, write_results
 from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_drawing, complain, with_progress
-from sphmask_core.messages.frames import LEVEL_CAMERA, Z
 from sphmask_core.runtime.files import same_file
 from sphmask_core.segmenter import EVERYTHING, Segmenter
 
