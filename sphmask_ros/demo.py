@@ -123,12 +123,13 @@ def _play(
     print(f"longest {max(latencies):.0f} ms, from publishing a cloud to its labeled points; {picture}")
 
 
-def start_node(model: str) -> subprocess.Popen:
+def start_node(model: str, **parameters: str) -> subprocess.Popen:
     """A node that this process and no other machine hears."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     executable = Path(get_package_prefix("sphmask_ros"), "lib", "sphmask_ros", "segment_node")
-    return subprocess.Popen([sys.executable, executable, "--ros-args", "-p", f"model:={model}"])
+    given = [part for item in parameters.items() for part in ("-p", "{}:={}".format(*item))]
+    return subprocess.Popen([sys.executable, executable, "--ros-args", "-p", f"model:={model}", *given])
 
 
 def stop_node(node: subprocess.Popen) -> int:
