@@ -9,7 +9,7 @@ from sphmask_core.method.ground import find_ground
 
 pytest.importorskip("embreex")
 
-from sphmask_core.simulation.streets import lidars, vehicles
+from sphmask_core.simulation.streets import lidars, undergrowth, vehicles
 from sphmask_core.simulation.streets.sweep import CLASSES, FEWEST, STRUCTURE, simulate_sweep
 
 SEEDS = range(6)
@@ -65,3 +65,25 @@ def test_vehicles_are_as_large_as_vehicles():
             thing = make(rng)
             assert (thing.size >= low).all() and (thing.size <= high).all(), (thing.name, thing.size)
             assert thing.low[2] > -0.1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        undergrowth.bush, undergrowth.grass, undergrowth.bank, undergrowth.stone, undergrowth.low_wall,
+        undergrowth.steps, undergrowth.shed,
+    ],
+)  # fmt: skip
+def test_undergrowth_is_background_that_stands_on_the_ground(make):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        thing = make(rng)
+        assert CLASSES.index(thing.name) < STRUCTURE
+        heights = np.concatenate([model.vertices[:, 2] for model in thing.models])
+        assert heights.min() < 0.5 and 0.05 < heights.max() < 6
+
+
+def test_roadsides_are_overgrown(sweeps):
+    beside = [scene.semantic[np.abs(scene.cloud.xyz[:, 1]) < 25] for scene in sweeps]
+    grown = [np.isin(semantic, [CLASSES.index("vegetation")]).mean() for semantic in beside]
+    assert max(grown) > 0.02

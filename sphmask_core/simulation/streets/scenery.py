@@ -17,6 +17,9 @@ GROUND, BACKGROUND, TREE = "ground", "background", "vegetation"
 LEAF = 0.22
 """Meters: size of leaves, which stand for bunches of them."""
 
+GROUND_CELL = 1.5
+"""Meters: edges of the ground's mesh."""
+
 Height = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -200,9 +203,9 @@ def barrier(rng: Random, length: float) -> Thing:
 
 def ground(rng: Random, height: Height, kerb: float, reach: float) -> Thing:
     """The ground as a mesh, finer at the kerbs at y = -kerb and y = kerb."""
-    x = np.arange(-reach, reach + 1, 2.5)
+    x = np.arange(-reach, reach + 1, GROUND_CELL)
     steps = [-kerb - 0.02, -kerb, kerb, kerb + 0.02]
-    y = np.sort(np.concatenate([np.arange(-reach, reach + 1, 2.5), steps]))
+    y = np.sort(np.concatenate([np.arange(-reach, reach + 1, GROUND_CELL), steps]))
     grid = np.stack([*np.meshgrid(x, y, indexing="ij"), np.zeros((len(x), len(y)))], -1)
     grid[..., 2] = height(grid[..., 0], grid[..., 1])
     i, j = np.meshgrid(np.arange(len(x) - 1), np.arange(len(y) - 1), indexing="ij")

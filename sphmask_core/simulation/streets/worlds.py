@@ -11,12 +11,19 @@ import numpy as np
 from sphmask_core.simulation.indoors.things import Builder, Footprint, Placed, Random, Thing
 from sphmask_core.simulation.streets import scenery, vehicles
 from sphmask_core.simulation.streets.scenery import BACKGROUND, Height
+from sphmask_core.simulation.streets.undergrowth import undergrowth
 from sphmask_core.simulation.tabletop.coats import plain
 
 REACH = 90.0
 """Meters of world around the sensor."""
 FREE = 2.6
 """Meters around the sensor that are free of things."""
+BANK_SHARE, STEEPEST, HIGHEST = 0.4, 0.9, 5.0
+"""Share of roadsides that rise or fall, by up to so much, and the meters at which they end."""
+BUILT = (0.15, 0.85)
+"""Share of a street's side that has houses, least and most."""
+ROUGH = 0.1
+"""Meters: waves of the ground beside roads, at most."""
 MOVING = (2.0, 14.0)
 """Meters per second of vehicles that move."""
 
@@ -81,11 +88,14 @@ def _open(rng: Random, kerb: float, steep: float) -> World:
     high = rng.uniform(0, 0.25, 3)
     phases = rng.uniform(0, 6.3, 3)
     step = rng.uniform(0.05, 0.2) if kerb else 0.0
+    roadsides = [_roadside(rng, kerb) for _ in range(2)] if kerb else []
 
     def height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         z = slope[0] * x + slope[1] * y
         for (a, b), amplitude, phase in zip(waves, high, phases, strict=True):
             z = z + amplitude * np.sin(a * x + b * y + phase)
+        for side, rises in zip((-1, 1), roadsides, strict=False):
+            z = z + rises(x, side * y)
         return np.asarray(z + step * (np.abs(y) >= kerb - 0.01))
 
     world = World(rng, height, kerb)
@@ -95,9 +105,33 @@ def _open(rng: Random, kerb: float, steep: float) -> World:
     return world
 
 
+def _roadside(rng: Random, kerb: float) -> Height:
+    """Meters that the ground beside a road is higher, along it and by the distance from its middle."""
+    slope = rng.uniform(-0.3, STEEPEST) if rng.random() < BANK_SHARE else 0.0
+    begins, rough = kerb + rng.uniform(1.5, 12), rng.uniform(0, ROUGH)
+    (a, b), phase = rng.uniform(0.5, 1.5, 2), rng.uniform(0, 6.3)
+
+    def rises(x: np.ndarray, away: np.ndarray) -> np.ndarray:
+        beside = np.clip(away - kerb - 0.5, 0, 1)
+        bank = np.clip(slope * np.maximum(away - begins, 0), -HIGHEST, HIGHEST)
+        return np.asarray(bank + rough * beside * np.sin(a * x + phase) * np.sin(b * away))
+
+    return rises
+
+
+def _overgrow(world: World, most: int, half: tuple[float, float]) -> None:
+    """Bushes, walls, stones beside the road, few or many."""
+    rng = world.rng
+    for _ in range(int(most * rng.random() ** 1.5)):
+        x, y = rng.uniform(-1, 1) * half[0], rng.uniform(-1, 1) * half[1]
+        if abs(y) > world.kerb + 0.3:
+            world.stand(undergrowth(rng), x, y, rng.choice([0, np.pi / 2]) + rng.normal(scale=0.5))
+
+
 def _street(rng: Random) -> World:
     kerb, walk = rng.uniform([3.0, 1.5], [9.0, 6.0])
     world = _open(rng, kerb, 0.015)
+    _overgrow(world, 200, (55, kerb + walk + 8))
     for side in (-1, 1):
         _houses(world, side, kerb + walk)
         _parked(world, side * (kerb - 1.1), rng.uniform(0.1, 0.9))
@@ -148,12 +182,12 @@ def _street(rng: Random) -> World:
 
 def _houses(world: World, side: int, away: float) -> None:
     """Fronts along a street with gaps, or a wall, a fence or a hedge before gardens."""
-    rng, x = world.rng, -REACH
+    rng, x, built = world.rng, -REACH, world.rng.uniform(*BUILT)
     while x < REACH:
         width = rng.uniform(6, 25)
         y = side * (away + rng.uniform(0, 1.5) + (rng.uniform(3, 12) if rng.random() < 0.4 else 0))
         kind = rng.random()
-        if kind < 0.65:
+        if kind < built:
             world.stand(scenery.house(rng, width), x + width / 2, y, 0 if side > 0 else np.pi, free=False)
         if kind > 0.5:
             world.stand(scenery.barrier(rng, width), x + width / 2, side * (away - 0.2), 0)
@@ -202,6 +236,7 @@ def _lot(rng: Random) -> World:
     world.scatter(scenery.tree, int(rng.integers(0, 9)), (45, 45))
     world.scatter(scenery.street_object, int(rng.integers(0, 9)), (30, 30))
     _houses(world, 1, 48)
+    _overgrow(world, 50, (50, 48))
     return world
 
 
@@ -218,6 +253,7 @@ def _country(rng: Random) -> World:
             world.stand(scenery.pole(rng), x, side * (world.kerb + 1.5), 0)
     _traffic(world, world.kerb)
     _traffic(world, world.kerb)
+    _overgrow(world, 200, (60, world.kerb + 18))
     return world
 
 
@@ -234,6 +270,7 @@ def _yard(rng: Random) -> World:
     world.scatter(scenery.street_object, int(rng.integers(2, 14)), (22, 14))
     world.scatter(scenery.pole, int(rng.integers(0, 6)), (30, 15))
     world.scatter(lambda r: vehicles.cyclist(r, r.random() < 0.5), int(rng.integers(0, 4)), (20, 12))
+    _overgrow(world, 40, (35, 25))
     return world
 
 
