@@ -163,11 +163,8 @@ def score_results(segmenter: Segmenter, scenes: list[Scene], picture: Path | Non
         f"overlap precision / recall / F {overlap}"
     )
     print(f"{missed.missed} of {missed.objects} objects below an IoU of {GOOD_IOU}")
-    if picture and missed.missed:
-        missed.draw(picture)
-        print(f"the worst are in {picture}")
-    elif picture:
-        print("none is to be drawn")
+    if picture:
+        print(f"the worst are in {picture}" if missed.draw(picture) else "none is to be drawn")
 
 
 def wanted_scenes(options: argparse.Namespace) -> Iterable[Scene]:

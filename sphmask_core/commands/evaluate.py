@@ -120,7 +120,7 @@ def _score(
     if drawing:
         drawing.parent.mkdir(parents=True, exist_ok=True)
         draw_scenes(drawing, gallery.scenes)
-    if missed is not None and missed.worst and options.output:
+    if missed is not None and options.output:
         missed.draw(options.output / "failures.png")
     if options.output and protocol.classes:
         draw_confusion(options.output / "confusion.png", protocol.classes, pooled.confusion)

@@ -91,7 +91,12 @@ def load_config(source: str | Path) -> Config:
         raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())[:120]})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
-    return from_dict({"name": path.stem, **values})
+    config = from_dict({"name": path.stem, **values})
+    if not config.semantic_classes:
+        raise ConfigError(
+            f"{path}: names no semantic_classes; see {PRESET_DIR / 'tabletop.yaml'} for all keys"
+        )
+    return config
 
 
 def from_dict(values: dict[str, Any]) -> Config:

@@ -55,10 +55,16 @@ class MissedObjects:
                 missed = MissedObject(iou, cropped_panels(result, around, caption))
                 self.worst = sorted([*self.worst, missed], key=attrgetter("iou"))[: self.size]
 
-    def draw(self, path: str | Path) -> None:
-        """Write the picture: for each object the colors, the labels and the instances, side by side."""
+    def draw(self, path: str | Path) -> bool:
+        """Write the picture: for each object the colors, the labels and the instances, side by side.
+
+        Returns whether there was anything to draw; without a missed object nothing is written.
+        """
         panels = [missed.panels for missed in self.worst]
+        if not panels:
+            return False
         save_grid(path, [list(chain(*panels[i : i + COLUMNS])) for i in range(0, len(panels), COLUMNS)])
+        return True
 
 
 def best_iou(mask: np.ndarray, predicted: np.ndarray) -> float:

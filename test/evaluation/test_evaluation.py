@@ -150,3 +150,7 @@ def test_missed_objects_are_the_worst(tmp_path):
     assert missed.worst[0].iou == pytest.approx(0.1)
     missed.draw(tmp_path / "failures.png")
     assert Image.open(tmp_path / "failures.png").width > 200
+    none_missed = MissedObjects(1)
+    none_missed.offer(SceneResult("scene", cloud, truth, truth, "", np.array([0.0, 0.0, 1.0])))
+    assert (none_missed.objects, none_missed.missed) == (5, 0)
+    assert not none_missed.draw(tmp_path / "none.png") and not (tmp_path / "none.png").exists()

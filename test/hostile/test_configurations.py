@@ -21,6 +21,7 @@ TEXTS = {
     "no bool": ("voxel_size: !!bool maybe", "not YAML"),
     "no integer": ('voxel_size: !!int ""', "not YAML"),
     "long": ("#" * (1 << 21), "longer than"),
+    "empty": ("", "names no semantic_classes"),
     "list as key": ("? [1, 2]\n: 3", "not YAML"),
     "large value": ("voxel_size: [" + "1, " * 9999 + "1]", "expected float"),
     "tag": ("voxel_size: !!python/object/apply:os.system [ls]", "not YAML"),

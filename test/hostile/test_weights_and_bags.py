@@ -22,6 +22,7 @@ CONTENTS = {
     "empty": b"",
     "text": b"hello\nworld\n",
     "a pickle of a list": pickle.dumps([1, 2]),
+    "a newer pickle, of which torch warns": pickle.dumps({"a": 1}, protocol=4),
     "a pickle cut off": pickle.dumps({"net": {}})[:-3],
     "an unknown opcode": b"\x80\x02\xff",
     "a stack that is empty": b"\x80\x02R.",
@@ -29,6 +30,7 @@ CONTENTS = {
 }
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", CONTENTS)
 def test_a_pth_that_is_none(tmp_path, name):
     (tmp_path / "a.pth").write_bytes(CONTENTS[name])

@@ -59,7 +59,7 @@ def test_settings_accumulate_and_the_last_one_counts(capsys, tmp_path):
 def test_numbers_as_people_write_them(text, tmp_path):
     assert override(CONFIG, [f"train.lr={text}"]).train.lr == 1e-3
     preset = tmp_path / "own.yaml"
-    preset.write_text(f"train: {{lr: {text}}}")
+    preset.write_text(f"semantic_classes: [floor, thing]\ntrain: {{lr: {text}}}")
     assert load_config(preset).train.lr == 1e-3
 
 
