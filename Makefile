@@ -68,6 +68,7 @@ lint: build $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror sphmask_core/native/*.cpp sphmask_core/native/*.h test/native/*.cpp test/native/*.h
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/*.Dockerfile
 
 # The kernels' tests have no Python in them, so that they run where there is only a compiler, or an emulator.
 KERNELS := $(MAKE) --no-print-directory -f test/native/Makefile PYTHON="$(PYTHON)"

@@ -15,7 +15,7 @@ COPY . /workspace/src/sphmask
 WORKDIR /workspace
 # hadolint ignore=DL3013
 RUN python3 -m pip install --no-cache-dir "torch>=2.6" --index-url https://download.pytorch.org/whl/cpu \
-    && python3 -m pip install --no-cache-dir ./src/sphmask
+    && python3 -m pip install --no-cache-dir ./src/sphmask "numpy<2"
 
 SHELL ["/bin/bash", "-c"]
 # hadolint ignore=DL4006

@@ -88,3 +88,16 @@ def test_a_file_that_is_not_there_is_one_clear_line(name):
     assert process.returncode == 1
     assert f"{name} /no/such.file: no such file" in text
     assert "deprecated" not in text.lower()
+
+
+def test_an_argument_that_there_is_not_is_told():
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    process = launch("poitns:=/camera/points", "zzz:=1", "autostart:=false")
+    text = ""
+    while "process started" not in text and process.poll() is None:
+        text += process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    text += process.communicate(timeout=TIMEOUT)[0]
+    assert "segment.launch.py has no argument poitns; did you mean points?" in text
+    assert "segment.launch.py has no argument zzz; -s lists those that there are" in text
+    assert "deprecat" not in text.lower()
