@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,23 @@ import torch
 from sphmask_core.bags.bag import Bag, BagError, Message, naming
 from sphmask_core.bags.files import open_bag
 from sphmask_core.bags.kinds import files_of_bag
+from sphmask_core.bags.topics import CLOUD, ImageTopics, RgbdTopics, Say, Sent, Topics, open_topics
 from sphmask_core.clouds.cloud import Cloud, CloudError
+from sphmask_core.clouds.region import Region
 from sphmask_core.messages.definitions import Definitions
 from sphmask_core.messages.detections import detection_array
 from sphmask_core.messages.frames import vertical_of
 from sphmask_core.messages.instances import instance_array
 from sphmask_core.messages.markers import InstanceMarkers
-from sphmask_core.messages.pointcloud2 import labelled_points, read_cloud_message
+from sphmask_core.messages.pointcloud2 import labelled_points
 from sphmask_core.messages.timings import timings_message
 from sphmask_core.method.instances import Instances
 from sphmask_core.placement import Placements, place
 from sphmask_core.runtime.files import same_file
 from sphmask_core.runtime.timing import Timer
-from sphmask_core.segmenter import Segmenter
+from sphmask_core.segmenter import EVERYTHING, Segmenter
 from sphmask_core.tracking import Tracker, Tracks
 
-CLOUD = "sensor_msgs/msg/PointCloud2"
 OUTPUTS = {
     "/segment/labelled_points": CLOUD,
     "/segment/markers": "visualization_msgs/msg/MarkerArray",
@@ -61,33 +62,22 @@ class BagFrame:
     """Why it could not be segmented, and has no instances; else empty."""
 
 
-def read_clouds(path: Path, topic: str | None = None) -> Iterator[tuple[int, str, Cloud]]:
-    """Gives stamp (ns), frame and cloud of every message of a topic; None: the only topic of clouds."""
+def read_clouds(
+    path: Path, topic: str | None = None, images: ImageTopics | None = None
+) -> Iterator[tuple[int, str, Cloud]]:
+    """Gives stamp (ns), frame and cloud of every message of a topic; None: the only topic of clouds.
+
+    images: the topics of an RGB-D camera, whose clouds are then given.
+    """
     definitions = Definitions()
     with open_bag(path) as bag:
-        topic = cloud_topic(bag, path, topic)
-        for message in _read(bag, path, topic):
-            sent = _decode(definitions, path, message)
+        topics = open_topics(bag, path, definitions, topic, images, lambda remark: None)
+        for sent in _sent(bag, path, topics):
             try:
-                yield _stamp(sent), sent.header.frame_id, read_cloud_message(sent)
+                yield sent.stamp, "" if sent.header is None else sent.header.frame_id, sent.read()
             except CloudError as error:
-                raise CloudError(f"{path}: {topic} at {_stamp(sent) / 1e9:.3f} s: {error}") from None
-
-
-def cloud_topic(bag: Bag, path: Path, topic: str | None) -> str:
-    """Returns the topic to read: the one asked for, or the only one of clouds."""
-    clouds = sorted(name for name, kind in bag.topics.items() if kind == CLOUD)
-    if topic in clouds:
-        return str(topic)
-    if not clouds:
-        others = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
-        raise BagError(f"{path}: has no topic of type {CLOUD}; its topics: {others or 'none'}")
-    if topic is not None:
-        what = f"is {bag.topics[topic]}" if topic in bag.topics else "is not in it"
-        raise BagError(f"{path}: {topic} {what}; give --topic {' or '.join(clouds)}")
-    if len(clouds) > 1:
-        raise BagError(f"{path}: has several topics of clouds; give --topic {' or '.join(clouds)}")
-    return clouds[0]
+                where = f"{path}: {topics.name} at {sent.stamp / 1e9:.3f} s"
+                raise (BagError if sent.header is None else CloudError)(f"{where}: {error}") from None
 
 
 def segment_bag(
@@ -97,32 +87,32 @@ def segment_bag(
     topic: str | None,
     min_score: float | None = None,
     compression: str | None = None,
+    images: ImageTopics | None = None,
+    region: Region = EVERYTHING,
+    say: Say = lambda remark: None,
 ) -> Iterator[BagFrame]:
     """Copy a bag to `output` with the topics of OUTPUTS more; a frame is given as soon as it is done.
 
-    topic None: the only one of clouds; min_score None: the model's own; compression None: as the bag's.
-    `output` is there, whole, once all frames were taken.
+    topic None: the only one of clouds; min_score None: the model's own; compression None: as the bag's;
+    images: the topics of an RGB-D camera in the place of clouds; region: what is looked at of each cloud;
+    say: told what is to be said once. `output` is there, whole, once all frames were taken.
     """
     if same_file(output, files_of_bag(source)) is not None:
         raise BagError(f"{output}: is the bag itself, or a file of it; give another name")
     definitions = Definitions()
-    find, answer = _Finder(segmenter, definitions, min_score), _Answer(segmenter, definitions)
+    find, answer = _Finder(segmenter, min_score, region), _Answer(segmenter, definitions)
     with open_bag(source) as bag:
-        topic = cloud_topic(bag, source, topic)
+        topics = open_topics(bag, source, definitions, topic, images, say)
         taken = sorted(OUTPUTS.keys() & bag.topics.keys())
         if taken:
             raise BagError(f"{source}: has {taken[0]} already; segment the bag as it was recorded")
         with bag.copying(output, compression) as copy:
             for name, kind in OUTPUTS.items():
                 copy.add_topic(name, kind, *definitions.describe(kind))
-            for message in _read(bag, source, None):
-                copy.copy(message)
-                if message.topic != topic:
-                    continue
-                header, frame = find(message)
-                if header is not None:
-                    for name, data in answer(header, frame).items():
-                        copy.write(name, data, beside=message)
+            for sent in _sent(bag, source, topics, copy.copy):
+                frame = find(sent)
+                for name, data in answer(sent.header, frame).items() if sent.header is not None else ():
+                    copy.write(name, data, beside=sent.message)
                 yield frame
 
 
@@ -130,53 +120,52 @@ def find_in_bag(
     segmenter: Segmenter, source: Path, topic: str | None, min_score: float | None = None
 ) -> Iterator[BagFrame]:
     """Gives the frames of `segment_bag`, of a bag that is only read."""
-    find = _Finder(segmenter, Definitions(), min_score)
+    find = _Finder(segmenter, min_score)
     with open_bag(source) as bag:
-        for message in _read(bag, source, cloud_topic(bag, source, topic)):
-            yield find(message)[1]
+        topics = open_topics(bag, source, Definitions(), topic, None, lambda remark: None)
+        for sent in _sent(bag, source, topics):
+            yield find(sent)
 
 
 class _Finder:
-    """Segments the clouds in messages, and follows what it finds."""
+    """Segments what is sent in a bag, and follows what it finds."""
 
-    def __init__(self, segmenter: Segmenter, definitions: Definitions, min_score: float | None) -> None:
-        self._segmenter = segmenter
-        self._min_score = min_score
-        self._definitions = definitions
+    def __init__(self, segmenter: Segmenter, min_score: float | None, region: Region = EVERYTHING) -> None:
+        self._segmenter, self._min_score, self._region = segmenter, min_score, region
         self._tracker = Tracker(segmenter.config.voxel_size)
 
-    def __call__(self, message: Message) -> tuple[Any, BagFrame]:
-        """Returns the cloud's header, None where the message cannot be decoded, and the frame."""
+    def __call__(self, sent: Sent) -> BagFrame:
+        """The frame; without instances where there is no cloud."""
         timer = Timer(CPU)
         timer.start("read")
         try:
-            sent = self._definitions.read(CLOUD, message.data)
-        except Exception as error:  # a parser of untrusted bytes
-            problem = " ".join(str(error).split()) or type(error).__name__
-            return None, self._nothing(message.time, 0, Tracks.none(0), f"not a {CLOUD} ({problem})")
-        stamp, points = _stamp(sent), sent.height * sent.width
-        try:
-            cloud = read_cloud_message(sent)
+            cloud = sent.read()
             timer.stop()
-            vertical = vertical_of(sent.header.frame_id)
-            instances = self._segmenter(cloud.xyz, cloud.rgb, vertical=vertical, min_score=self._min_score)
+            instances = self._segmenter(
+                cloud.xyz,
+                cloud.rgb,
+                vertical=vertical_of(sent.header.frame_id),
+                min_score=self._min_score,
+                region=self._region,
+            )
         except (ValueError, MemoryError) as error:
-            problem = " ".join(str(error).split()) or "out of memory"
-            lost = self._tracker.update(NOTHING.xyz, self._segmenter(NOTHING.xyz), stamp / 1e9)
-            return sent.header, self._nothing(stamp, points, lost, problem)
+            return self._nothing(sent, " ".join(str(error).split()) or "out of memory")
         timer.start("track")
-        tracks = self._tracker.update(cloud.xyz, instances, stamp / 1e9)
+        tracks = self._tracker.update(cloud.xyz, instances, sent.stamp / 1e9)
         placed = place(cloud.xyz, instances)
         timer.stop()
         read, track = timer.milliseconds["read"], timer.milliseconds["track"]
         stages = {"read": read, **instances.timings, "track": track}
-        return sent.header, BagFrame(stamp, points, cloud, instances, tracks, placed, stages, "")
+        return BagFrame(sent.stamp, len(cloud.xyz), cloud, instances, tracks, placed, stages, "")
 
-    def _nothing(self, stamp: int, points: int, tracks: Tracks, problem: str) -> BagFrame:
-        """The frame of a message that has no usable cloud."""
+    def _nothing(self, sent: Sent, problem: str) -> BagFrame:
+        """The frame of a message that has no usable cloud; what was seen before is lost, if it has a time."""
         nobody = self._segmenter(NOTHING.xyz)
+        tracks = Tracks.none(0)
+        if sent.header is not None:
+            tracks = self._tracker.update(NOTHING.xyz, nobody, sent.stamp / 1e9)
         placed = place(NOTHING.xyz, nobody)
-        return BagFrame(stamp, points, NOTHING, nobody, tracks, placed, {}, problem)
+        return BagFrame(sent.stamp, sent.points, NOTHING, nobody, tracks, placed, {}, problem)
 
 
 class _Answer:
@@ -204,22 +193,20 @@ class _Answer:
         return {name: self._definitions.write(OUTPUTS[name], value) for name, value in messages.items()}
 
 
-def _read(bag: Bag, path: Path, topic: str | None) -> Iterator[Message]:
-    """Gives the messages of one topic or of all; a bag that cannot be read to its end is named."""
-    messages = bag.messages(topic)
+def _sent(
+    bag: Bag, path: Path, topics: Topics, each: Callable[[Message], object] | None = None
+) -> Iterator[Sent]:
+    """Gives what is to be segmented of a bag, once `each` message up to there was handed to a function.
+
+    A bag that cannot be read to its end is named.
+    """
+    messages = bag.messages(None if each or isinstance(topics, RgbdTopics) else topics.name)
     while True:
         with naming(path):
             message = next(messages, None)
         if message is None:
-            return
-        yield message
-
-
-def _decode(definitions: Definitions, path: Path, message: Message) -> Any:
-    with naming(path):
-        return definitions.read(CLOUD, message.data)
-
-
-def _stamp(sent: Any) -> int:
-    """Returns the stamp of a message's header, nanoseconds."""
-    return int(sent.header.stamp.sec) * 10**9 + int(sent.header.stamp.nanosec)
+            break
+        if each:
+            each(message)
+        yield from topics.take(message)
+    yield from topics.rest()

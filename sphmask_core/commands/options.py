@@ -29,6 +29,7 @@ examples:
   sphmask segment rgbd_dataset_freiburg1_desk --intrinsics 517.3 516.5 318.6 255.3 -o results
   sphmask segment sweep.pcd --model street --max-range 60 --ego-box -1 -1 -2 3.5 1 0.5 -o results
   sphmask segment drive.mcap --topic /camera/points -o drive_labelled.mcap
+  sphmask segment drive.mcap --depth-topic /camera/depth/image --color-topic /camera/color/image -o out.mcap
   sphmask segment recording/ -o recording_labelled --compression zstd    a folder that rosbag2 recorded
 
 Of each cloud NAME there is NAME.npz (labels, masks, scores, classes, centers, rays, boxes), NAME.ply
@@ -62,6 +63,14 @@ examples:
   sphmask info tabletop
   sphmask info weights.safetensors""",
 }
+
+BAG_IMAGES = {
+    "depth-topic": "depth images of a bag, in the place of its clouds",
+    "color-topic": "color images of the bag",
+    "info-topic": "camera_info of the depth images (default: beside them)",
+    "color-info-topic": "camera_info of the color images (default: beside them, where it is in the bag)",
+}
+"""Options for the topics of an RGB-D camera in a bag."""
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -191,6 +200,8 @@ def _add_depth_images(parser: argparse.ArgumentParser) -> None:
     )
     scale = "depth of one meter (default: 1000, of a folder of that benchmark 5000)"
     images.add_argument("--depth-scale", type=float, metavar="S", help=scale)
+    for name, what in BAG_IMAGES.items():
+        images.add_argument(f"--{name}", metavar="TOPIC", help=what)
 
 
 def _add_region(parser: argparse.ArgumentParser) -> None:

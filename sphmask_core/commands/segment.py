@@ -40,8 +40,8 @@ def segment(options: argparse.Namespace) -> int:
     clouds = list(images.colors) if images else clouds_of(options.clouds)
     if not clouds:
         return _segment_bag(options.clouds[0], options)
-    if options.topic or options.compression:
-        raise ValueError("--topic and --compression are for bags")
+    if options.topic or options.compression or options.depth_topic or options.color_topic:
+        raise ValueError("--topic, --depth-topic, --color-topic and --compression are for bags")
     if options.png:
         check_drawing("PIL")
     return _segment_clouds(
@@ -97,18 +97,28 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
     """
     if options.png or options.resume or options.unit or options.engine != "local":
         raise ValueError(f"{path}: is a bag; --png, --resume, --unit and --engine are for cloud files")
-    if region_of(options) != EVERYTHING:
-        raise ValueError(f"{path}: is a bag; ranges, boxes and the voxel filter are for cloud files")
     if find_spec("rosbags") is None or find_spec("mcap") is None:
         raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
     from sphmask_core.bags.segment import read_clouds, segment_bag
+    from sphmask_core.commands.bag_images import image_topics
 
+    images, region = image_topics(path, options), region_of(options)
     if options.model == AUTO:
-        _, _, first = next(read_clouds(path, options.topic))
+        _, _, first = next(read_clouds(path, options.topic, images))
         options.model = chosen(path.name, first)
     segmenter, min_score = load_segmenter(options)
     status = SUCCESS
-    frames = segment_bag(segmenter, path, options.output, options.topic, min_score, options.compression)
+    frames = segment_bag(
+        segmenter,
+        path,
+        options.output,
+        options.topic,
+        min_score,
+        options.compression,
+        images,
+        region,
+        say=complain,
+    )
     for frame in frames:
         name = f"{frame.stamp / 1e9:.3f} s"
         if frame.problem:

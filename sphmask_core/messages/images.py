@@ -60,6 +60,13 @@ def read_intrinsics(msg: Any, shape: tuple[int, int] | None = None) -> Intrinsic
     return lens if shape is None else _fitted(lens, msg, shape)
 
 
+def info_beside(topic: str) -> str:
+    """The topic of the camera_info of a topic of images, by the convention of image_transport."""
+    for transport in ("/compressedDepth", "/compressed"):
+        topic = topic.removesuffix(transport)
+    return f"{topic.rpartition('/')[0]}/camera_info"
+
+
 def is_distorted(msg: Any) -> bool:
     """Whether a CameraInfo is of a lens with distortion."""
     return bool(np.any(np.asarray(msg.d, np.float64)))

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topics of a bag that are segmented: clouds as they stand there, or depth images with their colors."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sphmask_core.bags.bag import Bag, BagError, Message, naming
+from sphmask_core.clouds.cloud import Cloud, CloudError
+from sphmask_core.clouds.depth import SIMULTANEOUS
+from sphmask_core.messages.definitions import Definitions
+from sphmask_core.messages.pointcloud2 import read_cloud_message
+from sphmask_core.messages.rgbd import RgbdFrame, read_rgbd_frame
+
+CLOUD = "sensor_msgs/msg/PointCloud2"
+IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+INFOS = ("sensor_msgs/msg/CameraInfo",)
+WAITING = 10
+"""Depth images that wait for the color image of their time."""
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class ImageTopics:
+    """Names of the topics of an RGB-D camera."""
+
+    depth: str
+    info: str
+    color: str | None = None
+    color_info: str | None = None
+    """None: colors have the pixels of the depth images."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What is to be segmented of a bag, at one time."""
+
+    message: Message
+    """Beside which the answer is written: the cloud's or the depth image's."""
+    header: Any
+    """Its own; None where it cannot be decoded."""
+    points: int
+    read: Callable[[], Cloud]
+    """Raises ValueError where there is no cloud."""
+
+    @property
+    def stamp(self) -> int:
+        """Nanoseconds, of its header, else the time of its recording."""
+        return self.message.time if self.header is None else nanoseconds(self.header)
+
+
+class Topics(Protocol):
+    """What is given the messages of a bag by time."""
+
+    @property
+    def name(self) -> str:
+        """The topic whose messages are answered."""
+
+    def take(self, message: Message) -> list[Sent]:
+        """Take a message of any topic; returns what can be segmented now."""
+
+    def rest(self) -> list[Sent]:
+        """What is left when there are no more messages."""
+
+
+@dataclass
+class CloudTopic:
+    """Clouds of a topic."""
+
+    name: str
+    definitions: Definitions
+
+    def take(self, message: Message) -> list[Sent]:
+        """A cloud, if the message is one."""
+        if message.topic != self.name:
+            return []
+        sent = _decoded(self.definitions, CLOUD, message)
+        if isinstance(sent, CloudError):
+            return [_undecodable(message, sent)]
+        return [Sent(message, sent.header, sent.height * sent.width, partial(read_cloud_message, sent))]
+
+    def rest(self) -> list[Sent]:
+        """Nothing: clouds do not wait."""
+        return []
+
+
+@dataclass
+class RgbdTopics:
+    """Depth images, each with the color image nearest in time."""
+
+    topics: ImageTopics
+    kinds: dict[str, str]
+    """Type of each of the bag's topics."""
+    infos: dict[str, Any]
+    """First camera_info of each of its topics that is asked for."""
+    definitions: Definitions
+    say: Say
+    _depths: deque[tuple[Message, Any]] = field(default_factory=deque)
+    _colors: deque[Any] = field(default_factory=deque)
+    _said: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """The topic of the depth images."""
+        return self.topics.depth
+
+    def take(self, message: Message) -> list[Sent]:
+        """The depth images whose color image is known after this message."""
+        if message.topic not in (self.topics.depth, self.topics.color):
+            return []
+        sent = _decoded(self.definitions, self.kinds[message.topic], message)
+        if isinstance(sent, CloudError):
+            broken = [_undecodable(message, sent)] if message.topic == self.topics.depth else []
+            return [*self.rest(), *broken]  # in the order of time
+        if message.topic == self.topics.depth:
+            self._depths.append((message, sent))
+        else:
+            self._colors.append(sent)
+        return self._ready(len(self._depths) - WAITING)
+
+    def rest(self) -> list[Sent]:
+        """The depth images that wait still."""
+        return self._ready(len(self._depths))
+
+    def _ready(self, overdue: int) -> list[Sent]:
+        """What need not wait: a later color image is no nearer; or it is one of the `overdue` first."""
+        ready: list[Sent] = []
+        newest = nanoseconds(self._colors[-1].header) if self._colors else -1
+        while self._depths:
+            stamp = nanoseconds(self._depths[0][1].header)
+            if self.topics.color and newest < stamp and len(ready) >= overdue:
+                break
+            ready.append(self._sent(*self._depths.popleft(), stamp))
+        return ready
+
+    def _sent(self, message: Message, depth: Any, stamp: int) -> Sent:
+        reach = int(SIMULTANEOUS * 1e9)
+        while self._colors and nanoseconds(self._colors[0].header) < stamp - reach:
+            self._colors.popleft()
+        color = min(self._colors, key=lambda sent: abs(nanoseconds(sent.header) - stamp), default=None)
+        if color is not None and abs(nanoseconds(color.header) - stamp) > reach:
+            color = None
+        other = self.topics.color_info
+        frame = RgbdFrame(depth, self.infos[self.topics.info], color, self.infos[other] if other else None)
+        return Sent(
+            message,
+            depth.header,
+            getattr(depth, "height", 0) * getattr(depth, "width", 0),
+            partial(self._read, frame),
+        )
+
+    def _read(self, frame: RgbdFrame) -> Cloud:
+        cloud, remarks = read_rgbd_frame(frame, _no_pose)
+        for remark in remarks:
+            if remark not in self._said:
+                self._said.add(remark)
+                self.say(remark)
+        return cloud
+
+
+def cloud_topic(bag: Bag, path: Path, topic: str | None) -> str:
+    """Returns the topic to read: the one asked for, or the only one of clouds."""
+    clouds = sorted(name for name, kind in bag.topics.items() if kind == CLOUD)
+    if topic in clouds:
+        return str(topic)
+    if not clouds:
+        images = ", or --depth-topic" if set(IMAGES) & set(bag.topics.values()) else ""
+        others = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
+        raise BagError(f"{path}: has no topic of type {CLOUD}{images}; its topics: {others or 'none'}")
+    if topic is not None:
+        what = f"is {bag.topics[topic]}" if topic in bag.topics else "is not in it"
+        raise BagError(f"{path}: {topic} {what}; give --topic {' or '.join(clouds)}")
+    if len(clouds) > 1:
+        raise BagError(f"{path}: has several topics of clouds; give --topic {' or '.join(clouds)}")
+    return clouds[0]
+
+
+def open_topics(
+    bag: Bag, path: Path, definitions: Definitions, topic: str | None, images: ImageTopics | None, say: Say
+) -> Topics:
+    """What of a bag is segmented: `images` if they are given, else the clouds of `topic`."""
+    if images is None:
+        return CloudTopic(cloud_topic(bag, path, topic), definitions)
+    for name, kinds in (
+        (images.depth, IMAGES),
+        (images.color, IMAGES),
+        (images.info, INFOS),
+        (images.color_info, INFOS),
+    ):
+        if name is not None and bag.topics.get(name) not in kinds:
+            there = sorted(other for other, kind in bag.topics.items() if kind in kinds)
+            what = f"is {bag.topics[name]}" if name in bag.topics else "is not in it"
+            raise BagError(f"{path}: {name} {what}; of type {kinds[0]} it has {', '.join(there) or 'none'}")
+    names = [name for name in (images.info, images.color_info) if name is not None]
+    infos = {name: _first(bag, path, definitions, name) for name in names}
+    return RgbdTopics(images, dict(bag.topics), infos, definitions, say)
+
+
+def _first(bag: Bag, path: Path, definitions: Definitions, topic: str) -> Any:
+    """The first message of a topic."""
+    with naming(path):
+        message = next(bag.messages(topic), None)
+        if message is None:
+            raise BagError(f"{path}: {topic} has no messages")
+        return definitions.read(bag.topics[topic], message.data)
+
+
+def nanoseconds(header: Any) -> int:
+    """The stamp of a header."""
+    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+
+
+def _decoded(definitions: Definitions, kind: str, message: Message) -> Any:
+    """The message, or a CloudError that says why it is none."""
+    try:
+        return definitions.read(kind, message.data)
+    except Exception as error:  # a parser of untrusted bytes
+        return CloudError(f"not a {kind} ({' '.join(str(error).split()) or type(error).__name__})")
+
+
+def _undecodable(message: Message, error: CloudError) -> Sent:
+    def read() -> Cloud:
+        raise error
+
+    return Sent(message, None, 0, read)
+
+
+def _no_pose(target: str, source: str) -> np.ndarray:
+    raise CloudError(f"{target[:40]!r} is another frame than {source[:40]!r}, and TF of bags is not read")
