@@ -6,11 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sphmask_core import native
 from sphmask_core.clouds.coordinates import Vector, Z
+from sphmask_core.method.gravity import find_vertical
 from sphmask_core.method.supports import Support
 
 HYPOTHESES = 128
@@ -77,11 +79,13 @@ def upright(xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: Vector 
     """Returns the model frame of a cloud (N, 3); its x axis is as near to the input's x axis as possible.
 
     With `z`, the z axis is `vertical`, the unit vector up in the input frame, and the origin is the mean of
-    the points. With `plane`, the z axis is the normal of the dominant plane, z is zero on the plane, and x
-    and y are measured from the mean.
+    the points. With `gravity`, `vertical` is only a guess, and z is the vertical of the surfaces near it.
+    With `plane`, the z axis is the normal of the dominant plane, z is zero on the plane, and x and y are
+    measured from the mean.
     """
-    if up == "z":
-        return Frame(_axes(torch.tensor(vertical, dtype=torch.float64)).float(), _mean(xyz).float())
+    if up != "plane":
+        z = np.array(vertical) if up == "z" else find_vertical(xyz.cpu().numpy(), vertical)
+        return Frame(_axes(torch.from_numpy(z).double()).float(), _mean(xyz).float())
     plane = dominant_plane(xyz)
     return frame_on(xyz, plane.normal.double(), plane.offset)
 

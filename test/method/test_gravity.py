@@ -3,10 +3,13 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from sphmask_core.clouds.coordinates import Z
+from sphmask_core.config import load_config
 from sphmask_core.method.gravity import find_vertical, is_optical
+from sphmask_core.method.preparation import to_model_frame
 
 
 def corner(rng, noise=0.003):
@@ -44,3 +47,15 @@ def test_what_has_no_surfaces_keeps_its_guess():
 
 def test_a_room_in_positive_coordinates_is_not_before_a_camera():
     assert not is_optical(corner(np.random.default_rng(3)).astype(np.float32) + 1)
+
+
+def test_a_room_stands_on_its_floor_where_a_wall_is_larger():
+    """The preset turns the room upright, z is the height above the floor, and the floor is left out."""
+    turn = Rotation.from_euler("xy", (8, -12), degrees=True).as_matrix()
+    room = corner(np.random.default_rng(4))
+    xyz = torch.from_numpy((room @ turn.T).astype(np.float32))
+    config = load_config("rooms")
+    frame, rows, points = to_model_frame(xyz, None, config)
+    assert frame.rotation[2].numpy() @ turn[:, 2] > np.cos(np.radians(1))
+    np.testing.assert_allclose(points.xyz[:, 2].numpy() * config.unit, room[rows.numpy(), 2], atol=0.05)
+    assert np.isin(np.arange(4000), rows.numpy()).mean() < 0.05
