@@ -15,13 +15,17 @@ SHARE = FindPackageShare("sphmask_ros")
 PARAMETERS = {
     "model": "preset's name, or path to weights; empty: what params_file says",
     "input": "cloud or rgbd; empty: what params_file says",
+    "cameras": "names of cameras that share the model, as [front,rear]; empty: what params_file says",
     "device": "auto, cpu, cuda or cuda:N; empty: what params_file says",
     "autostart": "false: wait for a lifecycle manager; empty: what params_file says",
     "use_sim_time": "true: time comes from /clock, as of a simulator; empty: what params_file says",
 }
 BOOLEANS = ("autostart", "use_sim_time")
 ARGUMENTS = {
-    "points": ("points", "topic of the clouds"),
+    "points": (
+        "points",
+        "topic of the clouds; with cameras: of each, as [/a,/b], or one below each camera's name",
+    ),
     "depth": ("depth", "topic of the depth images, for input:=rgbd"),
     "color": ("color", "topic of the color images; may have no publisher"),
     "camera_info": ("", "of the depth images; empty: beside their topic"),
@@ -41,6 +45,7 @@ ARGUMENTS = {
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "respawn": ("false", "true: start the node again when it has died"),
 }
+TOPICS = ("points", "depth", "color", "camera_info", "color_info")
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Where Fast DDS looks for a profile: version 3, and version 2. The former warns of the latter's."""
 FAST_DDS_2 = ("humble", "iron", "jazzy")
@@ -97,9 +102,7 @@ def _profile(context: LaunchContext, given: dict[str, str]) -> dict[str, str]:
 
 def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:
     """The node; a parameter that was given goes before the parameters file."""
-    values = {
-        name: _true(given[name]) if name in BOOLEANS else given[name] for name in PARAMETERS if given[name]
-    }
+    values = {name: _parameter(name, given[name]) for name in PARAMETERS if given[name]}
     return Node(
         package="sphmask_ros",
         executable="segment_node",
@@ -116,11 +119,39 @@ def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:
 
 
 def _remappings(given: dict[str, str]) -> list[tuple[str, str]]:
-    """The node's input topics as they are called here; a camera_info is the neighbor of its images."""
-    topics = {name: given[name] for name in ("points", "depth", "color", "camera_info", "color_info")}
-    topics["camera_info"] = topics["camera_info"] or _beside(topics["depth"]) or "camera_info"
-    topics["color_info"] = topics["color_info"] or _beside(topics["color"]) or "color_info"
-    return list(topics.items())
+    """The node's input topics as they are called here."""
+    cameras = _list(given["cameras"])
+    if not cameras:
+        return list(_topics({name: given[name] for name in TOPICS}).items())
+    pairs = []
+    for number, camera in enumerate(cameras):
+        own = {name: _topic_of(name, given[name], cameras, number) for name in TOPICS}
+        pairs += [(f"{camera}/{name}", topic) for name, topic in _topics(own, f"{camera}/").items()]
+    return pairs
+
+
+def _topics(given: dict[str, str], prefix: str = "") -> dict[str, str]:
+    """The input topics of a camera by their names; a camera_info is the neighbor of its images."""
+    for info, images in (("camera_info", "depth"), ("color_info", "color")):
+        given[info] = given[info] or _beside(given[images]) or f"{prefix}{info}"
+    return given
+
+
+def _topic_of(name: str, value: str, cameras: list[str], number: int) -> str:
+    """A camera's topic. RuntimeError, in one line, where there are not as many as cameras."""
+    if value.startswith("["):
+        topics = _list(value)
+        if len(topics) != len(cameras):
+            raise RuntimeError(f"{name} has {len(topics)} topics for {len(cameras)} cameras")
+        return topics[number]
+    if value.startswith("/"):
+        raise RuntimeError(f"{name} {value} is one topic for all cameras; give each its own, as [/a,/b]")
+    return f"{cameras[number]}/{value}" if value else ""
+
+
+def _list(text: str) -> list[str]:
+    """The items of [a,b]."""
+    return [item.strip() for item in text.strip("[] ").split(",") if item.strip()]
 
 
 def _beside(images: str) -> str:
@@ -129,6 +160,12 @@ def _beside(images: str) -> str:
         images = images.removesuffix(transport)
     namespace, slash, _ = images.rpartition("/")
     return f"{namespace}/camera_info" if slash else ""
+
+
+def _parameter(name: str, text: str) -> bool | str | list[str]:
+    if name in BOOLEANS:
+        return _true(text)
+    return _list(text) if name == "cameras" else text
 
 
 def _rviz(given: dict[str, str]) -> Node:

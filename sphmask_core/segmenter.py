@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import vote
 from sphmask_core.method.preparation import PreparedCloud, prepare
 from sphmask_core.method.rounds import Strategy, find_instances
+from sphmask_core.runtime.cancellation import Cancellation
 from sphmask_core.runtime.cuda import find_device
 from sphmask_core.runtime.memory import keep_freed_memory
 from sphmask_core.runtime.timing import Timer
@@ -28,6 +30,19 @@ from sphmask_core.runtime.timing import Timer
 WARM_UP_POINTS = 2000
 EVERYTHING = Region()
 """All of a cloud."""
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """What takes the time of the stages of one call, and what may call it off between them."""
+
+    timer: Timer
+    cancellation: Cancellation
+
+    def begin(self, stage: str) -> None:
+        """Begin a stage. Raises CancelledError once the call is off."""
+        self.cancellation.check()
+        self.timer.start(stage)
 
 
 class Segmenter:
@@ -69,6 +84,7 @@ class Segmenter:
         region: Region = EVERYTHING,
         region_pose: np.ndarray | None = None,
         class_scores: Mapping[str, float] | None = None,
+        cancellation: Cancellation | None = None,
     ) -> Instances:
         """Segment one cloud.
 
@@ -78,11 +94,12 @@ class Segmenter:
         vector up, for models with `up: z` (the others find it); min_score: least score of what is returned,
         None: the model's own; timer: takes the time of each stage; region: which points are looked at, all
         others belong to no instance; region_pose (4, 4): takes points to the frame of the region's boxes,
-        None: they are in the cloud's; class_scores: least scores of classes by name, before min_score. Raises
-        ValueError on other shapes, on classes that the model has not and on clouds too large to number.
+        None: they are in the cloud's; class_scores: least scores of classes by name, before min_score;
+        cancellation: looked at between stages and blocks. Raises ValueError on other shapes, on classes that
+        the model has not and on clouds too large to number, and CancelledError once it is called off.
         """
-        timer = timer or Timer(self.device)
-        timer.start("input")
+        progress = _Progress(timer or Timer(self.device), cancellation or Cancellation())
+        progress.begin("input")
         given = np.asarray(xyz)
         xyz, rgb, offset = _validate(given, rgb)
         own = None if superpoints is None else _validate_superpoints(superpoints, xyz)
@@ -90,11 +107,11 @@ class Segmenter:
         if region != EVERYTHING:
             xyz = np.where(region.inside(given, region_pose)[:, None], xyz, np.float32(np.nan))
         if not region.voxel_filter:
-            return moved(self._segment(xyz, rgb, own, vertical, least, timer), offset)
+            return moved(self._segment(xyz, rgb, own, vertical, least, progress), offset)
         if own is not None:
             raise ValueError("superpoints are of points, and a voxel filter leaves none of these: give one")
         few = thin(xyz, rgb, region.voxel_filter)
-        found = self._segment(few.xyz, few.rgb, None, vertical, least, timer)
+        found = self._segment(few.xyz, few.rgb, None, vertical, least, progress)
         return moved(spread(found, few.rows, few.voxels, xyz), offset)
 
     def least_scores(self, min_score: float | None, class_scores: Mapping[str, float]) -> Tensor:
@@ -113,30 +130,31 @@ class Segmenter:
         superpoints: Tensor | None,
         vertical: Vector,
         least: Tensor,
-        timer: Timer,
+        progress: _Progress,
     ) -> Instances:
         """Instances of a cloud that `_validate` has seen; least (C,): the least score of each class."""
         points = torch.from_numpy(xyz).to(self.device)
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)
         own = None if superpoints is None else superpoints.to(self.device)
-        cloud = prepare(points, colors, self.config, own, vertical, timer.start)
-        candidates, numbers = self._find(cloud, timer)
-        timer.start("output")
+        cloud = prepare(points, colors, self.config, own, vertical, progress.begin)
+        candidates, numbers = self._find(cloud, progress.begin)
+        progress.begin("output")
+        timer = progress.timer
         instances = to_instances(
             candidates, numbers, cloud.rows, points, cloud.frame, self.config, least, timer.milliseconds
         )
         timer.stop()
         return instances
 
-    def _find(self, cloud: PreparedCloud, timer: Timer) -> tuple[Candidates, Tensor]:
+    def _find(self, cloud: PreparedCloud, stage: Callable[[str], None]) -> tuple[Candidates, Tensor]:
         """Returns the instances as masks over segments, and the segment (M,) of each point of the cloud."""
         if cloud.voxels is None:
             return Candidates.none(0, self.config.model.rays, self.device), cloud.rows
         candidates, segments = find_in_cloud(
-            lambda block: find_instances(self.model, block, timer.start, self.strategy),
+            lambda block: find_instances(self.model, block, stage, self.strategy),
             cloud.voxels,
             self.config,
-            timer,
+            stage,
         )
         segments = segments.index_select(0, cloud.voxels.point_to_voxel)
         if cloud.points.superpoints is not None:

@@ -28,10 +28,12 @@ class MatchedInput:
         kinds: dict[str, type],
         receive: Callable[[Any], None],
         reliability: Callable[[], str],
+        raw: bool = False,
     ) -> None:
-        """kinds: the topic's types by name, as in sensor_msgs/msg/PointCloud2, the usual one first."""
+        """kinds: the topic's types by name, as in sensor_msgs/msg/PointCloud2, the usual one first; raw:
+        messages are handed over as they came, in bytes."""
         self._node, self._name, self._kinds = node, topic, kinds
-        self._receive, self._reliability = receive, reliability
+        self._receive, self._reliability, self._raw = receive, reliability, raw
         self.topic = node.resolve_topic_name(topic)
         """Its full name after remapping, which looking at its publishers does not do."""
         self._as = self._wanted()
@@ -54,7 +56,9 @@ class MatchedInput:
     def _subscribe(self) -> Subscription:
         kind, reliability, durability = self._as
         qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
-        return self._node.create_subscription(self._kinds[kind], self._name, self._receive, qos)
+        return self._node.create_subscription(
+            self._kinds[kind], self._name, self._receive, qos, raw=self._raw
+        )
 
     def _wanted(self) -> tuple[str, ReliabilityPolicy, DurabilityPolicy]:
         """The type that is published most, and what the publishers offer, unless told otherwise.

@@ -3,24 +3,43 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 WINDOW = 10.0
 """Seconds over which rate and latency are measured."""
 
 
 @dataclass
-class Health:
-    """What happened to the clouds; one thread receives them, another answers."""
+class NodeHealth:
+    """What holds for all cameras of the node."""
 
     state: str = "unconfigured"
     """Of the lifecycle."""
     enabled: bool = True
+    refused: int = 0
+    """Messages and requests that were none: a quaternion that is no rotation, a parameter without a type."""
+    refused_at: float = -math.inf
+    """When the last of them came."""
+    error: str = ""
+    """Why it was refused."""
+
+    def refuse(self, error: str) -> None:
+        """A message or a request could not be used."""
+        self.refused += 1
+        self.error, self.refused_at = error, time.monotonic()
+
+
+@dataclass
+class Health:
+    """What happened to the clouds of a camera; one thread receives them, another answers."""
+
+    node: NodeHealth
     heard: bool = False
     """Whether somebody listens to the outputs."""
     since: float = field(default_factory=time.monotonic)
@@ -28,15 +47,20 @@ class Health:
     received: int = 0
     answered: int = 0
     dropped: int = 0
-    """Clouds that a newer one replaced before it was looked at."""
+    """Clouds that a newer one replaced before they were looked at."""
+    late: int = 0
+    """Clouds that were given up at `max_latency`."""
+    late_at: float = -math.inf
+    """When the last of them was."""
+    cancelled: int = 0
+    """Clouds that were given up because the node was disabled or deactivated."""
     unreadable: int = 0
+    failed: int = 0
     out_of_memory: int = 0
-    refused: int = 0
-    """Messages and requests that were none: a quaternion that is no rotation, a parameter without a type."""
-    refused_at: float = -np.inf
-    """When the last of them came."""
     error: str = ""
     """The last one; it stays after the next good frame."""
+    failed_at: float = -math.inf
+    """When that was."""
     failing: bool = False
     """Whether the last cloud could not be segmented."""
     _answers: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=1000))
@@ -57,12 +81,17 @@ class Health:
 
     def fail(self, error: str) -> None:
         """A cloud could not be segmented."""
-        self.error, self.failing = error, True
+        self.error, self.failed_at, self.failing = error, time.monotonic(), True
 
-    def refuse(self, error: str) -> None:
-        """A message or a request could not be used."""
-        self.refused += 1
-        self.error, self.refused_at = error, time.monotonic()
+    def give_up(self) -> None:
+        """A cloud's answer would have come too late."""
+        self.late += 1
+        self.late_at = time.monotonic()
+
+    @property
+    def last_error(self) -> str:
+        """Of this camera's clouds, or of a message that was refused."""
+        return self.error if self.failed_at > self.node.refused_at else self.node.error
 
     def rate_and_latency(self) -> tuple[float, float, float]:
         """Answers a second; mean and longest latency, seconds, NaN without an answer in the window."""
@@ -77,26 +106,28 @@ class Health:
     def verdict(self, stale_after: float) -> tuple[bytes, str]:
         """Level and one line of a DiagnosticStatus."""
         silence = time.monotonic() - self.since
-        if self.state != "active":
-            return DiagnosticStatus.OK, self.state
-        if not self.enabled:
+        if self.node.state != "active":
+            return DiagnosticStatus.OK, self.node.state
+        if not self.node.enabled:
             return DiagnosticStatus.OK, "disabled by ~/enable"
         if silence > stale_after:
             return DiagnosticStatus.STALE, f"no cloud for {silence:.0f} s"
         if self.failing:
             return DiagnosticStatus.WARN, self.error
-        if time.monotonic() - self.refused_at <= WINDOW:
-            return DiagnosticStatus.WARN, self.error
+        if time.monotonic() - self.node.refused_at <= WINDOW:
+            return DiagnosticStatus.WARN, self.node.error
+        if time.monotonic() - self.late_at <= WINDOW:
+            return DiagnosticStatus.WARN, "clouds are given up at max_latency"
         if not self.heard:
             return DiagnosticStatus.OK, "nobody listens"
         return DiagnosticStatus.OK, f"{self.rate_and_latency()[0]:.1f} clouds a second"
 
 
-def report(health: Health, name: str, about: dict[str, str], stale_after: float) -> DiagnosticArray:
-    """The message, without a stamp; `about` tells what the node works with."""
+def status(health: Health, name: str, about: dict[str, str], stale_after: float) -> DiagnosticStatus:
+    """How a camera's clouds fare; `about` tells what the node works with."""
     rate, mean, longest = health.rate_and_latency()
     values = {
-        "state": health.state,
+        "state": health.node.state,
         **about,
         "rate (1/s)": f"{rate:.2f}",
         "latency (ms)": f"{mean * 1e3:.1f}",
@@ -104,12 +135,14 @@ def report(health: Health, name: str, about: dict[str, str], stale_after: float)
         "clouds received": str(health.received),
         "clouds answered": str(health.answered),
         "clouds dropped": str(health.dropped),
+        "clouds late": str(health.late),
+        "clouds called off": str(health.cancelled),
         "clouds unreadable": str(health.unreadable),
-        "messages refused": str(health.refused),
+        "clouds failed": str(health.failed),
+        "messages refused": str(health.node.refused),
         "out of memory": str(health.out_of_memory),
-        "last error": health.error or "none",
+        "last error": health.last_error or "none",
     }
     level, message = health.verdict(stale_after)
     pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    status = DiagnosticStatus(level=level, name=name, message=message, values=pairs)
-    return DiagnosticArray(status=[status])
+    return DiagnosticStatus(level=level, name=name, message=message, values=pairs)

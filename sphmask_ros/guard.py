@@ -27,10 +27,12 @@ def guard_services(node: Node, refuse: Refuse) -> None:
     lifecycle has not from its present state.
     """
     for service in node.services:
-        service.callback = _answering(service.callback, service.srv_name.rsplit("/", 1)[-1], refuse)
+        service.callback = guard(service.callback, service.srv_name.rsplit("/", 1)[-1], refuse)
 
 
-def _answering(callback: Callable[[Any, Any], Any], name: str, refuse: Refuse) -> Callable[[Any, Any], Any]:
+def guard(callback: Callable[[Any, Any], Any], name: str, refuse: Refuse) -> Callable[[Any, Any], Any]:
+    """A service's callback that answers, with success false, where it raises."""
+
     @functools.wraps(callback)
     def answer(request: Any, response: Any) -> Any:
         try:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
@@ -13,6 +15,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core import Instances
 from sphmask_core.placement import Placements
+from sphmask_core.runtime.cancellation import Cancellation
 from sphmask_core.tracking import Tracks
 from sphmask_ros.answer import Answer
 from sphmask_ros.conversions import (
@@ -25,7 +28,7 @@ from sphmask_ros.conversions import (
     labels_only,
     timings_message,
 )
-from sphmask_ros.poses import stamp_seconds
+from sphmask_ros.latency import latency_of
 
 OUTPUTS = {
     "labelled_points": (
@@ -57,20 +60,22 @@ OUTPUTS = {
     "timings": ("sphmask_ros/Timings", "Milliseconds by stage, and latency from the cloud's stamp."),
 }
 """Type and meaning of each topic, in the order of publishing."""
-LONGEST_LATENCY = 60.0
-"""Seconds; an older stamp is not of the node's clock."""
 
 
 class Outputs:
-    """The node's publishers; markers know what the frame before showed."""
+    """A camera's publishers; markers know what the frame before showed."""
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, camera: str = "") -> None:
+        """camera: its name, which stands before those of its topics."""
         self._node = node
+        self._showing = threading.Lock()
         self._markers = InstanceMarkers()
         self._publishers = {}
         for name, (kind, _) in OUTPUTS.items():
             if kind in CLASSES:
-                self._publishers[name] = node.create_lifecycle_publisher(CLASSES[kind], f"~/{name}", 1)
+                self._publishers[name] = node.create_lifecycle_publisher(
+                    CLASSES[kind], topic(camera, name), 1
+                )
             else:
                 package = kind.split("/")[0]
                 hint = f"apt install ros-$ROS_DISTRO-{package.replace('_', '-')}"
@@ -84,22 +89,21 @@ class Outputs:
             if name in selected and publisher.get_subscription_count()
         ]
 
-    def publish(self, answer: Answer, selected: Iterable[str]) -> float:
+    def publish(self, answer: Answer, selected: Iterable[str], cancellation: Cancellation) -> float:
         """Publish the selected outputs; seconds from the cloud's stamp to the last.
 
-        From its arrival instead, where the stamp is of another clock than the node's: a bag's, or simulated
-        time without /clock.
+        Raises CancelledError where the cloud is called off meanwhile.
         """
         begun = time.perf_counter()
         wanted = self.wanted(selected)
         for name in wanted:
             if name != "timings" and (message := self._message(name, answer)) is not None:
-                self._publishers[name].publish(message)
+                # Markers that come after all were taken away would stay. Clouds would not, and may take long.
+                with self._showing if name == "markers" else nullcontext():
+                    cancellation.check()
+                    self._publishers[name].publish(message)
         stages = answer.milliseconds | {"write": (time.perf_counter() - begun) * 1e3}
-        now = self._node.get_clock().now().nanoseconds / 1e9
-        latency = now - stamp_seconds(answer.header.stamp)
-        if not 0 <= latency <= LONGEST_LATENCY:
-            latency = time.monotonic() - answer.arrival
+        latency = latency_of(answer.header.stamp, self._node, answer.arrival)
         if "timings" in wanted:
             message = timings_message(answer.header, stages, latency * 1e3)
             self._publishers["timings"].publish(message)
@@ -107,8 +111,9 @@ class Outputs:
 
     def clear(self) -> None:
         """Take away the markers that are shown, which stay with whoever shows them."""
-        self._publishers["markers"].publish(MarkerArray(markers=[Marker(action=Marker.DELETEALL)]))
-        self._markers = InstanceMarkers()
+        with self._showing:
+            self._publishers["markers"].publish(MarkerArray(markers=[Marker(action=Marker.DELETEALL)]))
+            self._markers = InstanceMarkers()
 
     def destroy(self) -> None:
         """Take the topics back."""
@@ -128,6 +133,11 @@ class Outputs:
             "detections": lambda: detection_array(*_told(answer)),
         }
         return makers[name]()
+
+
+def topic(camera: str, name: str) -> str:
+    """An output's or a service's name: the node's own, below the camera's name where there are several."""
+    return f"~/{camera}/{name}" if camera else f"~/{name}"
 
 
 def _told(answer: Answer) -> tuple[Header, Instances, Tracks, Placements]:

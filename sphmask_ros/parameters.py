@@ -7,7 +7,6 @@ import dataclasses
 import math
 import re
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -32,7 +31,8 @@ LIVE, UNCONFIGURED, START = "at any time", "while unconfigured", "at start"
 
 
 def _parameter(default: Any, description: str, when: str = LIVE, **limits: Any) -> Any:
-    """A field and its limits: `choices`, `pattern`, `range` (low, high), or `numbers`: how many."""
+    """A field and its limits: `choices`, `pattern` and `form`, which says it in words, `range` (low, high),
+    or `numbers`: how many."""
     return dataclasses.field(
         default=default, metadata={"description": description, "when": when, "limits": limits}
     )
@@ -50,6 +50,15 @@ class Parameters:
         "Where the model runs: auto, cpu, cuda, or cuda:N.",
         UNCONFIGURED,
         pattern=r"auto|cpu|cuda(:\d+)?",
+        form="auto, cpu, cuda or cuda:N",
+    )
+    cameras: tuple[str, ...] = _parameter(
+        (),
+        "Names of cameras that share the model: each has the topics `NAME/points` and `~/NAME/instances`. "
+        "Empty: one camera, whose topics have no name before them.",
+        UNCONFIGURED,
+        pattern=r"[A-Za-z]\w*",
+        form="a letter, then letters, digits and underscores",
     )
     input: str = _parameter(
         "cloud",
@@ -138,6 +147,11 @@ class Parameters:
     track_memory: float = _parameter(
         MEMORY, "Seconds for which an object that is out of sight keeps its id.", range=(0.0, 3600.0)
     )
+    max_latency: float = _parameter(
+        0.0,
+        "Seconds from a cloud's stamp after which it is given up, and the next one looked at; 0: never.",
+        range=(0.0, 3600.0),
+    )
     stale_after: float = _parameter(
         5.0, "Seconds without a cloud after which diagnostics say STALE.", range=(0.1, 3600.0)
     )
@@ -155,6 +169,8 @@ class Parameters:
                 f"up is {self.up}, but z of fixed_frame {self.fixed_frame} is up; give one of them"
             )
         _ = self.region, self.least_scores  # whatever is wrong with them is said now
+        if len(set(self.cameras)) < len(self.cameras):
+            raise ValueError(f"cameras must have names of their own: {', '.join(self.cameras)}")
 
     @property
     def needs_poses(self) -> bool:
@@ -256,17 +272,16 @@ def _class_score(item: str) -> tuple[str, float]:
 
 
 def _validate(name: str, value: Any, limits: Any) -> None:
-    choices: Iterable[str] = limits.get("choices", ())
-    for item in (value if isinstance(value, tuple) else (value,)) if choices else ():
-        if item not in choices:
-            raise ValueError(f"{name} must be of {', '.join(choices)}, not {item!r}")
     of_type = float if "numbers" in limits else str
     if isinstance(value, tuple) and not all(type(item) is of_type for item in value):
         raise ValueError(
             f"{name} must be a list of {'numbers' if of_type is float else 'texts'}, not {value}"
         )
-    if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
-        raise ValueError(f"{name} must be auto, cpu, cuda or cuda:N, not {value!r}")
+    for item in value if isinstance(value, tuple) else (value,):
+        if "choices" in limits and item not in limits["choices"]:
+            raise ValueError(f"{name} must be of {', '.join(limits['choices'])}, not {item!r}")
+        if "pattern" in limits and not re.fullmatch(limits["pattern"], item, re.ASCII):
+            raise ValueError(f"{name} must be {limits['form']}, not {item!r}")
     if "range" in limits:
         low, high = limits["range"]
         if not low <= value <= high:  # NaN is not

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
-from sphmask_core import Instances, Segmenter
+from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
@@ -21,14 +22,17 @@ from sphmask_core.commands.choose import unlike
 from sphmask_core.messages.frames import OPTICAL_SUFFIX
 from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.messages.rgbd import RgbdFrame, read_rgbd_frame
+from sphmask_core.runtime.cancellation import Cancellation
 from sphmask_core.runtime.timing import Timer
 from sphmask_core.segmenter import EVERYTHING
-from sphmask_core.tracking import Tracker, Tracks
+from sphmask_core.tracking import Tracks
 from sphmask_ros.answer import Answer
+from sphmask_ros.following import Follower
 from sphmask_ros.parameters import AXES, Parameters
 from sphmask_ros.poses import PoseError, Poses, stamp_seconds
+from sphmask_ros.serialized import SerializedCloud
 
-Frame: TypeAlias = "PointCloud2 | RgbdFrame"
+Frame: TypeAlias = "PointCloud2 | SerializedCloud | RgbdFrame"
 """What a sensor sends of one moment."""
 NO_POINTS = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
 CPU = torch.device("cpu")
@@ -37,29 +41,36 @@ MOST_SAID = 20
 
 
 class Perception:
-    """A model, what it has seen, and where the sensor is."""
+    """A model, what it has seen of each camera, and where the sensors are.
+
+    Clouds are handed over by one thread; `wake` and `sleep` may be called by another meanwhile.
+    """
 
     def __init__(self, segmenter: Segmenter, poses: Poses, say: Callable[[str], object]) -> None:
         self.segmenter = segmenter
-        self._tracker = Tracker(segmenter.config.voxel_size)
+        self._followers: dict[str, Follower] = {}
+        self._before: dict[str, Follower] = {}
         self._poses = poses
+        self._moving, self._awake = threading.Lock(), True
         self._say = say
         self._said: set[str] = set()
         self.remarks: dict[str, str] = {}
         """How the clouds of each frame are unlike what the model was trained on; empty: they are not."""
-        self._frame_id = ""
 
     def succeed(self, other: Perception) -> None:
-        """Go on with the ids of another one."""
-        self._tracker.next_id = other._tracker.next_id
+        """Go on with the ids of another one, as they are when they are needed: it may be at work still."""
+        self._before = other._followers
 
     def wake(self) -> None:
         """Bring the model to its device and run it once."""
-        try:
+        with self._moving:
+            self._awake = True
             self.segmenter.model.to(self.segmenter.device)
+        try:
             self.segmenter.warm_up()
         except Exception:
             self.sleep()
+            self.rest()
             raise
 
     def check(self, settings: Parameters) -> None:
@@ -70,13 +81,31 @@ class Perception:
             raise ValueError(f"class_scores: {error}") from None
 
     def sleep(self) -> None:
-        """Free the device's memory."""
-        self.segmenter.model.to(CPU)
-        torch.cuda.empty_cache()
+        """From now on `rest` may free the device's memory."""
+        self._awake = False
 
-    def __call__(self, msg: Frame, settings: Parameters) -> Answer:
-        """Find the objects of a cloud. Raises ValueError where there is no answer."""
-        arrival = time.monotonic()
+    def rest(self) -> None:
+        """Free the device's memory, unless awake; no cloud may be at work."""
+        with self._moving:
+            if not self._awake:
+                self.segmenter.model.to(CPU)
+                torch.cuda.empty_cache()
+
+    def __call__(
+        self,
+        msg: Frame,
+        settings: Parameters,
+        camera: str = "",
+        arrival: float | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Answer:
+        """Find the objects of a cloud.
+
+        arrival: seconds of the steady clock, None: now. Raises ValueError where there is no answer, and
+        CancelledError where it is called off.
+        """
+        arrival = time.monotonic() if arrival is None else arrival
+        cancellation = cancellation or Cancellation()
         timer = Timer(CPU)
         timer.start("read")
         cloud = self._read(msg)
@@ -95,9 +124,11 @@ class Perception:
             class_scores=settings.least_scores,
             region=settings.region,
             region_pose=boxes,
+            cancellation=cancellation,
         )
         timer.start("track")
-        tracks = self._follow(msg.header, cloud, found, pose, settings)
+        cancellation.check()
+        tracks = self._follower(camera).follow(msg.header, cloud, found, pose, settings)
         timer.stop()
         read, track = timer.milliseconds["read"], timer.milliseconds["track"]
         stages = {"read": read, **found.timings, "track": track}
@@ -113,7 +144,7 @@ class Perception:
         return Answer(header, NO_POINTS, found, Tracks.none(0), rays, {}, time.monotonic(), target)
 
     def _read(self, msg: Frame) -> Cloud:
-        if isinstance(msg, PointCloud2):
+        if not isinstance(msg, RgbdFrame):
             return read_cloud_message(msg)
         when = stamp_seconds(msg.header.stamp)
         cloud, remarks = read_rgbd_frame(msg, lambda target, source: self._poses.find(target, source, when))
@@ -121,19 +152,10 @@ class Perception:
             self._say_once(remark)
         return cloud
 
-    def _follow(
-        self, header: Header, cloud: Cloud, found: Instances, pose: np.ndarray | None, settings: Parameters
-    ) -> Tracks:
-        if not settings.track:
-            return Tracks.none(len(found))
-        if pose is None and header.frame_id != self._frame_id:
-            self._tracker.forget()  # another sensor, somewhere else
-        self._frame_id = header.frame_id
-        limits = settings.track_overlap, settings.track_memory
-        tracks = self._tracker.update(cloud.xyz, found, stamp_seconds(header.stamp), pose, *limits)
-        if pose is None:
-            return tracks
-        return replace(tracks, velocities=tracks.velocities @ pose[:3, :3].astype(np.float32))
+    def _follower(self, camera: str) -> Follower:
+        if camera not in self._followers:
+            self._followers[camera] = Follower(self.segmenter.config.voxel_size, self._before.get(camera))
+        return self._followers[camera]
 
     def _pose(self, header: Header, name: str, settings: Parameters) -> np.ndarray | None:
         """(4, 4) from the cloud's frame to that of a parameter; None where none is given."""

@@ -37,16 +37,19 @@ class Player(Node):
         self,
         qos: QoSProfile | int = 1,
         namespace: str = "",
-        topic: str = "points",
+        topic: str = "",
         kind: type = PointCloud2,
+        camera: str = "",
     ) -> None:
+        """topic: of the clouds, empty: `points`; camera: its name, where the node has several."""
         super().__init__("player", namespace=namespace)
-        self._publisher: Any = self.create_publisher(kind, topic, qos)
+        prefix = f"{camera}/" if camera else ""
+        self._publisher: Any = self.create_publisher(kind, topic or f"{prefix}points", qos)
         self._asked = Header()
         self._arrived: dict[str, tuple[Any, float]] = {}
         outputs = {"labelled_points": PointCloud2, "markers": MarkerArray, "instances": InstanceArray}
         self._outputs = [
-            self.create_subscription(kind, f"segment/{name}", self._keeper(name), 1)
+            self.create_subscription(kind, f"segment/{prefix}{name}", self._keeper(name), 1)
             for name, kind in outputs.items()
         ]
 

@@ -68,8 +68,13 @@ class RgbdInput:
     """Depth images, each with the color image of its time and what their cameras are."""
 
     def __init__(
-        self, node: Node, receive: Callable[[RgbdFrame], None], settings: Callable[[], Parameters]
+        self,
+        node: Node,
+        prefix: str,
+        receive: Callable[[RgbdFrame], None],
+        settings: Callable[[], Parameters],
     ) -> None:
+        """prefix: what stands before the names of the topics."""
         self._receive, self._settings = receive, settings
         self._pairs: Pairs[Any, Any] = Pairs()
         self._infos: dict[str, CameraInfo] = {}
@@ -81,7 +86,7 @@ class RgbdInput:
             "color_info": (INFOS, lambda msg: self._infos.update(color=msg)),
         }
         self._inputs = [
-            MatchedInput(node, topic, kinds, callback, lambda: settings().reliability)
+            MatchedInput(node, f"{prefix}{topic}", kinds, callback, lambda: settings().reliability)
             for topic, (kinds, callback) in topics.items()
         ]
         self.topic = self._inputs[0].topic

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
+import time
+from functools import partial
 from typing import Any
 
 import rclpy
@@ -17,49 +20,51 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool
 
 from sphmask_core import Segmenter
-from sphmask_core.messages.pointcloud2 import cloud_points
+from sphmask_core.runtime.cancellation import Cancellation, CancelledError, TooLateError
 from sphmask_ros.answer import Answer
-from sphmask_ros.cloud_input import STEADY, MatchedInput
-from sphmask_ros.conversions import write_points
-from sphmask_ros.diagnostics import Health, report
+from sphmask_ros.camera import Camera, Job
+from sphmask_ros.cloud_input import STEADY
+from sphmask_ros.diagnostics import Health, NodeHealth, status
 from sphmask_ros.guard import guard_services, spin
-from sphmask_ros.outputs import Outputs
+from sphmask_ros.latency import latency_of
 from sphmask_ros.parameters import UNCONFIGURED, Parameters
 from sphmask_ros.perception import Frame, Perception
 from sphmask_ros.poses import Poses, listen
-from sphmask_ros.rgbd_input import RgbdInput
-from sphmask_ros.srv import GetInstanceCloud, LoadModel
+from sphmask_ros.srv import LoadModel
 from sphmask_ros.transitions import one_line, transition
 from sphmask_ros.worker import NewestFirst
 
 DIAGNOSTICS_PERIOD = 1.0
 """Seconds."""
+PARTING = 0.5
+"""Seconds that the worker has to finish what it publishes when the node ends."""
 LOG_PERIOD = 5.0
 """Seconds in which clouds that cannot be segmented make one line of log."""
-CLOUDS = {"sensor_msgs/msg/PointCloud2": PointCloud2}
 START_ERRORS = (InvalidParameterTypeException, InvalidParameterValueException, ValueError)
 """What parameters that cannot be used raise; once the node runs, nothing that is sent to it raises."""
 
 
 class SegmentNode(LifecycleNode):
-    """`points` in; objects out, under the cloud's own header. The tables of docs/ros.md say what there is."""
+    """`points` in; objects out, under the cloud's own header. The tables of docs/ros.md say what there is.
+
+    The executor's thread never waits for a cloud that is being computed: what ends the work calls it off,
+    and what it leaves behind is put away on the worker's thread.
+    """
 
     def __init__(self) -> None:
         super().__init__("segment")
         self._settings = Parameters.declare(self)
         self._in_use: dict[str, Any] = {}
         self._poses, self._listening = Poses(), False
-        self._input: MatchedInput | RgbdInput | None = None
-        self._newest: Answer | None = None
-        self.health = Health()
+        self.cameras: list[Camera] = []
+        self.health = NodeHealth()
+        self._worker = NewestFirst(self.answer)
         self.add_on_set_parameters_callback(self._change_settings)
         self.create_service(SetBool, "~/enable", self._enable)
         self.create_service(LoadModel, "~/load_model", self._load_model)
-        self.create_service(GetInstanceCloud, "~/get_instance_cloud", self._get_instance_cloud)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
         self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=STEADY)
         guard_services(self, self.refuse)
@@ -72,7 +77,9 @@ class SegmentNode(LifecycleNode):
         """Load the model; offer the outputs."""
         self._perception = self._perceive(self._settings.model)
         self._perception.sleep()
-        self._outputs = Outputs(self)
+        self._perception.rest()
+        names = self._settings.cameras or ("",)
+        self.cameras = [Camera(self, name, self.health, self.refuse) for name in names]
         self._in_use = {name: getattr(self._settings, name) for name in Parameters.names(UNCONFIGURED)}
         if self._settings.needs_poses and not self._listening:
             listen(self, self._poses, self.refuse)
@@ -84,18 +91,16 @@ class SegmentNode(LifecycleNode):
         """Run the model once, then listen for clouds."""
         self._perception.wake()
         super().on_activate(state)
-        self._worker = NewestFirst(self.answer)
-        self.health.begin()
-        self._input = self._open_input()
+        topics = [camera.listen(self._receive, lambda: self._settings) for camera in self.cameras]
         model, device = self._in_use["model"], self._perception.segmenter.device
-        self.get_logger().info(f"segmenting {self._input.topic} with {model} on {device}")
+        self.get_logger().info(f"segmenting {', '.join(topics)} with {model} on {device}")
         return TransitionCallbackReturn.SUCCESS
 
     @transition("inactive")
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening, finish the frame at hand, free the device's memory."""
+        """Stop listening, give up the frame at hand, then free the device's memory."""
         self.stop()
-        self._perception.sleep()
+        self._put_away(self._perception)
         return super().on_deactivate(state)
 
     @transition("unconfigured")
@@ -118,24 +123,43 @@ class SegmentNode(LifecycleNode):
         self._let_go()
         return TransitionCallbackReturn.SUCCESS
 
-    def stop(self, timeout: float | None = None) -> None:
+    def stop(self) -> None:
         """Stop listening and working, and show nothing any more; nothing to do unless active."""
-        if self._input is not None:
-            self._input.close()
-            self._input = None
-            self._clear(timeout)
+        if self._active:
+            self._call_off()
+            for camera in self.cameras:
+                camera.close()
 
-    def _clear(self, timeout: float | None = None) -> None:
-        """End the worker, after the frame at hand, and take away what it has shown."""
-        self._worker.stop(timeout)
-        self._newest = None
-        if self.context.ok():
-            self._outputs.clear()
+    def destroy_node(self) -> None:
+        """End the worker, too; it has a moment to finish what it publishes."""
+        self.stop()
+        self._worker.end(PARTING)
+        super().destroy_node()
 
-    def _open_input(self) -> MatchedInput | RgbdInput:
-        if self._settings.input == "rgbd":
-            return RgbdInput(self, self._receive, lambda: self._settings)
-        return MatchedInput(self, "points", CLOUDS, self._receive, lambda: self._settings.reliability)
+    @property
+    def _active(self) -> bool:
+        return any(camera.listening for camera in self.cameras)
+
+    def _call_off(self) -> None:
+        """Give up the clouds that wait and the one at hand, and take away what has been shown."""
+        waiting, current = self._worker.clear()
+        for job in waiting:
+            job.camera.health.dropped += 1
+        if current is not None:
+            current.cancellation.cancel()
+        for camera in self.cameras if self.context.ok() else ():
+            camera.clear()
+
+    def _put_away(self, perception: Perception) -> None:
+        """Free the device's memory once the cloud at hand is done, or has been given up."""
+        perception.sleep()
+        self._worker.then(partial(self._rest, perception))
+
+    def _rest(self, perception: Perception) -> None:
+        try:
+            perception.rest()
+        except Exception as error:
+            self.get_logger().error(f"the model stays on its device: {one_line(error)}")
 
     def _perceive(self, model: str) -> Perception:
         segmenter = Segmenter.load(model, self._settings.device)
@@ -145,9 +169,11 @@ class SegmentNode(LifecycleNode):
 
     def _let_go(self) -> None:
         if self._in_use:
-            self._perception.sleep()
-            self._outputs.destroy()
-            del self._perception, self._outputs
+            self._put_away(self._perception)
+            for camera in self.cameras:
+                camera.destroy()
+            self.cameras = []
+            del self._perception
             self._in_use = {}
 
     def _change_settings(self, changed: list[Parameter]) -> SetParametersResult:
@@ -168,9 +194,8 @@ class SegmentNode(LifecycleNode):
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self.health.enabled = request.data
-        if self._input is not None and not request.data:
-            self._clear()
-            self._worker = NewestFirst(self.answer)
+        if self._active and not request.data:
+            self._call_off()
         response.success = True
         return response
 
@@ -180,58 +205,65 @@ class SegmentNode(LifecycleNode):
             if not self._in_use:
                 raise ValueError("not configured: set the parameter model, then configure")
             perception = self._perceive(request.model)
-            if self._input is not None:
+            if self._active:
                 perception.wake()
+            else:
+                self._put_away(perception)
             perception.succeed(self._perception)
-            self._perception, self._in_use["model"] = perception, request.model
+            before, self._perception = self._perception, perception
+            self._put_away(before)
+            self._in_use["model"] = request.model
             self.set_parameters([Parameter("model", value=request.model)])
             response.success = True
         except Exception as error:
             response.message = one_line(error)
             self.get_logger().error(f"model not changed: {response.message}")
-        torch.cuda.empty_cache()
         return response
 
-    def _get_instance_cloud(
-        self, request: GetInstanceCloud.Request, response: GetInstanceCloud.Response
-    ) -> GetInstanceCloud.Response:
-        """The points of an object in the newest answer."""
-        answer = self._newest
-        cloud = None if answer is None else answer.points_of(request.id)
-        if answer is None or cloud is None:
-            response.message = f"object {request.id} is not in the newest cloud"
-            return response
-        response.success, response.cloud = True, write_points(answer.header, cloud_points(cloud))
-        return response
+    def _receive(self, camera: Camera, msg: Frame) -> None:
+        """Hand a cloud to the worker, on the executor's thread, which does nothing else with it."""
+        arrival = time.monotonic()
+        camera.health.receive()
+        if camera.heard(self._settings.outputs) and self.health.enabled:
+            job = Job(camera, msg, arrival, Cancellation(self._limit(msg, arrival)))
+            camera.health.dropped += self._worker.offer(camera.name, job)
 
-    def _receive(self, msg: Frame) -> None:
-        self.health.receive()
-        self.health.heard = bool(self._outputs.wanted(self._settings.outputs))
-        if self.health.enabled and self.health.heard:
-            self.health.dropped += self._worker.offer(msg)
+    def _limit(self, msg: Frame, arrival: float) -> float:
+        """When a cloud's answer is wanted at the latest, seconds of the steady clock."""
+        if not self._settings.max_latency:
+            return math.inf
+        return arrival + self._settings.max_latency - latency_of(msg.header.stamp, self, arrival)
 
-    def answer(self, msg: Frame) -> None:
+    def answer(self, job: Job) -> None:
         """Answer a cloud, on the worker's thread, which whatever a sensor sends must not end."""
+        health = job.camera.health
         try:
-            answer = self._newest = self._find_objects(msg)
-            self.health.answer(self._outputs.publish(answer, self._settings.outputs))
-        except torch.cuda.OutOfMemoryError as error:
+            job.cancellation.check()
+            job.camera.show(self._find_objects(job), self._settings.outputs, job.cancellation)
+        except TooLateError:
+            health.give_up()
+        except CancelledError:
+            health.cancelled += 1
+        except (torch.cuda.OutOfMemoryError, MemoryError) as error:
             torch.cuda.empty_cache()
-            self.health.out_of_memory += 1
-            self._complain(msg, error)
+            health.out_of_memory += 1
+            self._complain(job, error)
         except Exception as error:
-            if self.context.ok():  # else the node has been ended while the model ran
-                self._complain(msg, error)
+            # Publishers that have been taken back meanwhile are no fault of the cloud.
+            if self.context.ok() and not job.cancellation.cancelled:
+                health.failed += 1
+                self._complain(job, error)
 
-    def _find_objects(self, msg: Frame) -> Answer:
+    def _find_objects(self, job: Job) -> Answer:
         """Nothing where the cloud is none."""
+        perception, settings = self._perception, self._settings
         try:
-            answer = self._perception(msg, self._settings)
+            answer = perception(job.msg, settings, job.camera.name, job.arrival, job.cancellation)
         except ValueError as error:
-            self.health.unreadable += 1
-            self._complain(msg, error)
-            return self._perception.nothing(msg.header, self._settings)
-        self.health.failing = False
+            job.camera.health.unreadable += 1
+            self._complain(job, error)
+            return perception.nothing(job.msg.header, settings)
+        job.camera.health.failing = False
         return answer
 
     def refuse(self, what: str, error: Exception) -> None:
@@ -239,19 +271,22 @@ class SegmentNode(LifecycleNode):
         self.health.refuse(f"{what} is refused: {one_line(error)}")
         self.get_logger().warning(self.health.error, throttle_duration_sec=LOG_PERIOD)
 
-    def _complain(self, msg: Frame, error: Exception) -> None:
-        self.health.fail(one_line(error))
-        text = f"no objects in a cloud of {msg.header.frame_id!r}: {self.health.error}"
+    def _complain(self, job: Job, error: Exception) -> None:
+        text = one_line(error)
+        job.camera.health.fail(text)
+        text = f"no objects in a cloud of {job.msg.header.frame_id!r}: {text}"
         self.get_logger().warning(text, throttle_duration_sec=LOG_PERIOD)
 
     def _diagnose(self) -> None:
         model = self._in_use.get("model", "none")
         device = str(self._perception.segmenter.device) if self._in_use else "none"
-        topic = "depth" if self._settings.input == "rgbd" else "points"
-        about = {"model": model, "device": device, "topic": self.resolve_topic_name(topic)}
-        about["input"] = self._remark()
-        name = self.get_fully_qualified_name().lstrip("/")
-        msg = report(self.health, f"{name}: clouds", about, self._settings.stale_after)
+        about = {"model": model, "device": device, "input": self._remark()}
+        stale_after = self._settings.stale_after
+        told = [camera.diagnose(about, stale_after) for camera in self.cameras]
+        if not told:
+            name = f"{self.get_fully_qualified_name().lstrip('/')}: clouds"
+            told = [status(Health(self.health), name, about, stale_after)]
+        msg = DiagnosticArray(status=told)
         msg.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(msg)
 
@@ -283,7 +318,6 @@ def main(ended: Future[None]) -> int:
         return 2
     finally:
         if node is not None:
-            node.stop(timeout=0.5)
             node.destroy_node()
         rclpy.try_shutdown()
     return 0

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Segmenter on simulated and real frames and on bad input."""
 
+import copy
+import dataclasses
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +14,8 @@ from hypothesis.extra import numpy as hnp
 
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import read_cloud
+from sphmask_core.runtime.cancellation import Cancellation, CancelledError, TooLateError
+from sphmask_core.runtime.timing import Timer
 from sphmask_core.simulation.scenes import simulate_cloud
 from test.helpers.threads import threads_of
 
@@ -108,3 +114,34 @@ def test_device_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="no CUDA device"):
         Segmenter.load("tabletop", device="cuda")
+
+
+STAGES = ("input", "frame", "voxels", "superpoints", "merge", "backbone", "seeds", "queries", "nms")
+
+
+@pytest.mark.parametrize("last", STAGES)
+def test_can_be_called_off_in_every_stage(segmenter, last):
+    """Nothing is begun after the stage in which it is called off; the blocks of a large cloud are stages."""
+    cancellation, begun = Cancellation(), []
+
+    class Watching(Timer):
+        def start(self, stage):
+            begun.append(stage)
+            super().start(stage)
+            if stage == last:
+                cancellation.cancel()
+
+    blocks = dataclasses.replace(segmenter.config.inference, block_voxels=5000)
+    model = copy.copy(segmenter.model)
+    model.config = dataclasses.replace(segmenter.config, inference=blocks)
+    cloud = simulate_cloud(3, 320, 240)
+    with pytest.raises(CancelledError):
+        Segmenter(model)(cloud.xyz, cloud.rgb, timer=Watching(segmenter.device), cancellation=cancellation)
+    assert begun.index(last) == len(begun) - 1
+
+
+def test_what_is_too_late_is_not_begun(segmenter):
+    cloud = simulate_cloud(3, 160, 120)
+    with pytest.raises(TooLateError):
+        segmenter(cloud.xyz, cancellation=Cancellation(time.monotonic() - 1e-3))
+    assert len(segmenter(cloud.xyz, cancellation=Cancellation(time.monotonic() + 1e3)).labels)

@@ -23,7 +23,6 @@ from sphmask_core.config import Config
 from sphmask_core.method.candidates import Candidates
 from sphmask_core.method.spherical import MIN_RAY, sectors
 from sphmask_core.method.voxels import VoxelBatch
-from sphmask_core.runtime.timing import Timer
 
 Find = Callable[[VoxelBatch], Candidates]
 
@@ -92,24 +91,31 @@ class Joined:
     """One row with its score, class, center and rays."""
 
 
-def find_in_cloud(find: Find, voxels: VoxelBatch, config: Config, timer: Timer) -> tuple[Candidates, Tensor]:
+def find_in_cloud(
+    find: Find, voxels: VoxelBatch, config: Config, stage: Callable[[str], None]
+) -> tuple[Candidates, Tensor]:
     """Find the instances of one cloud, in blocks where it is large.
 
     Returns the instances as masks over segments, and the segment (V,) of each voxel. `find` gets at most
-    `block_voxels` voxels at once; where these are all voxels, segments are superpoints.
+    `block_voxels` voxels at once; where these are all voxels, segments are superpoints. `stage` is told
+    whenever blocks are cut out or merged.
     """
     if len(voxels.coords) <= config.inference.block_voxels:
         return find(voxels), voxels.superpoints
-    timer.start("merge")
+    stage("merge")
     xy = voxels.coords[:, 1:3].cpu().numpy()
     tiles = make_tiles(xy, config.inference.block_voxels)
     counts = torch.bincount(voxels.point_to_voxel, minlength=len(xy))
-    parts = [_segment_block(find, voxels, counts, xy, tile) for tile in tiles]
-    timer.start("merge")
+    parts = []
+    for tile in tiles:
+        stage("merge")
+        parts.append(_segment_block(find, voxels, counts, xy, tile))
+    stage("merge")
     owner = np.empty(len(xy), np.int32)
     for number, tile in enumerate(tiles):
         owner[tile.holds(xy)] = number
     groups = _groups(parts, xy, config.whole_ids)
+    stage("merge")
     joined = [_join(parts, members, owner, voxels.xyz, config.model.rays) for members in groups]
     none = Candidates.none(1, config.model.rays, voxels.xyz.device)
     return _over_segments([instance for instance in joined if instance is not None], none, len(xy))

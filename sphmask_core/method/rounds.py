@@ -72,6 +72,7 @@ def find_instances(
     for queries, starts in query_rounds(model, seeds, active, superpoints, len(foreground)):
         queries.centers = strategy.query_centers(queries.centers)
         rounds.append(candidates(queries, starts, superpoints, counts, model.config))
+        stage("queries")
     stage("nms")
     none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
     selected = select(Candidates.concatenate([none, *rounds]), counts, model.config.inference)

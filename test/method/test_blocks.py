@@ -14,8 +14,8 @@ from sphmask_core.config import Config, InferenceConfig
 from sphmask_core.method import blocks
 from sphmask_core.method.blocks import MARGIN, TRUSTED, make_tiles
 from sphmask_core.method.candidates import Candidates
+from sphmask_core.method.model import no_stage
 from sphmask_core.method.voxels import VoxelBatch
-from sphmask_core.runtime.timing import Timer
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.simulation.scenes import simulate_cloud
 
@@ -34,7 +34,7 @@ def config(budget, **inference):
 
 
 def find_in_cloud(find, voxels, config):
-    return blocks.find_in_cloud(find, voxels, config, Timer(torch.device("cpu")))
+    return blocks.find_in_cloud(find, voxels, config, no_stage)
 
 
 def scene(rectangles):

@@ -19,12 +19,14 @@ ARGUMENTS = {
     "points",
     "model",
     "device",
+    "cameras",
     "autostart",
     "params_file",
     "bag",
     "use_sim_time",
     "fastdds_profile",
 }
+ARGUMENTS |= {"input", "depth", "color", "camera_info", "color_info"}
 ARGUMENTS |= {"rviz", "frame", "namespace", "log_level", "respawn"}
 
 
@@ -101,3 +103,34 @@ def test_an_argument_that_there_is_not_is_told():
     assert "segment.launch.py has no argument poitns; did you mean points?" in text
     assert "segment.launch.py has no argument zzz; -s lists those that there are" in text
     assert "deprecat" not in text.lower()
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [("[/a,/b,/c]", "points has 3 topics for 2 cameras"), ("/a", "points /a is one topic for all cameras")],
+)
+def test_cameras_want_a_topic_each(points, words):
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    process = launch("cameras:=[front,rear]", f"points:={points}")
+    text, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1
+    assert words in text
+
+
+@pytest.mark.parametrize(
+    ("points", "topics"),
+    [("[/a/points,/b/points]", ("/a/points", "/b/points")), ("cloud", ("front/cloud", "rear/cloud"))],
+)
+def test_cameras_are_launched_in_one_node(ros, weights, domain, points, topics):
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
+    arguments = (f"model:={weights}", "cameras:=[front,rear]", f"points:={points}", "namespace:=rigs")
+    process = launch(*arguments, env=environment)
+    for name, topic in zip(("front", "rear"), topics, strict=True):
+        player = Player(namespace="rigs", camera=name, topic=topic)
+        player.wait_until_heard(TIMEOUT, lambda: process.poll() is None)
+        assert ask_patiently(player, scene_message(1)).points.header == header(1)
+        player.destroy_node()
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, text

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every edge of the node's lifecycle, over DDS where another process can see it."""
 
+import time
+
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
@@ -13,7 +15,10 @@ from rclpy.parameter_client import AsyncParameterClient
 from sphmask_ros.srv import LoadModel
 from visualization_msgs.msg import Marker
 
+from sphmask_core.runtime.cancellation import Cancellation
 from sphmask_core.segmenter import Segmenter
+from sphmask_ros.camera import Job
+from sphmask_ros.outputs import Outputs
 from sphmask_ros.perception import Perception
 from sphmask_ros.player import Player
 from sphmask_ros.segment_node import SegmentNode
@@ -60,6 +65,7 @@ def test_recovers_from_a_configuration_that_failed(manager, managed, weights):
     assert state(manager, NODE) == "unconfigured"
     assert "configure failed: no-such-model: no such weights" in managed.text()
     client = AsyncParameterClient(manager, NODE)
+    assert client.wait_for_services(TIMEOUT)
     assert set_parameters(manager, client, model=str(weights))[0].successful
     assert change_state(manager, NODE, "configure")
     assert state(manager, NODE) == "inactive"
@@ -142,7 +148,6 @@ def local_node(ros, weights):
     node = SegmentNode()
     node.set_parameters([Parameter("model", value=str(weights))])
     yield node
-    node.stop()
     node.destroy_node()
 
 
@@ -156,7 +161,7 @@ def test_shuts_down_from_every_state(local_node, before):
 
 def test_a_transition_that_raises_is_told_and_ends_unconfigured(local_node, monkeypatch, capfd):
     assert local_node.trigger_configure() == SUCCESS
-    monkeypatch.setattr(torch.cuda, "empty_cache", _raise_once(RuntimeError("the driver\nhas gone")))
+    monkeypatch.setattr(Outputs, "destroy", _raise_once(RuntimeError("the driver\nhas gone")))
     assert local_node.trigger_cleanup() == ERROR
     assert "cleanup failed: RuntimeError: the driver has gone" in capfd.readouterr().err
     assert local_node.health.state == "unconfigured"
@@ -175,14 +180,16 @@ def test_an_activation_that_fails_leaves_the_node_inactive(local_node, monkeypat
 def test_out_of_cuda_memory_drops_the_frame_and_goes_on(local_node, monkeypatch):
     assert local_node.trigger_configure() == SUCCESS
     assert local_node.trigger_activate() == SUCCESS
+    (camera,) = local_node.cameras
+    job = Job(camera, scene_message(), time.monotonic(), Cancellation())
     with monkeypatch.context() as patch:
         patch.setattr(Perception, "__call__", _raise_once(torch.cuda.OutOfMemoryError("CUDA out of memory")))
-        local_node.answer(scene_message())
-    assert (local_node.health.out_of_memory, local_node.health.answered) == (1, 0)
-    assert "out of memory" in local_node.health.error
-    local_node.answer(scene_message())
-    assert local_node.health.answered == 1
-    assert not local_node.health.failing
+        local_node.answer(job)
+    assert (camera.health.out_of_memory, camera.health.answered) == (1, 0)
+    assert "out of memory" in camera.health.error
+    local_node.answer(job)
+    assert camera.health.answered == 1
+    assert not camera.health.failing
 
 
 def _raise_once(error):
