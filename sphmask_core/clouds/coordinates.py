@@ -13,6 +13,11 @@ LEVEL_CAMERA: Vector = (0.0, -1.0, 0.0)
 """The vertical of a level camera's optical frame: x right, y down, z forward (REP 103)."""
 FAR = 1000.0
 """Meters: up to here float32 holds coordinates to 0.1 mm (2**-24 of the value); depth cameras' are less."""
+OUTSIDE = 100.0
+"""Meters from the origin at which a far cloud is put.
+
+The sensor is taken to be at the origin; inside the cloud, it could not tell the sides of surfaces.
+"""
 SAMPLE = 4096
 """Points, evenly spread, whose median tells where a cloud lies."""
 UNITS = {"mm": 0.001, "cm": 0.01, "m": 1.0}
@@ -28,12 +33,12 @@ MIDDLE = (5.0, 95.0)
 def far_offset(xyz: np.ndarray) -> np.ndarray:
     """Returns (3,) float64, whole meters: what is to be subtracted from xyz (N, 3) before it is float32.
 
-    It is the cloud's median on the axes where that is beyond FAR, as in UTM coordinates, and 0 on the others:
-    the clouds of a depth camera, whose sensor is at the origin, are never moved.
+    On the axes where the cloud's median is beyond FAR, as in UTM, it leaves the median at OUTSIDE.
+    It is 0 on the others: the clouds of a depth camera, whose sensor is at the origin, are never moved.
     """
     points = _sample(xyz)
     middle = np.median(points, axis=0) if len(points) else np.zeros(3)
-    return np.where(np.abs(middle) > FAR, np.rint(middle), 0.0)
+    return np.where(np.abs(middle) > FAR, np.rint(middle) - np.copysign(OUTSIDE, middle), 0.0)
 
 
 def check_unit(xyz: np.ndarray, voxel_size: float) -> None:

@@ -38,15 +38,16 @@ def test_a_depth_cameras_cloud_is_never_moved(cloud):
     assert not far_offset(stray).any()
 
 
-def test_utm_coordinates_give_the_same_instances(segmenter, cloud):
-    near, far = segmenter(cloud.xyz, cloud.rgb), segmenter(cloud.xyz + UTM, cloud.rgb)
+@pytest.mark.parametrize("place", [UTM, np.full(3, 1e5)], ids=["UTM", "far on all axes"])
+def test_far_coordinates_give_the_same_instances(segmenter, cloud, place):
+    near, far = segmenter(cloud.xyz, cloud.rgb), segmenter(cloud.xyz + place, cloud.rgb)
     assert len(near) >= 1
     best = max(overlap(near.masks[0], mask) for mask in far.masks)
     assert best > 0.9
     twin = int(np.argmax([overlap(near.masks[0], mask) for mask in far.masks]))
     assert far.centers.dtype == far.boxes.dtype == np.float64
-    np.testing.assert_allclose(far.boxes[twin], near.boxes[0] + np.tile(UTM, 2), atol=0.02)
-    np.testing.assert_allclose(far.centers[twin], near.centers[0] + UTM, atol=0.02)
+    np.testing.assert_allclose(far.boxes[twin], near.boxes[0] + np.tile(place, 2), atol=0.02)
+    np.testing.assert_allclose(far.centers[twin], near.centers[0] + place, atol=0.02)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".ply"])
