@@ -47,7 +47,7 @@ class Sensor(Node):
             "color": Image,
             "camera_info": CameraInfo,
         }
-        self._publishers = {name: self.create_publisher(kinds[name], name, 1) for name in self._messages}
+        self._senders = {name: self.create_publisher(kinds[name], name, 1) for name in self._messages}
         self.arrivals: dict[int, float] = {}
         """When the answer to each stamp came, seconds."""
         self.create_subscription(Image, "segment/label_image", self._keep, 10)
@@ -59,7 +59,7 @@ class Sensor(Node):
 
     def connected(self) -> bool:
         """Whether the node hears and is heard."""
-        heard = all(publisher.get_subscription_count() for publisher in self._publishers.values())
+        heard = all(publisher.get_subscription_count() for publisher in self._senders.values())
         return heard and self.count_publishers("segment/label_image") > 0
 
     def send(self) -> int:
@@ -69,7 +69,7 @@ class Sensor(Node):
             if name in self._messages:
                 message = self._messages[name]
                 message.header = Header(frame_id=FRAME_ID, stamp=now.to_msg())
-                self._publishers[name].publish(message)
+                self._senders[name].publish(message)
         return int(now.nanoseconds)
 
     def _keep(self, msg: Image) -> None:

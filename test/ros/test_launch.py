@@ -5,18 +5,26 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("launch_ros", reason="needs launch and launch_ros, which are not on PyPI")
+import rclpy
+
 from sphmask_ros.player import Player
 from test.helpers.ros import TIMEOUT, ask_patiently, header, scene_message
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "segment.launch.py"
 ARGUMENTS = {
+    "input",
     "points",
+    "depth",
+    "color",
+    "camera_info",
+    "color_info",
     "model",
     "device",
     "cameras",
@@ -80,6 +88,28 @@ def test_launches_the_node_as_asked(ros, weights, domain):
     text, _ = process.communicate(timeout=20)
     assert process.returncode == 0, text
     assert "process has finished cleanly" in text
+
+
+def test_the_camera_info_of_images_is_looked_for_beside_them(ros, weights, domain):
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
+    arguments = [f"model:={weights}", "namespace:=eyes", "input:=rgbd"]
+    images = ["depth:=cam/depth/image/compressedDepth", "color:=/cam/color/image"]
+    process = launch(*arguments, *images, env=environment)
+    node = rclpy.create_node("looking")
+    topics = ["/eyes/cam/depth/image/compressedDepth", "/eyes/cam/depth/camera_info"]
+    topics += ["/cam/color/image", "/cam/color/camera_info"]
+    limit = time.monotonic() + 2 * TIMEOUT
+    try:
+        while not all(node.count_subscribers(topic) for topic in topics):
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.2)
+        assert node.count_subscribers("/eyes/points") == 0
+    finally:
+        node.destroy_node()
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, text
 
 
 @pytest.mark.parametrize("name", ["params_file", "fastdds_profile"])

@@ -184,6 +184,34 @@ def test_every_image_is_paired_where_both_streams_are_complete(count, shift, ord
     assert found == [(33 * i, 33 * i + shift) for i in range(count)]
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 15), st.booleans()), max_size=40),
+    st.integers(0, 15),
+)
+def test_pairs_are_those_of_message_filters(periods, tolerance):
+    """Images of 30 Hz, some of them lost; colors are late, but may come first."""
+    filters = pytest.importorskip("message_filters", reason="needs message_filters, not on PyPI")
+    streams, theirs = (filters.SimpleFilter(), filters.SimpleFilter()), []
+    # Its limit is below the slop, ours is the tolerance itself.
+    synchronizer = filters.ApproximateTimeSynchronizer(streams, WAITING, (tolerance + 0.5) / 1e3)
+    synchronizer.registerCallback(lambda *pair: theirs.append(tuple(map(_milliseconds, pair))))
+    pairs, ours = Pairs(), []
+    for i, (depth_there, color_there, late, color_first) in enumerate(periods):
+        sent = [(0, pairs.add_first, 1000 + 33 * i)] * depth_there
+        sent += [(1, pairs.add_second, 1000 + 33 * i + late)] * color_there
+        for stream, add, stamp in sent[::-1] if color_first else sent:
+            clock = Time(sec=stamp // 1000, nanosec=stamp % 1000 * 10**6)
+            streams[stream].signalMessage(Image(header=Header(stamp=clock)))
+            pair = add(stamp, stamp, tolerance)
+            ours += [pair] if pair else []
+    assert ours == theirs
+
+
+def _milliseconds(msg):
+    return msg.header.stamp.sec * 1000 + msg.header.stamp.nanosec // 10**6
+
+
 def test_what_waits_is_bounded():
     pairs = Pairs()
     for stamp in range(0, 100_000, 100):
