@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import SetParameters
+from rclpy.client import Client
 from sensor_msgs.msg import PointCloud2
 from sphmask_ros.msg import InstanceArray
 from std_msgs.msg import Header
@@ -32,6 +34,8 @@ from sphmask_ros.player import Player
 
 PERIOD = 0.02
 """Seconds between requests."""
+SETTLING = 1.0
+"""Seconds in which a new client becomes known to the node."""
 SCORE = Parameter(name="min_score", value=ParameterValue(type=3, double_value=0.5))
 ASKED = {
     "get_state": (GetState, GetState.Request()),
@@ -85,6 +89,8 @@ def _ask_until_answered(player: Player, large: PointCloud2, seconds: float) -> N
     answers: list[InstanceArray] = []
     player.create_subscription(InstanceArray, "segment/instances", answers.append, 1)
     waits: dict[str, list[float]] = {name: [] for name in ASKED}
+    for name, (kind, _) in ASKED.items():
+        _client(player, name, kind)
     begun = time.perf_counter()
     _publish(player, large)
     while not answers and time.perf_counter() - begun < seconds:
@@ -100,8 +106,9 @@ def _ask_until_answered(player: Player, large: PointCloud2, seconds: float) -> N
 
 def _give_up(player: Player, large: PointCloud2, name: str) -> None:
     """Send a cloud, give it up after a second, and ask for the answer to a small one."""
+    service, kind, _ = ENDS[name]
+    _client(player, service, kind)
     _publish(player, large)
-    _ask(player, "get_state", GetState, GetState.Request())
     time.sleep(1.0)
     took = _ask(player, *ENDS[name])
     _ask(player, *AGAIN[name])
@@ -121,15 +128,21 @@ def _publish(player: Player, large: PointCloud2) -> None:
 
 
 def _ask(player: Player, service: str, kind: type, request: Any) -> float:
-    """Seconds until a service of the node answers; its client is known before."""
-    client = player.create_client(kind, f"segment/{service}")
-    client.wait_for_service(START_TIMEOUT)
+    """Seconds until a service of the node answers."""
+    client = _client(player, service, kind)
     begun = time.perf_counter()
     asked = client.call_async(request)
     rclpy.spin_until_future_complete(player, asked, timeout_sec=FRAME_TIMEOUT)
-    seconds = time.perf_counter() - begun
-    player.destroy_client(client)
-    return seconds
+    return time.perf_counter() - begun
+
+
+@lru_cache
+def _client(player: Player, service: str, kind: type) -> Client:
+    """A client that both sides know: an answer to a new one may be lost, and is sent again 3 s later."""
+    client = player.create_client(kind, f"segment/{service}")
+    client.wait_for_service(START_TIMEOUT)
+    time.sleep(SETTLING)
+    return client
 
 
 if __name__ == "__main__":

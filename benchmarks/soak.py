@@ -89,6 +89,7 @@ class Robot(Node):
         self._clouds = [cloud_points(simulate_cloud(i, 160, 120)) for i in range(4)]
         self._cameras = {name: self._camera(name) for name in CAMERAS}
         self._subscriptions_by_topic: dict[str, Any] = {}
+        self._clients_by_service: dict[str, Any] = {}
         self.create_subscription(DiagnosticArray, "/diagnostics", self._count, 10)
         self.create_timer(1 / RATE, self._publish)
         self._events: list[Callable[[], None]] = [
@@ -105,13 +106,13 @@ class Robot(Node):
 
     def ask(self, kind: type, service: str, **fields: Any) -> Any:
         """The node's response."""
-        client = self.create_client(kind, f"segment/{service}")
+        client = self._clients_by_service.get(service) or self.create_client(kind, f"segment/{service}")
+        self._clients_by_service[service] = client
         if not client.wait_for_service(PATIENCE):
             raise TimeoutError(f"no service {service}")
         begun = time.monotonic()
         asked = client.call_async(kind.Request(**fields))
         rclpy.spin_until_future_complete(self, asked, timeout_sec=PATIENCE)
-        self.destroy_client(client)
         if not asked.done() or self._process.poll() is not None:
             raise TimeoutError(f"{service} was not answered within {PATIENCE:.0f} s")
         if kind not in (ChangeState, LoadModel):  # those run or load a model
