@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adapt the shipped weights to one's own camera: sphmask adapt FRAMES -o mine.safetensors
 
-FRAMES is a folder of a few labeled frames: .npz (xyz, rgb, label, shape), .ply or .pcd with a field label;
-objects are numbered from 1, 0 is what is no object, -1 what nobody knows.
+FRAMES is a folder of a few labeled frames: .npz (xyz, rgb, label, shape), .ply or .pcd with a field label, or
+depth images with masks (NAME.depth.png, NAME.mask.png, NAME.color.png, and intrinsics.txt for all); objects
+are numbered from 1, 0 is what is no object, -1 (in masks the highest number) what nobody knows.
 """
 
 from __future__ import annotations
@@ -102,7 +103,10 @@ def configuration(config: Config, options: argparse.Namespace, frames: int) -> C
 def _parser(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program, description="Adapt weights to a few frames of one's own.")
     parser.add_argument(
-        "frames", type=Path, metavar="FRAMES", help="folder of labeled .npz, .ply or .pcd files"
+        "frames",
+        type=Path,
+        metavar="FRAMES",
+        help="folder of labeled .npz, .ply, .pcd or depth images",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".safetensors")
     parser.add_argument("--model", default="tabletop", help="weights to begin with (default: %(default)s)")

@@ -145,6 +145,14 @@ def read_color(path: Path) -> np.ndarray:
     return _pixels(path, "RGB")
 
 
+def read_gray(path: Path) -> np.ndarray:
+    """(H, W) uint8 or uint16 numbers of an image with one channel or a palette."""
+    pixels = _pixels(path)
+    if pixels.ndim != 2 or pixels.dtype.kind == "f":
+        raise CloudError(f"{path}: {pixels.dtype} {pixels.shape} is no mask; expected 8- or 16-bit gray")
+    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
+
+
 def _array(path: Path) -> np.ndarray:
     try:
         check_regular(path)

@@ -10,6 +10,7 @@ import numpy as np
 from sphmask_core.clouds import scenes
 from sphmask_core.clouds.cloud import CloudError, read_cloud
 from sphmask_core.clouds.labeled_frames import SUFFIX, labeled_scene, read_frame
+from sphmask_core.clouds.labeled_images import files_of, is_depth_image, read_images
 from sphmask_core.clouds.scenes import BACKGROUND, SUPPORT
 from sphmask_core.config import Config
 from sphmask_core.method.supports import find_supports
@@ -29,15 +30,21 @@ VERSION = 2
 
 def frame_paths(root: str | Path) -> list[Path]:
     """The labeled frames in a folder; raises CloudError where there are none."""
-    paths = sorted(path for path in Path(root).glob("*") if path.suffix in (SUFFIX, ".ply", ".pcd"))
+    paths = sorted(
+        path
+        for path in Path(root).glob("*")
+        if path.suffix in (SUFFIX, ".ply", ".pcd") or is_depth_image(path)
+    )
     if not paths:
-        raise CloudError(f"{root}: holds no frames; give labeled .npz, .ply or .pcd files")
+        raise CloudError(f"{root}: holds no frames; give labeled .npz, .ply or .pcd files, or depth images")
     return paths
 
 
 def own_frame(path: Path) -> scenes.Scene:
     """A labeled frame: objects from 1, 0 for none, -1 unknown; its main support is told from the rest."""
-    if path.suffix == SUFFIX:
+    if is_depth_image(path):
+        scene = read_images(path)
+    elif path.suffix == SUFFIX:
         scene = read_frame(path)
     else:
         cloud = read_cloud(path)
@@ -67,7 +74,8 @@ def load_raw(config: Config, split: str) -> list[scenes.Scene]:
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Own frames, mixtures of the organized ones, and simulated frames."""
     paths = tuple(frame_paths(config.data.root))
-    key = {"version": VERSION, "files": identity(paths)}
+    files = [file for path in paths for file in (files_of(path) if is_depth_image(path) else [path])]
+    key = {"version": VERSION, "files": identity(files)}
     own = made_scenes(Maker("own", Frames(paths, own_frame), key), range(len(paths)), config)
     organized = tuple(path for path in paths if own_frame(path).cloud.shape[0] > 1)
     made = own * config.data.tabletop.real_repeats
