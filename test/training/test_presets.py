@@ -31,6 +31,11 @@ def test_sizes(preset):
     assert model.query_heads.classes[-1].out_features == instance + 1
 
 
+@pytest.mark.parametrize("preset", ["scannet200", "s3dis", "stpls3d"])
+def test_isbnets_candidates_before_nms(preset):
+    assert load_config(preset).inference.max_instances == 300
+
+
 def test_published_settings_of_s3dis():
     inference = load_config("s3dis").inference
     assert (inference.foreground_threshold, inference.min_points, inference.parts) == (0.4, 400, 4)
