@@ -89,7 +89,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.manual_seed(0)
     config = override(load_config(asked.preset), asked.set)
-    make = simulate_plain_room if config.name == "scannetv2" else synthetic.simulate
+    make = simulate_plain_room if config.name == "scannetv2" else synthetic.simulate_shapes
     scenes = [thinned(make(seed), config) for seed in range(asked.scenes)]
     step = Step(config, scenes, torch.device(asked.device))
     parts: dict[str, Callable[[], object]] = {"load": step.load, "forward": step.forward}

@@ -103,18 +103,18 @@ def infer(inputs, rounds):
     encoding = model.encode(voxels)
     foreground = encoding.foreground.nonzero().squeeze(1)
     seeds, active = model.sample_seeds(voxels, encoding, foreground)
-    found = {"voxels.coords": voxels.coords, "voxels.points": voxels.point_to_voxel}
-    found |= {"features": encoding.features, "foreground": encoding.foreground}
-    found |= {f"pointwise.{name}": value for name, value in vars(encoding.pointwise).items()}
-    found |= _tensors("superpoints", encoding.superpoints) | _tensors("seeds", seeds)
+    values = {"voxels.coords": voxels.coords, "voxels.points": voxels.point_to_voxel}
+    values |= {"features": encoding.features, "foreground": encoding.foreground}
+    values |= {f"pointwise.{name}": value for name, value in vars(encoding.pointwise).items()}
+    values |= _tensors("superpoints", encoding.superpoints) | _tensors("seeds", seeds)
     for i, (queries, starts) in enumerate(
         query_rounds(model, seeds, active, encoding.superpoints, len(foreground))
     ):
-        found |= _tensors(f"queries{i}", queries) | {f"queries{i}.starts": starts}
-        found[f"queries{i}.migration"] = queries.migration[0]
-        found[f"queries{i}.masks"] = assemble_masks(queries, encoding.superpoints, 0, CONFIG.model.rays)
+        values |= _tensors(f"queries{i}", queries) | {f"queries{i}.starts": starts}
+        values[f"queries{i}.migration"] = queries.migration[0]
+        values[f"queries{i}.masks"] = assemble_masks(queries, encoding.superpoints, 0, CONFIG.model.rays)
     instances = find_instances(model, voxels)
-    return found | _tensors("instances", instances[_order(instances)])
+    return values | _tensors("instances", instances[_order(instances)])
 
 
 def _order(instances):
@@ -148,11 +148,11 @@ def learn(inputs):
 
 def outputs(inputs):
     """All that the file holds beside the inputs."""
-    found = {f"single.{name}": value for name, value in infer(inputs, rounds=False).items()}
-    found |= {f"rounds.{name}": value for name, value in infer(inputs, rounds=True).items()}
-    shared = [name for name in found if name.startswith("rounds.") and "queries" not in name]
-    found = {name: value for name, value in found.items() if name not in shared or "instances" in name}
-    return {name: value.numpy() for name, value in (found | learn(inputs)).items()}
+    outcomes = {f"single.{name}": value for name, value in infer(inputs, rounds=False).items()}
+    outcomes |= {f"rounds.{name}": value for name, value in infer(inputs, rounds=True).items()}
+    shared = [name for name in outcomes if name.startswith("rounds.") and "queries" not in name]
+    outcomes = {name: value for name, value in outcomes.items() if name not in shared or "instances" in name}
+    return {name: value.numpy() for name, value in (outcomes | learn(inputs)).items()}
 
 
 if __name__ == "__main__":

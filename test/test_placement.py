@@ -39,7 +39,7 @@ def seen(*bodies, rest=None, camera=TILTED):
     segments = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     count = len(bodies)
     masks = np.eye(count, count + 2, 1, dtype=bool)
-    found = Instances(
+    instances = Instances(
         segment_masks=masks,
         segments=segments,
         labels=segments.astype(np.int32),
@@ -52,14 +52,14 @@ def seen(*bodies, rest=None, camera=TILTED):
         rotation=camera.T.astype(np.float32),
         timings={},
     )
-    return xyz, found
+    return xyz, instances
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(-3, 3), st.floats(0.01, 0.4), st.floats(0.01, 0.4), st.floats(0.01, 0.4))
 def test_a_box_is_found_as_it_lies(yaw, length, width, height):
-    xyz, found = seen(box((length, width, height), yaw, x=0.3, y=-0.2))
-    placed = place(xyz, found)
+    xyz, instances = seen(box((length, width, height), yaw, x=0.3, y=-0.2))
+    placed = place(xyz, instances)
     np.testing.assert_allclose(placed.sizes[0], [max(length, width), min(length, width), height], atol=1e-5)
     np.testing.assert_allclose(placed.centers[0], TILTED @ [0.3, -0.2, height / 2], atol=1e-5)
     np.testing.assert_allclose(placed.rotations[0].T @ placed.rotations[0], np.eye(3), atol=1e-5)
@@ -76,9 +76,9 @@ def test_a_box_is_found_as_it_lies(yaw, length, width, height):
 @given(st.integers(0, 10_000), st.integers(1, 300))
 def test_any_points_are_within_and_no_upright_box_has_a_smaller_footprint(seed, count):
     points = np.random.default_rng(seed).normal(size=(count, 3)) * [0.2, 0.1, 0.05]
-    xyz, found = seen(points)
-    placed = place(xyz, found)
-    local = (xyz[found.points(0)] - placed.centers[0]) @ placed.rotations[0]
+    xyz, instances = seen(points)
+    placed = place(xyz, instances)
+    local = (xyz[instances.points(0)] - placed.centers[0]) @ placed.rotations[0]
     assert (np.abs(local) <= placed.sizes[0] / 2 + 1e-5).all()
     yaws = np.linspace(0, np.pi, 181)
     level = points[:, :2] @ np.stack([np.cos(yaws), np.sin(yaws)])
@@ -94,8 +94,8 @@ def test_what_stands_on_what():
         box((0.1, 0.1, 0.12), 1.0, base=0.1),
         box((0.05, 0.05, 0.08), x=0.5),
     )
-    xyz, found = seen(can, crate, cup)
-    placed = place(xyz, found)
+    xyz, instances = seen(can, crate, cup)
+    placed = place(xyz, instances)
     assert placed.supports.tolist() == [1, -1, -1]
     np.testing.assert_allclose(placed.heights, [0.12, 0.1, 0.08], atol=1e-4)
 
@@ -103,17 +103,17 @@ def test_what_stands_on_what():
 def test_the_hidden_foot_of_an_object_counts():
     """A box behind another, of which the lower 5 cm are not seen: the table around says how high it is."""
     seen_part = box((0.1, 0.1, 0.1), base=0.05)
-    xyz, found = seen(seen_part)
-    assert place(xyz, found).heights[0] == pytest.approx(0.15, abs=1e-4)
+    xyz, instances = seen(seen_part)
+    assert place(xyz, instances).heights[0] == pytest.approx(0.15, abs=1e-4)
     high_up = box((0.1, 0.1, 0.1), base=0.5)
-    xyz, found = seen(high_up)
-    assert place(xyz, found).heights[0] == pytest.approx(0.1, abs=1e-4)
+    xyz, instances = seen(high_up)
+    assert place(xyz, instances).heights[0] == pytest.approx(0.1, abs=1e-4)
 
 
 def test_what_is_beside_supports_nothing():
     """The tops of low neighbors are near the foot of a tall one, but its middle is not over them."""
-    xyz, found = seen(box((0.1, 0.1, 0.3)), box((0.3, 0.1, 0.01), y=0.11), rest=np.full((3, 3), np.nan))
-    placed = place(xyz, found)
+    xyz, instances = seen(box((0.1, 0.1, 0.3)), box((0.3, 0.1, 0.01), y=0.11), rest=np.full((3, 3), np.nan))
+    placed = place(xyz, instances)
     assert placed.supports.tolist() == [-1, -1]
     np.testing.assert_allclose(placed.heights, [0.3, 0.01], atol=1e-5)
 
@@ -121,17 +121,17 @@ def test_what_is_beside_supports_nothing():
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_points_and_none(count):
     line = np.linspace(0, 1, count)[:, None] * [0.3, 0.4, 0.0] if count else np.empty((0, 3))
-    xyz, found = seen(*([line] if count else []), rest=np.empty((0, 3)))
-    placed = place(xyz, found)
+    xyz, instances = seen(*([line] if count else []), rest=np.empty((0, 3)))
+    placed = place(xyz, instances)
     assert len(placed) == min(count, 1)
     if count == 2:
         np.testing.assert_allclose(placed.sizes, [[0.5, 0, 0]], atol=1e-6)
 
 
 def test_the_json_record_says_how_each_instance_stands():
-    xyz, found = seen(box((0.1, 0.1, 0.12), 1.0, base=0.1), box((0.3, 0.2, 0.1), 0.4))
+    xyz, instances = seen(box((0.1, 0.1, 0.12), 1.0, base=0.1), box((0.3, 0.2, 0.1), 0.4))
     cloud = Cloud(xyz, None, None, (1, len(xyz)))
-    can, crate = json.loads(json.dumps(record(Path("a.pcd"), cloud, found, {})))["instances"]
+    can, crate = json.loads(json.dumps(record(Path("a.pcd"), cloud, instances, {})))["instances"]
     assert (can["id"], can["support"], crate["id"], crate["support"]) == (1, 2, 2, 0)
     assert can["height"] == pytest.approx(0.12, abs=1e-4)
     np.testing.assert_allclose(crate["upright_box"]["size"], [0.3, 0.2, 0.1], atol=1e-4)

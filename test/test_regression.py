@@ -17,12 +17,12 @@ def inputs(written):
     return {name.removeprefix("input."): array for name, array in written.items() if "input." in name}
 
 
-def assert_same(found, written):
+def assert_same(computed, written):
     """Whole numbers and masks are equal, floats to 1e-4 absolute or relative, as the golden tests ask.
 
     Gradients to 1e-3: what lies within rounding of a ReLU's kink moves them by more than rounding.
     """
-    for name, array in found.items():
+    for name, array in computed.items():
         array = np.asarray(array)
         assert array.shape == written[name].shape, name
         if array.dtype.kind == "f":
@@ -33,9 +33,9 @@ def assert_same(found, written):
 
 
 def test_every_stage_of_inference_and_training(threads, inputs, written):
-    found = regression.outputs(inputs)
-    assert {name for name in written if not name.startswith("input.")} == set(found)
-    assert_same(found, written)
+    computed = regression.outputs(inputs)
+    assert {name for name in written if not name.startswith("input.")} == set(computed)
+    assert_same(computed, written)
 
 
 def test_the_file_says_something(written):

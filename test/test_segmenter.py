@@ -32,34 +32,38 @@ def cloud(request):
     return read_cloud(request.getfixturevalue("mosd") / "learn4.pcd")
 
 
-def assert_consistent(found, num_points):
-    assert found.masks.shape == (len(found), num_points) and found.labels.shape == (num_points,)
-    assert (np.diff(found.scores) <= 0).all() and ((found.scores >= 0) & (found.scores <= 1)).all()
-    assert np.array_equal(found.labels > 0, found.masks.any(0))
-    assert found.centers.shape == (len(found), 3) and found.boxes.shape == (len(found), 6)
-    assert len(found.class_names) == len(found.class_ids) == len(found.rays) == len(found)
+def assert_consistent(instances, num_points):
+    assert instances.masks.shape == (len(instances), num_points) and instances.labels.shape == (num_points,)
+    assert (np.diff(instances.scores) <= 0).all() and (
+        (instances.scores >= 0) & (instances.scores <= 1)
+    ).all()
+    assert np.array_equal(instances.labels > 0, instances.masks.any(0))
+    assert instances.centers.shape == (len(instances), 3) and instances.boxes.shape == (len(instances), 6)
+    assert len(instances.class_names) == len(instances.class_ids) == len(instances.rays) == len(instances)
 
 
 @pytest.mark.usefixtures("threads")
 def test_a_frame(segmenter, cloud):
-    found = segmenter(cloud.xyz, cloud.rgb)
-    assert_consistent(found, len(cloud.xyz))
-    assert len(found) >= 1
-    assert not found.labels[np.isnan(cloud.xyz).any(1)].any()
-    best = cloud.xyz[found.masks[0]]
-    np.testing.assert_allclose(found.boxes[0], [*best.min(0), *best.max(0)])
-    assert (found.centers[0] > best.min(0) - 0.1).all() and (found.centers[0] < best.max(0) + 0.1).all()
+    instances = segmenter(cloud.xyz, cloud.rgb)
+    assert_consistent(instances, len(cloud.xyz))
+    assert len(instances) >= 1
+    assert not instances.labels[np.isnan(cloud.xyz).any(1)].any()
+    best = cloud.xyz[instances.masks[0]]
+    np.testing.assert_allclose(instances.boxes[0], [*best.min(0), *best.max(0)])
+    assert (instances.centers[0] > best.min(0) - 0.1).all() and (
+        instances.centers[0] < best.max(0) + 0.1
+    ).all()
 
 
 def test_same_result_twice_and_with_any_number_of_threads(segmenter, cloud):
-    found = []
+    results = []
     for count in (1, 1, 2):
         with threads_of(count):
-            found.append(segmenter(cloud.xyz, cloud.rgb))
-    for again in found[1:]:
-        np.testing.assert_array_equal(again.labels, found[0].labels)
-        np.testing.assert_allclose(again.scores, found[0].scores, rtol=1e-5)
-    np.testing.assert_array_equal(found[1].scores, found[0].scores)
+            results.append(segmenter(cloud.xyz, cloud.rgb))
+    for again in results[1:]:
+        np.testing.assert_array_equal(again.labels, results[0].labels)
+        np.testing.assert_allclose(again.scores, results[0].scores, rtol=1e-5)
+    np.testing.assert_array_equal(results[1].scores, results[0].scores)
 
 
 def test_a_cloud_without_colors_is_gray(segmenter):
@@ -93,9 +97,9 @@ def test_a_cloud_too_large_to_number_is_refused(segmenter):
 
 
 def test_repeats_hidden_under_better_instances_are_dropped(segmenter, cloud):
-    found = segmenter(cloud.xyz, cloud.rgb)
-    shown = np.bincount(found.labels, minlength=len(found) + 1)[1:]
-    assert len(found) and (shown >= 0.5 * found.masks.sum(1)).all()
+    instances = segmenter(cloud.xyz, cloud.rgb)
+    shown = np.bincount(instances.labels, minlength=len(instances) + 1)[1:]
+    assert len(instances) and (shown >= 0.5 * instances.masks.sum(1)).all()
 
 
 @pytest.mark.parametrize(

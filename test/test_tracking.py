@@ -22,7 +22,7 @@ def blobs(centers, class_ids=None, noise=0.0, seed=0):
     xyz += noise * rng.normal(size=xyz.shape)
     count = len(centers)
     class_ids = np.zeros(count, np.int32) if class_ids is None else np.array(class_ids, np.int32)
-    found = Instances(
+    instances = Instances(
         segment_masks=np.eye(count, count + 1, dtype=bool),
         segments=np.repeat(np.arange(count), len(ball)),
         labels=np.repeat(np.arange(1, count + 1, dtype=np.int32), len(ball)),
@@ -35,7 +35,7 @@ def blobs(centers, class_ids=None, noise=0.0, seed=0):
         rotation=np.eye(3, dtype=np.float32),
         timings={},
     )
-    return xyz.astype(np.float32), found
+    return xyz.astype(np.float32), instances
 
 
 PLACES = [(0.0, 0.0, 1.0), (0.3, 0.0, 1.0), (0.0, 0.3, 1.2), (0.3, 0.3, 1.2)]
@@ -104,9 +104,9 @@ def test_a_moving_camera_needs_its_pose(given_pose):
         pose = np.eye(4)
         pose[:3, :3] = Rotation.from_euler("y", 20 * step, degrees=True).as_matrix()
         pose[:3, 3] = (0.3 * step, 0, 0.1)
-        xyz, found = blobs(PLACES, noise=0.001, seed=step)
+        xyz, instances = blobs(PLACES, noise=0.001, seed=step)
         seen = (xyz - pose[:3, 3]) @ pose[:3, :3]
-        tracks = tracker.update(seen.astype(np.float32), found, 0.1 * step, pose if given_pose else None)
+        tracks = tracker.update(seen.astype(np.float32), instances, 0.1 * step, pose if given_pose else None)
         ids.append(tracks.ids.tolist())
     assert (ids == [[1, 2, 3, 4]] * 4) == given_pose
 
@@ -135,9 +135,11 @@ def test_velocity_is_that_of_a_steady_motion_in_the_frame_at_rest(turning):
         if turning:
             pose[:3, :3] = Rotation.from_euler("z", 6 * step, degrees=True).as_matrix()
             pose[:3, 3] = (0.05 * step, 0, 0)
-        xyz, found = blobs([np.array([0, 0, 1]) + 0.1 * step * speed, (0.5, 0.5, 1)], noise=0.002, seed=step)
+        xyz, instances = blobs(
+            [np.array([0, 0, 1]) + 0.1 * step * speed, (0.5, 0.5, 1)], noise=0.002, seed=step
+        )
         seen = ((xyz - pose[:3, 3]) @ pose[:3, :3]).astype(np.float32)
-        tracks = tracker.update(seen, found, 0.1 * step, pose)
+        tracks = tracker.update(seen, instances, 0.1 * step, pose)
     np.testing.assert_allclose(tracks.velocities, [speed, (0, 0, 0)], atol=0.01)
     np.testing.assert_allclose(tracks.ages, [2.9, 2.9], atol=1e-5)
     np.testing.assert_allclose(tracks.unseen, [0.1, 0.1], atol=1e-5)

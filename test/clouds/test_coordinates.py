@@ -75,8 +75,8 @@ def test_units(tmp_path, capsys, cloud, unit, scale):
     write_ply(tmp_path / "a.ply", replace(cloud, xyz=cloud.xyz * scale), {})
     run = ["segment", str(tmp_path / "a.ply"), "-o", str(tmp_path / "out"), "--device", "cpu"]
     assert main(run) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "units look wrong" in said and f"give --unit {unit}" in said
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "units look wrong" in error and f"give --unit {unit}" in error
     assert main([*run, "--unit", unit]) == 0
     np.testing.assert_allclose(read_cloud(tmp_path / "out/a.ply").xyz, cloud.xyz, rtol=1e-5)
 

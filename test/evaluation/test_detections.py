@@ -23,9 +23,9 @@ def count(*masks, scores):
 
 
 def test_right_wrong_and_hidden():
-    found = count((0, 9), (12, 20), (20, 30), scores=[0.9, 0.4, 0.8])
-    assert found == Detections(hits=1, shown=2, objects=2)
-    assert (found.precision, found.recall) == (0.5, 0.5)
+    counts = count((0, 9), (12, 20), (20, 30), scores=[0.9, 0.4, 0.8])
+    assert counts == Detections(hits=1, shown=2, objects=2)
+    assert (counts.precision, counts.recall) == (0.5, 0.5)
 
 
 def test_an_object_is_found_once():

@@ -35,7 +35,7 @@ def scene(classes, name="scene"):
     return Scene(name, Cloud(xyz, None, None, (1, len(xyz))), semantic, instance, np.arange(len(xyz)))
 
 
-def found(scene, said):
+def own_objects(scene, said):
     """The scene's own objects, each with a class id that `said` gives it; None: not found."""
     numbers = np.unique(scene.instance)
     masks = [scene.instance == n for n, s in zip(numbers, said, strict=True) if s is not None]
@@ -52,7 +52,7 @@ def found(scene, said):
 
 def scored(*pairs):
     gallery = Gallery(2)
-    segmented = [Segmented(one, found(one, said), 5.0) for one, said in pairs]
+    segmented = [Segmented(one, own_objects(one, said), 5.0) for one, said in pairs]
     scores = score_scenes(segmented, PROTOCOL, 0.0, gallery)
     return scores, pool(scores, PROTOCOL), gallery
 
@@ -139,13 +139,13 @@ def test_every_point_or_each_fourth():
 def test_missed_objects_are_the_worst(tmp_path):
     """Objects of 0, 100, 400 and 900 missing points, of 1000 each, and one found whole."""
     truth = np.repeat(np.arange(1, 6), 1000)
-    found = truth.copy()
+    predicted = truth.copy()
     for number, missing in enumerate((0, 100, 400, 900), 1):
-        found[(number - 1) * 1000 : (number - 1) * 1000 + missing] = 0
+        predicted[(number - 1) * 1000 : (number - 1) * 1000 + missing] = 0
     xyz = np.random.default_rng(0).random((5000, 3), np.float32) + truth[:, None] * [2, 0, 0]
     cloud = Cloud(xyz.astype(np.float32), None, None, (1, 5000))
     missed = MissedObjects(1)
-    missed.offer(SceneResult("scene", cloud, truth, found, "", np.array([0.0, 0.0, 1.0])))
+    missed.offer(SceneResult("scene", cloud, truth, predicted, "", np.array([0.0, 0.0, 1.0])))
     assert (missed.objects, missed.missed) == (5, 2)
     assert missed.worst[0].iou == pytest.approx(0.1)
     missed.draw(tmp_path / "failures.png")

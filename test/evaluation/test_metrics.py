@@ -26,12 +26,12 @@ def golden_scans(golden, name, count):
 def test_scannet_protocol(golden, kind):
     expected = json.loads((golden / "evaluation.json").read_text())
     scans = golden_scans(golden, "evaluation", 8)
-    found = average_precision(scans, 18, 2, class_agnostic=kind == "class_agnostic")
+    precision = average_precision(scans, 18, 2, class_agnostic=kind == "class_agnostic")
     overall = [expected[kind][f"all_{n}"] for n in ("ap", "ap_50%", "ap_25%", "rc", "rc_50%", "rc_25%")]
-    np.testing.assert_allclose(list(vars(found.mean).values()), overall, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(list(vars(precision.mean).values()), overall, rtol=0, atol=1e-9)
     names = expected["classes"] if kind == "label" else ["class_agnostic"]
-    assert len(found.classes) == len(names)
-    for scores, name in zip(found.classes, names, strict=True):
+    assert len(precision.classes) == len(names)
+    for scores, name in zip(precision.classes, names, strict=True):
         per_class = [expected[kind]["classes"][name][key] for key in NAMES]
         per_class = [np.nan if number is None else number for number in per_class]
         np.testing.assert_allclose(list(vars(scores).values()), per_class, rtol=0, atol=1e-9)
@@ -39,9 +39,9 @@ def test_scannet_protocol(golden, kind):
 
 def test_s3dis_protocol(golden):
     expected = json.loads((golden / "evaluation_s3dis.json").read_text())
-    found = coverage(golden_scans(golden, "evaluation_s3dis", 6), 13)
+    covered = coverage(golden_scans(golden, "evaluation_s3dis", 6), 13)
     numbers = [expected[name] for name in ("mCov", "mWCov", "mPrec", "mRec")]
-    np.testing.assert_allclose(list(vars(found).values()), numbers, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(list(vars(covered).values()), numbers, rtol=0, atol=1e-9)
 
 
 def scan_of(instance, masks, scores):
@@ -63,8 +63,8 @@ def test_the_truth_scores_one(instance):
     masks = [[value == i for value in instance] for i in ids]
     scan = scan_of(instance, masks, np.linspace(0.5, 1, len(ids)))
     assert list(vars(average_precision([scan], 1, 1, min_region=1).mean).values()) == pytest.approx([1] * 6)
-    found = overlap(scan, 1)
-    assert (found.precision, found.recall, found.f, found.good_share) == (1, 1, 1, 1)
+    agreement = overlap(scan, 1)
+    assert (agreement.precision, agreement.recall, agreement.f, agreement.good_share) == (1, 1, 1, 1)
 
 
 @settings(max_examples=100, deadline=None)
@@ -79,11 +79,11 @@ def test_bounds_and_order(instance, predicted, data):
     scores = np.array(data.draw(st.permutations(range(6)))) / 6
     order = np.array(data.draw(st.permutations(range(6))))
     one, other = scan_of(instance, masks, scores), scan_of(instance, masks[order], scores[order])
-    found = average_precision([one], 1, 1, min_region=1).mean
-    assert all(-1e-9 <= value <= 1 + 1e-9 for value in vars(found).values())
-    assert found.recall <= found.recall50 + 1e-9
+    means = average_precision([one], 1, 1, min_region=1).mean
+    assert all(-1e-9 <= value <= 1 + 1e-9 for value in vars(means).values())
+    assert means.recall <= means.recall50 + 1e-9
     again = average_precision([other], 1, 1, min_region=1).mean
-    assert (found.ap, found.ap50) == pytest.approx((again.ap, again.ap50))
+    assert (means.ap, means.ap50) == pytest.approx((again.ap, again.ap50))
     a, b = overlap(one, 1), overlap(other, 1)
     assert a == b and 0 <= a.precision <= 1 and 0 <= a.recall <= 1
     assert min(a.precision, a.recall) - 1e-9 <= a.f <= max(a.precision, a.recall) + 1e-9
@@ -93,9 +93,9 @@ def test_overlap_by_hand():
     """Six points of an object, four found, two false: F = 2 * 4 / (6 + 6)."""
     instance = [0] * 6 + [-1] * 6
     scan = scan_of(instance, [[0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0]], [0.9])
-    found = overlap(scan, 1)
-    assert (found.precision, found.recall, found.f) == pytest.approx((4 / 6, 4 / 6, 4 / 6))
-    assert (found.objects, found.good) == (1, 0)
+    agreement = overlap(scan, 1)
+    assert (agreement.precision, agreement.recall, agreement.f) == pytest.approx((4 / 6, 4 / 6, 4 / 6))
+    assert (agreement.objects, agreement.good) == (1, 0)
 
 
 def test_overlap_gives_a_point_to_the_best_score_and_skips_unlabeled_points():
@@ -103,8 +103,8 @@ def test_overlap_gives_a_point_to_the_best_score_and_skips_unlabeled_points():
     masks = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0]], bool)
     semantic = np.array([1, 1, 1, 1, -100, -100])
     scan = ScanResult(masks, np.array([0.5, 0.9]), np.zeros(2, int), semantic, instance)
-    found = overlap(scan, 1)
-    assert (found.precision, found.recall, found.good) == (1, 1, 2)
+    agreement = overlap(scan, 1)
+    assert (agreement.precision, agreement.recall, agreement.good) == (1, 1, 2)
     assert overlap(scan, 1, min_score=0.6).recall == 0.5
 
 
@@ -113,13 +113,13 @@ def test_overlap_gives_a_point_to_the_best_score_and_skips_unlabeled_points():
     [([0, 0], [0, 0], (1, 0, 0)), ([-1, -1], [1, 1], (0, 1, 0)), ([-1, -1], [0, 0], (1, 1, 1))],
 )
 def test_nothing_found_or_nothing_there(instance, mask, expected):
-    found = overlap(scan_of(instance, [mask], [1.0]), 1)
-    assert (found.precision, found.recall, found.f) == expected
+    agreement = overlap(scan_of(instance, [mask], [1.0]), 1)
+    assert (agreement.precision, agreement.recall, agreement.f) == expected
 
 
 def test_no_ground_truth_is_not_a_number():
-    found = average_precision([scan_of([-1] * 5, [[1] * 5], [1.0])], 1, 1, min_region=1)
-    assert np.isnan(found.mean.ap)
+    precision = average_precision([scan_of([-1] * 5, [[1] * 5], [1.0])], 1, 1, min_region=1)
+    assert np.isnan(precision.mean.ap)
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,13 +23,13 @@ def folder(tmp_path):
 
 
 def write(folder, scan, masks, class_ids=None):
-    found = SimpleNamespace(
+    instances = SimpleNamespace(
         class_ids=np.arange(len(masks)) if class_ids is None else class_ids,
         scores=np.linspace(0.9, 0.1, len(masks)),
         labels=np.zeros(masks.shape[1]),
         points=lambda i: np.flatnonzero(masks[i]),
     )
-    Submission(folder, LABEL_IDS).write(scan, found)
+    Submission(folder, LABEL_IDS).write(scan, instances)
 
 
 def problems(folder):

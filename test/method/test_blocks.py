@@ -80,13 +80,15 @@ def perfect(voxels, seen=lambda number, count: True):
     )
 
 
-def assert_same_as_one_piece(voxels, found, segments):
+def assert_same_as_one_piece(voxels, candidates, segments):
     """Every object once, with all its voxels and nothing else."""
     number = numbers_of(voxels)
     expected = {i: set((number == i).nonzero().squeeze(1).tolist()) for i in number.unique().tolist() if i}
-    got = [frozenset(mask[segments].nonzero().squeeze(1).tolist()) for mask in found.masks]
+    got = [frozenset(mask[segments].nonzero().squeeze(1).tolist()) for mask in candidates.masks]
     assert sorted(map(sorted, got)) == sorted(map(sorted, expected.values()))
-    for mask, class_id, center in zip(found.masks, found.class_ids, found.centers, strict=True):
+    for mask, class_id, center in zip(
+        candidates.masks, candidates.class_ids, candidates.centers, strict=True
+    ):
         inside = mask[segments]
         assert int(number[inside][0]) % 2 == int(class_id)
         torch.testing.assert_close(center, voxels.xyz[inside].mean(0), atol=0.2, rtol=0)
@@ -102,8 +104,8 @@ rectangles = st.lists(st.one_of(small, long, long.map(lambda r: (r[1], r[0], r[3
 @given(rectangles=rectangles, budget=st.integers(1000, 20000))
 def test_no_object_is_cut_or_doubled(rectangles, budget):
     voxels = scene(rectangles)
-    found, segments = find_in_cloud(perfect, voxels, config(budget))
-    assert_same_as_one_piece(voxels, found, segments)
+    candidates, segments = find_in_cloud(perfect, voxels, config(budget))
+    assert_same_as_one_piece(voxels, candidates, segments)
 
 
 @settings(max_examples=30, deadline=None)
@@ -112,10 +114,10 @@ def test_an_object_no_longer_than_the_margin_is_whole_in_the_block_that_counts(o
     """Even of a network that finds nothing but whole objects nothing is lost."""
     voxels = scene(objects)
     size = torch.bincount(numbers_of(voxels))
-    found, segments = find_in_cloud(
+    candidates, segments = find_in_cloud(
         lambda block: perfect(block, lambda i, count: count == size[i]), voxels, config(budget)
     )
-    assert_same_as_one_piece(voxels, found, segments)
+    assert_same_as_one_piece(voxels, candidates, segments)
 
 
 @settings(max_examples=40, deadline=None)
@@ -131,15 +133,17 @@ def test_tiles_share_out_all_voxels_within_the_budget(rectangles, budget):
 
 def test_a_small_cloud_is_segmented_in_one_piece():
     voxels = scene([(0, 0, 30, 30)])
-    found, segments = find_in_cloud(perfect, voxels, config(10**6))
+    candidates, segments = find_in_cloud(perfect, voxels, config(10**6))
     assert segments is voxels.superpoints
-    assert torch.equal(found.masks, perfect(voxels).masks)
+    assert torch.equal(candidates.masks, perfect(voxels).masks)
 
 
 def test_a_large_cloud_with_nothing_in_it():
     voxels = scene([])
-    found, segments = find_in_cloud(perfect, voxels, config(500))
-    assert len(found) == 0 and found.masks.shape == (0, 1) and segments.shape == (len(voxels.coords),)
+    candidates, segments = find_in_cloud(perfect, voxels, config(500))
+    assert (
+        len(candidates) == 0 and candidates.masks.shape == (0, 1) and segments.shape == (len(voxels.coords),)
+    )
 
 
 def test_a_wrong_answer_near_the_border_of_a_block_does_not_count():
@@ -148,18 +152,18 @@ def test_a_wrong_answer_near_the_border_of_a_block_does_not_count():
     low, high = voxels.xyz.amin(0), voxels.xyz.amax(0)
 
     def wrong_at_border(block):
-        found = perfect(block)
+        candidates = perfect(block)
         shift = voxels.xyz[(voxels.coords == block.coords[0]).all(1)] - block.xyz[0]
         inner = [(block.xyz.amin(0) + shift > low + 0.1), (block.xyz.amax(0) + shift < high - 0.1)]
         near = torch.zeros(len(block.coords), dtype=torch.bool)
         for axis in (0, 1):
             x = block.xyz[:, axis]
             near |= (x < x.min() + 0.1) & inner[0][0, axis] | (x > x.max() - 0.1) & inner[1][0, axis]
-        found.masks[0, block.superpoints[near]] = True
-        return found
+        candidates.masks[0, block.superpoints[near]] = True
+        return candidates
 
-    found, segments = find_in_cloud(wrong_at_border, voxels, config(20000))
-    assert_same_as_one_piece(voxels, found, segments)
+    candidates, segments = find_in_cloud(wrong_at_border, voxels, config(20000))
+    assert_same_as_one_piece(voxels, candidates, segments)
 
 
 def test_a_voxel_follows_the_block_in_whose_tile_it_lies():
@@ -171,21 +175,21 @@ def test_a_voxel_follows_the_block_in_whose_tile_it_lies():
 
     def wrong_outside(block):
         nonlocal wrong
-        found = perfect(block)
+        candidates = perfect(block)
         own = block.coords[:, 1:3].numpy()
         tile = next(t for t in tiles if t.holds(xy, MARGIN).sum() == t.holds(own, MARGIN).sum() == len(own))
         inside = torch.from_numpy(tile.holds(own))
-        small = torch.zeros(found.masks.shape[1], dtype=torch.bool)
+        small = torch.zeros(candidates.masks.shape[1], dtype=torch.bool)
         small[block.superpoints[numbers_of(block) > 1]] = True
         small[block.superpoints[inside]] = False
         if (numbers_of(block) == 1).any():
-            found.masks[0] |= small
+            candidates.masks[0] |= small
             wrong += int(small.sum())
-        return found
+        return candidates
 
-    found, segments = find_in_cloud(wrong_outside, voxels, config(3000))
+    candidates, segments = find_in_cloud(wrong_outside, voxels, config(3000))
     assert wrong > 0
-    assert_same_as_one_piece(voxels, found, segments)
+    assert_same_as_one_piece(voxels, candidates, segments)
 
 
 def test_a_mask_that_the_owner_of_its_voxels_does_not_confirm_is_dropped():
@@ -207,14 +211,17 @@ def test_the_segmenter_answers_a_large_cloud_in_blocks():
     segmenter = Segmenter.load("tabletop", "cpu")
     budget = InferenceConfig(block_voxels=3000, foreground_threshold=0.3, min_points=40)
     segmenter.model.config = replace(segmenter.config, inference=budget)
-    found = segmenter(cloud.xyz, cloud.rgb)
-    assert "merge" in found.timings and len(found) > 0
-    assert not found.labels[np.isnan(cloud.xyz).any(1)].any()
-    assert np.array_equal(found.labels > 0, found.masks.any(0)) and (np.diff(found.scores) <= 0).all()
-    for i, (box, center) in enumerate(zip(found.boxes, found.centers, strict=True)):
-        xyz = cloud.xyz[found.points(i)]
+    instances = segmenter(cloud.xyz, cloud.rgb)
+    assert "merge" in instances.timings and len(instances) > 0
+    assert not instances.labels[np.isnan(cloud.xyz).any(1)].any()
+    assert (
+        np.array_equal(instances.labels > 0, instances.masks.any(0))
+        and (np.diff(instances.scores) <= 0).all()
+    )
+    for i, (box, center) in enumerate(zip(instances.boxes, instances.centers, strict=True)):
+        xyz = cloud.xyz[instances.points(i)]
         np.testing.assert_allclose(box, [*xyz.min(0), *xyz.max(0)])
-        assert len(xyz) == found.sizes[i] >= 40
+        assert len(xyz) == instances.sizes[i] >= 40
         assert np.linalg.norm(center - xyz.mean(0)) < 0.5
 
 

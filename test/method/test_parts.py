@@ -75,8 +75,8 @@ def test_vote_is_that_of_points(seed, points, columns):
     segments = torch.randint(0, columns, (points,), generator=rng)
     superpoints = torch.randint(-3, 4, (points,), generator=rng)
     masks = torch.rand(3, columns, generator=rng) < 0.5
-    found = replace(Candidates.none(columns, (1, 1), torch.device("cpu")), masks=masks)
-    voted, numbers = vote(found, segments, superpoints)
+    candidates = replace(Candidates.none(columns, (1, 1), torch.device("cpu")), masks=masks)
+    voted, numbers = vote(candidates, segments, superpoints)
     assert torch.equal(voted.masks[:, numbers], masks_on_points(masks, segments, vote=superpoints))
 
 
@@ -86,10 +86,14 @@ def test_whole_classes():
     ceiling = torch.isin(voxels.superpoints, torch.tensor([1, 4]))
     logits = torch.nn.functional.one_hot(torch.where(ceiling, 0, 2), 3).float()
     zeros = torch.zeros(len(logits), 6)
-    found = whole_classes(CONFIG, voxels, PointwisePredictions(logits, zeros[:, :3], zeros, zeros[:, 0]))
-    assert found.masks.nonzero()[:, 1].tolist() == [1, 4]
-    assert found.class_ids.tolist() == [1] and CONFIG.found_classes[1] == "ceiling" and found.scores == 1
-    torch.testing.assert_close(found.centers[0], voxels.xyz[ceiling].mean(0))
+    candidates = whole_classes(CONFIG, voxels, PointwisePredictions(logits, zeros[:, :3], zeros, zeros[:, 0]))
+    assert candidates.masks.nonzero()[:, 1].tolist() == [1, 4]
+    assert (
+        candidates.class_ids.tolist() == [1]
+        and CONFIG.found_classes[1] == "ceiling"
+        and candidates.scores == 1
+    )
+    torch.testing.assert_close(candidates.centers[0], voxels.xyz[ceiling].mean(0))
 
 
 @pytest.mark.parametrize("given_superpoints", [True, False])
@@ -101,9 +105,9 @@ def test_segmenter(given_superpoints):
         model.pointwise.semantic[-1].bias[0] = 9.0
     scene = cloud(2000)
     numbers = scene.superpoints.numpy() if given_superpoints else None
-    found = Segmenter(model)(scene.xyz.numpy(), None, numbers)
-    assert found.class_names[0] == "ceiling" and found.scores[0] == 1 and found.masks[0].all()
-    for mask in found.masks if given_superpoints else ():
+    instances = Segmenter(model)(scene.xyz.numpy(), None, numbers)
+    assert instances.class_names[0] == "ceiling" and instances.scores[0] == 1 and instances.masks[0].all()
+    for mask in instances.masks if given_superpoints else ():
         assert not np.isin(numbers[~mask], numbers[mask]).any()
 
 

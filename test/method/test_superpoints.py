@@ -43,8 +43,8 @@ def table_and_box():
 
 def test_box_parts_from_the_table():
     xyz, (table, box) = table_and_box()
-    found = superpoints_of(xyz)
-    on_table, on_box = (torch.bincount(part, minlength=4) for part in found.split([table, box]))
+    superpoints = superpoints_of(xyz)
+    on_table, on_box = (torch.bincount(part, minlength=4) for part in superpoints.split([table, box]))
     assert len(on_table) == len(on_box) == 4  # the table and three faces
     assert torch.minimum(on_table, on_box).sum() < 0.01 * box
 
@@ -87,8 +87,8 @@ def test_color_parts_faces_that_are_flush():
     rgb = torch.where(right[:, None], 0.5, -0.5).expand(-1, 3)
     coords = torch.floor(xyz / VOXEL + 0.5).int()
     assert compute_superpoints(coords, xyz, SuperpointConfig(), rgb).unique().tolist() == [0]
-    found = compute_superpoints(coords, xyz, SuperpointConfig(threshold=0.02, color=0.1), rgb)
-    assert torch.equal(found, right.long())
+    superpoints = compute_superpoints(coords, xyz, SuperpointConfig(threshold=0.02, color=0.1), rgb)
+    assert torch.equal(superpoints, right.long())
 
 
 def test_bad_shapes_say_what_is_wrong():
@@ -106,13 +106,13 @@ def test_bad_shapes_say_what_is_wrong():
 @pytest.mark.parametrize("seed", [2, 3, 6])
 def test_unions_of_superpoints_describe_simulated_objects(tables, seed):
     """On tables where no object is nearly hidden."""
-    found = measure(read_scene(tables / f"learn{seed}.pcd"), load_config("tabletop"))
-    assert np.mean(list(found.ious.values())) >= 0.965
-    assert 5 <= found.superpoints <= 300
+    measured = measure(read_scene(tables / f"learn{seed}.pcd"), load_config("tabletop"))
+    assert np.mean(list(measured.ious.values())) >= 0.965
+    assert 5 <= measured.superpoints <= 300
 
 
 @pytest.mark.parametrize("name", ["learn2", "learn22", "learn38"])
 def test_unions_of_superpoints_describe_real_objects(mosd, name):
-    found = measure(read_scene(mosd / f"{name}.pcd"), load_config("tabletop"))
-    assert np.mean(list(found.ious.values())) >= 0.965
-    assert 5 <= found.superpoints <= 300
+    measured = measure(read_scene(mosd / f"{name}.pcd"), load_config("tabletop"))
+    assert np.mean(list(measured.ious.values())) >= 0.965
+    assert 5 <= measured.superpoints <= 300

@@ -22,13 +22,13 @@ ANY_CLOUD = hnp.arrays(
 )
 
 
-def is_main(found, scene):
+def is_main(result, scene):
     """Whether the main support is the scene's z = 0, within a degree and 2 cm."""
-    return bool(found.main.normal @ scene.up > 0.9998) and abs(found.main.offset - scene.height) < 0.02
+    return bool(result.main.normal @ scene.up > 0.9998) and abs(result.main.offset - scene.height) < 0.02
 
 
-def kinds(found):
-    return [plane.kind for plane in found.planes]
+def kinds(result):
+    return [plane.kind for plane in result.planes]
 
 
 @settings(max_examples=40, deadline=None)
@@ -43,10 +43,10 @@ def kinds(found):
 def test_a_table_is_found_from_any_pose_and_its_objects_stay(pitch, distance, roll, yaw, count, seed):
     scene = table(np.random.default_rng(seed), camera(pitch, distance, roll, yaw), count=count, seed=seed)
     assume(scene.seen_area > ENOUGH_TABLE)
-    found = find_supports(scene.xyz)
-    assert is_main(found, scene)
-    assert scene.kept_background(found.left_out) < 0.05
-    lost = scene.lost(found.left_out)
+    result = find_supports(scene.xyz)
+    assert is_main(result, scene)
+    assert scene.kept_background(result.left_out) < 0.05
+    lost = scene.lost(result.left_out)
     assert (lost < 0.2).sum() >= len(lost) / 2
 
 
@@ -56,40 +56,40 @@ def test_an_exact_plane_is_recovered_exactly(offset, tilt, seed):
     normal = np.array([0.0, np.sin(np.radians(tilt)), -np.cos(np.radians(tilt))])
     rays = np.random.default_rng(seed).uniform((-0.5, -0.4, 1), (0.5, 0.4, 1), (20000, 3))
     xyz = (rays * (-offset / (rays @ normal))[:, None]).astype(np.float32)
-    found = find_supports(xyz)
-    assert found.main.normal @ normal > 1 - 1e-6
-    assert found.main.offset == pytest.approx(offset, abs=1e-4)
-    assert found.left_out.mean() > 0.99
+    result = find_supports(xyz)
+    assert result.main.normal @ normal > 1 - 1e-6
+    assert result.main.offset == pytest.approx(offset, abs=1e-4)
+    assert result.left_out.mean() > 0.99
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_table_comes_before_a_larger_floor(seed):
     view = camera(45, 1.6, yaw=20 * seed)
     scene = table(np.random.default_rng(seed), view, 0.7, 0.5, floor=True, seed=seed)
-    found = find_supports(scene.xyz)
-    floor = found.planes[kinds(found).index("floor")]
-    assert is_main(found, scene) and floor.share > 3 * found.main.share
-    assert scene.kept_background(found.left_out) < 0.05
+    result = find_supports(scene.xyz)
+    floor = result.planes[kinds(result).index("floor")]
+    assert is_main(result, scene) and floor.share > 3 * result.main.share
+    assert scene.kept_background(result.left_out) < 0.05
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_table_comes_before_a_larger_wall(seed):
     scene = table(np.random.default_rng(seed), camera(22, 1.2), 0.9, 0.5, wall=True, seed=seed)
-    found = find_supports(scene.xyz)
-    wall = found.planes[kinds(found).index("wall")]
-    assert is_main(found, scene) and wall.share > found.main.share
-    assert scene.kept_background(found.left_out) < 0.1
+    result = find_supports(scene.xyz)
+    wall = result.planes[kinds(result).index("wall")]
+    assert is_main(result, scene) and wall.share > result.main.share
+    assert scene.kept_background(result.left_out) < 0.1
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_shelves_and_the_wall_behind_are_left_out_and_objects_stay(seed):
     scene = shelves(np.random.default_rng(seed), camera(35, 1.2, target=(0, 0.1, 0.2)), seed=seed)
-    found = find_supports(scene.xyz)
-    assert found.main.normal @ scene.up > 0.999  # either board
-    assert min(abs(found.main.offset - scene.height), abs(found.main.offset - scene.height + 0.4)) < 0.02
-    assert "wall" in kinds(found)
-    assert scene.kept_background(found.left_out) < 0.25
-    assert scene.lost(found.left_out).max() < 0.25
+    result = find_supports(scene.xyz)
+    assert result.main.normal @ scene.up > 0.999  # either board
+    assert min(abs(result.main.offset - scene.height), abs(result.main.offset - scene.height + 0.4)) < 0.02
+    assert "wall" in kinds(result)
+    assert scene.kept_background(result.left_out) < 0.25
+    assert scene.lost(result.left_out).max() < 0.25
 
 
 @pytest.mark.parametrize("around", [False, True])
@@ -97,11 +97,11 @@ def test_two_shelves_and_the_wall_behind_are_left_out_and_objects_stay(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bottom_and_sides_of_a_bin(seed, pitch, around):
     scene = bin_of_boxes(np.random.default_rng(seed), camera(pitch, 0.8), around=around, seed=seed)
-    found = find_supports(scene.xyz)
-    assert is_main(found, scene)
-    assert kinds(found).count("wall") >= 2
-    assert scene.kept_background(found.left_out) < 0.3
-    assert scene.lost(found.left_out).max() < 0.1
+    result = find_supports(scene.xyz)
+    assert is_main(result, scene)
+    assert kinds(result).count("wall") >= 2
+    assert scene.kept_background(result.left_out) < 0.3
+    assert scene.lost(result.left_out).max() < 0.1
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -112,9 +112,9 @@ def test_the_top_of_a_large_carton_is_no_support(seed):
         solid(Box(0.1, 0.1, 0.1), 0.45),
     ]
     scene = table(None, camera(50, 1.3, yaw=30 * seed), objects=things, seed=seed)
-    found = find_supports(scene.xyz)
-    assert is_main(found, scene) and kinds(found) == ["main"]
-    assert scene.lost(found.left_out)[0] < 0.1
+    result = find_supports(scene.xyz)
+    assert is_main(result, scene) and kinds(result) == ["main"]
+    assert scene.lost(result.left_out)[0] < 0.1
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -132,17 +132,17 @@ def test_a_carton_alone_is_looked_at(pitch):
 def test_flat_things_stay_though_each_point_may_be_noise(thickness):
     things = [solid(Box(0.2, 0.15, thickness), x, y) for x, y in ((-0.3, 0.0), (0.1, 0.1), (0.3, -0.1))]
     scene = table(None, camera(55, 0.9, size=(480, 360)), objects=things, noise=0.0015)
-    found = find_supports(scene.xyz)
-    assert scene.lost(found.left_out).max() < 0.2
-    assert scene.kept_background(found.left_out) < 0.01
+    result = find_supports(scene.xyz)
+    assert scene.lost(result.left_out).max() < 0.2
+    assert scene.kept_background(result.left_out) < 0.01
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_plane_that_the_camera_bends_is_followed(seed):
     scene = table(np.random.default_rng(seed), camera(50, 1.0), noise=0.0005, bend=0.01, seed=seed)
-    found = find_supports(scene.xyz)
-    assert scene.kept_background(found.left_out) < 0.1
-    assert np.median(scene.lost(found.left_out)) < 0.1
+    result = find_supports(scene.xyz)
+    assert scene.kept_background(result.left_out) < 0.1
+    assert np.median(scene.lost(result.left_out)) < 0.1
 
 
 def test_the_vertical_decides_where_it_is_given():
@@ -156,9 +156,9 @@ def test_the_vertical_decides_where_it_is_given():
 def test_rows_in_another_order_are_another_cloud_of_the_same_table():
     scene = table(np.random.default_rng(3), camera(45, 1.0), seed=3)
     order = np.random.default_rng(0).permutation(len(scene.xyz))
-    found, mixed = find_supports(scene.xyz), find_supports(scene.xyz[order])
-    assert mixed.main.normal @ found.main.normal > 0.9999
-    assert (mixed.left_out == found.left_out[order]).mean() > 0.995
+    result, mixed = find_supports(scene.xyz), find_supports(scene.xyz[order])
+    assert mixed.main.normal @ result.main.normal > 0.9999
+    assert (mixed.left_out == result.left_out[order]).mean() > 0.995
 
 
 def test_the_same_cloud_gives_the_same_supports_with_any_number_of_threads():
@@ -171,9 +171,9 @@ def test_the_same_cloud_gives_the_same_supports_with_any_number_of_threads():
 @settings(max_examples=200, deadline=None)
 @given(ANY_CLOUD)
 def test_any_cloud_is_survived(xyz):
-    found = find_supports(xyz)
-    assert found.left_out.shape == (len(xyz),) and found.left_out.dtype == bool
-    assert not found.left_out[~np.isfinite(xyz).all(axis=1)].any()
+    result = find_supports(xyz)
+    assert result.left_out.shape == (len(xyz),) and result.left_out.dtype == bool
+    assert not result.left_out[~np.isfinite(xyz).all(axis=1)].any()
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_any_cloud_is_survived(xyz):
     ids=["none", "one point", "one place", "no depth", "a line"],
 )
 def test_clouds_without_any_plane_have_no_support(xyz):
-    found = find_supports(xyz)
-    assert found.main is None and found.planes == () and not found.left_out.any()
+    result = find_supports(xyz)
+    assert result.main is None and result.planes == () and not result.left_out.any()
 
 
 @pytest.mark.parametrize("name", ["learn0", "learn22", "learn38", "learn39"])

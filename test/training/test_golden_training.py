@@ -93,11 +93,11 @@ def published(golden):
 
 
 def test_every_term(threads, scenes, published, expected):
-    found, _ = backward(scenes, published, noise_seed=0)
+    terms, _ = backward(scenes, published, noise_seed=0)
     wanted = {NAMES[name]: value for name, value in expected["losses"].items() if name in NAMES}
-    assert set(found) == set(wanted)
-    assert found == pytest.approx(wanted, rel=1e-4, abs=1e-4)
-    assert sum(found.values()) == pytest.approx(expected["losses"]["loss"], rel=1e-4)
+    assert set(terms) == set(wanted)
+    assert terms == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+    assert sum(terms.values()) == pytest.approx(expected["losses"]["loss"], rel=1e-4)
 
 
 def test_terms_left_out_are_zero(expected):
@@ -119,8 +119,8 @@ def test_every_gradient_norm(threads, scenes, published, expected):
     """
     wanted = {our_name(name): norm for name, norm in expected["grad_norms"].items() if our_name(name)}
     for shift, noise_seed in itertools.product((0.0, TIE, -TIE), range(4)):
-        _, found = backward(scenes, published, noise_seed, shift)
-        assert set(found) == set(wanted)
-        if found == pytest.approx(wanted, rel=1e-4, abs=1e-4):
+        _, norms = backward(scenes, published, noise_seed, shift)
+        assert set(norms) == set(wanted)
+        if norms == pytest.approx(wanted, rel=1e-4, abs=1e-4):
             return
     pytest.fail("no side of the kinks gives the published norms")

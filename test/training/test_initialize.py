@@ -23,29 +23,33 @@ def model_from(config, source):
     plain = SphericalMask(config)
     torch.manual_seed(0)
     model = SphericalMask(config)
-    said = initialize(model, config)
-    return model.state_dict(), plain.state_dict(), said
+    summary = initialize(model, config)
+    return model.state_dict(), plain.state_dict(), summary
 
 
 def test_own_weights_whole(tmp_path):
     torch.manual_seed(1)
     own = SphericalMask(CONFIG)
     save_weights(tmp_path / "own.safetensors", own, CONFIG)
-    state, _, said = model_from(CONFIG, tmp_path / "own.safetensors")
+    state, _, summary = model_from(CONFIG, tmp_path / "own.safetensors")
     assert all(torch.equal(value, own.state_dict()[key]) for key, value in state.items())
     count = sum(not key.endswith("num_batches_tracked") for key in state)
-    assert said.endswith(f"own.safetensors: {count} of {count} tensors taken")
+    assert summary.endswith(f"own.safetensors: {count} of {count} tensors taken")
 
 
 def test_other_classes_start_anew(tmp_path):
     """Only the layers that say the class; and a preset can be named."""
     classes = replace(CONFIG, semantic_classes=("floor", "a", "b"), instance_classes=("a", "b"))
     save_weights(tmp_path / "own.safetensors", SphericalMask(classes), classes)
-    said = model_from(CONFIG, tmp_path / "own.safetensors")[2]
-    assert said.endswith("; anew: pointwise.semantic.3, query_heads.classes.6")
+    summary = model_from(CONFIG, tmp_path / "own.safetensors")[2]
+    assert summary.endswith("; anew: pointwise.semantic.3, query_heads.classes.6")
     other = override(CONFIG, ["model.levels=5", "train.queries=8"])
-    said = model_from(other, "tabletop")[2]
-    assert said.startswith("train.init: tabletop: ") and "backbone" not in said and "unknown" not in said
+    summary = model_from(other, "tabletop")[2]
+    assert (
+        summary.startswith("train.init: tabletop: ")
+        and "backbone" not in summary
+        and "unknown" not in summary
+    )
 
 
 @pytest.fixture
@@ -58,10 +62,10 @@ def path(tmp_path):
 
 def test_published_weights(path):
     """All of Spherical Mask's."""
-    state, _, said = model_from(CONFIG, path)
+    state, _, summary = model_from(CONFIG, path)
     published = read_published(path)
     assert all(torch.equal(state[key], value) for key, value in published.items() if "num_batches" not in key)
-    assert "anew" not in said and "unknown" not in said
+    assert "anew" not in summary and "unknown" not in summary
 
 
 def test_isbnet_gives_its_backbone_only(path, tmp_path):
@@ -69,7 +73,7 @@ def test_isbnet_gives_its_backbone_only(path, tmp_path):
     content = torch.load(path, weights_only=True)
     net = {key: value for key, value in content["net"].items() if not key.startswith("rid_module")}
     torch.save({"net": net}, tmp_path / "isbnet.pth")
-    state, plain, said = model_from(CONFIG, tmp_path / "isbnet.pth")
+    state, plain, summary = model_from(CONFIG, tmp_path / "isbnet.pth")
     published = read_published(tmp_path / "isbnet.pth")
     for key, value in state.items():
         if key.endswith("num_batches_tracked"):
@@ -78,7 +82,7 @@ def test_isbnet_gives_its_backbone_only(path, tmp_path):
             assert torch.equal(value, published[key])
         elif not key.startswith(("query_heads.controller.6", "query_heads.rays.6")):
             assert torch.equal(value, plain[key]), key
-    assert said.endswith("; anew: aggregator1, aggregator2, mask_tower, query_heads")
+    assert summary.endswith("; anew: aggregator1, aggregator2, mask_tower, query_heads")
 
 
 def test_nothing_fits(tmp_path):

@@ -16,14 +16,14 @@ def write(folder, name, classes, labeled=True):
     rng = np.random.default_rng(0)
     scene = folder / name
     scene.mkdir(parents=True)
-    said = np.append(np.arange(classes), -1)
-    xyz = rng.uniform(0, 5, (len(said), 3)).astype(np.float32)
+    labels = np.append(np.arange(classes), -1)
+    xyz = rng.uniform(0, 5, (len(labels), 3)).astype(np.float32)
     np.save(scene / "coord.npy", xyz)
-    np.save(scene / "color.npy", rng.integers(0, 256, (len(said), 3)).astype(np.uint8))
+    np.save(scene / "color.npy", rng.integers(0, 256, (len(labels), 3)).astype(np.uint8))
     np.save(scene / "normal.npy", xyz)
     if labeled:
         for label in ("segment", "segment20", "segment200"):
-            np.save(scene / f"{label}.npy", said.astype(np.int16)[:, None])
+            np.save(scene / f"{label}.npy", labels.astype(np.int16)[:, None])
         np.save(scene / "instance.npy", np.append(np.arange(classes), -1).astype(np.int16)[:, None])
     return xyz
 
