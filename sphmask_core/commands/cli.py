@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: sphmask segment | simulate | eval | adapt | prepare | train | convert | bench | info."""
+"""The command line, `sphmask COMMAND`: segment, view, simulate, eval, adapt, prepare, train, convert, ..."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from sphmask_core.commands.peers import compare_convolutions
 from sphmask_core.commands.segment import segment
 from sphmask_core.commands.simulate import simulate
 from sphmask_core.commands.terminal import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, SUCCESS, complain
+from sphmask_core.commands.view import view
 from sphmask_core.config import Config
 from sphmask_core.runtime.process import Ended, ending_cleanly, open_streams
 from sphmask_core.segmenter import Segmenter
@@ -38,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = import_module(f"sphmask_training.{arguments[0]}")
         return int(command.main(arguments[1:], f"sphmask {arguments[0]}"))
     runs = {
-        "segment": segment, "simulate": simulate, "eval": evaluate, "convert": _convert, "bench": _bench,
-        "info": _info,
+        "segment": segment, "view": view, "simulate": simulate, "eval": evaluate, "convert": _convert,
+        "bench": _bench, "info": _info,
     }  # fmt: skip
     options = make_parser(runs).parse_args(arguments)
     return _guarded(options.run, options)

@@ -41,6 +41,14 @@ examples:
   sphmask simulate table table.ply                              what a depth camera sees of a table
   sphmask simulate street sweep.ply --seed 3                    a LiDAR's sweep; rooms and streets need the
                                                                 extra: pip install 'sphmask[simulation]'""",
+    "view": """
+examples:
+  sphmask view table.pcd                                        segment it now, and show it
+  sphmask view results/                                         what `sphmask segment` wrote, on a time line
+  sphmask view drive_labelled.mcap --save drive.rrd             without a display; elsewhere: rerun drive.rrd
+
+Points have the colors of their instances; boxes with class, id and score, rays and the polygons that they
+span are layers of their own. The frames of a bag lie on a time line. Needs pip install 'sphmask[rerun]'.""",
     "eval": """
 examples:
   sphmask eval --root mosd/learn                                validation frames, preset tabletop
@@ -105,10 +113,7 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     output = "folder of the results; of a bag the new bag: .mcap, or a folder"
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=output)
     parser.add_argument("--png", action="store_true", help="draw each result, too")
-    unit = "unit of the clouds' coordinates; results are in meters (default: m, checked against the model)"
-    parser.add_argument("--unit", choices=UNITS, help=unit)
-    most = "refuse larger clouds (default: %(default)s)"
-    parser.add_argument("--max-points", type=int, default=MAX_POINTS, metavar="N", help=most)
+    _add_clouds(parser)
     parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
     compression = "of the new bag (default: as the bag's)"
     parser.add_argument("--compression", choices=COMPRESSIONS, help=compression)
@@ -125,6 +130,17 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=9, help="another one, another scene (default: %(default)s)"
     )
+
+
+def _view(parser: argparse.ArgumentParser) -> None:
+    what = "clouds, files or folders that `sphmask segment` wrote, or bags, segmented or not"
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="CLOUD|RESULT|BAG", help=what)
+    save = "write a file for rerun's viewer, instead of opening it"
+    parser.add_argument("--save", type=Path, metavar="FILE.rrd", help=save)
+    parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
+    _add_clouds(parser)
+    _add_model(parser, "; auto: the preset that fits the first cloud")
+    _add_min_score(parser)
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
@@ -173,11 +189,19 @@ TRAINING = {
 COMMANDS = {
     "segment": ("find the instances of point clouds, files or bags", _segment),
     "simulate": ("write a simulated cloud to try things on", _simulate),
+    "view": ("show clouds and what was found in them, by rerun's viewer", _view),
     "eval": ("score a model on labeled scenes", _evaluate),
     "convert": ("turn a published checkpoint into weights of our own", _convert),
     "bench": ("measure time and memory by stage", _bench),
     "info": ("say what a model is", _info),
 }
+
+
+def _add_clouds(parser: argparse.ArgumentParser) -> None:
+    unit = "unit of the clouds' coordinates; results are in meters (default: m, checked against the model)"
+    parser.add_argument("--unit", choices=UNITS, help=unit)
+    most = "refuse larger clouds (default: %(default)s)"
+    parser.add_argument("--max-points", type=int, default=MAX_POINTS, metavar="N", help=most)
 
 
 def _add_model(parser: argparse.ArgumentParser, more: str = "") -> None:

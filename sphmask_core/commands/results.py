@@ -32,9 +32,18 @@ def result_files(folder: Path, source: Path, picture: bool) -> list[Path]:
 
 
 def write_results(
-    folder: Path, source: Path, cloud: Cloud, instances: Instances, picture: bool, settings: dict[str, Any]
+    folder: Path,
+    source: Path,
+    cloud: Cloud,
+    instances: Instances,
+    picture: bool,
+    settings: dict[str, Any],
+    sectors: tuple[int, int],
 ) -> None:
-    """Write the files of `result_files`: all of them, or none."""
+    """Write the files of `result_files`: all of them, or none.
+
+    sectors: polar and azimuth sectors of the instances' rays.
+    """
     with ExitStack() as stack:
         files = {
             path.suffix: stack.enter_context(replacing(path))
@@ -42,7 +51,8 @@ def write_results(
         }
         _write_arrays(files[".npz"], instances)
         _write_points(files[".ply"], cloud, instances)
-        files[".json"].write_text(json.dumps(record(source, cloud, instances, settings), indent=1) + "\n")
+        values = record(source, cloud, instances, settings) | {"sectors": list(sectors)}
+        files[".json"].write_text(json.dumps(values, indent=1) + "\n")
         if picture:
             near = replace(cloud, xyz=(cloud.xyz - far_offset(cloud.xyz)).astype(np.float32))
             draw_result(files[".png"], near, instances, summary(instances))

@@ -97,8 +97,7 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
     """
     if options.png or options.resume or options.unit or options.engine != "local":
         raise ValueError(f"{path}: is a bag; --png, --resume, --unit and --engine are for cloud files")
-    if find_spec("rosbags") is None or find_spec("mcap") is None:
-        raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
+    check_bags()
     from sphmask_core.bags.segment import read_clouds, segment_bag
     from sphmask_core.commands.bag_images import image_topics
 
@@ -139,12 +138,27 @@ def region_of(options: argparse.Namespace) -> Region:
         raise ValueError(f"--{name.replace('_', '-')} {rest}") from None
 
 
+def check_bags() -> None:
+    """Raise ModuleNotFoundError where bags cannot be read."""
+    if find_spec("rosbags") is None or find_spec("mcap") is None:
+        raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
+
+
 def chosen(name: str, cloud: Cloud) -> str:
     """Choose the preset for a cloud, say which and why, and return it."""
     what = character(cloud)
     preset = choose(what)
     print(f"model {preset}, for {name}: {what}", flush=True)
     return preset
+
+
+def in_meters(cloud: Cloud, unit: str | None, voxel_size: float) -> Cloud:
+    """The cloud in meters; raises ValueError where nobody said its unit and it cannot be meters."""
+    if unit is None:
+        check_unit(cloud.xyz, voxel_size)
+    if unit in (None, "m"):
+        return cloud
+    return replace(cloud, xyz=cloud.xyz * cloud.xyz.dtype.type(UNITS[unit]))
 
 
 def clouds_of(paths: Sequence[Path]) -> list[Path]:
@@ -155,11 +169,11 @@ def clouds_of(paths: Sequence[Path]) -> list[Path]:
             if len(paths) > 1:
                 raise CloudError(f"{path}: is a bag; give one bag at a time")
             return []
-        clouds += _clouds_in(path) if path.is_dir() else [path]
+        clouds += clouds_in(path) if path.is_dir() else [path]
     return clouds
 
 
-def _clouds_in(folder: Path) -> list[Path]:
+def clouds_in(folder: Path) -> list[Path]:
     """Returns the cloud files of a folder by name; hidden files are what a killed run was still writing."""
     files = (path for path in folder.iterdir() if not path.name.startswith("."))
     clouds = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
@@ -222,24 +236,17 @@ class SegmentTask:
         cloud = images.read(path, self.max_points) if images else read_cloud(path, self.max_points)
         vertical = LEVEL_CAMERA if images else Z
         try:
-            cloud = self._in_meters(cloud, segmenter.config.voxel_size)
+            cloud = in_meters(cloud, self.unit, segmenter.config.voxel_size)
             instances = segmenter(
                 cloud.xyz, cloud.rgb, vertical=vertical, min_score=self.min_score, region=self.region
             )
         except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
             raise CloudError(f"{path}: {error or 'out of memory'}") from error
-        write_results(self.output, path, cloud, instances, self.picture, self.settings)
+        sectors = segmenter.config.model.rays
+        write_results(self.output, path, cloud, instances, self.picture, self.settings, sectors)
         remark = unlike(character(cloud), segmenter.config.name)
         remark = f"; {remark}" if remark else ""
         return f"{path.name}: {len(cloud.xyz)} points, {summary(instances)}{remark}{table(instances)}"
-
-    def _in_meters(self, cloud: Cloud, voxel_size: float) -> Cloud:
-        """The cloud in meters; raises ValueError where nobody said its unit and it cannot be meters."""
-        if self.unit is None:
-            check_unit(cloud.xyz, voxel_size)
-        if self.unit in (None, "m"):
-            return cloud
-        return replace(cloud, xyz=cloud.xyz * cloud.xyz.dtype.type(UNITS[self.unit]))
 
     def is_done(self, path: Path) -> bool:
         """Whether the results are there, with these settings, and newer than the cloud."""

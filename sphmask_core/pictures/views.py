@@ -51,7 +51,7 @@ def _oblique(
     low, high = np.percentile(xyz[index], [1, 99], axis=0)
     points = xyz[index] - (low + high) / 2
     radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
-    axes = _eye_axes(up, (low + high) / 2, radius)
+    axes = eye_axes(up, (low + high) / 2, radius)
     eye = points @ axes.T + [0, 0, DISTANCE * radius]
     depth = np.maximum(eye[:, 2], 1e-3 * radius)
     plane = eye[:, :2] / depth[:, None]
@@ -61,7 +61,7 @@ def _oblique(
     return pixels[:, ::-1], depth, index
 
 
-def _eye_axes(up: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
+def eye_axes(up: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
     """Rows: right, down and forward of an eye that looks down at 40 degrees.
 
     A cloud that lies to one side of the origin is seen from there, where its sensor was.

@@ -3,6 +3,10 @@
 
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
+from sphmask_core.messages.definitions import Definitions
+from sphmask_core.messages.pointcloud2 import cloud_points, write_points
+from sphmask_core.simulation.scenes import simulate_cloud
+
 TOPIC, OTHER = "/camera/points", "/odd"
 CLOUD, ODD = "sensor_msgs/msg/PointCloud2", "nobody_msgs/msg/Odd"
 NUMBERS = "int32 number\n"
@@ -22,3 +26,17 @@ def write_folder(path, messages, definitions, mode=CompressionMode.NONE, plugin=
         for topic, _, log, _, data in messages:
             writer.write(connections[topic], log, data)
     return path
+
+
+def recorded_tables(path):
+    """A folder with a cloud of a simulated table, twice; returns it and the stamps, nanoseconds."""
+    definitions = Definitions()
+    points = cloud_points(simulate_cloud(3, 80, 60))
+    stamps = [1_600_000_000_000_000_005 + i * PERIOD for i in range(2)]
+    rows = []
+    for stamp in stamps:
+        time = definitions.make("builtin_interfaces/Time", sec=stamp // 10**9, nanosec=stamp % 10**9)
+        header = definitions.make("std_msgs/Header", stamp=time, frame_id="camera")
+        sent = write_points(definitions.make, header, points)
+        rows.append((TOPIC, CLOUD, stamp, stamp, definitions.write(CLOUD, sent)))
+    return write_folder(path, rows, definitions), stamps

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sphmask view`: what stands in the file for rerun's viewer is what was found."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from sphmask_core.clouds.cloud import read_cloud, write_ply
+from sphmask_core.commands import cli
+from sphmask_core.commands.saved import is_result, read_result
+from sphmask_core.simulation.scenes import simulate_cloud
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, balls_weights):
+    """Two clouds, table0.ply and table1.ply, and the folder of their results."""
+    folder = tmp_path_factory.mktemp("view")
+    clouds = [folder / f"table{seed}.ply" for seed in (3, 4)]
+    for seed, path in zip((3, 4), clouds, strict=True):
+        write_ply(path, simulate_cloud(seed, 80, 60), {})
+    arguments = [*map(str, clouds), "-o", str(folder / "out"), "--model", str(balls_weights)]
+    assert cli.main(["segment", *arguments]) == 0
+    return folder / "out"
+
+
+def rows(path):
+    """Each entity's rows in an .rrd file: a dict of columns, by frame."""
+    pyarrow = pytest.importorskip("pyarrow", reason="needs the extra `rerun`")
+    reader = pytest.importorskip("rerun.chunk", reason="needs the extra `rerun`").RrdReader(path)
+    table = {}
+    for chunk in reader.stream():
+        if "frame" in chunk.timeline_names:
+            batch = chunk.to_record_batch()
+            batch = batch.drop_columns("log_time")
+            if "stamp" in chunk.timeline_names:
+                stamps = batch["stamp"].cast(pyarrow.int64())
+                batch = batch.drop_columns("stamp").append_column("stamp", stamps)
+            for row in batch.to_pylist():
+                table.setdefault(str(chunk.entity_path), {})[row["frame"]] = row
+    return table
+
+
+def view(*arguments):
+    return cli.main(["view", *map(str, arguments)])
+
+
+def check_frame(shown, frame, record, cloud):
+    """Points in the colors of their instances; a box, a caption, rays and a polygon of each."""
+    seen = np.isfinite(cloud.xyz).all(1)
+    points = shown["/points"][frame]
+    np.testing.assert_allclose(points["Points3D:positions"], cloud.xyz[seen], atol=1e-6)
+    colors = np.array(points["Points3D:colors"], np.uint32)
+    expected = np.concatenate([cloud.rgb[seen], np.full((seen.sum(), 1), 255)], 1).astype(np.uint32)
+    np.testing.assert_array_equal(colors, expected @ np.array([1 << 24, 1 << 16, 1 << 8, 1], np.uint32))
+    boxes, found = shown["/instances/boxes"][frame], record["instances"]
+    assert boxes["Boxes3D:labels"] == [f"{one['class']} {one['id']}: {one['score']:.2f}" for one in found]
+    sizes = [one["upright_box"]["size"] for one in found]
+    np.testing.assert_allclose(2 * np.array(boxes["Boxes3D:half_sizes"]), sizes, atol=1e-5)
+    strips = np.array(shown["/instances/rays"][frame]["LineStrips3D:strips"])
+    lengths = np.linalg.norm(strips[:, 1] - strips[:, 0], axis=1)
+    np.testing.assert_allclose(lengths, np.concatenate([one["rays"] for one in found]), atol=1e-4)
+    corners = len(shown["/instances/polygons"][frame]["Mesh3D:vertex_positions"])
+    assert corners == len(found) * (len(found[0]["rays"]) + 2)
+
+
+def test_results_lie_on_a_time_line(tmp_path, capsys, results):
+    pytest.importorskip("rerun", reason="needs the extra `rerun`")
+    assert view(results, "--save", tmp_path / "a.rrd") == 0
+    shown = rows(tmp_path / "a.rrd")
+    for frame, name in enumerate(("table3", "table4")):
+        record = json.loads((results / f"{name}.json").read_text())
+        check_frame(shown, frame, record, read_cloud(results / f"{name}.ply"))
+        assert shown["/table"][frame]["TextDocument:text"][0].startswith(f"**{name}**")
+    assert capsys.readouterr().out.startswith("table3: 4800 points, ")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.rrd"]
+
+
+def test_a_cloud_is_segmented_as_it_is_shown(tmp_path, results, balls_weights):
+    pytest.importorskip("rerun", reason="needs the extra `rerun`")
+    cloud = results.parent / "table3.ply"
+    assert view(cloud, "--save", tmp_path / "a.rrd", "--model", balls_weights) == 0
+    assert view(results / "table3.npz", "--save", tmp_path / "b.rrd") == 0
+    now, before = rows(tmp_path / "a.rrd"), rows(tmp_path / "b.rrd")
+    assert now["/table"][0]["TextDocument:text"] == before["/table"][0]["TextDocument:text"]
+
+
+@pytest.mark.parametrize("segmented", [True, False])
+def test_the_frames_of_a_bag(tmp_path, capsys, balls_weights, segmented):
+    """Answers that are in it, or those that are found now, are the same, under their stamps."""
+    pytest.importorskip("rerun", reason="needs the extra `rerun`")
+    pytest.importorskip("rosbags", reason="needs the extra `bags`")
+    from test.helpers.bags import recorded_tables
+
+    bag, stamps = recorded_tables(tmp_path / "bag")
+    if segmented:
+        assert cli.main(["segment", str(bag), "-o", str(tmp_path / "s"), "--model", str(balls_weights)]) == 0
+        bag = tmp_path / "s"
+    capsys.readouterr()
+    assert view(bag, "--save", tmp_path / "a.rrd", "--model", balls_weights) == 0
+    shown = rows(tmp_path / "a.rrd")
+    assert [row["stamp"] for row in shown["/points"].values()] == stamps
+    captions = [row["Boxes3D:labels"] for row in shown["/instances/boxes"].values()]
+    assert captions[0] and captions[0] == captions[1]  # the same cloud again: the same ids
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+def test_no_viewer_is_one_line(monkeypatch, capsys, results):
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    assert view(results) == 2
+    assert capsys.readouterr().err == "sphmask: the viewer needs a library: pip install 'sphmask[rerun]'\n"
+
+
+def test_no_display_is_one_line(monkeypatch, capsys, results):
+    pytest.importorskip("rerun", reason="needs the extra `rerun`")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert view(results) == 2
+    assert capsys.readouterr().err.startswith("sphmask: no display for a window; give --save FILE.rrd")
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ("{", "is no JSON, cut off or damaged"),
+        ("[" * 100_000, "is no JSON, cut off or damaged"),
+        ("[]", "is no result"),
+        ('{"instances": 3, "rotation": []}', "is no result"),
+        ('{"instances": [], "rotation": [1, 2], "sectors": [5, 5]}', "rotation is not 9 numbers"),
+    ],
+)
+def test_a_damaged_result_is_one_line(tmp_path, results, record, says):
+    (tmp_path / "a.ply").write_bytes((results / "table3.ply").read_bytes())
+    (tmp_path / "a.json").write_text(record)
+    with pytest.raises(ValueError, match=says) as caught:
+        read_result(tmp_path / "a.json")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.json'}: ") and "\n" not in str(caught.value)
+
+
+def test_a_cloud_beside_another_json_is_a_cloud(tmp_path, results):
+    assert is_result(results / "table3.ply") and is_result(results / "table3.json")
+    (tmp_path / "a.ply").write_bytes((results / "table3.ply").read_bytes())
+    (tmp_path / "a.json").write_text('{"camera": 3}')
+    assert not is_result(tmp_path / "a.ply")
