@@ -4,6 +4,7 @@
 import copy
 import dataclasses
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import read_cloud
+from sphmask_core.config import ConfigError
+from sphmask_core.method.model import SphericalMask
 from sphmask_core.runtime.cancellation import Cancellation, CancelledError, TooLateError
 from sphmask_core.runtime.timing import Timer
 from sphmask_core.simulation.scenes import simulate_cloud
@@ -149,3 +152,20 @@ def test_what_is_too_late_is_not_begun(segmenter):
     with pytest.raises(TooLateError):
         segmenter(cloud.xyz, cancellation=Cancellation(time.monotonic() - 1e-3))
     assert len(segmenter(cloud.xyz, cancellation=Cancellation(time.monotonic() + 1e3)).labels)
+
+
+def test_factors_of_classes_lower_scores_and_change_nothing_else(segmenter):
+    cloud = simulate_cloud(3)
+    plain = segmenter(cloud.xyz, cloud.rgb)
+    inference = replace(segmenter.config.inference, class_factors=(0.75,))
+    model = SphericalMask(replace(segmenter.config, inference=inference))
+    model.load_state_dict(segmenter.model.state_dict())
+    lower = Segmenter(model)(cloud.xyz, cloud.rgb, min_score=0.75 * segmenter.min_score)
+    np.testing.assert_array_equal(lower.labels, plain.labels)
+    np.testing.assert_allclose(lower.scores, 0.75 * plain.scores, rtol=1e-6)
+
+
+def test_factors_are_as_many_as_classes(segmenter):
+    inference = replace(segmenter.config.inference, class_factors=(0.75, 1.0))
+    with pytest.raises(ConfigError, match="has 2 numbers for 1 instance classes"):
+        replace(segmenter.config, inference=inference)

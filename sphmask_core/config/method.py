@@ -73,6 +73,9 @@ class InferenceConfig:
     on (S3DIS: 4)."""
     min_score: float = number(0.0, 0, 1)
     """Instances below this score are not returned."""
+    class_factors: tuple[float, ...] = number((), 0, 1)
+    """Factor of the scores of each instance class, none: 1. For classes that the training is surer of than
+    the data that the model is for bear out."""
     agreement: bool = False
     """Multiply scores by how far the queries inside a mask agree on it; off: as published."""
     min_own: float = number(0.0, 0, 1)

@@ -50,6 +50,11 @@ class Config:
         if beyond and self.semantic_classes:
             count = len(self.semantic_classes)
             raise ConfigError(f"inference.whole_classes: {beyond[0]} is none of the {count} semantic classes")
+        factors, classes = len(self.inference.class_factors), len(self.instance_classes)
+        if factors not in (0, classes):
+            raise ConfigError(
+                f"inference.class_factors: has {factors} numbers for {classes} instance classes"
+            )
 
     @property
     def class_shift(self) -> int:

@@ -87,6 +87,7 @@ def to_instances(
     """
     count = candidates.masks.shape[1]
     sizes = torch.bincount(numbers, minlength=count)
+    candidates = _weighed(candidates, config)
     candidates = candidates[_shown(candidates, sizes, config, min_scores)]
     segments = torch.full((len(xyz),), count, device=xyz.device).index_copy_(0, rows, numbers)
     labels = torch.zeros(len(xyz), dtype=torch.int32, device=xyz.device)
@@ -106,6 +107,15 @@ def to_instances(
         rotation=frame.rotation.cpu().numpy(),
         timings=timings,
     )
+
+
+def _weighed(candidates: Candidates, config: Config) -> Candidates:
+    """The candidates with their scores times the factor of their class; whole classes keep theirs."""
+    factors = config.inference.class_factors
+    if not factors:
+        return candidates
+    all_factors = candidates.scores.new_tensor([*factors, *(1.0 for _ in config.whole_ids)])
+    return replace(candidates, scores=candidates.scores * all_factors[candidates.class_ids])
 
 
 def _shown(candidates: Candidates, sizes: Tensor, config: Config, min_scores: Tensor) -> Tensor:
