@@ -100,8 +100,11 @@ def test_weights_of_other_classes_are_one_line(tmp_path, capsys, frames, weights
     assert "has the classes support, background, object; small has others" in capsys.readouterr().err
 
 
-def test_frames_to_weights(tmp_path, monkeypatch, frames, table_weights):
+@pytest.mark.parametrize("kept", [0.5, 1.0])
+def test_frames_to_weights(tmp_path, monkeypatch, frames, table_weights, kept):
+    """What is written lies between the weights from before and after: those from before where all is kept."""
     save_frame(frames, 3)
+    monkeypatch.setattr(command, "KEPT", kept)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(command, "MIXED", 2)
     monkeypatch.setattr(command, "SIMULATED", 0)
@@ -109,4 +112,5 @@ def test_frames_to_weights(tmp_path, monkeypatch, frames, table_weights):
     arguments = [str(frames), "-o", str(output), "--model", str(table_weights), "--batches", "2"]
     assert command.main([*arguments, "--device", "cpu"]) == 0
     before, after = (load_model(path).state_dict() for path in (table_weights, output))
-    assert any(not (before[key] == after[key]).all() for key in before if before[key].is_floating_point())
+    changed = [not (before[key] == after[key]).all() for key in before if before[key].is_floating_point()]
+    assert any(changed) == (kept < 1)
