@@ -57,11 +57,15 @@ def surface_normals(xyz: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(0)
     if len(xyz) < 2 * NEIGHBORS:
         return np.zeros((0, 3))
-    points = xyz[rng.choice(len(xyz), min(SAMPLED, len(xyz)), replace=False)].astype(np.float64)
+    if len(xyz) > 2 * SAMPLED:  # a few points twice do no harm, and no more than these are touched
+        rows = rng.integers(0, len(xyz), SAMPLED)
+    else:
+        rows = rng.choice(len(xyz), min(SAMPLED, len(xyz)), replace=False)
+    points = xyz[rows].astype(np.float64)
     chosen = points[:NORMALS]
     near = points[cKDTree(points).query(chosen, NEIGHBORS)[1]]
     near = near - near.mean(1, keepdims=True)
-    values, vectors = np.linalg.eigh(np.einsum("kni,knj->kij", near, near))
+    values, vectors = np.linalg.eigh(near.transpose(0, 2, 1) @ near)
     flat = values[:, 0] < FLAT * values.sum(1)
     return np.asarray(vectors[flat, :, 0])
 

@@ -30,6 +30,8 @@ DEVIATIONS = 2.5
 """Of the floor's noise that are left out above it."""
 BELOW = 0.3
 """Meters below the floor that are left out: reflections and errors of registration."""
+FLOOR_SAMPLE = 60_000
+"""Points among which a floor is looked for, and to which its plane is fitted."""
 MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
@@ -71,13 +73,15 @@ def find_ground(xyz: np.ndarray, kind: GroundKind) -> Ground | None:
 
 
 def _floor(xyz: np.ndarray) -> Ground | None:
-    z = xyz[:, 2]
-    level = _lowest_level(xyz)
+    some = xyz
+    if len(xyz) > FLOOR_SAMPLE:
+        some = xyz[np.random.default_rng(0).integers(0, len(xyz), FLOOR_SAMPLE)]
+    level = _lowest_level(some)
     if level is None:
         return None
-    near = xyz[np.abs(z - level) < NEAR_FLOOR]
-    plane, noise = _fitted(near, level)
-    heights = z - (xyz[:, 0] * plane[0] + xyz[:, 1] * plane[1] + plane[2])
+    plane, noise = _fitted(some[np.abs(some[:, 2] - level) < NEAR_FLOOR], level)
+    slope = np.array([-plane[0], -plane[1], 1], np.float32)
+    heights = xyz @ slope - np.float32(plane[2])
     band = np.clip(DEVIATIONS * noise, *BANDS)
     middle = xyz[:, :2].mean(0)
     return Ground((heights < band) & (heights > -BELOW), float(plane[:2] @ middle + plane[2]))

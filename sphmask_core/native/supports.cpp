@@ -178,7 +178,7 @@ const char* sphmask_on_surfaces(const float* xyz, const float* values, const uin
   if (count * kArea >= kNowhere) return "there are more than 24 surfaces";
   return guarded([&] {
     std::vector<Surface> surfaces(count);
-    std::memcpy(surfaces.data(), values, count * sizeof(Surface));
+    if (count > 0) std::memcpy(surfaces.data(), values, count * sizeof(Surface));
     std::vector<uint16_t> places(n);
     std::vector<int16_t> gaps(n);
     Means means(count);
