@@ -30,7 +30,7 @@ def read_depth_image(msg: Any) -> np.ndarray:
     if msg.encoding not in DEPTHS:
         raise CloudError(f"a depth image of encoding {msg.encoding[:20]!r}; known: {', '.join(DEPTHS)}")
     dtype = np.dtype((">" if msg.is_bigendian else "<") + DEPTHS[msg.encoding])
-    return _rows(msg, msg.width * dtype.itemsize).view(dtype)
+    return np.ascontiguousarray(_rows(msg, msg.width * dtype.itemsize)).view(dtype)
 
 
 def read_color_image(msg: Any) -> np.ndarray:
