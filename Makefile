@@ -6,6 +6,7 @@
 # make test DISTRO=jazzy     the node's own tests on ROS 2 Jazzy, in .venv-jazzy; also colcon, demo and build
 # make native-test           the C++ kernels' own tests, for every level of processor that runs here
 # make native-sanitize       the same under AddressSanitizer and UBSan
+# make fuzz [SECONDS=600]    the kernels fed by libFuzzer, under AddressSanitizer and UBSan; needs clang
 # make aarch64               the same for AArch64, cross-compiled and emulated
 # make hostile               20,000 damaged files for every reader, and the table of what became of them
 # make docs                  build/site, the documentation with the Python interface; warnings are errors
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize hostile aarch64 clean
+.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize fuzz hostile aarch64 clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -66,7 +67,7 @@ lint: build $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror sphmask_core/native/*.cpp sphmask_core/native/*.h test/native/*.cpp test/native/*.h
+	$(BIN)/clang-format --dry-run --Werror sphmask_core/native/*.cpp sphmask_core/native/*.h test/native/*.cpp test/native/*.h test/fuzz/*.cpp
 	$(BIN)/lint-imports
 	$(BIN)/hadolint docker/*.Dockerfile
 
@@ -78,6 +79,12 @@ native-test:
 
 native-sanitize:
 	+@$(KERNELS) EXTRA="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+
+CLANG ?= $(shell type -P clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14 | head -n 1)
+SECONDS ?= 600
+fuzz:
+	@test -n "$(CLANG)" || { echo "make fuzz needs clang and its run-time library: apt-get install clang libclang-rt-dev" >&2; exit 2; }
+	+@$(MAKE) --no-print-directory -f test/fuzz/Makefile PYTHON="$(PYTHON)" CLANG="$(CLANG)" SECONDS="$(SECONDS)"
 
 hostile: build $(VENV)/.dev
 	@$(BIN)/python -m test.hostile 20000

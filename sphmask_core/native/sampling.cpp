@@ -210,9 +210,12 @@ class Grid {
 public:
   Grid(const float* xyz, int64_t count, float radius) : extent_(xyz, count), index_(count) {
     const double longest = extent_.longest();
-    edge_ = std::min(std::max(static_cast<double>(radius), longest / (1 << 20)), longest);
+    edge_ = std::min(std::max(static_cast<double>(radius), longest / kMostCells), longest);
     if (!(edge_ > 0)) edge_ = 1;
-    for (int axis = 0; axis < 3; ++axis) cells_[axis] = static_cast<int64_t>(extent_.edge(axis) / edge_) + 1;
+    for (int axis = 0; axis < 3; ++axis) {
+      const double count = std::max(0.0, extent_.edge(axis) / edge_);  // 0 where it is not a number
+      cells_[axis] = static_cast<int64_t>(std::min(count, kMostCells)) + 1;
+    }
     std::vector<uint64_t> keys(count);
     for (int64_t i = 0; i < count; ++i) {
       const float* p = xyz + 3 * i;
@@ -246,6 +249,7 @@ public:
 
 private:
   static constexpr uint64_t kNoKey = ~uint64_t{0};
+  static constexpr double kMostCells = 1 << 20;  // along an axis
 
   template <typename Visit>
   void visit_column(uint64_t first, uint64_t last, uint64_t except, Visit visit) const {
@@ -318,7 +322,7 @@ private:
 const char* sphmask_farthest_points(const float* xyz, int64_t* picked, const uint8_t* skip, int64_t first,
                                     int64_t n, int64_t picks) {
   if (n > kMostRows) return kTooMany;
-  if (picks > 0 && first >= n) return "first is not one of the points";
+  if (picks > 0 && (first < 0 || first >= n)) return "first is not one of the points";
   if (!all_finite(xyz, 3 * n)) return "xyz has a coordinate that is not finite";
   return guarded([&] {
     Candidates candidates(xyz, morton_order(xyz, skip, n));

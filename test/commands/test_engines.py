@@ -157,7 +157,7 @@ def test_predictions_come_back(tmp_path):
     [
         (["segment", "a.pcd", "-o", "out", "--workers", "2"], "--workers 2: is for --engine ray"),
         (["segment", "a.pcd", "-o", "out", "--engine", "ray", "--workers", "0"], "--workers 0: is for"),
-        (["segment", "a.pcd", "-o", "out", "--topic", "/x"], "--topic and --compression are for bags"),
+        (["segment", "a.pcd", "-o", "out", "--topic", "/x"], "--topic, --depth-topic, --color-topic and"),
         (["segment", ".", "-o", "out"], ".: is a folder without clouds"),
         (["eval", "--root", ".", "--resume"], "--resume and --engine ray need -o"),
     ],
