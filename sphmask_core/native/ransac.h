@@ -72,8 +72,11 @@ Columns in_morton_order(const float* xyz, const float* tolerance, int64_t n) {
   std::iota(order.begin(), order.end(), 0);
   for (int64_t i = 0; i < n; ++i) {
     uint64_t key = 0;
-    for (int axis = 0; axis < 3; ++axis)
-      key |= spread(static_cast<uint64_t>((xyz[3 * i + axis] - low[axis]) * finest)) << axis;
+    for (int axis = 0; axis < 3; ++axis) {
+      const float place =
+          std::min(1023.0f, (xyz[3 * i + axis] - low[axis]) * finest);  // if it overflows, too
+      key |= spread(static_cast<uint64_t>(std::max(0.0f, place))) << axis;
+    }
     keys[i] = key;
   }
   radix_sort(keys, order);
