@@ -56,12 +56,12 @@ class SegmentNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__("segment")
-        self._settings = Parameters.declare(self)
+        self.cameras: list[Camera] = []
+        self._worker = NewestFirst(self.answer)
+        self._settings = Parameters.declare(self)  # may raise, and then the node is destroyed as it is
         self._in_use: dict[str, Any] = {}
         self._poses, self._listening = Poses(), False
-        self.cameras: list[Camera] = []
         self.health = NodeHealth()
-        self._worker = NewestFirst(self.answer)
         self.add_on_set_parameters_callback(self._change_settings)
         self.create_service(SetBool, "~/enable", self._enable)
         self.create_service(LoadModel, "~/load_model", self._load_model)

@@ -122,6 +122,10 @@ def test_compressed_topics_are_found_by_their_types(ros, start_node):
         ),
     )
     answer = ask_patiently(player, packed)
+    for _ in range(5):  # camera_info may be heard later than the first images, which are refused then
+        if len(answer.points.data):
+            break
+        answer = ask_patiently(player, packed)
     cloud = read_cloud_message(answer.points)
     np.testing.assert_allclose(cloud.xyz[:, 2], SCENE.xyz[:, 2], atol=0.0006)
     assert len(answer.instances.instances) > 0
