@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sphmask_core.checkpoints.weights import load_model
+from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.coordinates import Vector, Z, far_offset
 from sphmask_core.clouds.region import Region, thin
 from sphmask_core.config import Config
@@ -164,6 +166,47 @@ class Segmenter:
     def warm_up(self) -> None:
         """Run once on a small cloud, so that the first real one is as fast as the rest."""
         self(np.random.default_rng(0).random((WARM_UP_POINTS, 3), dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a segmenter for each cloud of a run."""
+
+    min_score: float | None = None
+    """Least score of what is returned; None: the model's own."""
+    class_scores: Mapping[str, float] = field(default_factory=dict)
+    """Least scores of classes by name, before `min_score`."""
+    region: Region = EVERYTHING
+    """Which points are looked at."""
+    up: Vector | None = None
+    """The unit vector up in every cloud; None: what is usual for its kind."""
+
+    def find(self, segmenter: Segmenter, cloud: Cloud, usual_up: Vector) -> Instances:
+        """Segment a cloud, of whose kind `usual_up` is up; raises what a call of the segmenter raises."""
+        return segmenter(
+            cloud.xyz,
+            cloud.rgb,
+            vertical=self.up or usual_up,
+            min_score=self.min_score,
+            region=self.region,
+            class_scores=self.class_scores,
+        )
+
+
+def read_class_scores(items: Iterable[str]) -> dict[str, float]:
+    """Returns least scores by class name, of items like car:0.4. Raises ValueError for what is none."""
+    return dict(_class_score(item) for item in items)
+
+
+def _class_score(item: str) -> tuple[str, float]:
+    name, _, score = item.rpartition(":")
+    try:
+        least = float(score)
+    except ValueError:
+        least = math.nan
+    if not name or not 0 <= least <= 1:  # NaN is not
+        raise ValueError(f"class_scores must be like 'car:0.4', scores from 0 to 1, not {item!r}")
+    return name, least
 
 
 def _validate(xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:

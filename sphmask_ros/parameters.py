@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from array import array
 from dataclasses import dataclass
@@ -16,16 +15,13 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from sphmask_core.clouds.coordinates import AXES
 from sphmask_core.clouds.depth import SIMULTANEOUS
 from sphmask_core.clouds.region import Region
+from sphmask_core.segmenter import read_class_scores
 from sphmask_core.tracking import MEMORY, OVERLAP
 
 OUTPUTS = ("labelled_points", "label_image", "labels", "markers", "instances", "detections", "timings")
-AXES = {
-    name: tuple(sign * float(axis == name[-1]) for axis in "xyz")
-    for name, sign in (("x", 1), ("-x", -1), ("y", 1), ("-y", -1), ("z", 1), ("-z", -1))
-}
-"""Unit vectors by name."""
 LIVE, UNCONFIGURED, START = "at any time", "while unconfigured", "at start"
 """When a parameter may be set."""
 
@@ -186,7 +182,7 @@ class Parameters:
     @cached_property
     def least_scores(self) -> dict[str, float]:
         """Least score of the classes that have one of their own."""
-        return dict(_class_score(item) for item in self.class_scores)
+        return read_class_scores(self.class_scores)
 
     @staticmethod
     def declare(node: Node) -> Parameters:
@@ -257,18 +253,6 @@ def _constraints(field: dataclasses.Field) -> str:
     if "choices" in limits:
         parts.append(f"of {', '.join(limits['choices'])}")
     return "; ".join(parts)
-
-
-def _class_score(item: str) -> tuple[str, float]:
-    """Name and score of an item of class_scores."""
-    name, _, score = item.rpartition(":")
-    try:
-        least = float(score)
-    except ValueError:
-        least = math.nan
-    if not name or not 0 <= least <= 1:  # NaN is not
-        raise ValueError(f"class_scores must be like 'car:0.4', scores from 0 to 1, not {item!r}")
-    return name, least
 
 
 def _validate(name: str, value: Any, limits: Any) -> None:

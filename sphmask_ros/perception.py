@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import Cloud, CloudError
+from sphmask_core.clouds.coordinates import AXES
 from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
 from sphmask_core.commands.choose import unlike
@@ -28,7 +29,7 @@ from sphmask_core.segmenter import EVERYTHING
 from sphmask_core.tracking import Tracks
 from sphmask_ros.answer import Answer
 from sphmask_ros.following import Follower
-from sphmask_ros.parameters import AXES, Parameters
+from sphmask_ros.parameters import Parameters
 from sphmask_ros.poses import PoseError, Poses, stamp_seconds
 from sphmask_ros.serialized import SerializedCloud
 

@@ -16,7 +16,6 @@ from sphmask_core.bags.files import open_bag
 from sphmask_core.bags.kinds import files_of_bag
 from sphmask_core.bags.topics import CLOUD, ImageTopics, RgbdTopics, Say, Sent, Topics, open_topics
 from sphmask_core.clouds.cloud import Cloud, CloudError
-from sphmask_core.clouds.region import Region
 from sphmask_core.messages.definitions import Definitions
 from sphmask_core.messages.detections import detection_array
 from sphmask_core.messages.frames import vertical_of
@@ -28,7 +27,7 @@ from sphmask_core.method.instances import Instances
 from sphmask_core.placement import Placements, place
 from sphmask_core.runtime.files import same_file
 from sphmask_core.runtime.timing import Timer
-from sphmask_core.segmenter import EVERYTHING, Segmenter
+from sphmask_core.segmenter import Request, Segmenter
 from sphmask_core.tracking import Tracker, Tracks
 
 OUTPUTS = {
@@ -41,6 +40,8 @@ OUTPUTS = {
 """Topics that are added, named and typed as the node's."""
 NOTHING = Cloud(np.empty((0, 3), np.float32), None, None, (0, 0))
 CPU = torch.device("cpu")
+USUAL = Request()
+"""All that the model finds, by its own threshold."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +86,21 @@ def segment_bag(
     source: Path,
     output: Path,
     topic: str | None,
-    min_score: float | None = None,
+    request: Request = USUAL,
     compression: str | None = None,
     images: ImageTopics | None = None,
-    region: Region = EVERYTHING,
     say: Say = lambda remark: None,
 ) -> Iterator[BagFrame]:
     """Copy a bag to `output` with the topics of OUTPUTS more; a frame is given as soon as it is done.
 
-    topic None: the only one of clouds; min_score None: the model's own; compression None: as the bag's;
-    images: the topics of an RGB-D camera in the place of clouds; region: what is looked at of each cloud;
-    say: told what is to be said once. `output` is there, whole, once all frames were taken.
+    topic None: the only one of clouds; compression None: as the bag's; images: the topics of an RGB-D camera
+    in the place of clouds; say: told what is to be said once. `output` is there, whole, once all frames were
+    taken.
     """
     if same_file(output, files_of_bag(source)) is not None:
         raise BagError(f"{output}: is the bag itself, or a file of it; give another name")
     definitions = Definitions()
-    find, answer = _Finder(segmenter, min_score, region), _Answer(segmenter, definitions)
+    find, answer = _Finder(segmenter, request), _Answer(segmenter, definitions)
     with open_bag(source) as bag:
         topics = open_topics(bag, source, definitions, topic, images, say)
         taken = sorted(OUTPUTS.keys() & bag.topics.keys())
@@ -117,12 +117,17 @@ def segment_bag(
 
 
 def find_in_bag(
-    segmenter: Segmenter, source: Path, topic: str | None, min_score: float | None = None
+    segmenter: Segmenter,
+    source: Path,
+    topic: str | None,
+    request: Request = USUAL,
+    images: ImageTopics | None = None,
+    say: Say = lambda remark: None,
 ) -> Iterator[BagFrame]:
     """Gives the frames of `segment_bag`, of a bag that is only read."""
-    find = _Finder(segmenter, min_score)
+    find = _Finder(segmenter, request)
     with open_bag(source) as bag:
-        topics = open_topics(bag, source, Definitions(), topic, None, lambda remark: None)
+        topics = open_topics(bag, source, Definitions(), topic, images, say)
         for sent in _sent(bag, source, topics):
             yield find(sent)
 
@@ -130,8 +135,8 @@ def find_in_bag(
 class _Finder:
     """Segments what is sent in a bag, and follows what it finds."""
 
-    def __init__(self, segmenter: Segmenter, min_score: float | None, region: Region = EVERYTHING) -> None:
-        self._segmenter, self._min_score, self._region = segmenter, min_score, region
+    def __init__(self, segmenter: Segmenter, request: Request) -> None:
+        self._segmenter, self._request = segmenter, request
         self._tracker = Tracker(segmenter.config.voxel_size)
 
     def __call__(self, sent: Sent) -> BagFrame:
@@ -141,13 +146,7 @@ class _Finder:
         try:
             cloud = sent.read()
             timer.stop()
-            instances = self._segmenter(
-                cloud.xyz,
-                cloud.rgb,
-                vertical=vertical_of(sent.header.frame_id),
-                min_score=self._min_score,
-                region=self._region,
-            )
+            instances = self._request.find(self._segmenter, cloud, vertical_of(sent.header.frame_id))
         except (ValueError, MemoryError) as error:
             return self._nothing(sent, " ".join(str(error).split()) or "out of memory")
         timer.start("track")

@@ -11,6 +11,15 @@ Z: Vector = (0.0, 0.0, 1.0)
 """The vertical of clouds whose z points up."""
 LEVEL_CAMERA: Vector = (0.0, -1.0, 0.0)
 """The vertical of a level camera's optical frame: x right, y down, z forward (REP 103)."""
+AXES: dict[str, Vector] = {
+    "x": (1.0, 0.0, 0.0),
+    "-x": (-1.0, 0.0, 0.0),
+    "y": (0.0, 1.0, 0.0),
+    "-y": LEVEL_CAMERA,
+    "z": Z,
+    "-z": (0.0, 0.0, -1.0),
+}
+"""Unit vectors by the names that a person gives them."""
 FAR = 1000.0
 """Meters: up to here float32 holds coordinates to 0.1 mm (2**-24 of the value); depth cameras' are less."""
 OUTSIDE = 100.0

@@ -12,7 +12,7 @@ import torch
 from sphmask_core import __version__
 from sphmask_core.bags.bag import COMPRESSIONS
 from sphmask_core.clouds.cloud import SUFFIXES
-from sphmask_core.clouds.coordinates import UNITS
+from sphmask_core.clouds.coordinates import AXES, UNITS
 from sphmask_core.clouds.limits import MAX_POINTS
 from sphmask_core.clouds.scenes import DATASETS
 from sphmask_core.commands.engines import ENGINES
@@ -28,6 +28,7 @@ examples:
   sphmask segment --depth d.png --color c.png --intrinsics 525 525 319.5 239.5 -o results
   sphmask segment rgbd_dataset_freiburg1_desk --intrinsics 517.3 516.5 318.6 255.3 -o results
   sphmask segment sweep.pcd --model street --max-range 60 --ego-box -1 -1 -2 3.5 1 0.5 -o results
+  sphmask segment sweeps/ --model street --class-scores person:0.3 car:0.5 -o results
   sphmask segment drive.mcap --topic /camera/points -o drive_labelled.mcap
   sphmask segment drive.mcap --depth-topic /camera/depth/image --color-topic /camera/color/image -o out.mcap
   sphmask segment recording/ -o recording_labelled --compression zstd    a folder that rosbag2 recorded
@@ -45,6 +46,8 @@ examples:
 examples:
   sphmask view table.pcd                                        segment it now, and show it
   sphmask view results/                                         what `sphmask segment` wrote, on a time line
+  sphmask view --depth d.png --color c.png --intrinsics 525 525 319.5 239.5
+  sphmask view sweep.pcd --model street --max-range 60 --class-scores person:0.3
   sphmask view drive_labelled.mcap --save drive.rrd             without a display; elsewhere: rerun drive.rrd
 
 Points have the colors of their instances; boxes with class, id and score, rays and the polygons that they
@@ -114,13 +117,9 @@ def _segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help=output)
     parser.add_argument("--png", action="store_true", help="draw each result, too")
     _add_clouds(parser)
-    parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
     compression = "of the new bag (default: as the bag's)"
     parser.add_argument("--compression", choices=COMPRESSIONS, help=compression)
-    _add_depth_images(parser)
-    _add_region(parser)
-    _add_model(parser, "; auto: the preset that fits the first cloud")
-    _add_min_score(parser)
+    _add_request(parser)
     _add_engine(parser)
 
 
@@ -134,13 +133,11 @@ def _simulate(parser: argparse.ArgumentParser) -> None:
 
 def _view(parser: argparse.ArgumentParser) -> None:
     what = "clouds, files or folders that `sphmask segment` wrote, or bags, segmented or not"
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="CLOUD|RESULT|BAG", help=what)
+    parser.add_argument("clouds", nargs="*", type=Path, metavar="CLOUD|RESULT|BAG", help=what)
     save = "write a file for rerun's viewer, instead of opening it"
     parser.add_argument("--save", type=Path, metavar="FILE.rrd", help=save)
-    parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
     _add_clouds(parser)
-    _add_model(parser, "; auto: the preset that fits the first cloud")
-    _add_min_score(parser)
+    _add_request(parser)
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
@@ -202,6 +199,20 @@ def _add_clouds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unit", choices=UNITS, help=unit)
     most = "refuse larger clouds (default: %(default)s)"
     parser.add_argument("--max-points", type=int, default=MAX_POINTS, metavar="N", help=most)
+    parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
+
+
+def _add_request(parser: argparse.ArgumentParser) -> None:
+    """What is segmented, by which model, and what is kept of what it finds."""
+    _add_depth_images(parser)
+    _add_region(parser)
+    _add_model(parser, "; auto: the preset that fits the first cloud")
+    _add_min_score(parser)
+    scores = "the same for single classes, as in car:0.4 person:0.3"
+    parser.add_argument("--class-scores", nargs="+", default=(), metavar="CLASS:S", help=scores)
+    up = "axis that points up, as in --up=-y, for models that do not find it themselves (default: z; -y of "
+    up += "depth images and of bags' optical frames)"
+    parser.add_argument("--up", choices=AXES, metavar="AXIS", help=up)
 
 
 def _add_model(parser: argparse.ArgumentParser, more: str = "") -> None:

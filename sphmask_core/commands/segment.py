@@ -7,26 +7,22 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sphmask_core.bags.kinds import is_bag
-from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
-from sphmask_core.clouds.coordinates import LEVEL_CAMERA, UNITS, Z, check_unit
-from sphmask_core.clouds.limits import MAX_POINTS
-from sphmask_core.clouds.region import Region
+from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.commands.character import character
-from sphmask_core.commands.choose import AUTO, choose, unlike
+from sphmask_core.commands.choose import AUTO, unlike
 from sphmask_core.commands.depth_images import DepthImages, depth_images
 from sphmask_core.commands.engines import Failure, open_engine
+from sphmask_core.commands.inputs import Inputs, check_bags, chosen, clouds_of, region_of, request_of
 from sphmask_core.commands.models import load_segmenter, settings_of
 from sphmask_core.commands.results import result_files, summary, table, write_results
 from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_drawing, complain, with_progress
 from sphmask_core.runtime.files import same_file
-from sphmask_core.segmenter import EVERYTHING, Segmenter
+from sphmask_core.segmenter import EVERYTHING, Request, Segmenter
 
 
 def segment(options: argparse.Namespace) -> int:
@@ -55,26 +51,14 @@ def _segment_clouds(clouds: Sequence[Path], images: DepthImages | None, options:
     _check_names(clouds)
     _check_output(clouds, output)
     engine = open_engine(options.engine, options.workers, options.device)
-    region = region_of(options)
+    inputs = Inputs(images, options.unit, options.max_points)
+    region_of(options)  # whatever is wrong with it is said before the model is loaded
     if options.model == AUTO:
-        first = images.read(clouds[0], options.max_points) if images else read_cloud(clouds[0])
-        options.model = chosen(clouds[0].name, first)
+        options.model = chosen(clouds[0].name, inputs.read(clouds[0]))
     segmenter, min_score = load_segmenter(options)
-    others = {} if region == EVERYTHING else {"region": list(astuple(region))}
-    others |= {"depth": images.settings} if images else {}
-    settings = settings_of(segmenter, min_score=min_score, unit=options.unit or "m", **others)
-    task = SegmentTask(
-        options.model,
-        options.device,
-        min_score,
-        output,
-        options.png,
-        settings,
-        options.unit,
-        options.max_points,
-        images,
-        region,
-    )
+    request = request_of(options, segmenter, min_score)
+    settings = settings_of(segmenter, **_dependences(inputs, request))
+    task = SegmentTask(options.model, options.device, output, options.png, settings, inputs, request)
     waiting = [path for path in clouds if not (options.resume and task.is_done(path))]
     output.mkdir(parents=True, exist_ok=True)
     failed = 0
@@ -90,6 +74,21 @@ def _segment_clouds(clouds: Sequence[Path], images: DepthImages | None, options:
     return BAD_INPUT if failed else SUCCESS
 
 
+def _dependences(inputs: Inputs, request: Request) -> dict[str, Any]:
+    """What results depend on, beside the model.
+
+    What nobody asked for is left out: results of versions that could not be asked for it stay valid.
+    """
+    told: dict[str, Any] = {"min_score": request.min_score, "unit": inputs.unit or "m"}
+    if request.region != EVERYTHING:
+        told["region"] = list(astuple(request.region))
+    if request.class_scores:
+        told["class_scores"] = dict(request.class_scores)
+    if request.up:
+        told["up"] = list(request.up)
+    return told | ({"depth": inputs.images.settings} if inputs.images else {})
+
+
 def _segment_bag(path: Path, options: argparse.Namespace) -> int:
     """Write a copy of the bag with the results beside its topics, and return the exit status.
 
@@ -101,22 +100,15 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
     from sphmask_core.bags.segment import read_clouds, segment_bag
     from sphmask_core.commands.bag_images import image_topics
 
-    images, region = image_topics(path, options), region_of(options)
+    images = image_topics(path, options)
+    region_of(options)  # whatever is wrong with it is said before the model is loaded
     if options.model == AUTO:
         _, _, first = next(read_clouds(path, options.topic, images))
         options.model = chosen(path.name, first)
     segmenter, min_score = load_segmenter(options)
-    status = SUCCESS
+    request, status = request_of(options, segmenter, min_score), SUCCESS
     frames = segment_bag(
-        segmenter,
-        path,
-        options.output,
-        options.topic,
-        min_score,
-        options.compression,
-        images,
-        region,
-        say=complain,
+        segmenter, path, options.output, options.topic, request, options.compression, images, say=complain
     )
     for frame in frames:
         name = f"{frame.stamp / 1e9:.3f} s"
@@ -126,60 +118,6 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
         else:
             print(f"{name}: {frame.points} points, {summary(frame.instances)}", flush=True)
     return status
-
-
-def region_of(options: argparse.Namespace) -> Region:
-    """What is looked at of each cloud; raises ValueError in one line for what is no region."""
-    boxes = {name: tuple(getattr(options, name) or ()) or None for name in ("crop_box", "ego_box")}
-    try:
-        return Region(options.min_range, options.max_range, voxel_filter=options.voxel_filter, **boxes)
-    except ValueError as error:
-        name, rest = str(error).split(maxsplit=1)
-        raise ValueError(f"--{name.replace('_', '-')} {rest}") from None
-
-
-def check_bags() -> None:
-    """Raise ModuleNotFoundError where bags cannot be read."""
-    if find_spec("rosbags") is None or find_spec("mcap") is None:
-        raise ModuleNotFoundError("bags need two libraries: pip install 'sphmask[bags]'")
-
-
-def chosen(name: str, cloud: Cloud) -> str:
-    """Choose the preset for a cloud, say which and why, and return it."""
-    what = character(cloud)
-    preset = choose(what)
-    print(f"model {preset}, for {name}: {what}", flush=True)
-    return preset
-
-
-def in_meters(cloud: Cloud, unit: str | None, voxel_size: float) -> Cloud:
-    """The cloud in meters; raises ValueError where nobody said its unit and it cannot be meters."""
-    if unit is None:
-        check_unit(cloud.xyz, voxel_size)
-    if unit in (None, "m"):
-        return cloud
-    return replace(cloud, xyz=cloud.xyz * cloud.xyz.dtype.type(UNITS[unit]))
-
-
-def clouds_of(paths: Sequence[Path]) -> list[Path]:
-    """Returns the cloud files that the paths name, those of a folder by name; none when the path is a bag."""
-    clouds: list[Path] = []
-    for path in paths:
-        if is_bag(path):
-            if len(paths) > 1:
-                raise CloudError(f"{path}: is a bag; give one bag at a time")
-            return []
-        clouds += clouds_in(path) if path.is_dir() else [path]
-    return clouds
-
-
-def clouds_in(folder: Path) -> list[Path]:
-    """Returns the cloud files of a folder by name; hidden files are what a killed run was still writing."""
-    files = (path for path in folder.iterdir() if not path.name.startswith("."))
-    clouds = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
-    if not clouds:
-        raise CloudError(f"{folder}: is a folder without clouds ({', '.join(SUFFIXES)}), and no bag")
-    return clouds
 
 
 def _check_names(clouds: Sequence[Path]) -> None:
@@ -212,19 +150,12 @@ class SegmentTask:
 
     model: str
     device: str
-    min_score: float
     output: Path
     picture: bool
     settings: dict[str, Any]
     """What the results depend on, kept with them."""
-    unit: str | None = None
-    """Of the clouds' coordinates, one of UNITS; None: meters, unless a cloud is far too large for that."""
-    max_points: int = MAX_POINTS
-    """Clouds with more are refused."""
-    images: DepthImages | None = None
-    """Where the clouds are depth images."""
-    region: Region = EVERYTHING
-    """What is looked at."""
+    inputs: Inputs
+    request: Request
 
     def __call__(self) -> Callable[[Path], str]:
         """Load the model; returns a function that segments a cloud and returns the results as text."""
@@ -232,16 +163,7 @@ class SegmentTask:
 
     def segment(self, segmenter: Segmenter, path: Path) -> str:
         """Write the results of one cloud and return them as text."""
-        images = self.images
-        cloud = images.read(path, self.max_points) if images else read_cloud(path, self.max_points)
-        vertical = LEVEL_CAMERA if images else Z
-        try:
-            cloud = in_meters(cloud, self.unit, segmenter.config.voxel_size)
-            instances = segmenter(
-                cloud.xyz, cloud.rgb, vertical=vertical, min_score=self.min_score, region=self.region
-            )
-        except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
-            raise CloudError(f"{path}: {error or 'out of memory'}") from error
+        cloud, instances = self.inputs.find(path, segmenter, self.request)
         sectors = segmenter.config.model.rays
         write_results(self.output, path, cloud, instances, self.picture, self.settings, sectors)
         remark = unlike(character(cloud), segmenter.config.name)

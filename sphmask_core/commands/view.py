@@ -5,24 +5,25 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
 from sphmask_core.bags.kinds import is_bag
-from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
+from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.commands.choose import AUTO
+from sphmask_core.commands.depth_images import depth_images
+from sphmask_core.commands.inputs import Inputs, check_bags, chosen, clouds_in, region_of, request_of
 from sphmask_core.commands.models import load_segmenter
 from sphmask_core.commands.saved import is_result, read_result, results_in
-from sphmask_core.commands.segment import check_bags, chosen, clouds_in, in_meters
 from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, complain
 from sphmask_core.method.instances import Instances
 from sphmask_core.pictures.viewer import SegmentedCloud, Viewer, check_viewer
 from sphmask_core.placement import Placements, place
 from sphmask_core.runtime.files import replacing
-from sphmask_core.segmenter import Segmenter
+from sphmask_core.segmenter import Request, Segmenter
 from sphmask_core.tracking import Tracks
 
 SUFFIX = ".rrd"
@@ -61,51 +62,62 @@ class _Source:
     """Gives all clouds that were asked for, as they are read or segmented."""
 
     def __init__(self, options: argparse.Namespace) -> None:
+        images = depth_images(options)
+        if not (options.clouds or images):
+            raise ValueError("give clouds, results or bags; or --depth and --intrinsics")
+        region_of(options)  # whatever is wrong with it is said before the model is loaded
         self._options = options
+        self._inputs = Inputs(images, options.unit, options.max_points)
         self.failed = False
         """Whether something was reported and left out."""
 
     def clouds(self) -> Iterator[SegmentedCloud]:
         """Gives the clouds of each path in turn."""
-        for path in self._options.inputs:
+        if self._inputs.images:
+            yield from self._each(self._inputs.images.colors, self._segmented)
+            return
+        for path in self._options.clouds:
             if is_bag(path):
                 yield from self._of_bag(path)
-                continue
-            results = results_in(path) if path.is_dir() else [path] if is_result(path) else []
-            for file in results or (clouds_in(path) if path.is_dir() else [path]):
-                try:
-                    yield self._result(file) if results else self._segmented(file)
-                except CloudError as error:
-                    self._report(str(error))
+            elif results := results_in(path) if path.is_dir() else [path] if is_result(path) else []:
+                yield from self._each(results, self._result)
+            else:
+                yield from self._each(clouds_in(path) if path.is_dir() else [path], self._segmented)
+
+    def _each(
+        self, paths: Iterable[Path], show: Callable[[Path], SegmentedCloud]
+    ) -> Iterator[SegmentedCloud]:
+        for path in paths:
+            try:
+                yield show(path)
+            except CloudError as error:
+                self._report(str(error))
 
     @cached_property
-    def _segmenter(self) -> tuple[Segmenter, float]:
-        return load_segmenter(self._options)
+    def _segmenter(self) -> tuple[Segmenter, Request]:
+        segmenter, min_score = load_segmenter(self._options)
+        return segmenter, request_of(self._options, segmenter, min_score)
 
     def _result(self, path: Path) -> SegmentedCloud:
         return read_result(path, self._options.max_points)
 
     def _segmented(self, path: Path) -> SegmentedCloud:
-        cloud = read_cloud(path, self._options.max_points)
         if self._options.model == AUTO:
-            self._options.model = chosen(path.name, cloud)
-        segmenter, min_score = self._segmenter
-        try:
-            cloud = in_meters(cloud, self._options.unit, segmenter.config.voxel_size)
-            found = segmenter(cloud.xyz, cloud.rgb, min_score=min_score)
-        except (ValueError, MemoryError, RuntimeError) as error:  # RuntimeError: CUDA's and torch's
-            raise CloudError(f"{path}: {error or 'out of memory'}") from error
-        placed, sectors = place(cloud.xyz, found), segmenter.config.model.rays
-        return _shown(path.stem, None, cloud, found, Tracks.none(len(found)), placed, sectors)
+            self._options.model = chosen(path.name, self._inputs.read(path))
+        segmenter, request = self._segmenter
+        cloud, instances = self._inputs.find(path, segmenter, request)
+        placed, sectors = place(cloud.xyz, instances), segmenter.config.model.rays
+        return _shown(path.stem, None, cloud, instances, Tracks.none(len(instances)), placed, sectors)
 
     def _of_bag(self, path: Path) -> Iterator[SegmentedCloud]:
         """Gives the answers in a bag; of one that has none, clouds that are segmented now."""
         check_bags()
         from sphmask_core.bags.found import is_segmented, read_found
         from sphmask_core.bags.segment import find_in_bag, read_clouds
+        from sphmask_core.commands.bag_images import image_topics
 
-        topic = self._options.topic
-        if is_segmented(path):
+        topic, images = self._options.topic, image_topics(path, self._options)
+        if images is None and is_segmented(path):
             answers = read_found(path, topic)
             first = next(answers, None)
             if first is None:
@@ -113,9 +125,9 @@ class _Source:
             yield from answers if first is None else chain([first], answers)
             return
         if self._options.model == AUTO:
-            self._options.model = chosen(path.name, next(read_clouds(path, topic))[2])
-        segmenter, min_score = self._segmenter
-        for frame in find_in_bag(segmenter, path, topic, min_score):
+            self._options.model = chosen(path.name, next(read_clouds(path, topic, images))[2])
+        segmenter, request = self._segmenter
+        for frame in find_in_bag(segmenter, path, topic, request, images, complain):
             name = f"{frame.stamp / 1e9:.3f} s"
             if frame.problem:
                 self._report(f"{path}: cloud of {name}: {frame.problem}")

@@ -13,6 +13,7 @@ from sphmask_core.bags.topics import ImageTopics
 from sphmask_core.clouds.depth import back_project
 from sphmask_core.clouds.region import Region
 from sphmask_core.commands import cli
+from sphmask_core.segmenter import Request
 from test.helpers.bags import PERIOD, START
 from test.helpers.rgbd import compressed_message, depth_of, image_message, info_message, simulated_lens
 
@@ -93,9 +94,8 @@ def test_depth_images_are_answered_with_the_colors_of_their_time(
 
 
 def test_what_is_looked_at_of_a_bag(rgbd_bag, segmenter, tmp_path):
-    frames = segment_bag(
-        segmenter, rgbd_bag, tmp_path / "out.mcap", None, images=TOPICS, region=Region(min_range=100.0)
-    )
+    request = Request(region=Region(min_range=100.0))
+    frames = segment_bag(segmenter, rgbd_bag, tmp_path / "out.mcap", None, request, images=TOPICS)
     assert [len(frame.instances) for frame in frames] == [0] * (COUNT + 1)
 
 

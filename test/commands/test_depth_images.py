@@ -2,6 +2,7 @@
 """`sphmask segment` of depth images, of folders of the TUM benchmark, and of parts of clouds."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ pytest.importorskip("PIL", reason="needs pillow")
 from PIL import Image
 
 from sphmask_core import Segmenter
+from sphmask_core.checkpoints.weights import save_weights
 from sphmask_core.clouds.cloud import read_cloud, write_ply
+from sphmask_core.clouds.coordinates import LEVEL_CAMERA
 from sphmask_core.clouds.depth import back_project
 from sphmask_core.commands import cli
 from sphmask_core.simulation.scenes import simulate_cloud
+from test.helpers import balls
 from test.helpers.rgbd import depth_of, simulated_lens
 
 SCENE = simulate_cloud(1, 160, 120)
@@ -100,6 +104,8 @@ WRONG = {
     "too many": ([*DEPTH, *LENSES, "--max-points", "10"], "has 19200 points, more than --max-points 10"),
     "range": ([*DEPTH, *LENSES, "--min-range", "nan"], "--min-range must be at least 0 m, not nan"),
     "ranges": ([*DEPTH, *LENSES, "--min-range", "2", "--max-range", "1"], "--max-range 1.0 must be more"),
+    "class": ([*DEPTH, *LENSES, "--class-scores", "cow:1"], "--class-scores: the model finds no class 'cow'"),
+    "class score": ([*DEPTH, *LENSES, "--class-scores", "car"], "--class-scores: must be like 'car:0.4'"),
     "box": ([*DEPTH, *LENSES, "--ego-box", *"100000"], "--ego-box: its first three numbers must be less"),
 }
 
@@ -139,3 +145,28 @@ def test_only_a_part_of_a_cloud(tmp_path, balls_weights, capsys):
     written = (tmp_path / "out" / "scene.npz").stat().st_mtime_ns
     assert run(capsys, *arguments, "--resume") == (0, [])
     assert (tmp_path / "out" / "scene.npz").stat().st_mtime_ns == written
+
+
+def test_single_classes_have_scores_of_their_own(tmp_path, balls_weights, capsys):
+    """They go before the score for all classes, and results say so."""
+    write_ply(tmp_path / "scene.ply", SCENE, {})
+    rest = ["-o", tmp_path / "out", "--model", balls_weights, "--min-score", 1, "--resume"]
+    scores = []
+    for own in ([], ["--class-scores", "object:0.9"]):
+        assert run(capsys, tmp_path / "scene.ply", *rest, *own) == (0, [])
+        record = json.loads((tmp_path / "out" / "scene.json").read_text())
+        scores.append([one["score"] for one in record["instances"]])
+    assert scores[0] == [] and len(scores[1]) > 1 and min(scores[1]) >= 0.9
+    assert record["settings"]["class_scores"] == {"object": 0.9}
+
+
+def test_a_cloud_may_be_said_to_stand_on_its_side(tmp_path, capsys):
+    """To a model that is told what is up."""
+    model = tmp_path / "told.safetensors"
+    save_weights(model, balls.balls(), replace(balls.CONFIG, up="z"))
+    write_ply(tmp_path / "scene.ply", SCENE, {})
+    expected = Segmenter.load(model, "cpu")(SCENE.xyz, SCENE.rgb, vertical=LEVEL_CAMERA)
+    for up, same in (([], False), (["--up=-y"], True)):
+        assert run(capsys, tmp_path / "scene.ply", "-o", tmp_path / "out", "--model", model, *up) == (0, [])
+        rotation = json.loads((tmp_path / "out" / "scene.json").read_text())["rotation"]
+        assert np.allclose(rotation, expected.rotation, atol=1e-6) == same

@@ -143,3 +143,60 @@ def test_a_cloud_beside_another_json_is_a_cloud(tmp_path, results):
     (tmp_path / "a.ply").write_bytes((results / "table3.ply").read_bytes())
     (tmp_path / "a.json").write_text('{"camera": 3}')
     assert not is_result(tmp_path / "a.ply")
+
+
+def lists(path):
+    """The table of each frame in an .rrd file."""
+    return [row["TextDocument:text"] for row in rows(path)["/table"].values()]
+
+
+def test_what_is_segmented_now_can_be_asked_as_by_segment(tmp_path, results, balls_weights):
+    """Only a part of a cloud, and only what scores enough for its class."""
+    pytest.importorskip("rerun", reason="needs the extra `rerun`")
+    cloud, model = results.parent / "table3.ply", ["--model", balls_weights]
+    near = float(np.nanmedian(np.linalg.norm(read_cloud(cloud).xyz, axis=1)))
+    asked = [*model, "--min-score", 1, "--max-range", near, "--class-scores", "object:0.9"]
+    assert cli.main(["segment", *map(str, [cloud, "-o", tmp_path / "out", *asked])]) == 0
+    assert view(tmp_path / "out", "--save", tmp_path / "before.rrd") == 0
+    assert view(cloud, "--save", tmp_path / "now.rrd", *asked) == 0
+    assert view(cloud, "--save", tmp_path / "all.rrd", *model, "--min-score", 0) == 0
+    assert lists(tmp_path / "now.rrd") == lists(tmp_path / "before.rrd") != lists(tmp_path / "all.rrd")
+
+
+def test_depth_images_are_shown(tmp_path, balls_weights):
+    pytest.importorskip("rerun", reason="needs the extra `rerun`")
+    image = pytest.importorskip("PIL.Image", reason="needs pillow")
+    from test.helpers.rgbd import depth_of, simulated_lens
+
+    scene, lens = simulate_cloud(3, 80, 60), simulated_lens(80, 60)
+    image.fromarray(np.round(depth_of(scene) * 1000).astype(np.uint16)).save(tmp_path / "d.png")
+    image.fromarray(scene.rgb.reshape(60, 80, 3)).save(tmp_path / "c.png")
+    images = ["--depth", tmp_path / "d.png", "--color", tmp_path / "c.png"]
+    asked = [*images, "--intrinsics", lens.fx, lens.fy, lens.cx, lens.cy, "--model", balls_weights]
+    assert cli.main(["segment", *map(str, asked), "-o", str(tmp_path / "out")]) == 0
+    assert view(tmp_path / "out", "--save", tmp_path / "before.rrd") == 0
+    assert view(*asked, "--save", tmp_path / "now.rrd") == 0
+    assert lists(tmp_path / "now.rrd") == lists(tmp_path / "before.rrd")
+    check_frame(
+        rows(tmp_path / "now.rrd"),
+        0,
+        json.loads((tmp_path / "out" / "d.json").read_text()),
+        read_cloud(tmp_path / "out" / "d.ply"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give clouds, results or bags; or --depth and --intrinsics"),
+        (["--depth", "d.png"], "depth images need --intrinsics"),
+        (["a.pcd", "--max-range", "nan"], "--max-range must be at least 0 m"),
+        (["a.pcd", "--class-scores", "object"], "--class-scores: must be like 'car:0.4'"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(tmp_path, capsys, balls_weights, monkeypatch, arguments, words):
+    pytest.importorskip("rerun", reason="needs the extra `rerun`")
+    monkeypatch.chdir(tmp_path)
+    assert view(*arguments, "--save", "a.rrd", "--model", balls_weights) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
