@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -47,7 +48,9 @@ class Sensor(Node):
             "color": Image,
             "camera_info": CameraInfo,
         }
-        self._senders = {name: self.create_publisher(kinds[name], name, 1) for name in self._messages}
+        self._senders: dict[str, Publisher] = {
+            name: self.create_publisher(kinds[name], name, 1) for name in self._messages
+        }
         self.arrivals: dict[int, float] = {}
         """When the answer to each stamp came, seconds."""
         self.create_subscription(Image, "segment/label_image", self._keep, 10)

@@ -42,23 +42,8 @@ ASKED = {
     "set_parameters": (SetParameters, SetParameters.Request(parameters=[SCORE])),
 }
 """What is asked again and again while a cloud is computed."""
-ENDS = {
-    "enable false": ("enable", SetBool, SetBool.Request(data=False)),
-    "deactivate": (
-        "change_state",
-        ChangeState,
-        ChangeState.Request(transition=Transition(id=Transition.TRANSITION_DEACTIVATE)),
-    ),
-}
-AGAIN = {
-    "enable false": ("enable", SetBool, SetBool.Request(data=True)),
-    "deactivate": (
-        "change_state",
-        ChangeState,
-        ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE)),
-    ),
-}
-"""What gives a cloud up, and what lets the node go on."""
+ENDS = ("enable false", "deactivate")
+"""Ways to give a cloud up."""
 
 
 def main() -> None:
@@ -106,17 +91,25 @@ def _ask_until_answered(player: Player, large: PointCloud2, seconds: float) -> N
 
 def _give_up(player: Player, large: PointCloud2, name: str) -> None:
     """Send a cloud, give it up after a second, and ask for the answer to a small one."""
-    service, kind, _ = ENDS[name]
+    service, kind, _ = _switch(name, on=False)
     _client(player, service, kind)
     _publish(player, large)
     time.sleep(1.0)
-    took = _ask(player, *ENDS[name])
-    _ask(player, *AGAIN[name])
+    took = _ask(player, *_switch(name, on=False))
+    _ask(player, *_switch(name, on=True))
     scene = simulate_cloud(1, 160, 120)
     header = Header(frame_id="map", stamp=player.get_clock().now().to_msg())
     begun = time.perf_counter()
     player.ask(write_points(header, cloud_points(scene)), FRAME_TIMEOUT)
     print(f"{name:<16} {took * 1e3:.0f} ms; the next cloud {time.perf_counter() - begun:.2f} s later")
+
+
+def _switch(name: str, on: bool) -> tuple[str, type, Any]:
+    """Returns service, type and request that give clouds up in one of ENDS or, `on`, let the node go on."""
+    if name == "enable false":
+        return "enable", SetBool, SetBool.Request(data=on)
+    number = Transition.TRANSITION_ACTIVATE if on else Transition.TRANSITION_DEACTIVATE
+    return "change_state", ChangeState, ChangeState.Request(transition=Transition(id=number))
 
 
 def _publish(player: Player, large: PointCloud2) -> None:
@@ -139,7 +132,7 @@ def _ask(player: Player, service: str, kind: type, request: Any) -> float:
 @lru_cache
 def _client(player: Player, service: str, kind: type) -> Client:
     """A client that both sides know: an answer to a new one may be lost, and is sent again 3 s later."""
-    client = player.create_client(kind, f"segment/{service}")
+    client: Client = player.create_client(kind, f"segment/{service}")
     client.wait_for_service(START_TIMEOUT)
     time.sleep(SETTLING)
     return client

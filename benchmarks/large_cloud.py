@@ -38,15 +38,10 @@ def hall(points: int) -> tuple[np.ndarray, np.ndarray]:
     frames = [table(seed) for seed in range(VIEWS)]
     count = -(-points // min(len(xyz) for xyz, _ in frames))
     side = int(np.ceil(np.sqrt(count)))
-    placed = [
-        (
-            frames[i % VIEWS][0] + np.float32([i % side * SPACING, i // side * SPACING, -1]),
-            frames[i % VIEWS][1],
-        )
-        for i in range(count)
-    ]
-    xyz, rgb = (np.concatenate(part)[:points] for part in zip(*placed, strict=True))
-    return xyz, rgb
+    places = [np.array([i % side * SPACING, i // side * SPACING, -1], np.float32) for i in range(count)]
+    xyz = np.concatenate([frames[i % VIEWS][0] + place for i, place in enumerate(places)])
+    rgb = np.concatenate([frames[i % VIEWS][1] for i in range(count)])
+    return xyz[:points], rgb[:points]
 
 
 def peak() -> float:

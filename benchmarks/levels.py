@@ -12,6 +12,7 @@ import ctypes
 import subprocess
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,9 +126,7 @@ def main() -> None:
         libraries = {level.name: bind_all(open_library(level)) for level in usable_levels()}
         libraries["-march=native"] = bind_all(compile_natively(Path(folder)))
         for name, job in jobs(coords).items():
-            rivals = {
-                level: lambda job=job, kernels=kernels: job(kernels) for level, kernels in libraries.items()
-            }
+            rivals = {level: partial(job, kernels) for level, kernels in libraries.items()}
             print_ratios(name, side_by_side(rivals, arguments.repeats))
         best = next(iter(libraries.values()))
         time = side_by_side({"one": lambda: calls()(best)}, arguments.repeats)["one"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -39,7 +39,7 @@ def wall_ms(call: Callable[[], Any]) -> float:
 
 
 def side_by_side(
-    calls: dict[str, Callable[[], Any]], repeats: int, clock: Callable[[Callable[[], Any]], float] = cpu_ms
+    calls: Mapping[str, Callable[[], Any]], repeats: int, clock: Callable[[Callable[[], Any]], float] = cpu_ms
 ) -> dict[str, float]:
     """Median time of each call, milliseconds; the calls take turns, so that they meet the same machine."""
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -58,7 +58,7 @@ def peer(module: str) -> ModuleType | None:
         return None
 
 
-def print_ratios(title: str, times: dict[str, float]) -> None:
+def print_ratios(title: str, times: Mapping[str, float]) -> None:
     """One line: each time in milliseconds, and how many times as long as the first (ours) the others took."""
     (ours, base), *others = times.items()
     text = [f"{ours} {base:9.2f} ms"]

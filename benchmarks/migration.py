@@ -28,12 +28,19 @@ def migrate_plainly(
     return (hidden @ w2[:, :, None]).squeeze(2)
 
 
-def random_scene(queries: int, superpoints: int, dim: int) -> tuple[Tensor, ...]:
-    """Arguments of `migrate`."""
+def random_scene(
+    queries: int, superpoints: int, dim: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Returns random arguments of `migrate`, in its order."""
     torch.manual_seed(0)
-    shapes = [(queries, migration_parameters(dim)), (queries, 3), (queries, 6)]
-    shapes += [(superpoints, 3), (superpoints, 6), (superpoints, dim)]
-    return tuple(torch.randn(shape) for shape in shapes)
+    return (
+        torch.randn(queries, migration_parameters(dim)),
+        torch.randn(queries, 3),
+        torch.randn(queries, 6),
+        torch.randn(superpoints, 3),
+        torch.randn(superpoints, 6),
+        torch.randn(superpoints, dim),
+    )
 
 
 def peak_megabytes(call: Callable[[], Any]) -> float:

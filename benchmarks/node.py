@@ -22,6 +22,7 @@ import numpy as np
 import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.client import Client
 from sensor_msgs.msg import PointCloud2
 from sphmask_ros.msg import Timings
 from std_msgs.msg import Header
@@ -98,14 +99,15 @@ def _frames(player: Player, node: subprocess.Popen, cloud: Cloud, frames: int) -
 
 def _rounds(player: Player, node: subprocess.Popen, rounds: int) -> None:
     """Memory while the node is deactivated and activated again and again; it has to answer in the end."""
-    client = player.create_client(ChangeState, "segment/change_state")
+    client: Client = player.create_client(ChangeState, "segment/change_state")
     client.wait_for_service(START_TIMEOUT)
     memory, seconds = [], time.perf_counter()
     for _ in range(rounds):
         for number in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
             asked = client.call_async(ChangeState.Request(transition=Transition(id=number)))
             rclpy.spin_until_future_complete(player, asked, timeout_sec=START_TIMEOUT)
-            if not asked.done() or not asked.result().success:
+            response = asked.result() if asked.done() else None
+            if response is None or not response.success:
                 raise RuntimeError(f"transition {number} failed")
         memory.append(_memory(node))
     seconds = time.perf_counter() - seconds

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ OUTPUTS = {
 }
 DOUBLE, STRING = 3, 4
 """Types of a ParameterValue."""
-VALUES = {
+VALUES: dict[str, Sequence[float | str]] = {
     "min_score": [0.0, 0.5, -1.0, 7.0],
     "max_latency": [0.0, 0.0, 0.3, 5.0],
     "track_memory": [0.0, 10.0],
@@ -104,7 +104,7 @@ class Robot(Node):
         self.counts[f"event {event.__name__.strip('_').replace('_', ' ')}"] += 1
         event()
 
-    def ask(self, kind: type, service: str, **fields: Any) -> Any:
+    def ask(self, kind: Any, service: str, **fields: Any) -> Any:
         """The node's response."""
         client = self._clients_by_service.get(service) or self.create_client(kind, f"segment/{service}")
         self._clients_by_service[service] = client

@@ -20,7 +20,7 @@ class PickList(Node):
 
     def __init__(self) -> None:
         super().__init__("pick_list")
-        self._gripper = self.declare_parameter("gripper", 0.08).value
+        self._gripper = float(self.declare_parameter("gripper", 0.08).value)
         self.create_subscription(InstanceArray, "segment/instances", self._tell, 1)
 
     def _tell(self, msg: InstanceArray) -> None:
