@@ -92,3 +92,8 @@ def test_every_setting_can_be_set_to_its_own_value():
             value = value[key]
         if not isinstance(value, (tuple, str)):
             assert override(CONFIG, [f"{path}={str(value).lower()}"]) == dataclasses.replace(CONFIG), path
+
+
+def test_settings_override_the_configuration():
+    config = override(load_config("tabletop"), ["train.lr=0.5", "model.rays=[4, 6]", "augment.tilt=1"])
+    assert config.train.lr == 0.5 and config.model.rays == (4, 6) and config.augment.tilt == 1.0

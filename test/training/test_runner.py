@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run that was stopped and resumed ends exactly like one that was not; bad input gives one line."""
 
-import itertools
-import json
 import os
 import resource
 import signal
@@ -13,8 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sphmask_core import native
 from sphmask_core.checkpoints.weights import load_model
@@ -25,17 +21,15 @@ from sphmask_core.config import (
     ConfigError,
     InferenceConfig,
     TrainConfig,
-    load_config,
     override,
 )
 from sphmask_core.method.model import SphericalMask
 from test.helpers import tiny
 from test.helpers.small import SMALL
-from training import curve, log, runner
+from training import log, runner
 from training.datasets import dataset
 from training.losses import Criterion
 from training.scene import Scene, collate
-from training.schedule import Steps, learning_rate
 from training.state import TrainState
 from training.step import batch_terms
 from training.train import main
@@ -235,46 +229,6 @@ def test_tensorboard_missing(tmp_path, monkeypatch):
         train(tmp_path)
 
 
-def test_learning_curve(tmp_path, capsys):
-    for epoch in range(3):
-        scores = {} if epoch < 2 else {"AP": 0.5, "AP50": 0.7, "AP25": float("nan")}
-        record = {"epoch": epoch, "seconds": 2.0, "waited": 0.1, "lr": 0.01, "dice": 0.5, "aux_dice": 1.0}
-        log.append(tmp_path / "log.jsonl", record | scores)
-    stage = tmp_path / "stage.jsonl"
-    log.append(stage, {"epoch": 0, "seconds": 2.0, "waited": 0.1, "lr": 0.01, "point_semantic": 0.5})
-    assert curve.main([str(stage), str(tmp_path)]) == 0
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert curve.main([str(tmp_path), str(tmp_path / "nowhere")]) == 2
-    assert "nothing is logged" in capsys.readouterr().err
-
-
-@given(st.integers(1, 40), st.integers(1, 10), st.integers(0, 200))
-def test_every_batch_belongs_to_one_step(batches, accumulate, batch):
-    """Steps do not reach over the end of an epoch, and hold `accumulate` batches but for the last."""
-    steps = Steps(batches, accumulate)
-    number = steps.number(batch)
-    members = [b for b in range(batch + accumulate + 1) if steps.number(b) == number]
-    members += [b for b in range(max(members) + 1, batch + 2 * accumulate) if steps.number(b) == number]
-    assert len(members) == steps.size(batch) <= accumulate
-    assert len({b // batches for b in members}) == 1
-    assert [b for b in members if steps.ends_with(b)] == [max(members)]
-    assert steps.number(batches * 3) == 3 * steps.per_epoch
-
-
-def test_learning_rate_warms_up_stays_and_falls():
-    config = TrainConfig(epochs=10, step_epoch=4, warmup_steps=8, lr=1.0, min_lr=0.1)
-    rates = [learning_rate(step, 10, config) for step in range(101)]
-    assert rates[:9] == pytest.approx([(i + 1) / 8 for i in range(8)] + [1.0])
-    assert all(rate == 1 for rate in rates[8:41])
-    assert all(a > b for a, b in itertools.pairwise(rates[41:]))
-    assert rates[70] == pytest.approx(0.55) and rates[100] == pytest.approx(0.1)
-
-
-def test_settings_override_the_configuration():
-    config = override(load_config("tabletop"), ["train.lr=0.5", "model.rays=[4, 6]", "augment.tilt=1"])
-    assert config.train.lr == 0.5 and config.model.rays == (4, 6) and config.augment.tilt == 1.0
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -299,33 +253,6 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
     assert main([*arguments, "-o", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
-
-
-def test_the_curve_of_a_run_that_ended_within_its_first_epoch(tmp_path):
-    for step in (50, 100):
-        log.append(tmp_path / "log.jsonl", {"epoch": 0, "step": step, "lr": 0.01, "point_semantic": 0.5})
-    assert log.read(tmp_path / "log.jsonl") == []
-    assert curve.main([str(tmp_path)]) == 0
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_log_keeps_small_numbers(tmp_path):
-    log.append(tmp_path / "log.jsonl", {"epoch": 0, "seconds": 1.0, "lr": 2.2345678e-6, "dice": 1 / 3})
-    (record,) = log.read(tmp_path / "log.jsonl")
-    assert record["lr"] == 2.23457e-6 and record["dice"] == 0.333333
-
-
-@settings(deadline=None)
-@given(st.lists(st.binary(max_size=40).filter(lambda raw: b"\n" not in raw), max_size=6), st.integers(0, 3))
-def test_a_damaged_log_is_kept_as_far_as_it_can_be_read(tmp_path_factory, lines, epochs):
-    path = tmp_path_factory.mktemp("log") / "log.jsonl"
-    good = [{"epoch": epoch, "seconds": 1.0, "dice": 0.5} for epoch in range(2)]
-    good.append({"epoch": 2, "step": 9, "dice": 0.5})
-    rows = [json.dumps(record).encode() for record in good]
-    damaged = [*lines, b"[1]", b"3", b'{"epoch": "x"}', b'{"epoch": 1, "step": "x"}', b"[" * 100_000]
-    path.write_bytes(b"\n".join([rows[0], *damaged, rows[1], rows[2], b'{"epoch": 1, "sec']))
-    log.keep(path, epochs, 9)
-    assert log.read(path) == good[: min(epochs, 2)] and log.read_steps(path) == good[2:]
 
 
 def test_a_signal_at_any_batch_loses_nothing(tmp_path, monkeypatch):
