@@ -51,7 +51,7 @@ demo: build
 		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
 # The core knows nothing of ROS: its tests are the same on every distribution.
-test: build $(VENV)/.dev
+test: build $(VENV)/.dev $(VENV)/.interfaces
 ifeq ($(DISTRO),kilted)
 	@$(ROS) pytest -q --numprocesses=2 --dist=loadfile --ignore=test/ros --ignore=test/colcon
 endif
@@ -134,10 +134,19 @@ $(VENV)/.core: setup.py pyproject.toml $(wildcard sphmask_core/native/*.cpp sphm
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* srv/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
-	@$(ROS) colcon --log-base $(BUILD)/log build --base-paths . examples --build-base $(BUILD) \
-		--install-base $(VENV) --merge-install \
-		--event-handlers console_direct+ --cmake-args -G Ninja -Wno-unused-cli -DBUILD_TESTING=ON \
-		-DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_INSTALL_RPATH="$(CURDIR)/$(VENV)/lib" \
-		> $(VENV)/colcon.log 2>&1 || { tail -n 40 $(VENV)/colcon.log >&2; exit 1; }
+# Messages that a distribution has and PyPI has not, for the tests of what they are sent for.
+$(VENV)/.interfaces: $(wildcard test/interfaces/*/* test/interfaces/*/msg/*) $(VENV)/.packages
+	@$(ROS) $(call COLCON_BUILD,test/interfaces/tf2_msgs test/interfaces/vision_msgs,interfaces)
 	@touch $@
+
+$(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* srv/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
+	@$(ROS) $(call COLCON_BUILD,. examples,colcon)
+	@touch $@
+
+# Of the packages below some folders; the name of the log.
+define COLCON_BUILD
+colcon --log-base $(BUILD)/log build --base-paths $(1) --build-base $(BUILD) --install-base $(VENV) --merge-install \
+	--event-handlers console_direct+ --cmake-args -G Ninja -Wno-unused-cli -DBUILD_TESTING=ON \
+	-DPython3_EXECUTABLE="$(CURDIR)/$(BIN)/python" -DCMAKE_INSTALL_RPATH="$(CURDIR)/$(VENV)/lib" \
+	> $(VENV)/$(2).log 2>&1 || { tail -n 40 $(VENV)/$(2).log >&2; exit 1; }
+endef

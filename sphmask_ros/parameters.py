@@ -209,7 +209,8 @@ class Parameters:
 def _declare(node: Node, field: dataclasses.Field) -> Any:
     """The value that a parameter starts with."""
     value = node.declare_parameter(field.name, field.default, descriptor(field)).value
-    if isinstance(field.default, tuple) and not value:  # `outputs: []` has no type for ROS, or that of bytes
+    empty = value is None or (isinstance(value, list | tuple | array | bytes) and not value)
+    if isinstance(field.default, tuple) and empty:  # `outputs: []` has no type for ROS, or that of bytes
         value = []
         numbers = "numbers" in field.metadata["limits"]
         kind = Parameter.Type.DOUBLE_ARRAY if numbers else Parameter.Type.STRING_ARRAY

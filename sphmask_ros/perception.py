@@ -109,7 +109,7 @@ class Perception:
         cancellation = cancellation or Cancellation()
         timer = Timer(CPU)
         timer.start("read")
-        cloud = self._read(msg)
+        cloud = self._read(msg, settings.pose_timeout)
         pose = self._pose(msg.header, "fixed_frame", settings)
         target = settings.target_frame, self._pose(msg.header, "target_frame", settings)
         vertical = self._vertical(msg.header.frame_id, pose, settings)
@@ -144,11 +144,14 @@ class Perception:
         target = settings.target_frame, None
         return Answer(header, NO_POINTS, found, Tracks.none(0), rays, {}, time.monotonic(), target)
 
-    def _read(self, msg: Frame) -> Cloud:
+    def _read(self, msg: Frame, timeout: float) -> Cloud:
+        """timeout: seconds that colors wait for where their camera was; not where nobody ever tells."""
         if not isinstance(msg, RgbdFrame):
             return read_cloud_message(msg)
         when = stamp_seconds(msg.header.stamp)
-        cloud, remarks = read_rgbd_frame(msg, lambda target, source: self._poses.find(target, source, when))
+        cloud, remarks = read_rgbd_frame(
+            msg, lambda target, source: self._poses.find(target, source, when, timeout, patient=False)
+        )
         for remark in remarks:
             self._say_once(remark)
         return cloud

@@ -36,6 +36,10 @@ class PoseError(ValueError):
     """A pose that is not known; one line says what is missing."""
 
 
+class UnjoinedError(PoseError):
+    """Two frames between which nothing at all is known."""
+
+
 @dataclass
 class _History:
     """Where a child frame was in its parent's, by rising time."""
@@ -108,19 +112,22 @@ class Poses:
             self._histories.setdefault(child, _History()).add(seconds, parent, pose)
             self._changed.notify_all()
 
-    def find(self, target: str, source: str, seconds: float, timeout: float = 0.0) -> np.ndarray:
+    def find(
+        self, target: str, source: str, seconds: float, timeout: float = 0.0, patient: bool = True
+    ) -> np.ndarray:
         """(4, 4) that takes points of the source frame to the target frame at a time.
 
-        timeout: seconds to wait for what is not known yet. Raises PoseError when it is not known then.
+        timeout: seconds to wait for what is not known yet; patient: also where nothing joins the frames.
+        Raises PoseError when it is not known then.
         """
         limit = time.monotonic() + timeout
         with self._changed:
             while True:
                 try:
                     return self._look_up(target, source, seconds)
-                except PoseError:
+                except PoseError as error:
                     left = limit - time.monotonic()
-                    if left <= 0:
+                    if left <= 0 or (isinstance(error, UnjoinedError) and not patient):
                         raise
                 self._changed.wait(left)
 
@@ -130,7 +137,9 @@ class Poses:
         common = next((frame for frame in up if frame in down), None)
         if common is None:
             reason = "; ".join(reason for reason in (why_up, why_down) if reason)
-            raise PoseError(reason or f"nothing joins {source[:40]!r} and {target[:40]!r}")
+            if reason:
+                raise PoseError(reason)
+            raise UnjoinedError(f"nothing joins {source[:40]!r} and {target[:40]!r}")
         return np.asarray(np.linalg.inv(down[common]) @ up[common])
 
     def _to_ancestors(self, frame: str, seconds: float) -> tuple[dict[str, np.ndarray], str]:

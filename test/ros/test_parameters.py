@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
@@ -91,6 +91,7 @@ def test_parameters_that_exclude_each_other_are_refused_together():
 
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=3))
+@example({"class_scores": False})
 def test_any_values_at_start_are_taken_or_refused_in_one_line(ros, values):
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = rclpy.create_node("fuzzed", parameter_overrides=overrides)
