@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which stage loses how much: AP with one stage after the other replaced by what the labels say."""
+"""Which stage loses how much: AP with one stage after the other replaced by what the labels say.
+
+python -m benchmarks.oracles --root mosd/learn                     mixtures of tables (--mixed 0: the frames)
+python -m benchmarks.oracles --simulated 24                        simulated tables
+python -m benchmarks.oracles --simulated 18 --model rooms|street   simulated rooms or sweeps
+"""
 
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from sphmask_core.clouds.scenes import Scene, open_split
+from sphmask_core.config import Config
 from sphmask_core.evaluation.metrics import Intersections, ScanResult
 from sphmask_core.evaluation.protocol import Protocol
-from sphmask_core.evaluation.scoring import Gallery, pool, score_scenes, segment_scenes
+from sphmask_core.evaluation.scoring import Gallery, Scores, pool, score_scenes, segment_scenes
 from sphmask_core.method.aggregator import PointSet, sample_rows
 from sphmask_core.method.candidates import Candidates, mask_iou, select
 from sphmask_core.method.instances import distinct
@@ -24,7 +33,8 @@ from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.rounds import candidates
 from sphmask_core.pictures.missed import GOOD_IOU, MissedObjects
 from sphmask_core.segmenter import Segmenter
-from training.datasets.synthetic import simulate_shapes
+from training.datasets import rooms, street
+from training.datasets.synthetic import simulate_meshes
 from training.made import prepared
 from training.mixing import mixed_scenes
 from training.scene import Batch, collate
@@ -35,8 +45,10 @@ SAME_OBJECT = 0.25
 SURE = 0.6
 """Least score that an oracle gives."""
 PICTURED = 12
+SIMULATORS = {"rooms": rooms.simulate, "street": street.simulate}
+"""By `data.dataset`; simulated tables for all others."""
 SIMULATED = 5_000_000
-"""Seed of the first simulated table: neither training, validation nor the choice of settings has seen it."""
+"""Seed of the first simulated scene: neither training, validation nor the choice of settings has seen it."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +78,11 @@ class Case:
         """What AP needs of the masks, on points."""
         masks = torch.nn.functional.pad(predicted.masks, (0, 1))
         segments = self.batch.voxels.superpoints[self.batch.voxels.point_to_voxel]
+        classes = predicted.class_ids.numpy()
         scan = ScanResult(
             masks.numpy(),
             predicted.scores.numpy(),
-            predicted.class_ids.numpy(),
+            np.array(protocol.semantic_ids)[classes] if protocol.classes else classes,
             self.batch.semantic.numpy(),
             self.batch.instance.numpy(),
             segments.numpy(),
@@ -137,26 +150,29 @@ def objects(case: Case) -> Candidates:
 
 
 @torch.inference_mode()
-def run(model: SphericalMask, scenes: list[Scene]) -> None:
+def run(model: SphericalMask, scenes: list[Scene], protocol: Protocol) -> None:
     """Print AP of every experiment over all scenes."""
-    protocol, tables = Protocol(), defaultdict(list)
+    tables = defaultdict(list)
     for scene in tqdm(scenes, disable=None):
         case = Case.of(scene, model)
         for name, predicted in experiments(model, case):
             tables[name].append(case.table(finish(predicted, case, model), protocol))
         tables["all but superpoints"].append(case.table(objects(case), protocol))
-    print(f"{len(scenes)} scenes; perfect:")
+    print(f"{len(scenes)} scenes, all classes as one; perfect:")
     for name, rows in tables.items():
-        mean = protocol.precision(rows).mean
+        mean = protocol.precision(rows, agnostic=True).mean
         print(f"  {name:20s} AP {mean.ap:.3f}   AP50 {mean.ap50:.3f}   AP25 {mean.ap25:.3f}")
 
 
-def score_results(segmenter: Segmenter, scenes: list[Scene], picture: Path | None) -> None:
+def score_results(
+    segmenter: Segmenter, scenes: list[Scene], protocol: Protocol, picture: Path | None
+) -> None:
     """Print the scores of what a user gets; draw the worst objects of all scenes as one picture."""
-    missed, protocol = MissedObjects(PICTURED), Protocol()
+    missed = MissedObjects(PICTURED)
     segmented = segment_scenes(segmenter, scenes, protocol)
     scores = pool(score_scenes(segmented, protocol, segmenter.min_score, Gallery(0), missed), protocol)
-    mean = scores.precision.mean
+    print_classes(scores, protocol)
+    mean = scores.agnostic
     overlap = " / ".join(f"{scores.overlap[name]:.3f}" for name in ("precision", "recall", "f"))
     print(
         f"what a user gets: AP {mean.ap:.3f}   AP50 {mean.ap50:.3f}   AP25 {mean.ap25:.3f}   "
@@ -167,29 +183,49 @@ def score_results(segmenter: Segmenter, scenes: list[Scene], picture: Path | Non
         print(f"the worst are in {picture}" if missed.draw(picture) else "none is to be drawn")
 
 
-def wanted_scenes(options: argparse.Namespace) -> Iterable[Scene]:
-    """Simulated tables, mixtures of the split's frames, or the frames themselves."""
+def print_classes(scores: Scores, protocol: Protocol) -> None:
+    """One line for each class, and the mean, where there is more than one class."""
+    for name, of_class in zip(protocol.classes, scores.precision.classes, strict=False):
+        if not math.isnan(of_class.ap):
+            print(f"  {name:20s} AP {of_class.ap:.3f}   AP50 {of_class.ap50:.3f}   AP25 {of_class.ap25:.3f}")
+
+
+def protocol_for(config: Config) -> Protocol:
+    """Classes as the model has them, where it has more than one."""
+    if len(config.instance_classes) == 1:
+        return Protocol()
+    return Protocol(classes=config.semantic_classes, semantic_ids=config.semantic_ids)
+
+
+def wanted_scenes(options: argparse.Namespace, config: Config) -> Iterable[Scene]:
+    """Simulated scenes of the model's kind, mixtures of the split's frames, or the frames themselves."""
     if options.simulated:
-        return map(simulate_shapes, range(SIMULATED, SIMULATED + options.simulated))
+        simulate = SIMULATORS.get(config.data.dataset, simulate_meshes)
+        return map(simulate, range(SIMULATED, SIMULATED + options.simulated))
+    if not options.root:
+        sys.exit("say where the labeled scenes are (--root), or how many to simulate (--simulated)")
     frames = open_split("mosd", options.root, options.split)
     return mixed_scenes(frames, options.mixed, options.seed) if options.mixed else frames
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", required=True, help="folder of labeled scenes (mOSD)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--root", help="folder of labeled scenes (mOSD)")
     parser.add_argument("--model", default="tabletop")
     parser.add_argument("--split", default="val", choices=("train", "val", "all"))
     parser.add_argument("--mixed", type=int, default=24, help="mixtures of the split's frames; 0: the frames")
     parser.add_argument("--seed", type=int, default=7, help="of the mixtures (default: %(default)s)")
-    parser.add_argument("--simulated", type=int, default=0, help="simulated tables in the place of all these")
+    parser.add_argument("--simulated", type=int, default=0, help="simulated scenes in the place of all these")
     parser.add_argument("--failures", type=Path, help="write a picture of the worst objects")
     options = parser.parse_args()
-    scenes = list(wanted_scenes(options))
     segmenter = Segmenter.load(options.model, "cpu")
-    run(segmenter.model, scenes)
-    score_results(segmenter, scenes, options.failures)
+    scenes = list(wanted_scenes(options, segmenter.config))
+    protocol = protocol_for(segmenter.config)
+    run(segmenter.model, scenes, protocol)
+    score_results(segmenter, scenes, protocol, options.failures)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 import torch
@@ -22,14 +23,24 @@ def validate(
     gallery: Gallery,
     stop: Callable[[], bool],
 ) -> dict[str, float]:
-    """AP, AP50 and AP25 of the model on whole scenes, as `sphmask eval` scores them; none when stopped."""
+    """AP, AP50 and AP25 of the model on whole scenes, as `sphmask eval` scores them; none when stopped.
+
+    Of simulated scenes of several classes all classes are one, and `class_AP50` is the mean over classes.
+    """
     config = model.config
     manifest = scenes.manifest if isinstance(scenes, Split) else None
     protocol = protocol_of(config.data.dataset, manifest, config)
+    simulated_classes = manifest is None and len(config.instance_classes) > 1
+    if simulated_classes:
+        protocol = replace(protocol, classes=config.semantic_classes, semantic_ids=config.semantic_ids)
     segmented = segment_scenes(Segmenter(model, device), scenes, protocol, min_score=0.0)
     wanted = takewhile(lambda _: not stop(), segmented)
     scores = score_scenes(wanted, protocol, config.inference.min_score, gallery)
     if stop():
         return {}
-    mean = protocol.precision([scene_scores.intersections for scene_scores in scores]).mean
-    return {"AP": mean.ap, "AP50": mean.ap50, "AP25": mean.ap25}
+    tables = [scene_scores.intersections for scene_scores in scores]
+    mean = protocol.precision(tables, agnostic=simulated_classes).mean
+    row = {"AP": mean.ap, "AP50": mean.ap50, "AP25": mean.ap25}
+    if simulated_classes:
+        row["class_AP50"] = protocol.precision(tables).mean.ap50
+    return row

@@ -54,8 +54,11 @@ class InferenceConfig:
     """A superpoint whose mean softmax of an instance class reaches this is foreground."""
     min_points: int = count(100, low=0)
     """Fewest voxels, and later points, that an instance may have."""
+    classes: Literal["every", "best", "any"] = "every"
+    """What a query is a candidate for: `every` class with that class's score (as published), its `best` class
+    alone, or its best class with the score of being `any` object, for classes that are often mistaken."""
     max_instances: int = count(90)
-    """(query, class) pairs kept before NMS."""
+    """Candidates kept before NMS."""
     nms: Literal["matrix", "standard"] = "matrix"
     """Matrix NMS lowers the scores of overlapping masks; standard NMS drops them."""
     nms_threshold: float = number(0.2, 0, 1)

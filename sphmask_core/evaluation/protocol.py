@@ -12,7 +12,14 @@ from scipy.spatial.transform import Rotation
 from sphmask_core.clouds.prepared import Manifest
 from sphmask_core.clouds.scenes import OBJECT, Scene, every
 from sphmask_core.config import Config
-from sphmask_core.evaluation.metrics import Intersections, Precision, ScanResult, intersect, precision_of
+from sphmask_core.evaluation.metrics import (
+    Intersections,
+    Precision,
+    ScanResult,
+    intersect,
+    labeled_points,
+    precision_of,
+)
 from sphmask_core.method.instances import Instances
 from sphmask_core.segmenter import Segmenter
 
@@ -36,6 +43,8 @@ class Protocol:
     """Scenes of more points are scored on every fourth; 0: any size."""
     coverage: bool = False
     """Score coverage, precision and recall too, as S3DIS is."""
+    strict: bool = False
+    """Count predictions on the background as wrong in AP too; the benchmarks pass over them."""
 
     @property
     def shift(self) -> int:
@@ -63,7 +72,13 @@ class Protocol:
 
     def table(self, scan: ScanResult) -> Intersections:
         """Returns the intersections of a scan's predictions and objects, from which AP is computed."""
-        return intersect(scan, self.shift, self.min_region)
+        if not self.strict:
+            return intersect(scan, self.shift, self.min_region)
+        sizes = intersect(scan, self.shift, 0).sizes
+        table = intersect(labeled_points(scan), self.shift, 0)
+        kept = (table.sizes >= self.min_region) & (2 * table.sizes > sizes)
+        every_object = np.ones(len(table.object_sizes), bool)
+        return replace(table, void=np.zeros_like(table.void)).of(kept, every_object)
 
     def precision(self, tables: Sequence[Intersections], agnostic: bool = False) -> Precision:
         """Returns the AP of each class.

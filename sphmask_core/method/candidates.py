@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -73,16 +74,32 @@ def assemble_masks(
     )
 
 
-def score_queries(queries: QueryPredictions, masks: Tensor, scene: int) -> Candidates:
-    """Returns one candidate for each query and class; its score is sqrt(softmax(class) * confidence)."""
-    classes = queries.class_logits[scene].softmax(1)[:, :-1]
+def score_queries(
+    queries: QueryPredictions,
+    masks: Tensor,
+    scene: int,
+    classes: Literal["every", "best", "any"] = "every",
+) -> Candidates:
+    """Returns the candidates of a scene's queries, of each query together; masks (Q, S_b).
+
+    A candidate's score is sqrt(probability * confidence). classes: `every` gives one candidate for each query
+    and class, by the class's probability; `best` and `any` give one for each query, of its most likely class,
+    by that class's probability or by that of all instance classes together.
+    """
+    probabilities = queries.class_logits[scene].softmax(1)[:, :-1]
     confidence = queries.confidence[scene].clamp(0, 1)
-    scores = (classes * confidence[:, None]).sqrt()
-    num_queries, num_classes = scores.shape
-    query = torch.arange(num_queries, device=scores.device).repeat_interleave(num_classes)
-    class_ids = torch.arange(num_classes, device=scores.device).repeat(num_queries)
+    num_queries, num_classes = probabilities.shape
+    query = torch.arange(num_queries, device=masks.device)
+    if classes == "every":
+        query = query.repeat_interleave(num_classes)
+        class_ids = torch.arange(num_classes, device=masks.device).repeat(num_queries)
+        probability = probabilities.flatten()
+    else:
+        probability, class_ids = probabilities.max(1)
+        probability = probabilities.sum(1) if classes == "any" else probability
+    scores = (probability * confidence[query]).sqrt()
     rays = queries.rays[scene].clamp(min=MIN_RAY)
-    return Candidates(masks[query], scores.flatten(), class_ids, queries.centers[scene][query], rays[query])
+    return Candidates(masks[query], scores, class_ids, queries.centers[scene][query], rays[query])
 
 
 def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def candidates(
     starts (Q,): the superpoint in which each query starts; counts (S,): voxels of each superpoint.
     """
     masks = assemble_masks(queries, superpoints, 0, config.model.rays, config.model.migrations)
-    scored = score_queries(queries, masks, 0)
+    scored = score_queries(queries, masks, 0, config.inference.classes)
     if config.inference.agreement:
         best = scored.scores.view(len(masks), -1).amax(1)
         share = agreement(masks, best, starts, counts)

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Precision and recall of what is shown at the score threshold, counted by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sphmask_core.evaluation.detections import Detections, add, detections
 from sphmask_core.evaluation.metrics import ScanResult
+from sphmask_core.evaluation.protocol import Protocol
 
 OBJECT = 1
 SEMANTIC = np.array([1] * 10 + [1] * 10 + [0] * 10 + [-100] * 10 + [1] * 2)
@@ -43,3 +46,19 @@ def test_nothing_shown():
 def test_scenes_add_up():
     assert add([Detections(1, 2, 3), Detections(4, 5, 6)]) == Detections(5, 7, 9)
     assert add([]) == Detections(0, 0, 0)
+
+
+def test_strict_precision_counts_answers_on_the_background():
+    """A surer answer on the background is as wrong as one on a part of an object."""
+    right, unlabeled = (0, 10), (30, 40)
+    background = scan((20, 30), right, unlabeled, scores=[0.9, 0.8, 0.7])
+    part = scan((10, 14), right, scores=[0.9, 0.8])
+    assert ap50(background, strict=False) == 0.5
+    assert ap50(background, strict=True) == ap50(part, strict=False) < 0.5
+
+
+def ap50(answers, strict):
+    """Of answers for two objects of ten points; the classes of a protocol without classes begin at 2."""
+    shifted = replace(answers, semantic=np.where(SEMANTIC >= 0, SEMANTIC + 1, SEMANTIC))
+    protocol = Protocol(min_region=4, strict=strict)
+    return protocol.precision([protocol.table(shifted)]).mean.ap50

@@ -12,9 +12,11 @@ from sphmask_core.method.candidates import (
     masks_on_points,
     matrix_nms,
     same_class_iou,
+    score_queries,
     select,
     standard_nms,
 )
+from sphmask_core.method.query_heads import QueryPredictions
 
 
 def candidates(masks, scores, classes):
@@ -44,6 +46,34 @@ def test_agreement_is_that_of_the_queries_inside():
     starts, scores = torch.tensor([0, 1, 2, 3, 3]), torch.tensor([1.0, 0.5, 1.0, 0.0, 0.0])
     share = agreement(masks, scores, starts, COUNTS)
     torch.testing.assert_close(share, torch.tensor([1, 1, 1, 0.5, 0]))
+
+
+def queries_of(probabilities, confidence):
+    """Predictions of one scene; the last column of the probabilities is "none"."""
+    count = len(probabilities)
+    return QueryPredictions(
+        xyz=torch.zeros(1, count, 3),
+        class_logits=torch.tensor(probabilities)[None].log(),
+        confidence=torch.tensor(confidence)[None],
+        boxes=torch.zeros(1, count, 6),
+        centers=torch.zeros(1, count, 3),
+        rays=torch.ones(1, count, 25),
+        migration=[torch.zeros(count, 4)],
+        active=[True],
+    )
+
+
+def test_a_query_stands_for_every_class_or_for_its_best():
+    queries = queries_of([[0.5, 0.3, 0.2], [0.05, 0.15, 0.8]], [1.0, 4.0])
+    masks = torch.tensor([[1, 0, 0, 0], [0, 1, 1, 0]]).bool()
+    every = score_queries(queries, masks, 0)
+    assert every.class_ids.tolist() == [0, 1, 0, 1] and len(every.masks) == 4
+    torch.testing.assert_close(every.scores**2, torch.tensor([0.5, 0.3, 0.05, 0.15]))
+    best, anything = (score_queries(queries, masks, 0, classes) for classes in ("best", "any"))
+    assert best.class_ids.tolist() == anything.class_ids.tolist() == [0, 1]
+    assert best.masks.tolist() == anything.masks.tolist() == masks.tolist()
+    torch.testing.assert_close(best.scores**2, torch.tensor([0.5, 0.15]))
+    torch.testing.assert_close(anything.scores**2, torch.tensor([0.8, 0.2]))
 
 
 def test_matrix_nms_lowers_the_copy_alone():
