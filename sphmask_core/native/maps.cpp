@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Voxel numbering and neighbour maps from packed coordinates.
+// Voxel numbering and neighbor maps from packed coordinates.
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
