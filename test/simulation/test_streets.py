@@ -9,7 +9,7 @@ from sphmask_core.method.ground import find_ground
 
 pytest.importorskip("embreex")
 
-from sphmask_core.simulation.streets import lidars, undergrowth, vehicles
+from sphmask_core.simulation.streets import drive, lidars, undergrowth, vehicles
 from sphmask_core.simulation.streets.sweep import CLASSES, FEWEST, STRUCTURE, simulate_sweep
 
 SEEDS = range(6)
@@ -87,3 +87,22 @@ def test_roadsides_are_overgrown(sweeps):
     beside = [scene.semantic[np.abs(scene.cloud.xyz[:, 1]) < 25] for scene in sweeps]
     grown = [np.isin(semantic, [CLASSES.index("vegetation")]).mean() for semantic in beside]
     assert max(grown) > 0.02
+
+
+def test_things_of_a_drive_are_where_they_are_however_the_sensor_moves():
+    """Points, put back into the street by the pose, lie on their thing, which rests or moves."""
+    rng = np.random.default_rng(0)
+    beams = lidars.Beams(*lidars.rotating(rng, lidars.ROTATING["vlp32"], 900), 0.0, 100.0)
+    journey = drive.Drive.along(1, beams, speed=5.0, duration=4.0)
+    first, *_, last = journey.sweeps(1.0)
+    assert (first.seconds, last.seconds) == (0.0, 3.0)
+    shared = np.intersect1d(first.thing[first.thing >= 0], last.thing)
+    moving = [thing for thing in shared.tolist() if journey.moves(thing)]
+    assert moving and len(shared) - len(moving) > 3
+    for thing in shared.tolist():
+        put, half = journey.world.placed[thing], journey.world.placed[thing].thing.size.max()
+        for sweep in (first, last):
+            points, pose = sweep.xyz[sweep.thing == thing], journey.pose(sweep.seconds)
+            away = points @ pose[:3, :3].T + pose[:3, 3] - put.position
+            away -= journey.world.speeds[thing] * (sweep.seconds - 2.0)
+            assert np.abs(away[:, :2]).max() <= half, journey.name(thing)

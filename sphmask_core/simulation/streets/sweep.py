@@ -109,7 +109,7 @@ def _measured(
     rays = (spun @ mount.rotation.T).astype(np.float32)
     origins = (mount.position + seconds[:, None] * mount.velocity).astype(np.float32)
     hits = world.cast(origins, rays)
-    kept = _comes_back(rng, hits, beams)
+    kept = comes_back(rng, hits, beams)
     ranges = hits.distance[kept] + rng.normal(scale=beams.noise, size=int(kept.sum()))
     if rng.random() < RAW_SHARE:
         xyz = own[kept] * ranges[:, None]
@@ -120,7 +120,7 @@ def _measured(
     return xyz.astype(np.float32), hits.item[kept]
 
 
-def _comes_back(rng: Random, hits: raycast.Hits, beams: Beams) -> np.ndarray:
+def comes_back(rng: Random, hits: raycast.Hits, beams: Beams) -> np.ndarray:
     """(R,) whether a ray is measured: fainter the darker, the farther and the more slanted the surface."""
     bright = np.clip(hits.colors.mean(1), 0.1, 1) * np.clip(hits.cosine, 0.05, 1)
     distance = np.where(np.isfinite(hits.distance), hits.distance, 1e6)

@@ -77,7 +77,7 @@ class World:
 
 def random_world(rng: Random) -> World:
     """Any place."""
-    makers = (_street, _lot, _country, _yard, _warehouse)
+    makers = (street, _lot, _country, _yard, _warehouse)
     return makers[rng.choice(len(makers), p=[0.55, 0.12, 0.12, 0.1, 0.11])](rng)
 
 
@@ -128,7 +128,8 @@ def _overgrow(world: World, most: int, half: tuple[float, float]) -> None:
             world.stand(undergrowth(rng), x, y, rng.choice([0, np.pi / 2]) + rng.normal(scale=0.5))
 
 
-def _street(rng: Random) -> World:
+def street(rng: Random) -> World:
+    """A street between houses: parked cars, traffic, people, trees and poles."""
     kerb, walk = rng.uniform([3.0, 1.5], [9.0, 6.0])
     world = _open(rng, kerb, 0.015)
     _overgrow(world, 200, (55, kerb + walk + 8))
