@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sphmask_core import native
 from sphmask_core.checkpoints.weights import load_model
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.coordinates import Vector, Z, far_offset
@@ -97,7 +98,7 @@ class Segmenter:
         None: the model's own; timer: takes the time of each stage; region: which points are looked at, all
         others belong to no instance; region_pose (4, 4): takes points to the frame of the region's boxes,
         None: they are in the cloud's; class_scores: least scores of classes by name, before min_score;
-        cancellation: looked at between stages and blocks. Raises ValueError on other shapes, on classes that
+        cancellation: looked at between stages and blocks, and in kernels that take long. Raises ValueError on other shapes, on classes that
         the model has not and on clouds too large to number, and CancelledError once it is called off.
         """
         progress = _Progress(timer or Timer(self.device), cancellation or Cancellation())
@@ -138,13 +139,14 @@ class Segmenter:
         points = torch.from_numpy(xyz).to(self.device)
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)
         own = None if superpoints is None else superpoints.to(self.device)
-        cloud = prepare(points, colors, self.config, own, vertical, progress.begin)
-        candidates, numbers = self._find(cloud, progress.begin)
-        progress.begin("output")
         timer = progress.timer
-        instances = to_instances(
-            candidates, numbers, cloud.rows, points, cloud.frame, self.config, least, timer.milliseconds
-        )
+        with native.watching(progress.cancellation.flag):
+            cloud = prepare(points, colors, self.config, own, vertical, progress.begin)
+            candidates, numbers = self._find(cloud, progress.begin)
+            progress.begin("output")
+            instances = to_instances(
+                candidates, numbers, cloud.rows, points, cloud.frame, self.config, least, timer.milliseconds
+            )
         timer.stop()
         return instances
 

@@ -115,6 +115,7 @@ class Perception:
         vertical = self._vertical(msg.header.frame_id, pose, settings)
         boxed = settings.crop_box or settings.ego_box
         boxes = self._pose(msg.header, "box_frame", settings) if boxed else None
+        cancellation.check()
         self._judge(msg.header.frame_id, cloud, settings.region, boxes)
         timer.stop()
         found = self.segmenter(

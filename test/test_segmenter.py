@@ -147,6 +147,24 @@ def test_can_be_called_off_in_every_stage(segmenter, last):
     assert begun.index(last) == len(begun) - 1
 
 
+@pytest.mark.parametrize(
+    ("stage", "kernel"), [("voxels", "number_keys"), ("superpoints", "superpoints"), ("backbone", "unet")]
+)
+def test_kernels_are_called_off_before_they_end(segmenter, stage, kernel):
+    cancellation = Cancellation()
+
+    class Watching(Timer):
+        def start(self, begun):
+            super().start(begun)
+            if begun == stage:
+                cancellation.cancel()
+
+    cloud = simulate_cloud(3, 160, 120)
+    with pytest.raises(CancelledError, match=f"{kernel}: called off"):
+        segmenter(cloud.xyz, timer=Watching(segmenter.device), cancellation=cancellation)
+    assert len(segmenter(cloud.xyz).labels)
+
+
 def test_what_is_too_late_is_not_begun(segmenter):
     cloud = simulate_cloud(3, 160, 120)
     with pytest.raises(TooLateError):

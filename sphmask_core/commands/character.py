@@ -14,6 +14,10 @@ SAMPLED = 4096
 """Points by which extent and spacing are judged."""
 ANCHORS = 24
 """Points whose nearest neighbors are looked for, among all points."""
+SURE = 1.001
+"""Factor on a distance that rounding may have made too small."""
+CHUNK = 1 << 16
+"""Points that are looked at together, as many as the processor's cache holds."""
 TAIL = 2.0
 """Percent of points at either end of an axis that do not count."""
 
@@ -54,16 +58,33 @@ def character(cloud: Cloud) -> Character:
         points=len(xyz),
         extent=float((high - low).max()),
         distance=float(np.median(np.linalg.norm(some, axis=1))),
-        spacing=_spacing(xyz, some[:ANCHORS]),
+        spacing=_spacing(xyz, some),
         organized=cloud.shape[0] > 1,
         optical=is_optical(xyz),
         colored=cloud.rgb is not None,
     )
 
 
-def _spacing(xyz: np.ndarray, anchors: np.ndarray) -> float:
-    """Median distance of the anchors to their nearest neighbor, themselves not counted."""
+def _spacing(xyz: np.ndarray, some: np.ndarray) -> float:
+    """Median distance of `ANCHORS` of some of the points to their nearest neighbor, themselves not counted.
+
+    The nearest of some points is no nearer than that of all: only those up to so far along x are looked at.
+    """
     if len(xyz) < 2:
         return 0.0
-    nearest = [np.partition(((xyz - anchor) ** 2).sum(1), 1)[1] for anchor in anchors]
-    return float(np.sqrt(np.median(nearest)))
+    anchors = some[:ANCHORS]
+    reaches = [SURE * np.sqrt(np.partition(_squares(some, anchor), 1)[1]) for anchor in anchors]
+    least = np.full((len(anchors), 2), np.inf, xyz.dtype)
+    for begin in range(0, len(xyz), CHUNK):
+        chunk = xyz[begin : begin + CHUNK]
+        for k, (anchor, reach) in enumerate(zip(anchors, reaches, strict=True)):
+            near = chunk[np.abs(chunk[:, 0] - anchor[0]) <= reach]
+            if len(near):
+                least[k] = np.partition(np.append(least[k], _squares(near, anchor)), 1)[:2]
+    return float(np.sqrt(np.median(least[:, 1])))
+
+
+def _squares(xyz: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """Squared distances (N,) of points from an anchor."""
+    squares: np.ndarray = ((xyz - anchor) ** 2).sum(1)
+    return squares

@@ -5,7 +5,11 @@ A function takes contiguous tensors or NumPy arrays on the CPU, the ones that it
 them; `kernels` lists all. `LEVEL` says which processor's kernels are in use.
 """
 
-import torch  # first, so that the kernels share its OpenMP runtime and threads
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch  # before the kernels, so that they share its OpenMP runtime and threads
 
 from sphmask_core.native.kernels import (
     COORDINATE_BITS,
@@ -38,6 +42,7 @@ from sphmask_core.native.kernels import (
     turn,
     unet,
     voxel_keys,
+    watch,
     weight_gradient,
 )
 
@@ -45,6 +50,16 @@ from sphmask_core.native.kernels import (
 def threads() -> int:
     """Threads of a kernel: as many as torch's."""
     return torch.get_num_threads()
+
+
+@contextmanager
+def watching(flag: np.ndarray) -> Iterator[None]:
+    """Kernels that this thread calls meanwhile raise CancelledError once the flag (1,) int32 is not 0."""
+    watch(flag)
+    try:
+        yield
+    finally:
+        watch(None)
 
 
 __all__ = [
@@ -79,5 +94,6 @@ __all__ = [
     "turn",
     "unet",
     "voxel_keys",
+    "watching",
     "weight_gradient",
 ]

@@ -17,10 +17,16 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
+from sphmask_core.runtime.cancellation import CancelledError
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 INT64_MAX = 2**63 - 1
 NO_MEMORY = b"out of memory"
 """The message by which guard.h tells of a lack of memory."""
+CALLED_OFF = b"called off"
+"""The message by which watch.h tells that the flag was set."""
+ERRORS: dict[bytes, type[Exception]] = {NO_MEMORY: MemoryError, CALLED_OFF: CancelledError}
+"""What is raised for these messages; for all others a ValueError."""
 
 UINT8, INT32, UINT32, INT64 = torch.uint8, torch.int32, torch.uint32, torch.int64
 FLOAT32, FLOAT64, BOOL = torch.float32, torch.float64, torch.bool
@@ -192,7 +198,8 @@ class Signature:
         """The C function `sphmask_<function>` as one of Python: one value for each argument, in their order.
 
         It returns the number that the C function finds. A value of the wrong type raises a TypeError, one
-        that the function cannot work with a ValueError, and lack of memory a MemoryError.
+        that the function cannot work with a ValueError, lack of memory a MemoryError, and the flag that
+        `watch` named a CancelledError.
         """
         c_function = getattr(library, f"sphmask_{function}")
         c_function.argtypes, c_function.restype = self.c_types(), ctypes.c_char_p
@@ -226,8 +233,7 @@ def _checked(
             passed.append(torch.get_num_threads())
         problem = c_function(*passed)
         if problem is not None:
-            kind = MemoryError if problem == NO_MEMORY else ValueError
-            raise kind(f"{function}: {problem.decode()}")
+            raise ERRORS.get(problem, ValueError)(f"{function}: {problem.decode()}")
         return None if answer is None else answer.value
 
     return call

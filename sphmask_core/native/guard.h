@@ -6,6 +6,8 @@
 #include <exception>
 #include <limits>
 
+#include "watch.h"
+
 namespace {
 
 constexpr const char* kFine = nullptr;
@@ -13,12 +15,14 @@ constexpr const char* kNoMemory = "out of memory";
 constexpr const char* kTooMany = "there are more than 2^31 - 1 rows";
 constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();
 
-// Runs the body of a C function; C knows no exceptions, and all that are thrown come from memory that is not
-// there.
+// Runs the body of a C function; C knows no exceptions. Those that are thrown come from memory that is not
+// there, or from a Watch.
 template <typename Body>
 const char* guarded(Body body) noexcept {
   try {
     return body();
+  } catch (const CalledOff&) {
+    return kCalledOff;
   } catch (const std::exception&) {
     return kNoMemory;
   }

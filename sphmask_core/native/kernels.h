@@ -9,6 +9,10 @@
 
 extern "C" {
 
+// Kernels that this thread calls from now on end early, and answer "called off", once another thread has made
+// the flag other than zero; null: they run to their end. Those that take long at any size look at it.
+const char* sphmask_watch(const int32_t* flag);
+
 // Points and voxels
 
 // turned[i] = rotation (points[i] - origin); points and turned (n, 3), rotation (3, 3).

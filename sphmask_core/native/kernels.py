@@ -67,6 +67,10 @@ def bind_all(library: ctypes.CDLL) -> SimpleNamespace:
     return SimpleNamespace(**{name: entry.bind(library, name) for name, entry in _TABLE.items()})
 
 
+# Calling off
+
+watch = _function("watch", flag=maybe(array(INT32, 1)))
+
 _positive = real(low=0)
 _points = array(FLOAT32, "n", 3)
 _segments = array(INT64, "n")

@@ -92,9 +92,11 @@ const char* sphmask_family(const int32_t* coords, const int64_t* parent, int32_t
 const char* sphmask_number_keys(const int64_t* keys, int64_t* inverse, int64_t* first, int64_t* count,
                                 int64_t n) {
   return guarded([&] {
+    const Watch watch;
     Table table(keys, first);
     *count = 0;
     for (int64_t i = 0; i < n; ++i) {
+      watch.check(i);
       inverse[i] = i > 0 && keys[i] == keys[i - 1] ? inverse[i - 1] : table.number(keys[i], *count);
       if (inverse[i] == *count) first[(*count)++] = i;
     }

@@ -326,8 +326,10 @@ const char* sphmask_farthest_points(const float* xyz, int64_t* picked, const uin
   if (!all_finite(xyz, 3 * n)) return "xyz has a coordinate that is not finite";
   return guarded([&] {
     Candidates candidates(xyz, morton_order(xyz, skip, n));
+    const Watch watch;
     int64_t next = first;
     for (int64_t i = 0; i < picks; ++i) {
+      watch.check();
       picked[i] = next;
       if (i + 1 < picks) next = candidates.farthest_after(xyz + 3 * next);
     }

@@ -13,15 +13,12 @@
 
 #include "guard.h"
 #include "kernels.h"
+#include "nearest.h"
 #include "normals.h"
-#include "sort.h"
-#include "vectors.h"
+#include "watch.h"
 
 namespace {
 
-constexpr int kReach = 2;  // neighbors are sought in (2 kReach + 1)^3 voxels
-constexpr int kSide = 2 * kReach + 1;
-constexpr int kNearest = 20;             // voxels of a normal, beside the voxel itself
 constexpr int64_t kMostSteps = 1 << 19;  // between two voxels on an axis, so that keys fit into 60 bits
 constexpr int kBins = 1 << 16;           // edge weights are sorted in steps of 1 / kBins
 
@@ -33,143 +30,10 @@ struct Settings {
   int64_t edges;       // nearest neighbors that an edge leads to
 };
 
-struct Neighbors {
-  std::array<int32_t, kNearest> index;  // nearest first
-  int32_t count;
-};
-
 struct Edge {
   int32_t a, b;
   float weight;
 };
-
-struct Grid {
-  std::vector<int64_t> keys;   // sorted, packed x, y, z
-  std::vector<int32_t> order;  // input index of each sorted voxel
-  std::vector<Vec> points;
-  std::vector<Vec> colors;     // none where they have no weight
-  int64_t stride_x, stride_y;  // key of a step along x and y
-};
-
-std::vector<Vec> in_order(const float* values, const std::vector<int32_t>& order) {
-  std::vector<Vec> sorted(order.size());
-  for (size_t i = 0; i < order.size(); ++i) {
-    const float* v = values + 3 * static_cast<int64_t>(order[i]);
-    sorted[i] = {v[0], v[1], v[2]};
-  }
-  return sorted;
-}
-
-// Lowest and highest coordinate on each axis.
-struct Extents {
-  int64_t low[3], high[3];
-
-  Extents(const int32_t* coords, int64_t count) {
-    for (int axis = 0; axis < 3; ++axis) {
-      low[axis] = high[axis] = coords[axis];
-      for (int64_t i = 1; i < count; ++i) {
-        low[axis] = std::min<int64_t>(low[axis], coords[3 * i + axis]);
-        high[axis] = std::max<int64_t>(high[axis], coords[3 * i + axis]);
-      }
-    }
-  }
-  int64_t steps(int axis) const { return high[axis] - low[axis]; }
-  int64_t longest() const { return std::max({steps(0), steps(1), steps(2)}); }
-};
-
-Grid make_grid(const int32_t* coords, const Extents& extents, const float* xyz, const float* rgb,
-               int64_t count) {
-  Grid grid;
-  grid.stride_y = extents.steps(2) + 1 + kSide;  // a margin, so that windows never wrap
-  grid.stride_x = grid.stride_y * (extents.steps(1) + 1 + kSide);
-  const int64_t* const low = extents.low;
-  std::vector<uint64_t> keys(count);
-  for (int64_t i = 0; i < count; ++i) {
-    const int32_t* c = coords + 3 * i;
-    keys[i] = (c[0] - low[0]) * grid.stride_x + (c[1] - low[1]) * grid.stride_y + (c[2] - low[2]);
-  }
-  grid.order.resize(count);
-  std::iota(grid.order.begin(), grid.order.end(), 0);
-  radix_sort(keys, grid.order);
-  grid.keys.assign(keys.begin(), keys.end());
-  grid.points = in_order(xyz, grid.order);
-  if (rgb) grid.colors = in_order(rgb, grid.order);
-  return grid;
-}
-
-// The voxels of one voxel's window, by ascending index.
-class Window {
-public:
-  void clear() { count_ = 0; }
-  void add(int32_t n, float d) { index_[count_] = n, distance_[count_++] = d; }
-
-  // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap.
-  // Each voxel in turn is compared with a vector of others.
-  Neighbors nearest() {
-    Neighbors found;
-    found.count = std::min(count_, kNearest);
-    const int32_t vectors = (count_ + kLanes - 1) / kLanes;
-    std::fill(distance_ + count_, distance_ + vectors * kLanes, std::numeric_limits<float>::infinity());
-    Ints place[kVectors] = {};
-    for (int32_t j = 0; j < count_; ++j) {
-      const int32_t own = j / kLanes;
-      for (int32_t v = 0; v < own; ++v) place[v] -= distance_[j] < at(v);
-      place[own] -= (distance_[j] < at(own)) | ((distance_[j] == at(own)) & (kLane > j % kLanes));
-      for (int32_t v = own + 1; v < vectors; ++v) place[v] -= distance_[j] <= at(v);
-    }
-    for (int32_t i = 0; i < count_; ++i)
-      if (const int32_t at = place[i / kLanes][i % kLanes]; at < kNearest) found.index[at] = index_[i];
-    return found;
-  }
-
-private:
-  static constexpr int32_t kLanes = kVectorBytes / 4;
-  static constexpr int32_t kVectors = (kSide * kSide * kSide + kLanes - 1) / kLanes;
-  typedef float Floats __attribute__((vector_size(kVectorBytes)));
-  typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
-
-  static Ints lanes() {
-    Ints numbers{};
-    for (int32_t lane = 0; lane < kLanes; ++lane) numbers[lane] = lane;
-    return numbers;
-  }
-  const Floats& at(int32_t v) const { return *reinterpret_cast<const Floats*>(distance_ + v * kLanes); }
-
-  alignas(kVectorBytes) float distance_[kVectors * kLanes];  // infinite beyond the last
-  int32_t index_[kVectors * kLanes];
-  const Ints kLane = lanes();
-  int32_t count_ = 0;
-};
-
-// Sorted keys make every column of a voxel's window one contiguous run; its start only moves forward.
-std::vector<Neighbors> find_neighbors(const Grid& grid, int threads) {
-  const int64_t count = static_cast<int64_t>(grid.keys.size());
-  std::vector<Neighbors> all(count);
-#pragma omp parallel num_threads(threads)
-  {
-    std::array<int64_t, kSide * kSide> start;
-    start.fill(-1);
-    Window window;
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < count; ++i) {
-      window.clear();
-      for (int column = 0; column < kSide * kSide; ++column) {
-        const int64_t middle = grid.keys[i] + (column / kSide - kReach) * grid.stride_x +
-                               (column % kSide - kReach) * grid.stride_y;
-        int64_t& j = start[column];
-        if (j < 0)
-          j = std::lower_bound(grid.keys.begin(), grid.keys.end(), middle - kReach) - grid.keys.begin();
-        while (j < count && grid.keys[j] < middle - kReach) ++j;
-        for (int64_t n = j; n < count && grid.keys[n] <= middle + kReach; ++n) {
-          const Vec d = grid.points[n] - grid.points[i];
-          if (n != i) window.add(static_cast<int32_t>(n), dot(d, d));
-        }
-      }
-      all[i] = window.nearest();
-    }
-  }
-  return all;
-}
 
 // Plane through a voxel's neighborhood.
 struct Plane {
@@ -197,20 +61,23 @@ Plane fit_plane(const Grid& grid, const Neighbors& near, int64_t i) {
   return {normal, grid.points[i] + mean, static_cast<float>(std::sqrt(std::max(value / n, 0.0)))};
 }
 
-std::vector<Plane> fit_planes(const Grid& grid, const std::vector<Neighbors>& near, int threads) {
+std::vector<Plane> fit_planes(const Grid& grid, const std::vector<Neighbors>& near, const Run& run) {
   std::vector<Plane> planes(near.size());
-#pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i) planes[i] = fit_plane(grid, near[i], i);
+#pragma omp parallel for schedule(static) num_threads(run.threads)
+  for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i)
+    if (!run.watch.off()) planes[i] = fit_plane(grid, near[i], i);
+  run.watch.check();
   return planes;
 }
 
 // A neighborhood across an edge of a surface fits neither side: of the planes around, each voxel takes the
 // normal of the one that fits best, its own points and the voxel.
 std::vector<Vec> sharpen(const Grid& grid, const std::vector<Neighbors>& near,
-                         const std::vector<Plane>& planes, int threads) {
+                         const std::vector<Plane>& planes, const Run& run) {
   std::vector<Vec> normals(near.size());
-#pragma omp parallel for schedule(static) num_threads(threads)
+#pragma omp parallel for schedule(static) num_threads(run.threads)
   for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i) {
+    if (run.watch.off()) continue;
     const Plane* best = &planes[i];
     float least = best->misfit(grid.points[i]);
     for (int k = 0; k < near[i].count; ++k) {
@@ -220,6 +87,7 @@ std::vector<Vec> sharpen(const Grid& grid, const std::vector<Neighbors>& near,
     }
     normals[i] = best->normal;
   }
+  run.watch.check();
   return normals;
 }
 
@@ -242,7 +110,7 @@ struct Segments {
   }
 };
 
-std::vector<Edge> find_edges(const std::vector<Neighbors>& near, int64_t reach) {
+std::vector<Edge> find_edges(const std::vector<Neighbors>& near, int64_t reach, const Watch& watch) {
   std::vector<Edge> edges;
   edges.reserve(near.size() * reach);
   auto holds = [&](int32_t a, int32_t b) {
@@ -250,22 +118,24 @@ std::vector<Edge> find_edges(const std::vector<Neighbors>& near, int64_t reach) 
     const auto end = n.index.begin() + std::min<int64_t>(reach, n.count);
     return std::find(n.index.begin(), end, b) != end;
   };
-  for (int32_t i = 0; i < static_cast<int32_t>(near.size()); ++i)
+  for (int32_t i = 0; i < static_cast<int32_t>(near.size()); ++i) {
+    watch.check(i);
     for (int k = 0; k < std::min<int64_t>(reach, near[i].count); ++k) {
       const int32_t j = near[i].index[k];
       if (i < j || !holds(j, i)) edges.push_back({std::min(i, j), std::max(i, j), 0});
     }
+  }
   return edges;
 }
 
-std::vector<Edge> sort_edges(const std::vector<Edge>& edges) {
+std::vector<Edge> sort_edges(const std::vector<Edge>& edges, const Watch& watch) {
   std::vector<int32_t> start(kBins + 1, 0);
   // A weight that is no number, as infinite factors make it, goes to the first bin.
   auto bin = [](float w) { return w > 0 ? static_cast<int>(std::min(w, 1.0f) * (kBins - 1)) : 0; };
-  for (const Edge& e : edges) ++start[bin(e.weight) + 1];
+  watch.for_each(edges, [&](const Edge& e) { ++start[bin(e.weight) + 1]; });
   std::partial_sum(start.begin(), start.end(), start.begin());
   std::vector<Edge> sorted(edges.size());
-  for (const Edge& e : edges) sorted[start[bin(e.weight)]++] = e;
+  watch.for_each(edges, [&](const Edge& e) { sorted[start[bin(e.weight)]++] = e; });
   return sorted;
 }
 
@@ -281,32 +151,32 @@ struct Links {
 };
 
 // For each voxel its links in the minimum spanning forest of the angle between planes.
-Links smoothest_paths(std::vector<Edge> edges, const std::vector<Plane>& planes) {
+Links smoothest_paths(std::vector<Edge> edges, const std::vector<Plane>& planes, const Watch& watch) {
   for (Edge& e : edges) e.weight = 1 - std::abs(dot(planes[e.a].normal, planes[e.b].normal));
   Segments parts(planes.size(), 0);
   std::vector<Edge> forest;
   Links paths{std::vector<int32_t>(planes.size() + 2, 0), {}};
-  for (const Edge& e : sort_edges(edges)) {
+  watch.for_each(sort_edges(edges, watch), [&](const Edge& e) {
     const int32_t a = parts.find(e.a), b = parts.find(e.b);
-    if (a == b) continue;
+    if (a == b) return;
     parts.join(a, b);
     forest.push_back(e);
     ++paths.start[e.a + 2], ++paths.start[e.b + 2];
-  }
+  });
   std::partial_sum(paths.start.begin(), paths.start.end(), paths.start.begin());
   paths.links.resize(2 * forest.size());
-  for (const Edge& e : forest) {
+  watch.for_each(forest, [&](const Edge& e) {
     const bool flip = dot(planes[e.a].normal, planes[e.b].normal) < 0;
     paths.links[paths.start[e.a + 1]++] = {e.b, flip};
     paths.links[paths.start[e.b + 1]++] = {e.a, flip};
-  }
+  });
   return paths;
 }
 
 // Turns normals to one side along the smoothest paths between neighbors, each connected part with its mean
 // normal up, as floors, tables and fields are.
-void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
-  const Links paths = smoothest_paths(edges, planes);
+void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes, const Watch& watch) {
+  const Links paths = smoothest_paths(edges, planes, watch);
   std::vector<int8_t> sign(planes.size(), 0);
   std::vector<int32_t> part;
   for (int32_t root = 0; root < static_cast<int32_t>(planes.size()); ++root) {
@@ -315,6 +185,7 @@ void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
     sign[root] = 1;
     double up = 0;
     for (size_t at = 0; at < part.size(); ++at) {
+      if (at > 0) watch.check(static_cast<int64_t>(at));  // most parts are a few voxels
       const int32_t i = part[at];
       up += sign[i] * planes[i].normal.z;
       for (int32_t k = paths.start[i]; k < paths.start[i + 1]; ++k) {
@@ -328,9 +199,10 @@ void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes) {
 }
 
 void weigh(const Grid& grid, const std::vector<Vec>& normals, const Settings& settings,
-           std::vector<Edge>& edges, int threads) {
-#pragma omp parallel for schedule(static) num_threads(threads)
+           std::vector<Edge>& edges, const Run& run) {
+#pragma omp parallel for schedule(static) num_threads(run.threads)
   for (int64_t k = 0; k < static_cast<int64_t>(edges.size()); ++k) {
+    if (run.watch.off()) continue;
     Edge& e = edges[k];
     const Vec na = normals[e.a], nb = normals[e.b];
     const float bend = std::clamp(1 - dot(na, nb), 0.0f, 1.0f);
@@ -340,19 +212,20 @@ void weigh(const Grid& grid, const std::vector<Vec>& normals, const Settings& se
     const Vec step = grid.colors[e.a] - grid.colors[e.b];
     e.weight += settings.color * std::sqrt(dot(step, step));
   }
+  run.watch.check();
 }
 
-void merge(const std::vector<Edge>& edges, const Settings& settings, Segments& segments) {
-  for (const Edge& e : edges) {
+void merge(const std::vector<Edge>& edges, const Settings& settings, Segments& segments, const Watch& watch) {
+  watch.for_each(edges, [&](const Edge& e) {
     int32_t a = segments.find(e.a), b = segments.find(e.b);
-    if (a == b || e.weight > segments.limit[a] || e.weight > segments.limit[b]) continue;
+    if (a == b || e.weight > segments.limit[a] || e.weight > segments.limit[b]) return;
     a = segments.join(a, b);
     segments.limit[a] = e.weight + settings.threshold / segments.size[a];
-  }
-  for (const Edge& e : edges) {
+  });
+  watch.for_each(edges, [&](const Edge& e) {
     const int32_t a = segments.find(e.a), b = segments.find(e.b);
     if (a != b && std::min(segments.size[a], segments.size[b]) < settings.min_voxels) segments.join(a, b);
-  }
+  });
 }
 
 // Labels 0, 1, ... by first appearance in the input; returns their number.
@@ -385,14 +258,14 @@ const char* sphmask_superpoints(const int32_t* coords, const float* xyz, const f
     const Extents extents(coords, n);
     if (extents.longest() > kMostSteps) return "coords are more than 2^19 voxels apart";
     const Grid grid = make_grid(coords, extents, xyz, rgb, n);
-    const std::vector<Neighbors> near = find_neighbors(grid, static_cast<int>(threads));
-    std::vector<Plane> planes = fit_planes(grid, near, static_cast<int>(threads));
-    std::vector<Edge> edges = find_edges(near, settings.edges);
-    orient(edges, planes);
-    weigh(grid, sharpen(grid, near, planes, static_cast<int>(threads)), settings, edges,
-          static_cast<int>(threads));
+    const Run run{static_cast<int>(threads), Watch()};
+    const std::vector<Neighbors> near = find_neighbors(grid, run);
+    std::vector<Plane> planes = fit_planes(grid, near, run);
+    std::vector<Edge> edges = find_edges(near, settings.edges, run.watch);
+    orient(edges, planes, run.watch);
+    weigh(grid, sharpen(grid, near, planes, run), settings, edges, run);
     Segments segments(n, settings.threshold);
-    merge(sort_edges(edges), settings, segments);
+    merge(sort_edges(edges, run.watch), settings, segments, run.watch);
     *count = number_segments(grid, segments, labels);
     return kFine;
   });

@@ -138,6 +138,7 @@ private:
 
   Rows convolve(const Rows& x, const Map& map, const float* weights, int64_t in, int64_t out,
                 const float* start, const Norm* norm) {
+    Watch().check();
     Rows y(map.rows * out);
     const Norm none{nullptr, nullptr, nullptr, nullptr};
     const Norm& after = norm ? *norm : none;

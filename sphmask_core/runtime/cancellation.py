@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 import time
 
+import numpy as np
+
 
 class CancelledError(Exception):
     """The computation was called off."""
@@ -16,16 +18,25 @@ class TooLateError(CancelledError):
 
 
 class Cancellation:
-    """Whether a computation is to go on; the computation asks between its stages and blocks."""
+    """Whether a computation is to go on.
+
+    The computation asks between its stages and blocks. Kernels that take long look at the flag alone.
+    """
 
     def __init__(self, limit: float = math.inf) -> None:
         """limit: seconds of `time.monotonic` after which nobody wants the result."""
         self.limit = limit
-        self.cancelled = False
+        self.flag = np.zeros(1, np.int32)
+        """(1,) int32: other than 0 once the computation is called off."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the computation was called off."""
+        return bool(self.flag[0])
 
     def cancel(self) -> None:
         """Call the computation off; it ends at its next check, so this returns at once."""
-        self.cancelled = True
+        self.flag[0] = 1
 
     def check(self) -> None:
         """Raise CancelledError once it was called off, TooLateError once its time is over."""

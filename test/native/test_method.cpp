@@ -152,6 +152,21 @@ TEST(superpoints_refuse_strange_voxels) {
   CHECK_REFUSED(corner.part(0.1f, 0.1f, 0.1f, 20, 8, &count));
 }
 
+TEST(kernels_that_take_long_are_called_off) {
+  int32_t flag = 1;
+  Corner corner;
+  int64_t count = 0;
+  std::vector<int64_t> keys(3), inverse(3), first(3);
+  CHECK_FINE(sphmask_watch(&flag));
+  CHECK_REFUSED(corner.part(0.1f, 0.1f, 0.1f, 20, 8, &count));
+  CHECK_REFUSED(sphmask_number_keys(keys.data(), inverse.data(), first.data(), &count, 3));
+  flag = 0;
+  CHECK_FINE(corner.part(0.1f, 0.1f, 0.1f, 20, 8, &count));
+  flag = 1;
+  CHECK_FINE(sphmask_watch(nullptr));
+  CHECK_FINE(corner.part(0.1f, 0.1f, 0.1f, 20, 8, &count));
+}
+
 TEST(migration_is_a_small_network_for_each_query) {
   constexpr int64_t queries = 5, superpoints = 203, mask_dim = 10;
   for (const int64_t layers : {2, 3}) {
