@@ -6,6 +6,7 @@
 # make test DISTRO=jazzy     the node's own tests on ROS 2 Jazzy, in .venv-jazzy; also colcon, demo and build
 # make native-test           the C++ kernels' own tests, for every level of processor that runs here
 # make native-sanitize       the same under AddressSanitizer and UBSan
+# make native-tsan           the same under ThreadSanitizer, which libarcher tells of OpenMP; needs clang
 # make fuzz [SECONDS=600]    the kernels fed by libFuzzer, under AddressSanitizer and UBSan; needs clang
 # make aarch64               the same for AArch64, cross-compiled and emulated
 # make hostile               20,000 damaged files for every reader, and the table of what became of them
@@ -18,7 +19,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize fuzz hostile aarch64 clean
+.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize native-tsan fuzz hostile aarch64 clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -81,6 +82,15 @@ native-sanitize:
 	+@$(KERNELS) EXTRA="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
 
 CLANG ?= $(shell type -P clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14 | head -n 1)
+# gcc's OpenMP runtime is unknown to ThreadSanitizer, which would report every loop. Loops are made of what is
+# compiled here; what the runtime itself does between its threads is not looked at.
+native-tsan:
+	@test -n "$(CLANG)" || { echo "make native-tsan needs apt-get install clang libclang-rt-dev libomp-dev" >&2; exit 2; }
+	+@archer="$$($(CLANG) -print-resource-dir)/../../libarcher.so"; \
+	test -f "$$archer" || { echo "make native-tsan needs libarcher.so: apt-get install libomp-dev" >&2; exit 2; }; \
+	$(KERNELS) CXX="$(CLANG)" EXTRA="-O1 -g -fsanitize=thread" \
+		RUN="env TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 OMP_TOOL_LIBRARIES=$$archer"
+
 SECONDS ?= 600
 fuzz:
 	@test -n "$(CLANG)" || { echo "make fuzz needs clang and its run-time library: apt-get install clang libclang-rt-dev" >&2; exit 2; }

@@ -98,8 +98,9 @@ class Segmenter:
         None: the model's own; timer: takes the time of each stage; region: which points are looked at, all
         others belong to no instance; region_pose (4, 4): takes points to the frame of the region's boxes,
         None: they are in the cloud's; class_scores: least scores of classes by name, before min_score;
-        cancellation: looked at between stages and blocks, and in kernels that take long. Raises ValueError on other shapes, on classes that
-        the model has not and on clouds too large to number, and CancelledError once it is called off.
+        cancellation: looked at between stages and blocks, and in kernels that take long. Raises ValueError on
+        other shapes, on classes that the model has not and on clouds too large to number, and CancelledError
+        once it is called off.
         """
         progress = _Progress(timer or Timer(self.device), cancellation or Cancellation())
         progress.begin("input")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sphmask_core.clouds.cloud import Cloud
-from sphmask_core.commands.character import character
+from sphmask_core.commands.character import ANCHORS, SAMPLED, character
 from sphmask_core.commands.choose import TRAINED, choose, unlike
 
 
@@ -47,3 +47,13 @@ def test_a_cloud_of_another_kind_is_remarked_on_in_one_line(preset):
 def test_clouds_that_have_nothing_and_models_of_ones_own_are_not_remarked_on():
     empty = Cloud(np.full((3, 3), np.nan, np.float32), None, None, (1, 3))
     assert unlike(character(empty), "street") == "" and unlike(character(around(60)), "mine") == ""
+
+
+def test_spacing_is_that_of_all_points():
+    """Of clouds larger than what is looked at together, too, with points that are there twice."""
+    xyz = np.random.default_rng(0).normal(size=(100_000, 3)).astype(np.float32)
+    xyz[:50] = xyz[50:100]
+    found = character(Cloud(xyz, None, None, (1, len(xyz))))
+    some = xyz[np.random.default_rng(0).choice(len(xyz), SAMPLED, replace=False)][:ANCHORS]
+    nearest = [np.sort(np.linalg.norm(xyz - anchor, axis=1))[1] for anchor in some]
+    assert found.spacing == pytest.approx(np.median(nearest), rel=1e-5)

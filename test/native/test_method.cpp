@@ -2,8 +2,10 @@
 // Farthest points and ball query to the last bit, superpoints on plain shapes, migration against its formula.
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <numeric>
+#include <thread>
 
 #include "check.h"
 #include "kernels.h"
@@ -165,6 +167,23 @@ TEST(kernels_that_take_long_are_called_off) {
   flag = 1;
   CHECK_FINE(sphmask_watch(nullptr));
   CHECK_FINE(corner.part(0.1f, 0.1f, 0.1f, 20, 8, &count));
+}
+
+// For ThreadSanitizer: calls are independent of each other, and a flag may be set while a kernel runs.
+TEST(threads_may_call_kernels_at_the_same_time) {
+  std::array<Corner, 3> corners;
+  std::array<int64_t, 3> counts{};
+  int32_t flag = 0;
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < corners.size(); ++i)
+    threads.emplace_back([&, i] {
+      sphmask_watch(i == 0 ? &flag : nullptr);
+      const char* const problem = corners[i].part(0.1f, 0.1f, 0.1f, 20, 8, &counts[i]);
+      if (i > 0) CHECK_FINE(problem);
+    });
+  __atomic_store_n(&flag, 1, __ATOMIC_RELAXED);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(corners[1].labels == corners[2].labels && counts[1] == counts[2]);
 }
 
 TEST(migration_is_a_small_network_for_each_query) {
