@@ -115,8 +115,8 @@ class Segmenter:
         if own is not None:
             raise ValueError("superpoints are of points, and a voxel filter leaves none of these: give one")
         few = thin(xyz, rgb, region.voxel_filter)
-        found = self._segment(few.xyz, few.rgb, None, vertical, least, progress)
-        return moved(spread(found, few.rows, few.voxels, xyz), offset)
+        instances = self._segment(few.xyz, few.rgb, None, vertical, least, progress)
+        return moved(spread(instances, few.rows, few.voxels, xyz), offset)
 
     def least_scores(self, min_score: float | None, class_scores: Mapping[str, float]) -> Tensor:
         """Returns (C,) float32: the least score of each class. Raises ValueError for one that is unknown."""

@@ -110,15 +110,17 @@ def _play(
     for name, cloud in _frames(files, topic, scene):
         header = Header(frame_id=scene.frame_id, stamp=player.get_clock().now().to_msg())
         answer = player.ask(write_points(header, cloud_points(cloud)), FRAME_TIMEOUT)
-        found = read_instances(answer.instances, read_labels(answer.points))
+        instances = read_instances(answer.instances, read_labels(answer.points))
         ids = read_tracks(answer.instances).ids
         height, width = cloud.shape
         latency = f"{answer.latency * 1e3:.0f} ms"
-        print(f"{name}: {width} x {height} points, {len(found)} instances, {latency}{table(found, ids)}")
+        print(
+            f"{name}: {width} x {height} points, {len(instances)} instances, {latency}{table(instances, ids)}"
+        )
         latencies.append(answer.latency * 1e3)
-        if len(found) > most:
-            most = len(found)
-            draw_result(picture, cloud, found, f"{name}, as the node answers: id and score", ids)
+        if len(instances) > most:
+            most = len(instances)
+            draw_result(picture, cloud, instances, f"{name}, as the node answers: id and score", ids)
     print(f"all {len(latencies)} frames answered; latency median {np.median(latencies):.0f} ms, ", end="")
     print(f"longest {max(latencies):.0f} ms, from publishing a cloud to its labeled points; {picture}")
 

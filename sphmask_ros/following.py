@@ -29,16 +29,21 @@ class Follower:
         return self._tracker.next_id
 
     def follow(
-        self, header: Header, cloud: Cloud, found: Instances, pose: np.ndarray | None, settings: Parameters
+        self,
+        header: Header,
+        cloud: Cloud,
+        instances: Instances,
+        pose: np.ndarray | None,
+        settings: Parameters,
     ) -> Tracks:
         """The objects that a cloud's instances are; pose (4, 4): of the cloud's frame in one at rest."""
         if not settings.track:
-            return Tracks.none(len(found))
+            return Tracks.none(len(instances))
         if pose is None and header.frame_id != self._frame_id:
             self._tracker.forget()  # another sensor, somewhere else
         self._frame_id = header.frame_id
         limits = settings.track_overlap, settings.track_memory
-        tracks = self._tracker.update(cloud.xyz, found, stamp_seconds(header.stamp), pose, *limits)
+        tracks = self._tracker.update(cloud.xyz, instances, stamp_seconds(header.stamp), pose, *limits)
         if pose is None:
             return tracks
         return replace(tracks, velocities=tracks.velocities @ pose[:3, :3].astype(np.float32))

@@ -124,13 +124,13 @@ class Outputs:
         """None where the output has nothing to say of such a cloud."""
         makers: dict[str, Callable[[], Any]] = {
             "labelled_points": lambda: labelled_points(
-                answer.header, answer.cloud, answer.found, answer.tracks
+                answer.header, answer.cloud, answer.instances, answer.tracks
             ),
             "label_image": lambda: _label_image(answer),
             "labels": lambda: labels_only(answer.header, answer.ids),
-            "markers": lambda: self._markers.update(*_told(answer), answer.rays),
-            "instances": lambda: instance_array(*_told(answer), answer.rays),
-            "detections": lambda: detection_array(*_told(answer)),
+            "markers": lambda: self._markers.update(*_in_target_frame(answer), answer.rays),
+            "instances": lambda: instance_array(*_in_target_frame(answer), answer.rays),
+            "detections": lambda: detection_array(*_in_target_frame(answer)),
         }
         return makers[name]()
 
@@ -140,9 +140,9 @@ def topic(camera: str, name: str) -> str:
     return f"~/{camera}/{name}" if camera else f"~/{name}"
 
 
-def _told(answer: Answer) -> tuple[Header, Instances, Tracks, Placements]:
-    told = answer.told
-    return told.header, told.found, told.tracks, told.placed
+def _in_target_frame(answer: Answer) -> tuple[Header, Instances, Tracks, Placements]:
+    there = answer.in_target_frame
+    return there.header, there.instances, there.tracks, there.placed
 
 
 def _label_image(answer: Answer) -> Any:

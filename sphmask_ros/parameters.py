@@ -76,7 +76,7 @@ class Parameters:
     )
     target_frame: str = _parameter(
         "",
-        "The frame that instances, markers and detections are told in, by TF or `odometry`. Empty: the "
+        "The frame that instances, markers and detections are published in, by TF or `odometry`. Empty: the "
         "cloud's own, in which labels and labeled points always are.",
         UNCONFIGURED,
     )

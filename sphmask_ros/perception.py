@@ -118,7 +118,7 @@ class Perception:
         cancellation.check()
         self._judge(msg.header.frame_id, cloud, settings.region, boxes)
         timer.stop()
-        found = self.segmenter(
+        instances = self.segmenter(
             cloud.xyz,
             cloud.rgb,
             vertical=vertical,
@@ -130,20 +130,20 @@ class Perception:
         )
         timer.start("track")
         cancellation.check()
-        tracks = self._follower(camera).follow(msg.header, cloud, found, pose, settings)
+        tracks = self._follower(camera).follow(msg.header, cloud, instances, pose, settings)
         timer.stop()
         read, track = timer.milliseconds["read"], timer.milliseconds["track"]
-        stages = {"read": read, **found.timings, "track": track}
+        stages = {"read": read, **instances.timings, "track": track}
         return Answer(
-            msg.header, cloud, found, tracks, self.segmenter.config.model.rays, stages, arrival, target
+            msg.header, cloud, instances, tracks, self.segmenter.config.model.rays, stages, arrival, target
         )
 
     def nothing(self, header: Header, settings: Parameters) -> Answer:
         """The answer to a cloud that has none."""
-        found = self.segmenter(NO_POINTS.xyz)
+        instances = self.segmenter(NO_POINTS.xyz)
         rays = self.segmenter.config.model.rays
         target = settings.target_frame, None
-        return Answer(header, NO_POINTS, found, Tracks.none(0), rays, {}, time.monotonic(), target)
+        return Answer(header, NO_POINTS, instances, Tracks.none(0), rays, {}, time.monotonic(), target)
 
     def _read(self, msg: Frame, timeout: float) -> Cloud:
         """timeout: seconds that colors wait for where their camera was; not where nobody ever tells."""
@@ -195,10 +195,10 @@ class Perception:
         if frame_id in self.remarks or len(self.remarks) >= MOST_SAID:
             return
         seen = cloud.xyz if region == EVERYTHING else cloud.xyz[region.inside(cloud.xyz, pose)]
-        found = character(replace(cloud, xyz=seen))
-        if not found.points:
+        traits = character(replace(cloud, xyz=seen))
+        if not traits.points:
             return
-        remark = unlike(found, self.segmenter.config.name)
+        remark = unlike(traits, self.segmenter.config.name)
         self.remarks[frame_id] = remark
         if remark:
             self._say(f"clouds of {frame_id[:40]!r}: {remark}")

@@ -39,13 +39,13 @@ class Pairs(Generic[First, Second]):
 
     def add_first(self, stamp: int, item: First, tolerance: int) -> tuple[First, Second] | None:
         """A pair with this item of the first stream, if there is one; all times are nanoseconds."""
-        found = self._add(self._firsts, item, self._seconds, stamp, tolerance)
-        return None if found is None else (item, found)
+        partner = self._add(self._firsts, item, self._seconds, stamp, tolerance)
+        return None if partner is None else (item, partner)
 
     def add_second(self, stamp: int, item: Second, tolerance: int) -> tuple[First, Second] | None:
         """The same of the second stream."""
-        found = self._add(self._seconds, item, self._firsts, stamp, tolerance)
-        return None if found is None else (found, item)
+        partner = self._add(self._seconds, item, self._firsts, stamp, tolerance)
+        return None if partner is None else (partner, item)
 
     def _add(self, own: dict[int, Any], item: Any, other: dict[int, Any], stamp: int, tolerance: int) -> Any:
         if own and stamp < max(own):
@@ -57,11 +57,11 @@ class Pairs(Generic[First, Second]):
             while len(own) > WAITING:
                 del own[min(own)]
             return None
-        found = other[nearest]
+        partner = other[nearest]
         own.clear()
         for older in [there for there in other if there <= nearest]:
             del other[older]
-        return found
+        return partner
 
 
 class RgbdInput:

@@ -117,8 +117,8 @@ def test_points_belong_to_the_surface_that_was_measured(view):
     assert (owners(measured, view) == view.item).all()
     measured[middle] = np.nan
     measured[10, 10] = 0.9  # flies between ball and wall
-    found = owners(measured, view)
-    assert found[middle] == found[10, 10] == -1
+    owner = owners(measured, view)
+    assert owner[middle] == owner[10, 10] == -1
 
 
 def test_a_smeared_edge_is_of_the_near_thing(view):

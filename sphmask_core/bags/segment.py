@@ -177,14 +177,14 @@ class _Answer:
 
     def __call__(self, header: Any, frame: BagFrame) -> dict[str, bytes]:
         """Returns the bytes of the messages by topic, all under the cloud's header."""
-        make, found = self._definitions.make, (frame.instances, frame.tracks)
+        make, results = self._definitions.make, (frame.instances, frame.tracks)
         timer = Timer(CPU)
         timer.start("write")
         messages = {
-            "/segment/labelled_points": labelled_points(make, header, frame.cloud, *found),
-            "/segment/markers": self._markers.update(header, *found, frame.placed, self._rays),
-            "/segment/instances": instance_array(make, header, *found, frame.placed, self._rays),
-            "/segment/detections": detection_array(make, header, *found, frame.placed),
+            "/segment/labelled_points": labelled_points(make, header, frame.cloud, *results),
+            "/segment/markers": self._markers.update(header, *results, frame.placed, self._rays),
+            "/segment/instances": instance_array(make, header, *results, frame.placed, self._rays),
+            "/segment/detections": detection_array(make, header, *results, frame.placed),
         }
         timer.stop()
         stages = frame.milliseconds | timer.milliseconds

@@ -65,8 +65,8 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _segmented(name: str, record: Mapping[str, Any], cloud: Any) -> SegmentedCloud:
-    found: Sequence[Mapping[str, Any]] = record["instances"]
-    boxes = [one["upright_box"] for one in found]
+    instances: Sequence[Mapping[str, Any]] = record["instances"]
+    boxes = [instance["upright_box"] for instance in instances]
     polar, azimuth = (int(count) for count in record["sectors"])
     turns = _table(boxes, "quaternion", 4)
     labels = np.zeros(len(cloud.xyz), np.int64) if cloud.labels is None else cloud.labels
@@ -74,12 +74,12 @@ def _segmented(name: str, record: Mapping[str, Any], cloud: Any) -> SegmentedClo
         name=name,
         stamp=None,
         cloud=cloud,
-        labels=np.clip(labels, 0, len(found)).astype(np.uint32),
-        ids=np.arange(1, len(found) + 1, dtype=np.uint32),
-        class_names=tuple(str(one["class"]) for one in found),
-        scores=np.array([float(one["score"]) for one in found], np.float32),
-        centers=_table(found, "center", 3),
-        rays=_table(found, "rays", polar * azimuth),
+        labels=np.clip(labels, 0, len(instances)).astype(np.uint32),
+        ids=np.arange(1, len(instances) + 1, dtype=np.uint32),
+        class_names=tuple(str(instance["class"]) for instance in instances),
+        scores=np.array([float(instance["score"]) for instance in instances], np.float32),
+        centers=_table(instances, "center", 3),
+        rays=_table(instances, "rays", polar * azimuth),
         sectors=(polar, azimuth),
         rotation=_table([record], "rotation", 9).reshape(3, 3),
         box_centers=_table(boxes, "center", 3),

@@ -112,13 +112,13 @@ class _Source:
     def _of_bag(self, path: Path) -> Iterator[SegmentedCloud]:
         """Gives the answers in a bag; of one that has none, clouds that are segmented now."""
         check_bags()
-        from sphmask_core.bags.found import is_segmented, read_found
+        from sphmask_core.bags.answers import is_segmented, read_answers
         from sphmask_core.bags.segment import find_in_bag, read_clouds
         from sphmask_core.commands.bag_images import image_topics
 
         topic, images = self._options.topic, image_topics(path, self._options)
         if images is None and is_segmented(path):
-            answers = read_found(path, topic)
+            answers = read_answers(path, topic)
             first = next(answers, None)
             if first is None:
                 self._report(f"{path}: none of its answers has the stamp and frame of a cloud in it")
@@ -133,8 +133,8 @@ class _Source:
                 self._report(f"{path}: cloud of {name}: {frame.problem}")
                 continue
             sectors = segmenter.config.model.rays
-            found, tracks, placed = frame.instances, frame.tracks, frame.placed
-            yield _shown(name, frame.stamp, frame.cloud, found, tracks, placed, sectors)
+            instances, tracks, placed = frame.instances, frame.tracks, frame.placed
+            yield _shown(name, frame.stamp, frame.cloud, instances, tracks, placed, sectors)
 
     def _report(self, reason: str) -> None:
         self.failed = True
@@ -145,7 +145,7 @@ def _shown(
     name: str,
     stamp: int | None,
     cloud: Cloud,
-    found: Instances,
+    instances: Instances,
     tracks: Tracks,
     placed: Placements,
     sectors: tuple[int, int],
@@ -154,14 +154,14 @@ def _shown(
         name=name,
         stamp=stamp,
         cloud=cloud,
-        labels=tracks.of_points(found.labels),
+        labels=tracks.of_points(instances.labels),
         ids=tracks.ids,
-        class_names=found.class_names,
-        scores=found.scores,
-        centers=found.centers,
-        rays=found.rays,
+        class_names=instances.class_names,
+        scores=instances.scores,
+        centers=instances.centers,
+        rays=instances.rays,
         sectors=sectors,
-        rotation=found.rotation,
+        rotation=instances.rotation,
         box_centers=placed.centers,
         box_sizes=placed.sizes,
         box_rotations=placed.rotations,

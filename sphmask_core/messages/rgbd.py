@@ -88,9 +88,9 @@ def _unregistered(own: str, other: str, shape: tuple[int, int], size: tuple[int,
     return f"{what}, and no camera_info of the color camera has come"
 
 
-def _alike(one: Intrinsics, other: Intrinsics) -> bool:
+def _alike(first: Intrinsics, second: Intrinsics) -> bool:
     return np.allclose(
-        [one.fx, one.fy, one.cx, one.cy], [other.fx, other.fy, other.cx, other.cy], rtol=SAME_LENS
+        [first.fx, first.fy, first.cx, first.cy], [second.fx, second.fy, second.cx, second.cy], rtol=SAME_LENS
     )
 
 

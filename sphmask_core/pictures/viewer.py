@@ -81,10 +81,10 @@ class SegmentedCloud:
 def check_viewer() -> None:
     """Raise ModuleNotFoundError where rerun is not installed."""
     try:
-        found = find_spec("rerun") is not None
+        installed = find_spec("rerun") is not None
     except ValueError:  # a module that is blocked
-        found = False
-    if not found:
+        installed = False
+    if not installed:
         raise ModuleNotFoundError("the viewer needs a library: pip install 'sphmask[rerun]'")
 
 

@@ -87,7 +87,7 @@ def test_bad_folder(tmp_path, capsys, balls_weights, folder, name, share):
     cut(path / name, share)
     code, error = run(capsys, balls_weights, path, "-o", tmp_path / "out")
     assert code == 2 and error.startswith(f"sphmask: {path}: not a bag") and error.count("\n") == 1
-    assert [one.name for one in tmp_path.iterdir()] == ["bad"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bad"]
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,9 @@ def test_by_the_command(rgbd_bag, balls_weights, tmp_path, capsys):
     rest = ["-o", str(tmp_path / "out.mcap"), "--model", str(balls_weights)]
     arguments = ["segment", str(rgbd_bag), "--depth-topic", DEPTH, "--color-topic", COLOR, *rest]
     code = cli.main(arguments)
-    said = capsys.readouterr()
-    assert code == 2 and len(said.out.splitlines()) == COUNT
-    (line,) = said.err.splitlines()
+    printed = capsys.readouterr()
+    assert code == 2 and len(printed.out.splitlines()) == COUNT
+    (line,) = printed.err.splitlines()
     assert "not a sensor_msgs/msg/CompressedImage" in line
 
 

@@ -15,8 +15,8 @@ from test.helpers.bags import NUMBERS, OTHER, TOPIC, write_folder
 
 
 def check_detections(detections, instances):
-    """They say of the same objects the same, in the words of vision_msgs."""
-    assert [one.id for one in detections] == [str(one.id) for one in instances]
+    """The detections describe the same objects in the words of vision_msgs."""
+    assert [detection.id for detection in detections] == [str(instance.id) for instance in instances]
     for detection, instance in zip(detections, instances, strict=True):
         (result,) = detection.results
         assert (result.hypothesis.class_id, detection.bbox.center) == (instance.class_name, instance.box)
@@ -42,14 +42,14 @@ def check_outputs(frames, made, segmenter, clouds, definitions):
         if frames[i].problem:
             assert (points.width, ids[-1]) == (0, [])
             continue
-        found = segmenter(cloud.xyz, cloud.rgb)
-        assert timings.stages == ["read", *found.timings, "track", "write"]
+        expected = segmenter(cloud.xyz, cloud.rgb)
+        assert timings.stages == ["read", *expected.timings, "track", "write"]
         assert timings.latency == pytest.approx(timings.milliseconds.sum(), rel=1e-5)
         numbers = np.array([0, *ids[-1]])
-        np.testing.assert_array_equal(read_labels(points), numbers[found.labels])
+        np.testing.assert_array_equal(read_labels(points), numbers[expected.labels])
         assert (points.height, points.width) == cloud.shape
         assert {marker.id for marker in markers.markers if marker.action == 0} == set(ids[-1])
-        assert [instance.point_count for instance in instances.instances] == found.sizes.tolist()
+        assert [instance.point_count for instance in instances.instances] == expected.sizes.tolist()
     assert len(ids[0]) > 2 and ids[2] == ids[0]  # the same objects
     assert {
         marker.action
@@ -71,7 +71,7 @@ def test_mcap(tmp_path, mcap_bag, segmenter, clouds, messages, definitions):
     copied = [row for row in rows if row[0] in (TOPIC, OTHER)]
     assert [(t, k, m.log_time, m.publish_time, m.data) for t, k, m in copied] == messages
     assert [m.sequence for *_, m in copied] == list(range(len(messages)))
-    assert [one.data for one in extras[0]] == [b"focal: 525"] and extras[1][0].metadata == {"room": "7"}
+    assert [extra.data for extra in extras[0]] == [b"focal: 525"] and extras[1][0].metadata == {"room": "7"}
     assert compressions == {"lz4"}
     for topic, kind in OUTPUTS.items():
         times = [(m.log_time, m.publish_time) for t, k, m in rows if (t, k) == (topic, kind)]
@@ -159,5 +159,5 @@ def test_compression_is_that_which_is_asked_for(tmp_path, segmenter, mcap_bag, f
         with Reader(copy) as reader:
             assert reader.compression_mode == mode
             assert sum(c.topic == "/segment/instances" for c, *_ in reader.messages()) == 4
-        sizes[compression] = file.stat().st_size, sum(one.stat().st_size for one in copy.iterdir())
+        sizes[compression] = file.stat().st_size, sum(path.stat().st_size for path in copy.iterdir())
     assert all(small < large / 2 for small, large in zip(sizes["zstd"], sizes["none"], strict=True))

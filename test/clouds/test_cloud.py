@@ -25,12 +25,12 @@ def make_cloud(height=6, width=7, seed=0):
     return Cloud(xyz, rgb, rng.integers(0, 50, n), (height, width))
 
 
-def assert_equal(found: Cloud, expected: Cloud):
-    np.testing.assert_array_equal(found.xyz, expected.xyz)
-    np.testing.assert_array_equal(found.rgb, expected.rgb)
-    np.testing.assert_array_equal(found.labels, expected.labels)
-    assert found.shape == expected.shape
-    assert (found.xyz.dtype, found.rgb.dtype, found.labels.dtype) == (np.float32, np.uint8, np.int64)
+def assert_equal(actual: Cloud, expected: Cloud):
+    np.testing.assert_array_equal(actual.xyz, expected.xyz)
+    np.testing.assert_array_equal(actual.rgb, expected.rgb)
+    np.testing.assert_array_equal(actual.labels, expected.labels)
+    assert actual.shape == expected.shape
+    assert (actual.xyz.dtype, actual.rgb.dtype, actual.labels.dtype) == (np.float32, np.uint8, np.int64)
 
 
 @pytest.mark.parametrize("data", ["ascii", "binary", "binary_compressed"])
@@ -110,9 +110,9 @@ def test_lidar_scans(tmp_path):
     cloud = make_cloud()
     scan = np.concatenate([cloud.xyz, np.full((42, 1), 0.5, np.float32)], 1)
     scan.astype("<f4").tofile(tmp_path / "a.bin")
-    found = read_cloud(tmp_path / "a.bin")
-    np.testing.assert_array_equal(found.xyz, cloud.xyz)
-    assert (found.rgb, found.labels, found.shape) == (None, None, (1, 42))
+    actual = read_cloud(tmp_path / "a.bin")
+    np.testing.assert_array_equal(actual.xyz, cloud.xyz)
+    assert (actual.rgb, actual.labels, actual.shape) == (None, None, (1, 42))
 
 
 @FAST

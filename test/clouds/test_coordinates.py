@@ -26,9 +26,9 @@ def cloud():
     return simulate_cloud(3)
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
     """Intersection over union of two masks."""
-    return float((one & other).sum() / (one | other).sum())
+    return float((first & second).sum() / (first | second).sum())
 
 
 def test_a_depth_cameras_cloud_is_never_moved(cloud):
@@ -66,7 +66,7 @@ def test_results_are_in_the_clouds_coordinates(tmp_path, cloud):
     assert main(["segment", str(tmp_path / "utm.ply"), "-o", str(tmp_path / "out"), "--device", "cpu"]) == 0
     np.testing.assert_allclose(read_cloud(tmp_path / "out/utm.ply").xyz, cloud.xyz + UTM, rtol=0, atol=1e-8)
     instances = json.loads((tmp_path / "out/utm.json").read_text())["instances"]
-    assert instances and all(np.linalg.norm(one["center"] - UTM) < 10 for one in instances)
+    assert instances and all(np.linalg.norm(instance["center"] - UTM) < 10 for instance in instances)
 
 
 @pytest.mark.parametrize(("unit", "scale"), [("mm", 1000), ("cm", 100)])

@@ -47,10 +47,10 @@ def test_is_what_its_words_say(points, least, span, crop, ego, pose):
     shift = np.array([1.0, -2.0, 0.5]) if pose else np.zeros(3)
     matrix = None if pose is None else np.block([[np.eye(3), shift[:, None]], [np.zeros(3), 1]])
     kept = region.inside(xyz, matrix)
-    for point, found in zip(xyz, kept, strict=True):
+    for point, inside in zip(xyz, kept, strict=True):
         distance = np.linalg.norm(point)
         if min(abs(distance - region.min_range), abs(distance - region.max_range)) > 1e-6:
-            assert found == is_inside(point, point + shift, region)
+            assert inside == is_inside(point, point + shift, region)
 
 
 @pytest.mark.parametrize(
@@ -108,32 +108,34 @@ def cloud():
 def test_points_outside_are_as_if_they_were_not_there(segmenter, cloud):
     distances = np.linalg.norm(cloud.xyz, axis=1)
     region = Region(max_range=float(np.nanmedian(distances)))
-    found = segmenter(cloud.xyz, cloud.rgb, region=region, min_score=0.0)
+    instances = segmenter(cloud.xyz, cloud.rgb, region=region, min_score=0.0)
     without = np.where((distances <= region.max_range)[:, None], cloud.xyz, np.nan).astype(np.float32)
     expected = segmenter(without, cloud.rgb, min_score=0.0)
-    assert len(found) == len(expected) > 0
-    np.testing.assert_array_equal(found.labels, expected.labels)
-    assert (found.labels[~(distances <= region.max_range)] == 0).all()
+    assert len(instances) == len(expected) > 0
+    np.testing.assert_array_equal(instances.labels, expected.labels)
+    assert (instances.labels[~(distances <= region.max_range)] == 0).all()
     assert len(segmenter(cloud.xyz, cloud.rgb, min_score=0.0)) > 0
 
 
 def test_a_region_without_points_has_no_instances(segmenter, cloud):
     for region in (Region(min_range=100.0), Region(min_range=100.0, voxel_filter=0.01)):
-        found = segmenter(cloud.xyz, cloud.rgb, region=region)
-        assert len(found) == 0 and found.labels.tolist() == [0] * len(cloud.xyz)
+        instances = segmenter(cloud.xyz, cloud.rgb, region=region)
+        assert len(instances) == 0 and instances.labels.tolist() == [0] * len(cloud.xyz)
 
 
 def test_a_voxel_filter_still_answers_every_point(segmenter, cloud):
     """All points of a voxel have its answer, and boxes are of all points."""
     edge = 0.02
-    found = segmenter(cloud.xyz, cloud.rgb, region=Region(voxel_filter=edge), min_score=0.0)
+    instances = segmenter(cloud.xyz, cloud.rgb, region=Region(voxel_filter=edge), min_score=0.0)
     few = thin(cloud.xyz, cloud.rgb, edge)
     assert len(few.xyz) < 0.5 * np.isfinite(cloud.xyz[:, 0]).sum()
     expected = segmenter(few.xyz, few.rgb, min_score=0.0)
-    assert len(found) == len(expected) > 0
-    np.testing.assert_array_equal(found.labels[few.rows], expected.labels[few.voxels])
-    assert (found.labels[np.isnan(cloud.xyz[:, 0])] == 0).all()
-    for mask, box, own, size in zip(found.masks, found.boxes, expected.masks, found.sizes, strict=True):
+    assert len(instances) == len(expected) > 0
+    np.testing.assert_array_equal(instances.labels[few.rows], expected.labels[few.voxels])
+    assert (instances.labels[np.isnan(cloud.xyz[:, 0])] == 0).all()
+    for mask, box, own, size in zip(
+        instances.masks, instances.boxes, expected.masks, instances.sizes, strict=True
+    ):
         np.testing.assert_array_equal(mask[few.rows], own[few.voxels])
         np.testing.assert_allclose(box, [*cloud.xyz[mask].min(0), *cloud.xyz[mask].max(0)])
         assert size == mask.sum()
@@ -155,9 +157,9 @@ def test_scores_of_classes(segmenter, cloud):
     (name,) = segmenter.config.found_classes
     every = segmenter(cloud.xyz, cloud.rgb, min_score=0.0)
     half = float(np.median(every.scores))
-    found = segmenter(cloud.xyz, cloud.rgb, min_score=1.0, class_scores={name: half})
-    assert 0 < len(found) <= (every.scores >= half).sum()
-    assert (found.scores >= half).all()
+    instances = segmenter(cloud.xyz, cloud.rgb, min_score=1.0, class_scores={name: half})
+    assert 0 < len(instances) <= (every.scores >= half).sum()
+    assert (instances.scores >= half).all()
     assert len(segmenter(cloud.xyz, cloud.rgb, min_score=0.0, class_scores={name: 1.0})) == 0
     with pytest.raises(ValueError, match=f"finds no class 'cra'; it finds {name}"):
         segmenter(cloud.xyz, cloud.rgb, class_scores={"cra": 0.5})

@@ -97,11 +97,11 @@ def test_without_colors(tmp_path, balls_weights):
     xyz = simulate_cloud(3, 80, 60).xyz
     np.savez(tmp_path / "plain.npz", xyz=xyz)
     np.savez(tmp_path / "gray.npz", xyz=xyz, rgb=np.full(xyz.shape, 127.5 / 255))
-    found = []
+    results = []
     for name in ("plain", "gray"):
         assert segment(tmp_path / f"{name}.npz", balls_weights, tmp_path / "out") == 0
-        found.append(json.loads((tmp_path / "out" / f"{name}.json").read_text())["instances"])
-    assert found[0] == found[1] and len(found[0]) > 2
+        results.append(json.loads((tmp_path / "out" / f"{name}.json").read_text())["instances"])
+    assert results[0] == results[1] and len(results[0]) > 2
 
 
 @pytest.mark.parametrize(

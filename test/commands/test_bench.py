@@ -61,10 +61,10 @@ def test_a_measured_cloud(weights):
     xyz = np.random.default_rng(0).random((3000, 3), dtype=np.float32)
     xyz[::5] = np.nan
     segmenter = Segmenter.load(weights, "cpu")
-    found = measure(segmenter, "cube", Cloud(xyz, None, None, (1, 3000)), 2)
-    assert (found.name, found.points) == ("cube", 3000) and 2000 < found.voxels <= 2400
-    assert {"voxels", "backbone", "output"} <= found.milliseconds.keys() == found.megabytes.keys()
-    assert found.work.flops > 2 * found.voxels and min(found.milliseconds.values()) >= 0
+    measured = measure(segmenter, "cube", Cloud(xyz, None, None, (1, 3000)), 2)
+    assert (measured.name, measured.points) == ("cube", 3000) and 2000 < measured.voxels <= 2400
+    assert {"voxels", "backbone", "output"} <= measured.milliseconds.keys() == measured.megabytes.keys()
+    assert measured.work.flops > 2 * measured.voxels and min(measured.milliseconds.values()) >= 0
 
 
 def test_bench_of_a_cloud(tmp_path, capsys, weights):

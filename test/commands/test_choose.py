@@ -32,9 +32,9 @@ def around(reach, color=False, count=60_000):
      (around(3), "rooms"), (around(60, True), "street")],
 )  # fmt: skip
 def test_the_preset_that_fits(cloud, preset):
-    found = character(cloud)
-    assert choose(found) == preset
-    assert unlike(found, preset) == ""
+    traits = character(cloud)
+    assert choose(traits) == preset
+    assert unlike(traits, preset) == ""
 
 
 @pytest.mark.parametrize("preset", TRAINED)

@@ -45,10 +45,10 @@ def run(capsys, *arguments):
 
 def test_depth_and_color_are_the_cloud_that_they_are_of(images, balls_weights, capsys):
     rest = ["--model", balls_weights, "-o", images / "out", "--min-score", 0]
-    code, said = run(
+    code, errors = run(
         capsys, "--depth", images / "d.png", "--color", images / "c.png", "--intrinsics", *NUMBERS, *rest
     )
-    assert (code, said) == (0, [])
+    assert (code, errors) == (0, [])
     cloud = back_project(MILLIMETERS, LENS, COLORS)
     expected = Segmenter.load(balls_weights, "cpu")(cloud.xyz, cloud.rgb, min_score=0.0)
     assert len(expected) > 0
@@ -63,8 +63,8 @@ def test_another_scale_is_the_same_scene(images, balls_weights, capsys):
     rest = ["--intrinsics", *NUMBERS, "--model", balls_weights, "-o", images / "out", "--min-score", 0]
     for name, scale in (("d", []), ("five", ["--depth-scale", 5000])):
         assert run(capsys, "--depth", images / f"{name}.png", *scale, *rest) == (0, [])
-    one, other = (np.load(images / "out" / f"{name}.npz") for name in ("d", "five"))
-    np.testing.assert_allclose(one["boxes"], other["boxes"], atol=1e-5)
+    first, second = (np.load(images / "out" / f"{name}.npz") for name in ("d", "five"))
+    np.testing.assert_allclose(first["boxes"], second["boxes"], atol=1e-5)
 
 
 def test_a_folder_of_the_tum_benchmark(images, balls_weights, capsys):
@@ -116,9 +116,9 @@ def test_what_cannot_be_done_is_one_clear_line(images, balls_weights, capsys, mo
     monkeypatch.chdir(images)
     Image.fromarray(COLORS[::2, ::2]).save("small.png")
     (images / "text.png").write_text("no image")
-    code, said = run(capsys, *arguments, "-o", "out", "--model", balls_weights)
+    code, errors = run(capsys, *arguments, "-o", "out", "--model", balls_weights)
     assert code == 2
-    (line,) = said
+    (line,) = errors
     assert line.startswith("sphmask: ") and words in line
 
 
@@ -127,8 +127,8 @@ def test_what_cannot_be_done_is_one_clear_line(images, balls_weights, capsys, mo
 def test_no_bytes_are_more_than_one_clear_line(tmp_path, balls_weights, capsys, data, suffix):
     path = tmp_path / f"damaged{suffix}"
     path.write_bytes(data)
-    code, said = run(capsys, "--depth", path, *LENSES, "-o", tmp_path / "out", "--model", balls_weights)
-    assert code == 2 and len(said) == 1 and path.name in said[0]
+    code, errors = run(capsys, "--depth", path, *LENSES, "-o", tmp_path / "out", "--model", balls_weights)
+    assert code == 2 and len(errors) == 1 and path.name in errors[0]
 
 
 def test_only_a_part_of_a_cloud(tmp_path, balls_weights, capsys):

@@ -64,9 +64,9 @@ def test_segment_a_folder_and_resume(tmp_path, capsys, balls_weights, clouds, en
     )
     assert printed.endswith("5 clouds: 4 segmented, 0 before, 1 failed\n")
     assert {path.stem for path in tmp_path.iterdir()} == {f"table{seed}" for seed in GOOD}
-    one = Segmenter(balls())(simulate_cloud(0, 80, 60).xyz, simulate_cloud(0, 80, 60).rgb)
-    assert len(one) > 2
-    np.testing.assert_array_equal(np.load(tmp_path / "table0.npz")["labels"], one.labels)
+    instances = Segmenter(balls())(simulate_cloud(0, 80, 60).xyz, simulate_cloud(0, 80, 60).rgb)
+    assert len(instances) > 2
+    np.testing.assert_array_equal(np.load(tmp_path / "table0.npz")["labels"], instances.labels)
     (tmp_path / "table1.npz").unlink()
     os.utime(tmp_path / "table2.ply", (0, 0))  # older than its cloud
     kept = (tmp_path / "table0.npz").stat().st_mtime_ns
@@ -125,7 +125,7 @@ def test_eval_leaves_out_what_fails_and_resumes(tmp_path, capsys, balls_weights,
     assert error.startswith("sphmask: learn9: ") and error.count("\n") == 1
     assert "3 scenes (1 of them failed and are left out)" in printed
     first = json.loads((out / "metrics.json").read_text())
-    assert first["failed"] == ["learn9"] and [one["scene"] for one in first["scenes"]] == [
+    assert first["failed"] == ["learn9"] and [scene["scene"] for scene in first["scenes"]] == [
         "learn4",
         "learn14",
     ]
@@ -142,14 +142,14 @@ def test_eval_leaves_out_what_fails_and_resumes(tmp_path, capsys, balls_weights,
 
 def test_predictions_come_back(tmp_path):
     cloud = simulate_cloud(0, 80, 60)
-    found = Segmenter(balls())(cloud.xyz, cloud.rgb)
+    instances = Segmenter(balls())(cloud.xyz, cloud.rgb)
     predictions = PredictionFolder(tmp_path)
-    predictions.save("scene", found, 12.5)
+    predictions.save("scene", instances, 12.5)
     back, milliseconds = predictions.load("scene")
-    assert milliseconds == 12.5 and back.class_names == found.class_names
+    assert milliseconds == 12.5 and back.class_names == instances.class_names
     for name in ("segment_masks", "masks", "segments", "labels", "scores", "class_ids", "boxes", "rotation"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(found, name), err_msg=name)
-        assert getattr(back, name).dtype == getattr(found, name).dtype
+        np.testing.assert_array_equal(getattr(back, name), getattr(instances, name), err_msg=name)
+        assert getattr(back, name).dtype == getattr(instances, name).dtype
 
 
 @pytest.mark.parametrize(

@@ -54,15 +54,19 @@ def check_frame(shown, frame, record, cloud):
     colors = np.array(points["Points3D:colors"], np.uint32)
     expected = np.concatenate([cloud.rgb[seen], np.full((seen.sum(), 1), 255)], 1).astype(np.uint32)
     np.testing.assert_array_equal(colors, expected @ np.array([1 << 24, 1 << 16, 1 << 8, 1], np.uint32))
-    boxes, found = shown["/instances/boxes"][frame], record["instances"]
-    assert boxes["Boxes3D:labels"] == [f"{one['class']} {one['id']}: {one['score']:.2f}" for one in found]
-    sizes = [one["upright_box"]["size"] for one in found]
+    boxes, instances = shown["/instances/boxes"][frame], record["instances"]
+    assert boxes["Boxes3D:labels"] == [
+        f"{instance['class']} {instance['id']}: {instance['score']:.2f}" for instance in instances
+    ]
+    sizes = [instance["upright_box"]["size"] for instance in instances]
     np.testing.assert_allclose(2 * np.array(boxes["Boxes3D:half_sizes"]), sizes, atol=1e-5)
     strips = np.array(shown["/instances/rays"][frame]["LineStrips3D:strips"])
     lengths = np.linalg.norm(strips[:, 1] - strips[:, 0], axis=1)
-    np.testing.assert_allclose(lengths, np.concatenate([one["rays"] for one in found]), atol=1e-4)
+    np.testing.assert_allclose(
+        lengths, np.concatenate([instance["rays"] for instance in instances]), atol=1e-4
+    )
     corners = len(shown["/instances/polygons"][frame]["Mesh3D:vertex_positions"])
-    assert corners == len(found) * (len(found[0]["rays"]) + 2)
+    assert corners == len(instances) * (len(instances[0]["rays"]) + 2)
 
 
 def test_results_lie_on_a_time_line(tmp_path, capsys, results):

@@ -35,11 +35,11 @@ def scene(classes, name="scene"):
     return Scene(name, Cloud(xyz, None, None, (1, len(xyz))), semantic, instance, np.arange(len(xyz)))
 
 
-def own_objects(scene, said):
+def own_objects(scene, class_ids):
     """The scene's own objects, each with a class id that `said` gives it; None: not found."""
     numbers = np.unique(scene.instance)
-    masks = [scene.instance == n for n, s in zip(numbers, said, strict=True) if s is not None]
-    ids = np.array([s for s in said if s is not None], int)
+    masks = [scene.instance == n for n, s in zip(numbers, class_ids, strict=True) if s is not None]
+    ids = np.array([s for s in class_ids if s is not None], int)
     return SimpleNamespace(
         segment_masks=np.array(masks, bool).reshape(len(ids), len(scene.semantic)),
         segments=np.arange(len(scene.semantic)),
@@ -52,7 +52,7 @@ def own_objects(scene, said):
 
 def scored(*pairs):
     gallery = Gallery(2)
-    segmented = [Segmented(one, own_objects(one, said), 5.0) for one, said in pairs]
+    segmented = [Segmented(scene, own_objects(scene, class_ids), 5.0) for scene, class_ids in pairs]
     scores = score_scenes(segmented, PROTOCOL, 0.0, gallery)
     return scores, pool(scores, PROTOCOL), gallery
 
@@ -119,7 +119,8 @@ def test_scenes_are_turned_as_published():
 
     whole = scene([1, 2])
     thinned = [
-        one.scene for one in segment_scenes(Recorder(), [whole], Protocol(turn=0.35 * np.pi, largest=399))
+        segmented.scene
+        for segmented in segment_scenes(Recorder(), [whole], Protocol(turn=0.35 * np.pi, largest=399))
     ]
     ((xyz, superpoints),) = seen
     cos, sin = np.cos(0.35 * np.pi), np.sin(0.35 * np.pi)

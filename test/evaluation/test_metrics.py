@@ -78,13 +78,13 @@ def test_bounds_and_order(instance, predicted, data):
     masks = np.stack([predicted == i for i in range(6)])
     scores = np.array(data.draw(st.permutations(range(6)))) / 6
     order = np.array(data.draw(st.permutations(range(6))))
-    one, other = scan_of(instance, masks, scores), scan_of(instance, masks[order], scores[order])
-    means = average_precision([one], 1, 1, min_region=1).mean
+    given, shuffled = scan_of(instance, masks, scores), scan_of(instance, masks[order], scores[order])
+    means = average_precision([given], 1, 1, min_region=1).mean
     assert all(-1e-9 <= value <= 1 + 1e-9 for value in vars(means).values())
     assert means.recall <= means.recall50 + 1e-9
-    again = average_precision([other], 1, 1, min_region=1).mean
+    again = average_precision([shuffled], 1, 1, min_region=1).mean
     assert (means.ap, means.ap50) == pytest.approx((again.ap, again.ap50))
-    a, b = overlap(one, 1), overlap(other, 1)
+    a, b = overlap(given, 1), overlap(shuffled, 1)
     assert a == b and 0 <= a.precision <= 1 and 0 <= a.recall <= 1
     assert min(a.precision, a.recall) - 1e-9 <= a.f <= max(a.precision, a.recall) + 1e-9
 

@@ -84,5 +84,6 @@ def wait_for_epoch(process: subprocess.Popen[str], run: Path, epochs: int = 1) -
 def log(run: Path) -> list[dict]:
     """The records of a run's epochs, without the times that they took."""
     return [
-        {k: v for k, v in one.items() if k not in ("seconds", "waited")} for one in read(run / "log.jsonl")
+        {k: v for k, v in record.items() if k not in ("seconds", "waited")}
+        for record in read(run / "log.jsonl")
     ]

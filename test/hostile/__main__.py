@@ -46,20 +46,20 @@ def outcome(target: Target, path: Path) -> tuple[str, str]:
     return READ, ""
 
 
-def run(found: list[Target], cases: int, seed: int) -> int:
+def run(targets: list[Target], cases: int, seed: int) -> int:
     """Try so many damaged files, print the outcomes; returns how many were neither read nor refused."""
     draw, table = random.Random(seed), Counter[tuple[str, str]]()
     with tempfile.TemporaryDirectory() as folder:
         for number in range(cases):
-            target = found[number % len(found)]
+            target = targets[number % len(targets)]
             path = Path(folder) / f"case{target.suffix}"
             path.write_bytes(mutated(draw.choice(target.valid), draw))
-            result, said = outcome(target, path)
+            result, message = outcome(target, path)
             table[target.suffix, result] += 1
             if result == BROKEN:
-                print(f"case {number} of seed {seed}: {target.suffix}: {said[:300]!r}")
+                print(f"case {number} of seed {seed}: {target.suffix}: {message[:300]!r}")
     print(f"{'reader':<14}" + "".join(f"{name:>9}" for name in (READ, REFUSED, BROKEN)))
-    for target in found:
+    for target in targets:
         counts = (table[target.suffix, name] for name in (READ, REFUSED, BROKEN))
         print(f"{target.suffix:<14}" + "".join(f"{count:>9}" for count in counts))
     return sum(count for (_, result), count in table.items() if result == BROKEN)

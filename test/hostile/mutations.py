@@ -42,8 +42,8 @@ def _repeat(content: bytes, draw: random.Random) -> bytes:
 
 def _number(content: bytes, draw: random.Random) -> bytes:
     """One of the numbers that are written as text, as in headers, is another."""
-    found = list(re.finditer(rb"\d+", content[:4096]))
-    if not found:
+    numbers = list(re.finditer(rb"\d+", content[:4096]))
+    if not numbers:
         return content
-    place = draw.choice(found)
+    place = draw.choice(numbers)
     return content[: place.start()] + draw.choice(HUGE) + content[place.end() :]

@@ -246,7 +246,7 @@ def test_a_class_whose_semantic_mask_is_its_instance_stays_one():
     """Two ceilings that no block sees together."""
     voxels = scene([(0, 0, 30, 30), (380, 380, 30, 30)])
     one_class = lambda block: replace(perfect(block), class_ids=perfect(block).class_ids * 0 + 2)  # noqa: E731
-    apart, _ = find_in_cloud(one_class, voxels, config(1000))
+    separate, _ = find_in_cloud(one_class, voxels, config(1000))
     whole, segments = find_in_cloud(one_class, voxels, config(1000, whole_classes=(0,)))
-    assert (len(apart), len(whole)) == (2, 1)
+    assert (len(separate), len(whole)) == (2, 1)
     assert torch.equal(whole.masks[0][segments], numbers_of(voxels) > 0)

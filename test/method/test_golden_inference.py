@@ -86,11 +86,11 @@ def test_second_aggregator(golden):
 @pytest.mark.parametrize("name", RUNS)
 def test_points_to_instances(golden, name):
     arrays, model, voxels = open_run(golden, name)
-    found = find_instances(model, voxels, strategy=RUNS[name][1])
+    instances = find_instances(model, voxels, strategy=RUNS[name][1])
     points = voxels.superpoints[voxels.point_to_voxel]
-    masks = masks_on_points(found.masks, points, vote=torch.from_numpy(arrays["superpoint"]))
+    masks = masks_on_points(instances.masks, points, vote=torch.from_numpy(arrays["superpoint"]))
     large = masks.sum(1) >= model.config.inference.min_points
-    ours = in_order(found.class_ids[large] + 1, found.scores[large], masks[large])
+    ours = in_order(instances.class_ids[large] + 1, instances.scores[large], masks[large])
     published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
     published = in_order(arrays["inst_label"], arrays["inst_score"], published)
     assert np.array_equal(ours[0], published[0])

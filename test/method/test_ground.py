@@ -42,17 +42,17 @@ def room(rng, noise):
 @pytest.mark.parametrize("height", [-1.2, 0.0, 3.5])
 def test_a_floor_is_left_out_and_nothing_that_stands_on_it(rng, noise, height):
     xyz, part = room(rng, noise)
-    found = find_ground(xyz + np.float32([0, 0, height]), "floor")
-    assert abs(found.height - height) < 0.01
-    assert found.left_out[part == 0].mean() > 0.97
-    assert found.left_out[part == 1].mean() == 0 and found.left_out[part == 2].mean() < 0.1
+    ground = find_ground(xyz + np.float32([0, 0, height]), "floor")
+    assert abs(ground.height - height) < 0.01
+    assert ground.left_out[part == 0].mean() > 0.97
+    assert ground.left_out[part == 1].mean() == 0 and ground.left_out[part == 2].mean() < 0.1
 
 
 def test_a_floor_may_lean_a_little(rng):
     xyz, part = room(rng, 0.004)
     xyz[:, 2] += 0.03 * xyz[:, 0]
-    found = find_ground(xyz, "floor")
-    assert found.left_out[part == 0].mean() > 0.97 and not found.left_out[part == 1].any()
+    ground = find_ground(xyz, "floor")
+    assert ground.left_out[part == 0].mean() > 0.97 and not ground.left_out[part == 1].any()
 
 
 def test_a_few_points_have_no_floor():

@@ -55,9 +55,9 @@ def test_migration_is_the_plain_formula(num_layers, queries, superpoints, dim, s
     expected = plain(*scene, num_layers)
     for gradients in (True, False):
         with torch.set_grad_enabled(gradients):
-            found = migrate(*scene, num_layers)
-        assert found.shape == (queries, superpoints)
-        torch.testing.assert_close(found.double(), expected, atol=1e-3, rtol=1e-4)
+            logits = migrate(*scene, num_layers)
+        assert logits.shape == (queries, superpoints)
+        torch.testing.assert_close(logits.double(), expected, atol=1e-3, rtol=1e-4)
 
 
 def test_numbers_of_parameters():
@@ -76,9 +76,9 @@ def test_the_model_learns_through_every_layer(num_layers):
     torch.manual_seed(0)
     model = SphericalMask(config).train()
     xyz = torch.rand(400, 3)
-    found = model(voxelize([Points(xyz, torch.zeros_like(xyz))], config.model.voxel_scale))
-    assert found.queries is not None
-    found.queries.migration[0].square().mean().backward()
+    output = model(voxelize([Points(xyz, torch.zeros_like(xyz))], config.model.voxel_scale))
+    assert output.queries is not None
+    output.queries.migration[0].square().mean().backward()
     last = model.query_heads.controller[-1]
     assert last.out_features == migration_parameters(32, num_layers)
     reached = last.bias.grad != 0

@@ -87,10 +87,10 @@ def test_standard_nms_drops_the_copy_alone():
 
 def test_small_masks_and_the_rest_beyond_the_top_are_dropped():
     config = InferenceConfig(min_points=15, max_instances=3, nms="standard")
-    found = select(
+    selected = select(
         candidates([[1, 0], [1, 1], [0, 1], [1, 1]], [0.4, 0.3, 0.2, 0.1], [0, 1, 2, 3]), COUNTS[:2], config
     )
-    assert found.class_ids.tolist() == [1]
+    assert selected.class_ids.tolist() == [1]
 
 
 @given(

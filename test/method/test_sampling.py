@@ -36,16 +36,16 @@ def test_native_farthest_points_are_the_reference(xyz, data):
     n = data.draw(st.integers(0, len(xyz) + 5))
     first = data.draw(st.integers(0, len(xyz) - 1))
     skip = data.draw(st.none() | hnp.arrays(bool, len(xyz)).map(torch.from_numpy))
-    found = farthest_points(xyz, n, first, skip)
-    assert torch.equal(found, farthest_points_reference(xyz, n, first, skip))
+    indices = farthest_points(xyz, n, first, skip)
+    assert torch.equal(indices, farthest_points_reference(xyz, n, first, skip))
 
 
 @settings(deadline=None)
 @given(clouds(), clouds(0, 20), st.floats(0.0, 5.0), st.integers(1, 40))
 def test_native_ball_query_is_the_reference(xyz, others, radius, k):
     queries = torch.cat([others, xyz[::3]])
-    found = ball_query(xyz, queries, radius, k)
-    assert torch.equal(found, ball_query_reference(xyz, queries, radius, k))
+    neighbors = ball_query(xyz, queries, radius, k)
+    assert torch.equal(neighbors, ball_query_reference(xyz, queries, radius, k))
 
 
 @settings(max_examples=30, deadline=None)
@@ -54,8 +54,8 @@ def test_ball_query_is_strict_at_a_distance_that_occurs(xyz, data):
     a, b = (data.draw(st.integers(0, len(xyz) - 1)) for _ in range(2))
     radius = float((xyz[a] - xyz[b]).norm())
     for reach in (radius, np.nextafter(np.float32(radius), np.float32(np.inf)).item()):
-        found = ball_query(xyz, xyz, reach, 8)
-        assert torch.equal(found, ball_query_reference(xyz, xyz, reach, 8))
+        neighbors = ball_query(xyz, xyz, reach, 8)
+        assert torch.equal(neighbors, ball_query_reference(xyz, xyz, reach, 8))
 
 
 @np.errstate(over="ignore")

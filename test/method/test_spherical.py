@@ -27,8 +27,8 @@ def test_sector_by_the_definition(offset, rays):
     x, y, z = offset
     polar = math.degrees(math.atan2(math.hypot(x, y), z))
     azimuth = math.degrees(math.atan2(y, x)) + 180
-    found = int(sectors(torch.tensor(offset), rays))
-    i, j = divmod(found, rays[1])
+    sector = int(sectors(torch.tensor(offset), rays))
+    i, j = divmod(sector, rays[1])
     tolerance = 1e-3
     assert polar >= i * 180 / rays[0] - tolerance and polar <= (i + 1) * 180 / rays[0] + tolerance
     assert azimuth >= j * 360 / rays[1] - tolerance and azimuth <= (j + 1) * 360 / rays[1] + tolerance

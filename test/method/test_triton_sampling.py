@@ -29,8 +29,8 @@ def test_farthest_points(shape, count):
     xyz = make_cloud(shape, count, seed=count).to(DEVICE)
     skip = torch.rand(count, generator=torch.Generator().manual_seed(0)).to(DEVICE) < 0.3
     for first, passed in ((0, None), (count // 2, skip), (1 % count, torch.ones_like(skip))):
-        found = triton_sampling.farthest_points(xyz, 12, first, passed)
-        assert torch.equal(found, farthest_points_reference(xyz, 12, first, passed))
+        indices = triton_sampling.farthest_points(xyz, 12, first, passed)
+        assert torch.equal(indices, farthest_points_reference(xyz, 12, first, passed))
 
 
 @pytest.mark.parametrize(("count", "k"), [(1, 1), (64, 5), (200, 5), (30, 40)])
@@ -38,10 +38,10 @@ def test_farthest_points(shape, count):
 def test_ball_query(shape, count, k):
     xyz = make_cloud(shape, count, seed=count).to(DEVICE)
     queries = torch.cat([xyz[::20], xyz.new_full((1, 3), 50.0)])  # one has no neighbor
-    apart = (xyz[count // 2] - xyz[0]).norm().item()  # a distance that occurs: strictly inside
-    for radius in (0.0, apart, 1e-3 + 2 * apart):
-        found = triton_sampling.ball_query(xyz, queries, radius, k)
-        assert torch.equal(found, ball_query_reference(xyz, queries, radius, k))
+    distance = (xyz[count // 2] - xyz[0]).norm().item()  # a distance that occurs: strictly inside
+    for radius in (0.0, distance, 1e-3 + 2 * distance):
+        neighbors = triton_sampling.ball_query(xyz, queries, radius, k)
+        assert torch.equal(neighbors, ball_query_reference(xyz, queries, radius, k))
 
 
 def test_no_queries_and_no_samples():

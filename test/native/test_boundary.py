@@ -33,8 +33,8 @@ C_ARRAYS = {
 def prototypes():
     """Parameters of every C function of the header, as pairs of type and name."""
     header = (Path(native.__file__).parent / "kernels.h").read_text()
-    found = re.findall(r"const char\* sphmask_(\w+)\(([^)]*)\);", header)
-    return {name: [part.strip().rsplit(" ", 1) for part in text.split(",")] for name, text in found}
+    matches = re.findall(r"const char\* sphmask_(\w+)\(([^)]*)\);", header)
+    return {name: [part.strip().rsplit(" ", 1) for part in text.split(",")] for name, text in matches}
 
 
 def test_the_table_names_every_function_of_the_header():

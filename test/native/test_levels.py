@@ -106,12 +106,12 @@ def test_convolutions_are_the_same_but_for_rounding(kernels, channels):
         convolved[name], gradients[name] = torch.empty(rows, channels), torch.empty_like(weight)
         functions.gather_convolve_f32(x, *listed, packed, convolved[name], *(None,) * 5, 0.0, TILE_ROWS)
         functions.weight_gradient_f32(x, *listed, x, gradients[name], TILE_ROWS)
-    for found in (convolved, gradients):
-        best = found[usable_levels()[0].name]
+    for results in (convolved, gradients):
+        best = results[usable_levels()[0].name]
         for name in kernels:
-            torch.testing.assert_close(found[name], best, atol=1e-3, rtol=1e-5)
+            torch.testing.assert_close(results[name], best, atol=1e-3, rtol=1e-5)
             if name != "x86-64-v2":  # which has no fused multiply-add
-                assert torch.equal(found[name], best)
+                assert torch.equal(results[name], best)
 
 
 def test_migration_is_the_same_but_for_rounding(kernels):
@@ -121,8 +121,10 @@ def test_migration_is_the_same_but_for_rounding(kernels):
         parameters = torch.randn(7, count, generator=generator)
         points = [torch.rand(rows, 3, generator=generator) for rows in (7, 7, 300, 300)]
         features = torch.randn(300, mask_dim, generator=generator)
-        found = {name: torch.empty(7, 300) for name in kernels}
+        migrated = {name: torch.empty(7, 300) for name in kernels}
         for name, functions in kernels.items():
-            functions.migrate(parameters, *points, features, found[name], 2)
+            functions.migrate(parameters, *points, features, migrated[name], 2)
         for name in kernels:
-            torch.testing.assert_close(found[name], found[usable_levels()[0].name], atol=1e-3, rtol=1e-4)
+            torch.testing.assert_close(
+                migrated[name], migrated[usable_levels()[0].name], atol=1e-3, rtol=1e-4
+            )

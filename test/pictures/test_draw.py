@@ -83,8 +83,8 @@ def test_an_instance_has_its_objects_color(tmp_path):
     """Labels and instances that agree but are numbered differently look the same."""
     cloud = simulate_cloud(2)
     truth = numbered(cloud.labels)
-    found = np.where(truth > 0, truth.max() + 1 - truth, 0)
-    draw_scenes(tmp_path / "a.png", [SceneResult("scene", cloud, truth, found, "found", UP)])
+    predicted = np.where(truth > 0, truth.max() + 1 - truth, 0)
+    draw_scenes(tmp_path / "a.png", [SceneResult("scene", cloud, truth, predicted, "found", UP)])
     picture = np.asarray(Image.open(tmp_path / "a.png"))
     labels, instances = picture[34:274, 336:656], picture[34:274, 664:984]
     np.testing.assert_array_equal(labels, instances)
@@ -111,8 +111,8 @@ def test_an_object_is_drawn_under_its_id(tmp_path):
     labels = numbered(cloud.labels)
     ids = np.roll(np.arange(1, labels.max() + 1), 1)
     place = np.concatenate([[0], np.argsort(ids) + 1])  # of an id among the instances
-    for name, found, numbers in (("plain", labels, None), ("ids", place[labels], ids)):
-        drawn = dataclasses.replace(instances(found), scores=np.full(labels.max(), 0.5, np.float32))
+    for name, segmented, numbers in (("plain", labels, None), ("ids", place[labels], ids)):
+        drawn = dataclasses.replace(instances(segmented), scores=np.full(labels.max(), 0.5, np.float32))
         draw_result(tmp_path / name, cloud, drawn, "found", numbers)
     plain, numbered_by_ids = (np.asarray(Image.open(tmp_path / name)) for name in ("plain", "ids"))
     same = (plain == numbered_by_ids).all(axis=2)

@@ -61,7 +61,7 @@ def test_a_bad_cloud_has_an_empty_label_image(player):
 
 def test_an_objects_points_are_given_by_its_id(player):
     answer = player.ask(scene_message(24), TIMEOUT)
-    found, tracks = (
+    instances, tracks = (
         read_instances(answer.instances, read_labels(answer.points)),
         read_tracks(answer.instances),
     )
@@ -70,8 +70,8 @@ def test_an_objects_points_are_given_by_its_id(player):
         assert given.success, given.message
         assert given.cloud.header == header(24)
         cloud = read_cloud_message(given.cloud)
-        np.testing.assert_array_equal(cloud.xyz, SCENE.xyz[found.masks[index]])
-        np.testing.assert_array_equal(cloud.rgb, SCENE.rgb[found.masks[index]])
+        np.testing.assert_array_equal(cloud.xyz, SCENE.xyz[instances.masks[index]])
+        np.testing.assert_array_equal(cloud.rgb, SCENE.rgb[instances.masks[index]])
     missing = call(player, GetInstanceCloud, "segment/get_instance_cloud", id=4_000_000_000)
     assert (missing.success, missing.message) == (False, "object 4000000000 is not in the newest cloud")
 
@@ -95,9 +95,9 @@ def test_answers_are_told_in_the_frame_of_choice(ros, start_node):
     assert answer.points.header == header(1)
     assert answer.instances.header.frame_id == "base_link"
     assert {marker.header.frame_id for marker in answer.markers.markers} == {"base_link"}
-    found = read_instances(answer.instances, read_labels(answer.points))
+    instances = read_instances(answer.instances, read_labels(answer.points))
     moved = TURN.apply(SCENE.xyz) + PLACE
-    for instance, mask, box in zip(answer.instances.instances, found.masks, found.boxes, strict=True):
+    for instance, mask, box in zip(answer.instances.instances, instances.masks, instances.boxes, strict=True):
         np.testing.assert_allclose([moved[mask].min(0), moved[mask].max(0)], box.reshape(2, 3), atol=1e-4)
         axes = Rotation.from_quat([getattr(instance.box.orientation, axis) for axis in "xyzw"])
         middle = [getattr(instance.box.position, axis) for axis in "xyz"]
@@ -105,6 +105,6 @@ def test_answers_are_told_in_the_frame_of_choice(ros, start_node):
         np.testing.assert_allclose(
             np.abs(axes.inv().apply(moved[mask] - middle)).max(0), np.divide(size, 2), atol=1e-4
         )
-        np.testing.assert_allclose(axes.as_matrix()[:, 2], found.rotation[2], atol=1e-5)  # upright
+        np.testing.assert_allclose(axes.as_matrix()[:, 2], instances.rotation[2], atol=1e-5)  # upright
     player.destroy_node()
     assert node.end() == 0

@@ -151,21 +151,21 @@ def test_points_without_a_finite_position_are_nan():
 
 @pytest.mark.parametrize("colored", [True, False])
 def test_labelled_points_tell_the_best_instance_of_each_point(make_instances, colored):
-    found = make_instances(3)
+    instances = make_instances(3)
     xyz = np.arange(150, dtype=np.float32).reshape(50, 3)
     rgb = np.full((50, 3), (1, 2, 3), np.uint8) if colored else None
     tracks = dataclasses.replace(Tracks.none(3), ids=np.array([4, 300, 1], np.uint32))
-    msg = labelled_points(HEADER, Cloud(xyz, rgb, None, (5, 10)), found, tracks)
+    msg = labelled_points(HEADER, Cloud(xyz, rgb, None, (5, 10)), instances, tracks)
     assert msg.header == HEADER
     points = read_points(msg, ["x", "y", "z", "rgb", "label", "score", "class_id"])
     assert points.shape == (5, 10)
-    assert read_labels(msg).tolist() == [[0, 4, 300, 1][label] for label in found.labels]
+    assert read_labels(msg).tolist() == [[0, 4, 300, 1][label] for label in instances.labels]
     np.testing.assert_array_equal(np.stack([points[axis].ravel() for axis in "xyz"], 1), xyz)
-    for field, values, none in (("score", found.scores, 0), ("class_id", found.class_ids, -1)):
-        expected = np.array([none, *values.tolist()])[found.labels]
+    for field, values, none in (("score", instances.scores, 0), ("class_id", instances.class_ids, -1)):
+        expected = np.array([none, *values.tolist()])[instances.labels]
         np.testing.assert_allclose(points[field].ravel(), expected, rtol=1e-6)
     colors = read_cloud_message(msg).rgb
-    plain = np.unique(colors[found.labels == 0], axis=0)
+    plain = np.unique(colors[instances.labels == 0], axis=0)
     assert plain.tolist() == [[1, 2, 3] if colored else [128] * 3]
     assert len({tuple(color) for color in colors}) == 4
 

@@ -54,8 +54,8 @@ def ouster_message(second, points):
 def test_a_drivers_cloud_is_answered_and_its_zeros_are_no_points(player):
     ask_patiently(player, ouster_message(1, SCENE.xyz))
     answer = ask_patiently(player, ouster_message(2, SCENE.xyz))
-    found = read_cloud_message(answer.points)
-    np.testing.assert_array_equal(found.xyz, SCENE.xyz)
+    answered = read_cloud_message(answer.points)
+    np.testing.assert_array_equal(answered.xyz, SCENE.xyz)
     assert len(answer.instances.instances) > 0
     assert (read_labels(answer.points)[np.isnan(SCENE.xyz[:, 0])] == 0).all()
 

@@ -53,9 +53,9 @@ def test_show_args_lists_every_argument():
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
     description = get_launch_description_from_python_launch_file(str(LAUNCH))
-    found = {argument.name: argument.description for argument in description.get_launch_arguments()}
-    assert set(found) == ARGUMENTS
-    assert all(found.values())
+    descriptions = {argument.name: argument.description for argument in description.get_launch_arguments()}
+    assert set(descriptions) == ARGUMENTS
+    assert all(descriptions.values())
 
 
 def test_a_killed_node_is_respawned(ros, weights, domain):

@@ -39,9 +39,11 @@ def tracks(*ids, lost=()):
     )
 
 
-def placed(found):
+def placed(instances):
     """Where the instances are, of points that nobody knows else."""
-    return place(np.random.default_rng(1).normal(size=(len(found.labels), 3)).astype(np.float32), found)
+    return place(
+        np.random.default_rng(1).normal(size=(len(instances.labels), 3)).astype(np.float32), instances
+    )
 
 
 def numbers(message, axes="xyz"):
@@ -51,8 +53,8 @@ def numbers(message, axes="xyz"):
 def test_objects_keep_their_marker_and_stale_ones_are_deleted(make_instances):
     markers = InstanceMarkers()
     first, second, third = (
-        markers.update(HEADER, found, tracks(*ids), placed(found), RAYS)
-        for ids, found in [(ids, make_instances(len(ids))) for ids in [(1, 2, 9), (9,), ()]]
+        markers.update(HEADER, instances, tracks(*ids), placed(instances), RAYS)
+        for ids, instances in [(ids, make_instances(len(ids))) for ids in [(1, 2, 9), (9,), ()]]
     )
     assert keys(first, Marker.ADD) == {(ns, i) for ns in ("label", "box", "polygon") for i in (1, 2, 9)}
     assert keys(first, Marker.DELETE) == set()
@@ -67,18 +69,18 @@ def test_objects_keep_their_marker_and_stale_ones_are_deleted(make_instances):
 
 
 def test_markers_show_name_box_and_polygon_under_the_clouds_header(make_instances):
-    found = make_instances(2)
-    made = InstanceMarkers().update(HEADER, found, tracks(7, 3), placed(found), RAYS).markers
+    instances = make_instances(2)
+    made = InstanceMarkers().update(HEADER, instances, tracks(7, 3), placed(instances), RAYS).markers
     label, box, shape = (marker for marker in made if marker.id == 3)
-    assert label.text == f"class 1 3: {found.scores[1]:.2f}"
+    assert label.text == f"class 1 3: {instances.scores[1]:.2f}"
     corners = np.array([(p.x, p.y, p.z) for p in box.points])
     assert len(corners) == 24  # 12 edges
-    where = placed(found)
+    where = placed(instances)
     local = (corners - where.centers[1]) @ where.rotations[1]
     np.testing.assert_allclose(np.abs(local), np.tile(where.sizes[1] / 2, (24, 1)), atol=1e-5)
     edges = np.abs(local[0::2] - local[1::2]) > 1e-4
     assert edges.sum(0).tolist() == [4, 4, 4] and edges.sum(1).tolist() == [1] * 12
-    vertices, faces = polygon(found.centers[1], found.rays[1], RAYS, found.rotation)
+    vertices, faces = polygon(instances.centers[1], instances.rays[1], RAYS, instances.rotation)
     np.testing.assert_allclose([(p.x, p.y, p.z) for p in shape.points], vertices[faces].reshape(-1, 3))
     for marker in made:
         assert marker.header == HEADER
@@ -89,10 +91,10 @@ def test_markers_show_name_box_and_polygon_under_the_clouds_header(make_instance
 
 def test_names_stand_clear_of_their_objects(make_instances):
     """Text inside an object would be hidden by its points; `up` is the model's, in the clouds' frame."""
-    found = make_instances(3)
-    where = placed(found)
-    made = InstanceMarkers().update(HEADER, found, tracks(1, 2, 3), where, RAYS).markers
-    up = found.rotation[2]
+    instances = make_instances(3)
+    where = placed(instances)
+    made = InstanceMarkers().update(HEADER, instances, tracks(1, 2, 3), where, RAYS).markers
+    up = instances.rotation[2]
     for number, (middle, size) in enumerate(zip(where.centers, where.sizes, strict=True), 1):
         (label,) = (marker for marker in made if (marker.ns, marker.id) == ("label", number))
         offset = numbers(label.pose.position) - middle
@@ -102,16 +104,16 @@ def test_names_stand_clear_of_their_objects(make_instances):
 
 @pytest.mark.parametrize("ids", [(), (4,), (5, 1, 9, 2, 3)])
 def test_instances_come_back_from_their_message(make_instances, ids):
-    found, followed = make_instances(len(ids)), tracks(*ids, lost=[6, 8])
-    where = placed(found)
-    msg = instance_array(HEADER, found, followed, where, RAYS)
+    instances, followed = make_instances(len(ids)), tracks(*ids, lost=[6, 8])
+    where = placed(instances)
+    msg = instance_array(HEADER, instances, followed, where, RAYS)
     assert [instance.id for instance in msg.instances] == list(ids)
-    assert [instance.point_count for instance in msg.instances] == found.sizes.tolist()
-    back = read_instances(msg, followed.of_points(found.labels))
+    assert [instance.point_count for instance in msg.instances] == instances.sizes.tolist()
+    back = read_instances(msg, followed.of_points(instances.labels))
     for name in ("masks", "labels", "scores", "class_ids", "centers", "rays", "boxes"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(found, name), err_msg=name)
-    np.testing.assert_allclose(back.rotation, found.rotation, atol=1e-6)
-    assert back.class_names == found.class_names
+        np.testing.assert_array_equal(getattr(back, name), getattr(instances, name), err_msg=name)
+    np.testing.assert_allclose(back.rotation, instances.rotation, atol=1e-6)
+    assert back.class_names == instances.class_names
     for name in (field.name for field in dataclasses.fields(Tracks)):
         np.testing.assert_array_equal(getattr(read_tracks(msg), name), getattr(followed, name))
     for i, instance in enumerate(msg.instances):
@@ -127,12 +129,12 @@ def test_detections_are_boxes_by_class_score_and_id(make_instances):
     pytest.importorskip("vision_msgs", reason="needs vision_msgs, which is not on PyPI")
     from sphmask_ros.conversions import detection_array
 
-    found = make_instances(2)
-    where = placed(found)
-    first, second = detection_array(HEADER, found, tracks(7, 3), where).detections
+    instances = make_instances(2)
+    where = placed(instances)
+    first, second = detection_array(HEADER, instances, tracks(7, 3), where).detections
     assert (first.id, second.id) == ("7", "3")
     assert second.results[0].hypothesis.class_id == "class 1"
-    assert second.results[0].hypothesis.score == pytest.approx(found.scores[1])
+    assert second.results[0].hypothesis.score == pytest.approx(instances.scores[1])
     np.testing.assert_allclose(numbers(second.bbox.center.position), where.centers[1], atol=1e-6)
     turned = Rotation.from_quat(numbers(second.bbox.center.orientation, "xyzw")).as_matrix()
     np.testing.assert_allclose(turned, where.rotations[1], atol=1e-6)

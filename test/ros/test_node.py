@@ -38,14 +38,16 @@ def test_answers_a_cloud_under_its_header(player):
 
 def test_outputs_agree_with_each_other(player):
     answer = player.ask(scene_message(), TIMEOUT)
-    found = read_instances(answer.instances, read_labels(answer.points))
-    assert len(found) > 1
-    assert (np.diff(found.scores) <= 0).all()
+    instances = read_instances(answer.instances, read_labels(answer.points))
+    assert len(instances) > 1
+    assert (np.diff(instances.scores) <= 0).all()
     shown = {marker.id for marker in answer.markers.markers if marker.action == Marker.ADD}
     assert shown == set(read_tracks(answer.instances).ids.tolist())
-    first = found.masks.argmax(0) + 1
-    np.testing.assert_array_equal(found.labels, np.where(found.masks.any(0), first, 0))
-    for mask, box, center, rays in zip(found.masks, found.boxes, found.centers, found.rays, strict=True):
+    first = instances.masks.argmax(0) + 1
+    np.testing.assert_array_equal(instances.labels, np.where(instances.masks.any(0), first, 0))
+    for mask, box, center, rays in zip(
+        instances.masks, instances.boxes, instances.centers, instances.rays, strict=True
+    ):
         np.testing.assert_allclose([SCENE.xyz[mask].min(0), SCENE.xyz[mask].max(0)], box.reshape(2, 3))
         np.testing.assert_allclose(rays, 0.4 * 0.0075 * 50, rtol=1e-5)
         assert np.linalg.norm(center - SCENE.xyz[mask].mean(0)) < 0.3
@@ -175,7 +177,7 @@ def test_real_frames_are_labeled_as_the_command_line_does(real_player, mosd, tmp
         cloud = read_cloud(mosd / f"{name}.pcd")
         answer = ask_patiently(real_player, write_points(header(second), cloud_points(cloud)))
         assert (answer.points.height, answer.points.width) == cloud.shape == (480, 640)
-        found, tracks = (
+        instances, tracks = (
             read_instances(answer.instances, read_labels(answer.points)),
             read_tracks(answer.instances),
         )
@@ -187,4 +189,4 @@ def test_real_frames_are_labeled_as_the_command_line_does(real_player, mosd, tmp
             assert cli.main(["segment", str(mosd / f"{name}.pcd"), "-o", str(tmp_path)]) == 0
             written = np.load(tmp_path / f"{name}.npz")
             for array in ("labels", "masks", "scores", "class_ids", "boxes"):
-                np.testing.assert_array_equal(getattr(found, array), written[array], err_msg=array)
+                np.testing.assert_array_equal(getattr(instances, array), written[array], err_msg=array)

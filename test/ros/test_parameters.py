@@ -136,8 +136,8 @@ def test_live_parameters_work_at_once(player, client):
     first, second = (player.ask(scene_message(i), TIMEOUT).instances.instances for i in (1, 2))
     assert [item.id for item in first] == [item.id for item in second]
     set_parameters(player, client, track=False)
-    found = player.ask(scene_message(), TIMEOUT).instances.instances
-    assert [item.id for item in found] == list(range(1, len(first) + 1))
+    instances = player.ask(scene_message(), TIMEOUT).instances.instances
+    assert [item.id for item in instances] == list(range(1, len(first) + 1))
     (taken,) = set_parameters(player, client, max_range=0.01)
     assert taken.successful
     assert not player.ask(scene_message(), TIMEOUT).instances.instances

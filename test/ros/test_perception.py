@@ -41,14 +41,14 @@ def test_odometry_is_listened_to(ros):
     publisher = node.create_publisher(Odometry, "odometry", 10)
     msg = Odometry(header=Header(frame_id="odom", stamp=Time(sec=5)), child_frame_id="camera")
     limit = time.monotonic() + 10
-    while (found := known(poses, "odom", "camera", 5.0)) is None and time.monotonic() < limit:
+    while (pose := known(poses, "odom", "camera", 5.0)) is None and time.monotonic() < limit:
         msg.pose.pose.orientation.w = 0.0  # no rotation at all: refused
         publisher.publish(msg)
         msg.pose.pose.orientation.w, msg.pose.pose.position.x = 1.0, 3.0
         publisher.publish(msg)
         rclpy.spin_once(node, timeout_sec=0.1)
     node.destroy_node()
-    assert found is not None and found[:3, 3].tolist() == [3, 0, 0]
+    assert pose is not None and pose[:3, 3].tolist() == [3, 0, 0]
     assert refused[0] == "odometry of 'camera': its quaternion has length 0, not 1"
 
 
@@ -105,9 +105,9 @@ def sees(weights):
     """Perception by a model that has to be told what is up, and what it says."""
 
     def make(poses=None, up="z"):
-        segmenter, said = Segmenter.load(weights, "cpu"), []
+        segmenter, remarks = Segmenter.load(weights, "cpu"), []
         segmenter.model.config = dataclasses.replace(segmenter.config, up=up)
-        return Perception(segmenter, poses or Poses(), said.append), said
+        return Perception(segmenter, poses or Poses(), remarks.append), remarks
 
     return make
 
@@ -131,17 +131,17 @@ def test_the_rule_of_what_is_up_is_kept_and_said_once(sees, frame_id, settings, 
     tilted = np.eye(4)
     tilted[:3, :3] = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
     poses.add("odom", "camera_optical_frame", 1.0, tilted)
-    perception, said = sees(poses)
+    perception, remarks = sees(poses)
     for _ in range(2):
         answer = perception(message(frame_id), Parameters(min_score=0.0, **settings))
-    np.testing.assert_allclose(answer.found.rotation[2], vertical, atol=1e-6)
-    assert said == [f"clouds of {frame_id!r}: {words}"]
+    np.testing.assert_allclose(answer.instances.rotation[2], vertical, atol=1e-6)
+    assert remarks == [f"clouds of {frame_id!r}: {words}"]
 
 
 def test_presets_of_tables_find_it_themselves(sees):
-    perception, said = sees(up="plane")
+    perception, remarks = sees(up="plane")
     perception(message("camera_optical_frame"), Parameters())
-    assert "largest plane" in said[0]
+    assert "largest plane" in remarks[0]
 
 
 def test_a_moving_camera_keeps_ids_by_its_pose(sees):

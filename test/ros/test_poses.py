@@ -68,9 +68,9 @@ def test_a_pose_that_comes_is_waited_for_and_no_longer_than_asked():
     poses = moving([100.0])
     threading.Timer(0.2, poses.add, ["odom", "base", 100.2, motion(100.2)]).start()
     begun = time.monotonic()
-    found = poses.find("odom", "base", 100.1, timeout=10.0)
+    pose = poses.find("odom", "base", 100.1, timeout=10.0)
     assert 0.15 < time.monotonic() - begun < 5
-    np.testing.assert_allclose(found, motion(100.1), atol=1e-9)
+    np.testing.assert_allclose(pose, motion(100.1), atol=1e-9)
     begun = time.monotonic()
     with pytest.raises(PoseError, match="older"):
         poses.find("odom", "base", 101.0, timeout=0.3)

@@ -57,11 +57,11 @@ def test_answers_as_it_answers_the_cloud_of_the_same_images(rgbd_player, player)
     cloud = read_cloud_message(answer.points)
     assert cloud.shape == SCENE.shape
     np.testing.assert_allclose(cloud.xyz, SCENE.xyz, atol=1e-6)
-    found, expected = (
-        [(item.score, item.point_count, item.first_point) for item in one.instances.instances]
-        for one in (answer, as_cloud)
+    answered, expected = (
+        [(item.score, item.point_count, item.first_point) for item in sent.instances.instances]
+        for sent in (answer, as_cloud)
     )
-    assert found == expected and len(found) > 1
+    assert answered == expected and len(answered) > 1
     np.testing.assert_array_equal(read_labels(answer.points) > 0, read_labels(as_cloud.points) > 0)
 
 
@@ -162,16 +162,16 @@ EVENTS = st.lists(st.tuples(st.booleans(), st.integers(0, 100)), max_size=60)
 @settings(max_examples=300, deadline=None)
 @given(EVENTS, st.integers(0, 20))
 def test_pairs_are_near_enough_in_order_and_never_used_twice(events, tolerance):
-    pairs, found = Pairs(), []
-    for first, stamp in events:
-        add = pairs.add_first if first else pairs.add_second
+    pairs, paired = Pairs(), []
+    for is_first, stamp in events:
+        add = pairs.add_first if is_first else pairs.add_second
         pair = add(stamp, stamp, tolerance)
         if pair:
             assert stamp in pair
-            found.append(pair)
-    assert all(abs(one - other) <= tolerance for one, other in found)
+            paired.append(pair)
+    assert all(abs(first - second) <= tolerance for first, second in paired)
     if events == sorted(events, key=lambda event: event[1]):
-        for before, after in pairwise(found):
+        for before, after in pairwise(paired):
             assert before[0] <= after[0] and before[1] <= after[1]
 
 
@@ -179,13 +179,13 @@ def test_pairs_are_near_enough_in_order_and_never_used_twice(events, tolerance):
 @given(st.integers(1, 60), st.integers(0, 9), st.lists(st.booleans(), min_size=60, max_size=60))
 def test_every_image_is_paired_where_both_streams_are_complete(count, shift, order):
     """At 30 Hz with a shift below the tolerance, whichever of the two comes first."""
-    pairs, found = Pairs(), []
+    pairs, paired = Pairs(), []
     for i in range(count):
         adds = [(pairs.add_first, 33 * i), (pairs.add_second, 33 * i + shift)]
         for add, stamp in adds if order[i] else adds[::-1]:
             pair = add(stamp, stamp, 10)
-            found += [pair] if pair else []
-    assert found == [(33 * i, 33 * i + shift) for i in range(count)]
+            paired += [pair] if pair else []
+    assert paired == [(33 * i, 33 * i + shift) for i in range(count)]
 
 
 @settings(max_examples=100, deadline=None)

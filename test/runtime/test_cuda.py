@@ -124,10 +124,10 @@ def test_two_streams_give_what_one_gives(golden):
     with torch.no_grad():
         two = [queries_of(model, voxels) for _ in range(20)]
     with torch.enable_grad():
-        one = queries_of(model, voxels)
+        reference = queries_of(model, voxels)
     for queries in two:
-        torch.testing.assert_close(queries.rays, one.rays, rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(queries.migration[0], one.migration[0], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(queries.rays, reference.rays, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(queries.migration[0], reference.migration[0], rtol=1e-3, atol=1e-4)
 
 
 def test_the_host_waits_seldom(golden):
@@ -150,10 +150,10 @@ def test_the_host_waits_seldom(golden):
 def test_golden_points_to_instances(golden, name):
     arrays, model, _ = open_run(golden, name)
     voxels, superpoints = golden_voxels(arrays, model.config)
-    found = find_instances(model.to(CUDA), voxels, strategy=RUNS[name][1])
-    masks = masks_on_points(found.masks, voxels.superpoints[voxels.point_to_voxel], vote=superpoints)
+    instances = find_instances(model.to(CUDA), voxels, strategy=RUNS[name][1])
+    masks = masks_on_points(instances.masks, voxels.superpoints[voxels.point_to_voxel], vote=superpoints)
     large = masks.sum(1) >= model.config.inference.min_points
-    ours = (found.class_ids[large] + 1, found.scores[large], masks[large])
+    ours = (instances.class_ids[large] + 1, instances.scores[large], masks[large])
     ours = in_order(*(field.cpu() for field in ours))
     published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
     published = in_order(arrays["inst_label"], arrays["inst_score"], published)

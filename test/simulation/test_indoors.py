@@ -49,7 +49,9 @@ def test_floors_are_level_and_scans_are_crowded(scans):
 
 
 def test_every_class_is_in_some_room():
-    names = {one.thing.name for seed in range(60) for one in random_room(np.random.default_rng(seed), STOCK)}
+    names = {
+        placed.thing.name for seed in range(60) for placed in random_room(np.random.default_rng(seed), STOCK)
+    }
     assert set(CLASSES) - names == set()
 
 

@@ -90,10 +90,10 @@ def test_hollow_shows_its_inside():
 
 
 def test_same_seed_same_frame():
-    one, again, other = simulate_cloud(3), simulate_cloud(3), simulate_cloud(4)
-    np.testing.assert_array_equal(one.xyz, again.xyz)
-    np.testing.assert_array_equal(one.rgb, again.rgb)
-    assert not np.array_equal(one.labels, other.labels)
+    first, again, other = simulate_cloud(3), simulate_cloud(3), simulate_cloud(4)
+    np.testing.assert_array_equal(first.xyz, again.xyz)
+    np.testing.assert_array_equal(first.rgb, again.rgb)
+    assert not np.array_equal(first.labels, other.labels)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -219,8 +219,8 @@ def test_depth_error_grows_with_the_square_of_the_depth():
     camera = random_camera(rng, items, away, 640, 480)
     errors = []
     for depth in (0.7, 1.4):
-        found = measure(rng, flat(depth), np.ones((480, 640)), camera).depth
-        errors.append(np.nanstd(found - depth))
+        measured = measure(rng, flat(depth), np.ones((480, 640)), camera).depth
+        errors.append(np.nanstd(measured - depth))
     assert errors[0] < 0.002 and 3 < errors[1] / errors[0] < 5.5
 
 
@@ -231,13 +231,13 @@ def test_shadows_of_an_object():
     image = flat(1.2)
     image.depth[100:380, 200:400] = 0.6
     image.labels[100:380, 200:400] = 20
-    found = measure(rng, image, np.ones((480, 640)), camera)
-    lost = np.isnan(found.depth[120:360]).mean(0) > 0.5
+    measured = measure(rng, image, np.ones((480, 640)), camera)
+    lost = np.isnan(measured.depth[120:360]).mean(0) > 0.5
     left, right = lost[100:200].sum(), lost[400:500].sum()
     shift = 525 * (1 / 0.6 - 1 / 1.2)
     assert left == pytest.approx(0.05 * shift, abs=3) and right == pytest.approx(0.025 * shift, abs=3)
     assert not lost[:150].any() and not lost[210:390].any() and not lost[450:].any()
-    np.testing.assert_array_equal(found.labels > 0, np.isfinite(found.depth))
+    np.testing.assert_array_equal(measured.labels > 0, np.isfinite(measured.depth))
 
 
 def test_noise_is_alike_in_patches():
@@ -259,8 +259,8 @@ def test_normals():
     depth = -0.4 / np.tensordot(normal, camera.directions, 1)
     depth[(depth < 0) | (depth > 2)] = np.inf
     depth[:, 40:] = np.inf
-    found = normals(depth, camera)[:, np.isfinite(depth)]
-    assert (normal @ found > 0.99).mean() > 0.97
+    computed = normals(depth, camera)[:, np.isfinite(depth)]
+    assert (normal @ computed > 0.99).mean() > 0.97
 
 
 def test_render_keeps_the_nearest():

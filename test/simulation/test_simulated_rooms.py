@@ -26,8 +26,8 @@ def test_room(scanned):
     """About 150,000 points in ScanNet's classes; every instance is of one class, walls and floor of none."""
     assert 60_000 < len(scanned.cloud.xyz) < 400_000
     assert np.isfinite(scanned.cloud.xyz).all()
-    found = {ROOM_CLASSES[i] for i in np.unique(scanned.semantic) if i >= 0}
-    assert {"wall", "floor"} < found and len(found) >= 6
+    names = {ROOM_CLASSES[i] for i in np.unique(scanned.semantic) if i >= 0}
+    assert {"wall", "floor"} < names and len(names) >= 6
     labeled = scanned.instance >= 0
     assert not np.isin(scanned.semantic[labeled], [0, 1, UNLABELED]).any()
     pairs = np.unique(np.stack([scanned.instance, scanned.semantic])[:, labeled], axis=1)

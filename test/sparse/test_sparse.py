@@ -89,8 +89,8 @@ def test_kernels_equal_plain_torch(channels, count):
     expected = plain, *torch.autograd.grad(plain, (x, weight), grad)
     with threads_of(count):
         ours = gather_convolve(x, weight, kernel_map)
-        found = ours, *torch.autograd.grad(ours, (x, weight), grad)
-    for mine, reference, tolerance in zip(found, expected, (2e-4, 1e-3, 1e-3), strict=True):
+        actual = ours, *torch.autograd.grad(ours, (x, weight), grad)
+    for mine, reference, tolerance in zip(actual, expected, (2e-4, 1e-3, 1e-3), strict=True):
         torch.testing.assert_close(mine, reference, atol=tolerance, rtol=1e-4)
 
 

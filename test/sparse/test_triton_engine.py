@@ -38,8 +38,8 @@ def test_convolution_and_gradients_equal_plain_torch(size, channels):
     grad_x, grad_weight = torch.autograd.grad(plain, (x, weight), grad)
     adjoint = weight.transpose(1, 2).flip(0)
     torch.testing.assert_close(triton_engine.convolve(grad, window, adjoint), grad_x, atol=2e-4, rtol=1e-4)
-    found = triton_engine.weight_gradient(x, window, grad)
-    torch.testing.assert_close(found, grad_weight, atol=2e-4, rtol=1e-4)
+    gradient = triton_engine.weight_gradient(x, window, grad)
+    torch.testing.assert_close(gradient, grad_weight, atol=2e-4, rtol=1e-4)
 
 
 def test_maps_between_levels():
@@ -57,8 +57,8 @@ def test_weight_gradient_adds_slabs():
     x, grad = random(rows, 3), random(rows, 5)
     present = (index >= 0)[..., None]
     expected = torch.where(present, x[index.clamp(min=0).long()], 0).transpose(1, 2) @ grad
-    found = triton_engine.weight_gradient(x, KernelMap(index), grad)
-    torch.testing.assert_close(found, expected, atol=2e-4, rtol=1e-4)
+    gradient = triton_engine.weight_gradient(x, KernelMap(index), grad)
+    torch.testing.assert_close(gradient, expected, atol=2e-4, rtol=1e-4)
 
 
 def test_no_rows():

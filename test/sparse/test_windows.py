@@ -50,9 +50,9 @@ def test_as_torch_on_a_dense_grid(kernel, stride, dilation):
     expected = at(grid, target)
     torch.testing.assert_close(y, expected, atol=1e-5, rtol=1e-4)
     wanted = torch.randn_like(y)
-    found = torch.autograd.grad((y * wanted).sum(), [x, conv.weight])
+    gradients = torch.autograd.grad((y * wanted).sum(), [x, conv.weight])
     truth = torch.autograd.grad((expected * wanted).sum(), [x, conv.weight])
-    torch.testing.assert_close(found, truth, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(gradients, truth, atol=1e-4, rtol=1e-4)
 
 
 def test_transposed_as_torch():

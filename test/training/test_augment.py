@@ -162,11 +162,14 @@ def test_elastic_distortion_moves_the_voxels_and_no_target():
     np.testing.assert_array_equal(after.xyz, before.xyz)
     assert np.abs(after.grid_xyz - before.xyz).max() > 10 * VOXEL
     model = ModelConfig(use_superpoints=False)
-    still, moved = (collate([one], model) for one in (before, after))
+    still, moved = (collate([scene], model) for scene in (before, after))
     assert not torch.equal(moved.voxels.coords, still.voxels.coords)
     rows = moved.voxels.point_to_voxel
     mean = segment_mean(torch.from_numpy(before.xyz), rows, len(moved.voxels.coords))
     torch.testing.assert_close(moved.voxels.xyz, mean)
     torch.testing.assert_close(moved.voxels.features[:, 3:], mean)
-    boxes = [build_targets(one.voxels, one.semantic, one.instance, 1, (5, 5)).boxes for one in (still, moved)]
+    boxes = [
+        build_targets(batch.voxels, batch.semantic, batch.instance, 1, (5, 5)).boxes
+        for batch in (still, moved)
+    ]
     torch.testing.assert_close(*boxes, atol=5 * VOXEL, rtol=0)

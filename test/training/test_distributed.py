@@ -36,21 +36,21 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path, monkeypatch):
     """
     monkeypatch.setattr(worker.runner, "dataset", worker.runner.dataset)
     monkeypatch.setattr(worker.train, "Runner", worker.train.Runner)
-    config, one, two = tmp_path / "tiny.yaml", tmp_path / "one", tmp_path / "two"
+    config, single, pair = tmp_path / "tiny.yaml", tmp_path / "one", tmp_path / "two"
     config.write_text(yaml.safe_dump(to_dict(worker.CONFIG)))
-    process = two_processes(config, two)
-    tiny.wait_for_epoch(process, two)
+    process = two_processes(config, pair)
+    tiny.wait_for_epoch(process, pair)
     process.send_signal(signal.SIGTERM)
     assert "stopped by SIGTERM; go on with --resume" in process.communicate(timeout=300)[1]
-    assert process.returncode and len(tiny.log(two)) < worker.CONFIG.train.epochs
-    tiny.finish(two_processes(config, two, "--resume"))
+    assert process.returncode and len(tiny.log(pair)) < worker.CONFIG.train.epochs
+    tiny.finish(two_processes(config, pair, "--resume"))
     with threads_of(2):  # as many as the two processes have together
-        assert worker.main([str(config), "-o", str(one), "--device", "cpu"]) == 0
-    assert tiny.log(one) == tiny.log(two) and tiny.log(one)[-1]["dice"] > 0
-    expected, found = state(one), state(two)
+        assert worker.main([str(config), "-o", str(single), "--device", "cpu"]) == 0
+    assert tiny.log(single) == tiny.log(pair) and tiny.log(single)[-1]["dice"] > 0
+    expected, actual = state(single), state(pair)
     for key, value in expected.items():
         torch.testing.assert_close(
-            found[key], value, rtol=1e-6, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}"
+            actual[key], value, rtol=1e-6, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}"
         )
 
 

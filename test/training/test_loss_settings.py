@@ -68,14 +68,16 @@ def test_weights_weigh_and_zero_leaves_out(plain):
             assert doubled[name] == pytest.approx(2 * plain[name], rel=1e-5)
             assert doubled[f"aux_{name}"] == pytest.approx(2 * plain[f"aux_{name}"], rel=1e-5)
         others = set(plain) - {name, f"aux_{name}"}
-        assert {one: without[one] for one in others} == pytest.approx({one: plain[one] for one in others})
+        assert {term: without[term] for term in others} == pytest.approx(
+            {term: plain[term] for term in others}
+        )
 
 
 def test_no_auxiliary_matching(plain):
     terms = terms_of(override(CONFIG, ["loss.auxiliary=0"]))[0]
     assert terms == pytest.approx({name: plain[name] for name in plain if not name.startswith("aux_")})
-    one = terms_of(override(CONFIG, ["matching.repeats=1"]))[0]
-    assert one["aux_box"] == pytest.approx(CONFIG.loss.auxiliary * one["box"])
+    terms = terms_of(override(CONFIG, ["matching.repeats=1"]))[0]
+    assert terms["aux_box"] == pytest.approx(CONFIG.loss.auxiliary * terms["box"])
 
 
 def test_the_margin_losses_apart():
@@ -102,14 +104,14 @@ def test_migration_once_as_in_the_paper():
     points, centers, rays = torch.tensor([[1.0, 0, 0]]), torch.zeros(1, 3), torch.full((1, 25), 0.5)
     for migrations in (1, 2):
         for delta, inside in ((0.49 / migrations, False), (0.51 / migrations, True)):
-            found = inside_polygons(points, torch.tensor([[delta]]), centers, rays, (5, 5), migrations)
-            assert found.item() == inside
+            inside_count = inside_polygons(points, torch.tensor([[delta]]), centers, rays, (5, 5), migrations)
+            assert inside_count.item() == inside
     xyz, masks = torch.tensor([[0.3, 0, 0], [-0.3, 0, 0]]), torch.ones(1, 2, dtype=torch.bool)
     for migrations in (1, 2):
         delta = torch.full((1, 2), 0.1)
-        found = margin_loss(delta, masks, rays, xyz, (5, 5), LossConfig(), migrations)
+        loss = margin_loss(delta, masks, rays, xyz, (5, 5), LossConfig(), migrations)
         left = torch.tensor(0.3 - 0.1 * migrations)
-        assert found == pytest.approx(float(F.softplus(left.tanh())), rel=1e-5)
+        assert loss == pytest.approx(float(F.softplus(left.tanh())), rel=1e-5)
 
 
 def test_focal_loss_is_weighted_cross_entropy():

@@ -45,9 +45,9 @@ def test_objects_are_added(frames):
 
 
 def test_repeatable(frames, mixed):
-    for one, again in zip(mixed, mixed_scenes(frames, 6, seed=0), strict=True):
-        np.testing.assert_array_equal(one.cloud.xyz, again.cloud.xyz)
-        np.testing.assert_array_equal(one.instance, again.instance)
+    for first, again in zip(mixed, mixed_scenes(frames, 6, seed=0), strict=True):
+        np.testing.assert_array_equal(first.cloud.xyz, again.cloud.xyz)
+        np.testing.assert_array_equal(first.instance, again.instance)
 
 
 def test_points_stay_in_their_pixels(mixed):
@@ -97,7 +97,7 @@ def test_objects_do_not_share_ground(frames):
         points = view.xyz[(scene.instance == number) & low, :2]
         cells[number] = {tuple(cell) for cell in np.floor(points / 0.005).astype(int)}
     numbers = list(cells)
-    for i, one in enumerate(numbers):
+    for i, number in enumerate(numbers):
         for other in numbers[i + 1 :]:
-            shared = len(cells[one] & cells[other])
-            assert shared <= 0.05 * max(min(len(cells[one]), len(cells[other])), 20)
+            shared = len(cells[number] & cells[other])
+            assert shared <= 0.05 * max(min(len(cells[number]), len(cells[other])), 20)

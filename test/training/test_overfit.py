@@ -43,14 +43,14 @@ SMALLEST = 200
 
 def simple_scenes(count):
     """Simulated scenes of a few objects, all well in view."""
-    found = []
+    chosen = []
     for seed in range(1000):
         cloud = simulate_cloud(seed, 160, 120)
         sizes = np.bincount(cloud.labels)[scenes.FIRST_OBJECT :]
         if 2 <= (sizes > 0).sum() <= 5 and sizes[sizes > 0].min() >= SMALLEST:
-            found.append(scenes.Scene(f"simulated{seed}", cloud, *scenes.ground_truth(cloud.labels)))
-            if len(found) == count:
-                return found
+            chosen.append(scenes.Scene(f"simulated{seed}", cloud, *scenes.ground_truth(cloud.labels)))
+            if len(chosen) == count:
+                return chosen
     raise AssertionError("the simulation has no simple scenes")
 
 

@@ -34,9 +34,9 @@ def test_processes_give_the_same_as_one(raw, tmp_path, capsys):
     capsys.readouterr()
     assert run(raw, "--out", str(tmp_path / "two"), "--jobs", "2") == 0
     assert "4/4" in capsys.readouterr().err
-    one, two = (read_manifest(tmp_path / name) for name in ("out", "two"))
-    assert one == two
-    for scene in one.scenes:
+    single, parallel = (read_manifest(tmp_path / name) for name in ("out", "two"))
+    assert single == parallel
+    for scene in single.scenes:
         paths = [tmp_path / name / scene.split / f"{scene.name}.npy" for name in ("out", "two")]
         np.testing.assert_array_equal(*(np.load(path) for path in paths))
 
@@ -59,11 +59,11 @@ def test_a_stopped_run_goes_on(raw, monkeypatch, capsys):
     whole = job.do
     done = []
 
-    def stopping(one):
+    def stopping(job):
         if len(done) == 2:
             raise KeyboardInterrupt
-        done.append(one.source.name)
-        return whole(one)
+        done.append(job.source.name)
+        return whole(job)
 
     monkeypatch.setattr(prepare, "do", stopping)
     assert run(raw) == 130

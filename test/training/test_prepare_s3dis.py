@@ -44,10 +44,10 @@ def test_points_are_matched_back_to_the_room(raw):
 def test_areas_are_splits(raw):
     _, out = prepare(raw)
     manifest = read_manifest(out)
-    assert [one.name for one in scenes_of(manifest, "val", 5)] == ["Area_5_hallway_6"]
-    assert [one.name for one in scenes_of(manifest, "train", 5)] == ["Area_1_office_1"]
-    assert [one.name for one in scenes_of(manifest, "val", 1)] == ["Area_1_office_1"]
-    assert [one.name for one in scenes_of(manifest, "Area_1", 5)] == ["Area_1_office_1"]
+    assert [scene.name for scene in scenes_of(manifest, "val", 5)] == ["Area_5_hallway_6"]
+    assert [scene.name for scene in scenes_of(manifest, "train", 5)] == ["Area_1_office_1"]
+    assert [scene.name for scene in scenes_of(manifest, "val", 1)] == ["Area_1_office_1"]
+    assert [scene.name for scene in scenes_of(manifest, "Area_1", 5)] == ["Area_1_office_1"]
     assert len(scenes_of(manifest, "all", 5)) == 2
 
 

@@ -54,7 +54,7 @@ def test_scannetv2(raw):
     assert len({chair[1], other_chair[1], dining[1]}) == 3 and min(chair[1], other_chair[1], dining[1]) >= 0
     assert lamp[0] == -100  # NYU40's lamp is none of the twenty
     scene = miniatures.room(0)
-    record = next(one for one in manifest.scenes if one.name == "scene0000_00")
+    record = next(entry for entry in manifest.scenes if entry.name == "scene0000_00")
     np.testing.assert_allclose(table.xyz.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(table.xyz + record.origin, scene.xyz, atol=1e-6)
     np.testing.assert_array_equal(table.rgb, scene.rgb)
@@ -138,7 +138,7 @@ def test_folders_of_splits(tmp_path):
     miniatures.write_label_map(raw)
     miniatures.write_scan(raw / "train", "scene0000_00", miniatures.room())
     status, out = prepare(raw)
-    assert status == 0 and [one.name for one in read_manifest(out).scenes] == ["scene0000_00"]
+    assert status == 0 and [scene.name for scene in read_manifest(out).scenes] == ["scene0000_00"]
 
 
 def test_counts_are_checked(raw, capsys):

@@ -55,10 +55,10 @@ def test_turned_copies_keep_rare_classes(prepared):
 
 def test_copies_are_the_same_every_time(raw):
     rows = np.random.default_rng(0).random((20, 8))
-    first, again = (list(stpls3d.turned_copies(rows, 3)) for _ in range(2))
-    assert len(first) == 7
-    for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one, other)
+    copies, again = (list(stpls3d.turned_copies(rows, 3)) for _ in range(2))
+    assert len(copies) == 7
+    for first, second in zip(copies, again, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 def test_unknown_class(tmp_path, capsys):

@@ -293,7 +293,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_part(tmp_path):
             state.save(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_bytes() == before and [one.name for one in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert path.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
 def test_tensorboard_is_asked_for_before_anything_is_built(tmp_path, monkeypatch):

@@ -25,12 +25,12 @@ WAITING = 30
 
 
 def is_segmented(path: Path) -> bool:
-    """Whether a bag has answers."""
+    """Returns whether a bag holds instances that the node or `sphmask segment` wrote into it."""
     with open_bag(path) as bag:
         return bag.topics.get(INSTANCES) == OUTPUTS[INSTANCES]
 
 
-def read_found(path: Path, topic: str | None = None) -> Iterator[SegmentedCloud]:
+def read_answers(path: Path, topic: str | None = None) -> Iterator[SegmentedCloud]:
     """Gives each cloud that has an answer in a bag, which tells its instances in the cloud's frame.
 
     topic None: the labeled points, or else the only topic of clouds.
@@ -88,30 +88,30 @@ def _cloud(sent: Any) -> Cloud:
 
 
 def _segmented(sent: Any, cloud: Cloud) -> SegmentedCloud:
-    found = sent.instances
+    instances = sent.instances
     labels = np.zeros(len(cloud.xyz), np.uint32)
-    for one in reversed(found):  # the best score comes first, and wins
-        indices = sent.point_indices[one.first_point : one.first_point + one.point_count]
+    for instance in reversed(instances):  # the best score comes first, and wins
+        indices = sent.point_indices[instance.first_point : instance.first_point + instance.point_count]
         if len(indices) and indices.max() >= len(labels):
             raise ValueError("its instances have points that its clouds have not")
-        labels[indices] = one.id
+        labels[indices] = instance.id
     turn = sent.orientation
-    poses = [one.box.orientation for one in found]
+    poses = [instance.box.orientation for instance in instances]
     stamp = _stamp(sent)
     return SegmentedCloud(
         name=f"{stamp / 1e9:.3f} s",
         stamp=stamp,
         cloud=cloud,
         labels=labels,
-        ids=np.array([one.id for one in found], np.uint32),
-        class_names=tuple(one.class_name for one in found),
-        scores=np.array([one.score for one in found], np.float32),
-        centers=_vectors([one.center for one in found]),
-        rays=np.array([one.rays for one in found], np.float32).reshape(len(found), -1),
+        ids=np.array([instance.id for instance in instances], np.uint32),
+        class_names=tuple(instance.class_name for instance in instances),
+        scores=np.array([instance.score for instance in instances], np.float32),
+        centers=_vectors([instance.center for instance in instances]),
+        rays=np.array([instance.rays for instance in instances], np.float32).reshape(len(instances), -1),
         sectors=(int(sent.polar_sectors), int(sent.azimuth_sectors)),
         rotation=Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix().T,
-        box_centers=_vectors([one.box.position for one in found]),
-        box_sizes=_vectors([one.size for one in found]),
+        box_centers=_vectors([instance.box.position for instance in instances]),
+        box_sizes=_vectors([instance.size for instance in instances]),
         box_rotations=Rotation.from_quat([[q.x, q.y, q.z, q.w] for q in poses]).as_matrix()
         if poses
         else np.empty((0, 3, 3)),
@@ -120,4 +120,4 @@ def _segmented(sent: Any, cloud: Cloud) -> SegmentedCloud:
 
 def _vectors(messages: list[Any]) -> np.ndarray:
     """Returns (I, 3) of messages with x, y and z."""
-    return np.array([(one.x, one.y, one.z) for one in messages], np.float64).reshape(-1, 3)
+    return np.array([(vector.x, vector.y, vector.z) for vector in messages], np.float64).reshape(-1, 3)
