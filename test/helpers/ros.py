@@ -4,10 +4,12 @@
 import time
 from contextlib import contextmanager
 
+import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -23,6 +25,14 @@ SCENE = simulate_cloud(1, 160, 120)
 
 def header(second):
     return Header(frame_id="tilted_camera", stamp=Time(sec=second, nanosec=123_456_789))
+
+
+def pose(x, degrees):
+    """(4, 4): x meters along x, and turned about z."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+    matrix[0, 3] = x
+    return matrix
 
 
 def scene_message(second=1):

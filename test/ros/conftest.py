@@ -126,6 +126,21 @@ def start_node(tmp_path_factory, weights):
             node.process.kill()
 
 
+@pytest.fixture(scope="module")
+def own_node(start_node):
+    """Start a node for the tests of one file; it must end as it should after all that they sent to it."""
+    nodes = []
+
+    def start(namespace, **parameters):
+        nodes.append(start_node(namespace, **parameters))
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        assert node.end() == 0, node.text()
+        assert "Traceback" not in node.text()
+
+
 @pytest.fixture(scope="session")
 def node(start_node):
     """One node that most tests share; it must end as it should after all that they sent to it."""
@@ -144,6 +159,23 @@ def ros():
     rclpy.init(domain_id=DOMAIN)
     yield
     rclpy.try_shutdown()
+
+
+@pytest.fixture(scope="module")
+def own_player(ros):
+    """Make a player for the tests of one file, which a node hears; its class and arguments by keyword."""
+    from sphmask_ros.player import Player
+
+    players = []
+
+    def make(node, namespace, kind=Player, **arguments):
+        players.append(kind(namespace=namespace, **arguments))
+        players[-1].wait_until_heard(60, node.running)
+        return players[-1]
+
+    yield make
+    for player in players:
+        player.destroy_node()
 
 
 @pytest.fixture(scope="session")

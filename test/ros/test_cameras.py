@@ -32,21 +32,13 @@ NAMES = ("front", "rear")
 
 
 @pytest.fixture(scope="module")
-def rig(start_node):
-    node = start_node("/rig", cameras="[front, rear]")
-    yield node
-    assert node.end() == 0, node.text()
-    assert "Traceback" not in node.text()
+def rig(own_node):
+    return own_node("/rig", cameras="[front, rear]")
 
 
 @pytest.fixture(scope="module")
-def players(ros, rig):
-    players = {name: Player(namespace="rig", camera=name) for name in NAMES}
-    for player in players.values():
-        player.wait_until_heard(TIMEOUT, rig.running)
-    yield players
-    for player in players.values():
-        player.destroy_node()
+def players(rig, own_player):
+    return {name: own_player(rig, "rig", camera=name) for name in NAMES}
 
 
 def test_each_camera_is_answered_with_ids_of_its_own(players):

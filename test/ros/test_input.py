@@ -15,7 +15,6 @@ from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import PointCloud2, PointField
 
 from sphmask_core.messages.pointcloud2 import read_cloud_message, read_labels
-from sphmask_ros.player import Player
 from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, scene_message, set_parameters
 
 OUSTER = {"x": (7, 0), "y": (7, 4), "z": (7, 8), "intensity": (7, 16), "t": (6, 20), "ring": (4, 26)}
@@ -24,19 +23,14 @@ OUSTER_STEP = 48
 
 
 @pytest.fixture(scope="module")
-def street_node(start_node):
+def street_node(own_node):
     """The preset for LiDARs, to which a table is shown; its boxes are in base_link."""
-    node = start_node("/street", model="street", box_frame="base_link", min_score=0.0)
-    yield node
-    assert node.end() == 0, node.text()
+    return own_node("/street", model="street", box_frame="base_link", min_score=0.0)
 
 
 @pytest.fixture(scope="module")
-def street_player(ros, street_node):
-    player = Player(namespace="street")
-    player.wait_until_heard(TIMEOUT, street_node.running)
-    yield player
-    player.destroy_node()
+def street_player(street_node, own_player):
+    return own_player(street_node, "street")
 
 
 def ouster_message(second, points):

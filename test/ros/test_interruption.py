@@ -22,7 +22,6 @@ from std_srvs.srv import SetBool
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_ros.conversions import write_points
-from sphmask_ros.player import Player
 from test.helpers.ros import TIMEOUT, ask_patiently, header, small_message, wait_for
 
 NODE = "/interrupted/segment"
@@ -33,19 +32,13 @@ POINTS = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def interrupted(start_node):
-    node = start_node("/interrupted")
-    yield node
-    assert node.end() == 0, node.text()
-    assert "Traceback" not in node.text()
+def interrupted(own_node):
+    return own_node("/interrupted")
 
 
 @pytest.fixture(scope="module")
-def player(ros, interrupted):
-    player = Player(namespace="interrupted")
-    player.wait_until_heard(TIMEOUT, interrupted.running)
-    yield player
-    player.destroy_node()
+def player(interrupted, own_player):
+    return own_player(interrupted, "interrupted")
 
 
 @pytest.fixture(scope="module")

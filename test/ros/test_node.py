@@ -181,10 +181,12 @@ def test_real_frames_are_labeled_as_the_command_line_does(real_player, mosd, tmp
             read_instances(answer.instances, read_labels(answer.points)),
             read_tracks(answer.instances),
         )
+        # A cloud of 5 MB may be answered and its answer lost; the node then sees it a second time.
         assert set(tracks.states.tolist()) <= (
-            {Instance.NEW} if name not in ids else {Instance.FOUND_AGAIN, Instance.KEPT}
+            {Instance.NEW, Instance.KEPT} if name not in ids else {Instance.FOUND_AGAIN, Instance.KEPT}
         )
         assert ids.setdefault(name, tracks.ids.tolist()) == tracks.ids.tolist()
+        assert len(set().union(*ids.values())) == sum(map(len, ids.values()))
         if second <= 2:
             assert cli.main(["segment", str(mosd / f"{name}.pcd"), "-o", str(tmp_path)]) == 0
             written = np.load(tmp_path / f"{name}.npz")

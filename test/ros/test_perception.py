@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
@@ -25,14 +24,7 @@ from sphmask_ros.parameters import Parameters
 from sphmask_ros.perception import Perception
 from sphmask_ros.player import Player
 from sphmask_ros.poses import PoseError, Poses, listen
-from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, scene_message
-
-
-def pose(x, degrees):
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
-    matrix[0, 3] = x
-    return matrix
+from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, pose, scene_message
 
 
 def test_odometry_is_listened_to(ros):

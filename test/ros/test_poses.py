@@ -15,16 +15,10 @@ pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make bu
 from geometry_msgs.msg import Quaternion, Vector3
 
 from sphmask_ros.poses import KEPT, MOST_FRAMES, PoseError, Poses, pose_matrix
+from test.helpers.ros import pose
 
 SPIN, SPEED = np.array([0.3, -0.5, 1.0]), np.array([0.4, -0.2, 0.1])
 """Of a camera that turns and moves evenly: radians and meters a second."""
-
-
-def pose(x, degrees):
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
-    matrix[0, 3] = x
-    return matrix
 
 
 def motion(seconds):

@@ -24,19 +24,13 @@ NAME = "/attacked"
 
 
 @pytest.fixture(scope="module")
-def attacked(start_node):
-    node = start_node(NAME, fixed_frame="odom", pose_timeout=0.0)
-    yield node
-    assert node.end() == 0, node.text()
-    assert "Traceback" not in node.text()
+def attacked(own_node):
+    return own_node(NAME, fixed_frame="odom", pose_timeout=0.0)
 
 
 @pytest.fixture(scope="module")
-def attacker(ros, attacked):
-    player = Player(namespace=NAME)
-    player.wait_until_heard(TIMEOUT, attacked.running)
-    yield player
-    player.destroy_node()
+def attacker(attacked, own_player):
+    return own_player(attacked, NAME)
 
 
 def odometry(**orientation):

@@ -33,19 +33,13 @@ def frame_at(second, nanosec=0, colored=True):
 
 
 @pytest.fixture(scope="module")
-def rgbd_node(start_node):
-    node = start_node("/rgbd", input="rgbd", color_tolerance=0.02)
-    yield node
-    assert node.end() == 0, node.text()
-    assert "Traceback" not in node.text()
+def rgbd_node(own_node):
+    return own_node("/rgbd", input="rgbd", color_tolerance=0.02)
 
 
 @pytest.fixture(scope="module")
-def rgbd_player(ros, rgbd_node):
-    player = RgbdPlayer(namespace="rgbd")
-    player.wait_until_heard(TIMEOUT, rgbd_node.running)
-    yield player
-    player.destroy_node()
+def rgbd_player(rgbd_node, own_player):
+    return own_player(rgbd_node, "rgbd", RgbdPlayer)
 
 
 def test_answers_as_it_answers_the_cloud_of_the_same_images(rgbd_player, player):
