@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -68,6 +68,11 @@ class MadeScenes(Sequence[Scene]):
         """Every scene so many times."""
         return MadeScenes(self.files * times, self.unit)
 
+    def with_classes(self, classes: Iterable[int]) -> MadeScenes:
+        """Those of the scenes that have points of any of these semantic classes."""
+        wanted = list(classes)
+        return MadeScenes(tuple(file for file in self.files if _has_any(file, wanted)), self.unit)
+
     def _read(self, file: Path) -> Scene:
         table = map_table(file)
         assert table.rgb is not None and table.superpoints is not None
@@ -77,6 +82,11 @@ class MadeScenes(Sequence[Scene]):
         superpoints, semantic, instance = (column.astype(np.int64) for column in numbers)
         xyz = np.divide(table.xyz, np.float32(self.unit), dtype=np.float32)
         return Scene(xyz, rgb.numpy(), superpoints, semantic, instance)
+
+
+def _has_any(file: Path, classes: Sequence[int]) -> bool:
+    semantic = map_table(file).semantic
+    return semantic is not None and bool(np.isin(semantic, classes).any())
 
 
 def made_scenes(maker: Maker, seeds: Sequence[int], config: Config) -> MadeScenes:

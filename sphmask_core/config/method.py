@@ -52,6 +52,8 @@ class InferenceConfig:
 
     foreground_threshold: float = number(0.1, 0, 1)
     """A superpoint whose mean softmax of an instance class reaches this is foreground."""
+    foreground_masks: bool = False
+    """Let masks consist of foreground superpoints alone: the others are not looked at, which saves time."""
     min_points: int = count(100, low=0)
     """Fewest voxels, and later points, that an instance may have."""
     classes: Literal["every", "best", "any"] = "every"

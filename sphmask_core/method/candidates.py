@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -52,6 +52,11 @@ class Candidates:
             centers=empty.new_zeros((0, 3)),
             rays=empty.new_zeros((0, rays[0] * rays[1])),
         )
+
+    def spread(self, rows: Tensor, num_superpoints: int) -> Candidates:
+        """Returns the candidates with masks over all superpoints; theirs are over rows (S',) of these."""
+        masks = self.masks.new_zeros((len(self), num_superpoints))
+        return replace(self, masks=masks.index_copy_(1, rows, self.masks))
 
     @staticmethod
     def concatenate(parts: Sequence[Candidates]) -> Candidates:

@@ -46,6 +46,17 @@ class SuperpointTable:
         """Returns the rows of scene b."""
         return slice(self.offsets[b], self.offsets[b + 1])
 
+    def take(self, rows: Tensor) -> SuperpointTable:
+        """Returns some superpoints, rows (S',) int64 ascending, of a table of one scene."""
+        return SuperpointTable(
+            xyz=self.xyz[rows],
+            boxes=self.boxes[rows],
+            features=self.features[rows],
+            mask_features=self.mask_features[rows],
+            offsets=[0, len(rows)],
+            chosen=rows,
+        )
+
 
 @dataclass
 class Encoding:

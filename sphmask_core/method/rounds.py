@@ -20,7 +20,7 @@ from sphmask_core.method.candidates import (
     score_queries,
     select,
 )
-from sphmask_core.method.model import SphericalMask, SuperpointTable, no_stage
+from sphmask_core.method.model import Encoding, SphericalMask, SuperpointTable, no_stage
 from sphmask_core.method.parts import join_parts
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_heads import QueryPredictions
@@ -66,17 +66,32 @@ def find_instances(
     seeds, active = model.sample_seeds(voxels, encoding, foreground)
     seeds.superpoints = strategy.seed_superpoints(seeds, voxels, foreground)
     stage("queries")
-    superpoints = encoding.superpoints
-    counts = segment_sizes(voxels.superpoints, len(superpoints.xyz))
-    rounds = []
+    superpoints, count = encoding.superpoints, len(encoding.superpoints.xyz)
+    counts = segment_sizes(voxels.superpoints, count)
+    if model.config.inference.foreground_masks:
+        superpoints, seeds.superpoints = foreground_alone(superpoints, seeds.superpoints, voxels, encoding)
+        counts = counts[superpoints.chosen]
+    rounds = [Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)]
     for queries, starts in query_rounds(model, seeds, active, superpoints, len(foreground)):
         queries.centers = strategy.query_centers(queries.centers)
         rounds.append(candidates(queries, starts, superpoints, counts, model.config))
         stage("queries")
     stage("nms")
-    none = Candidates.none(len(superpoints.xyz), model.config.model.rays, voxels.xyz.device)
-    selected = select(Candidates.concatenate([none, *rounds]), counts, model.config.inference)
+    selected = select(Candidates.concatenate(rounds), counts, model.config.inference)
+    if superpoints.chosen is not None:
+        selected = selected.spread(superpoints.chosen, count)
     return Candidates.concatenate([selected, whole])
+
+
+def foreground_alone(
+    superpoints: SuperpointTable, starts: Tensor, voxels: VoxelBatch, encoding: Encoding
+) -> tuple[SuperpointTable, Tensor]:
+    """Returns the foreground superpoints of one scene, and the numbers among them of starts (n,), which are
+    foreground."""
+    is_foreground = torch.zeros(len(superpoints.xyz), dtype=torch.bool, device=starts.device)
+    is_foreground[voxels.superpoints[encoding.foreground]] = True
+    numbers = is_foreground.cumsum(0) - 1
+    return superpoints.take(is_foreground.nonzero().squeeze(1)), numbers[starts]
 
 
 def candidates(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sphmask_core.clouds.scenes import OBJECT
 from sphmask_core.config import ConfigError, load_config, override
 from training import cache
 from training.datasets import synthetic, tabletop
@@ -165,3 +166,17 @@ def test_tabletop_is_all_kinds_of_scenes(mosd, config):
     real = config.data.tabletop.real_repeats * 36
     assert len(scenes) == real + 2 + 3
     assert [scene.name for scene in tabletop.load_raw(config, "val")][-1] == "mixed17"
+
+
+def bare_when_even(seed):
+    """A simulated table; of an even seed without a labeled object."""
+    scene = synthetic.simulate_shapes(seed)
+    return replace(scene, semantic=np.zeros_like(scene.semantic)) if seed % 2 == 0 else scene
+
+
+def test_scenes_are_chosen_by_their_classes(config):
+    scenes = made_scenes(Maker("bare", bare_when_even, {"version": 1}), range(3), config)
+    chosen = scenes.with_classes([OBJECT])
+    assert len(chosen) == 1 and same(chosen[0], scenes[1])
+    assert len((scenes + chosen).with_classes(iter([OBJECT, 99]))) == 2
+    assert len(scenes.with_classes([99])) == 0
