@@ -29,6 +29,7 @@ from sphmask_core.checkpoints.weights import (
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.config import Config, ConfigError, override
 from sphmask_core.method.model import SphericalMask
+from sphmask_core.runtime.memory import is_out_of_memory
 
 from .datasets import adapt
 from .distributed import join
@@ -55,6 +56,11 @@ def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> i
         return _adapt(options)
     except (CheckpointError, CloudError, ConfigError, OSError, ImportError, FloatingPointError) as error:
         print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"{program}: out of memory; nothing is written", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"{program}: interrupted; nothing is written", file=sys.stderr)

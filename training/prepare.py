@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from sphmask_core.clouds.prepared import Manifest, write_manifest
 from sphmask_core.config import Config, ConfigError, load_config
+from sphmask_core.runtime.memory import is_out_of_memory
 
 from .formats import own, pointcept, published, s3dis, scannet, stpls3d
 from .formats.job import Job, do, is_done, scenes_of
@@ -34,6 +35,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         failures = prepare(options, asked.out, asked.jobs)
     except (FormatError, ConfigError, OSError) as error:
         failures = [str(error)]
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        failures = ["out of memory; fewer --jobs need less"]
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         return 130

@@ -28,6 +28,7 @@ from sphmask_core.checkpoints.weights import CheckpointError
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.clouds.prepared import PreparedError
 from sphmask_core.config import ConfigError, load_config, override
+from sphmask_core.runtime.memory import is_out_of_memory
 
 from .distributed import join, leave, rank
 from .runner import Runner
@@ -42,6 +43,11 @@ def main(arguments: Sequence[str] | None = None, program: str = "train.py") -> i
         return _train(options, program)
     except (*BAD_INPUT, OSError, FloatingPointError) as error:
         print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"{program}: out of memory; a smaller train.batch_size needs less", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)

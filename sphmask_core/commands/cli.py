@@ -23,6 +23,7 @@ from sphmask_core.commands.simulate import simulate
 from sphmask_core.commands.terminal import BAD_INPUT, BROKEN_PIPE, INTERRUPTED, SUCCESS, complain
 from sphmask_core.commands.view import view
 from sphmask_core.config import Config
+from sphmask_core.runtime.memory import is_out_of_memory
 from sphmask_core.runtime.process import Ended, ending_cleanly, open_streams
 from sphmask_core.segmenter import Segmenter
 
@@ -56,6 +57,11 @@ def _guarded(run: Callable[[argparse.Namespace], int], options: argparse.Namespa
         return BROKEN_PIPE
     except (ValueError, OSError, MemoryError, ImportError) as error:
         complain(str(error) or "out of memory")
+        return BAD_INPUT
+    except RuntimeError as error:  # torch's, for the CPU's memory
+        if not is_out_of_memory(error):
+            raise
+        complain("out of memory")
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the process keeps memory between the clouds that it segments."""
+"""How the process keeps memory between the clouds that it segments, and what says that there is none left."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ KEPT = 1 << 27
 """Bytes that stay with the process after they are freed."""
 LARGEST = 1 << 25
 """Arrays up to this many bytes come from what was freed; glibc allows no more."""
+
+TORCH_HAS_NONE = ("can't allocate memory", "out of memory")
+"""What torch says in a RuntimeError of the CPU's memory, and of the GPU's."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that there is no memory."""
+    by_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in TORCH_HAS_NONE)
+    return isinstance(error, MemoryError) or by_torch
 
 
 def keep_freed_memory() -> None:
