@@ -279,10 +279,12 @@ def _identity(points: np.ndarray, instances: list[tuple[int, np.ndarray]]) -> in
 
 def _row(name: str, members: list[int], seen: dict[int, int], ids: dict[int, list[int]]) -> str:
     total = sum(seen[thing] for thing in members)
-    found = sum(len(ids[thing]) for thing in members)
+    answered = sum(len(ids[thing]) for thing in members)
     common = sum(Counter(ids[thing]).most_common(1)[0][1] for thing in members if ids[thing])
     changes = sum(int((np.diff(ids[thing]) != 0).sum()) for thing in members)
-    return f"| {name} | {total} | {found / max(total, 1):.0%} | {common / max(found, 1):.0%} | {changes} |"
+    return (
+        f"| {name} | {total} | {answered / max(total, 1):.0%} | {common / max(answered, 1):.0%} | {changes} |"
+    )
 
 
 if __name__ == "__main__":

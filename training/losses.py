@@ -28,6 +28,8 @@ QUERY_TERMS = (*MASK_TERMS, "classification", "confidence", "box", "giou", "radi
 """Terms of matched queries that `LossConfig` weighs under their own names; "margin" has two weights."""
 MIN_FOREGROUND = 100
 """With this many foreground voxels in the batch, or fewer, there are no queries."""
+PUBLISHED_SCALE = 50
+"""Voxels of a model unit for which the published weights of the box losses were chosen."""
 
 Terms = dict[str, Tensor]
 
@@ -37,7 +39,7 @@ class Criterion:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.box_weight = config.model.voxel_scale / 50
+        self.box_weight = config.model.voxel_scale / PUBLISHED_SCALE
         weights = config.loss.class_weights or (1.0,) * len(config.semantic_classes)
         self.class_weights = torch.tensor(weights)
         self.query_weights = torch.tensor((*weights[config.class_shift :], config.loss.none_weight))

@@ -40,6 +40,10 @@ CLOSE = 0.7
 """Share of groups that are put as near to the others as they fit."""
 FLAT = 0.012
 """Meters below its highest point that belong to an object's top."""
+TOP = 0.98
+"""Quantile of an object's heights that is its top; above it is noise."""
+CARRIED = 0.9
+"""Share of the footprint of what is put on an object that has the object's top under it."""
 HOLE_NEIGHBORS = 5
 FRAMES = (2, 7)
 """Fewest and most frames that make a mixed one."""
@@ -236,14 +240,14 @@ def _on_top(view: View, group: Array, rng: Generator) -> Array | None:
     """The group lifted onto the flat top of one of the view's objects, None where it is too large for all."""
     for number in rng.permutation(np.unique(view.scene.instance[view.scene.instance >= 0])):
         points = view.xyz[view.scene.instance == number]
-        height = np.quantile(points[:, 2], 0.98)
+        height = np.quantile(points[:, 2], TOP)
         surface = points[points[:, 2] > height - FLAT]
         area = ndimage.binary_closing(footprint(surface))
         center = np.median(surface, axis=0)
         moved = group + np.append(center[:2] - group[:, :2].mean(0), height).astype(group.dtype)
         above = footprint(view.xyz[(view.scene.instance >= 0) & (view.xyz[:, 2] > height + FLAT)])
         cell = tuple(cells(moved).T)
-        if area[cell].mean() > 0.9 and not above[cell].any():
+        if area[cell].mean() > CARRIED and not above[cell].any():
             return moved
     return None
 

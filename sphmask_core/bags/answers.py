@@ -80,7 +80,7 @@ def _key(sent: Any) -> tuple[int, str]:
 
 
 def _cloud(sent: Any) -> Cloud:
-    """The cloud; without points where it has none, as the labeled points of one that was refused."""
+    """Returns the cloud; an empty one where it has no points, as the labeled points of a refused cloud."""
     try:
         return read_cloud_message(sent)
     except CloudError:

@@ -24,9 +24,9 @@ class Message:
 
     topic: str
     data: bytes
-    """CDR."""
+    """The serialized message (CDR)."""
     time: int
-    """Nanoseconds: when it was recorded."""
+    """When the message was recorded, nanoseconds."""
     origin: Any
     """What the bag needs to copy it, or to write another under its times."""
 
@@ -35,13 +35,13 @@ class Copy(Protocol):
     """A bag being written."""
 
     def add_topic(self, topic: str, kind: str, definition: str, digest: str) -> None:
-        """A topic more, of a type with its definition and hash."""
+        """Add a topic of a type, with the definition and the hash of that type."""
 
     def copy(self, message: Message) -> None:
-        """The message as it is."""
+        """Write a message as it is."""
 
     def write(self, topic: str, data: bytes, beside: Message) -> None:
-        """A message of an added topic, under the times of another."""
+        """Write a message of an added topic under the times of another message."""
 
 
 class Bag(Protocol):
@@ -49,7 +49,7 @@ class Bag(Protocol):
 
     @property
     def topics(self) -> Mapping[str, str]:
-        """Type of each topic, as in sensor_msgs/msg/PointCloud2."""
+        """The type of each topic, such as sensor_msgs/msg/PointCloud2."""
 
     def messages(self, topic: str | None = None) -> Iterator[Message]:
         """Gives the messages of one topic or of all, by time."""
@@ -63,7 +63,7 @@ class Bag(Protocol):
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Whatever reading raises: the bag is at fault, and is named."""
+    """Names the bag in whatever reading it raises."""
     try:
         yield
     except (BagError, GeneratorExit):

@@ -51,16 +51,16 @@ class BagFrame:
     stamp: int
     """Nanoseconds, of its header; of a message without a readable header the time of its recording."""
     points: int
-    """As its header says, whether or not it could be segmented."""
+    """The number of points that the message announces, whether or not it could be segmented."""
     cloud: Cloud
-    """Without points where it could not be segmented."""
+    """The cloud, without points where it could not be segmented."""
     instances: Instances
     tracks: Tracks
     placed: Placements
     milliseconds: dict[str, float]
-    """Of each stage."""
+    """How long each stage took."""
     problem: str
-    """Why it could not be segmented, and has no instances; else empty."""
+    """Why the cloud could not be segmented and has no instances; empty where it could."""
 
 
 def read_clouds(

@@ -36,29 +36,29 @@ class ImageTopics:
     info: str
     color: str | None = None
     color_info: str | None = None
-    """None: colors have the pixels of the depth images."""
+    """The camera_info of the colors; None where they have the pixels of the depth images."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What is to be segmented of a bag, at one time."""
+    """A cloud of a bag that is to be segmented, or the images of one."""
 
     message: Message
-    """Beside which the answer is written: the cloud's or the depth image's."""
+    """The message that is answered: the cloud, or the depth image."""
     header: Any
-    """Its own; None where it cannot be decoded."""
+    """The header of that message; None where it cannot be decoded."""
     points: int
     read: Callable[[], Cloud]
-    """Raises ValueError where there is no cloud."""
+    """Returns the cloud. Raises ValueError where there is none."""
 
     @property
     def stamp(self) -> int:
-        """Nanoseconds, of its header, else the time of its recording."""
+        """The stamp of the header, or else the time of the recording; nanoseconds."""
         return self.message.time if self.header is None else nanoseconds(self.header)
 
 
 class Topics(Protocol):
-    """What is given the messages of a bag by time."""
+    """Takes the messages of a bag in the order of time, and gives what can be segmented."""
 
     @property
     def name(self) -> str:
@@ -68,18 +68,18 @@ class Topics(Protocol):
         """Take a message of any topic; returns what can be segmented now."""
 
     def rest(self) -> list[Sent]:
-        """What is left when there are no more messages."""
+        """Returns what is left when there are no more messages."""
 
 
 @dataclass
 class CloudTopic:
-    """Clouds of a topic."""
+    """Takes the clouds of one topic."""
 
     name: str
     definitions: Definitions
 
     def take(self, message: Message) -> list[Sent]:
-        """A cloud, if the message is one."""
+        """Returns the cloud, if the message is one."""
         if message.topic != self.name:
             return []
         sent = _decoded(self.definitions, CLOUD, message)
@@ -88,13 +88,13 @@ class CloudTopic:
         return [Sent(message, sent.header, sent.height * sent.width, partial(read_cloud_message, sent))]
 
     def rest(self) -> list[Sent]:
-        """Nothing: clouds do not wait."""
+        """Returns nothing: clouds do not wait."""
         return []
 
 
 @dataclass
 class RgbdTopics:
-    """Depth images, each with the color image nearest in time."""
+    """Takes depth images, and gives each with the color image that is nearest in time."""
 
     topics: ImageTopics
     kinds: dict[str, str]
@@ -113,7 +113,7 @@ class RgbdTopics:
         return self.topics.depth
 
     def take(self, message: Message) -> list[Sent]:
-        """The depth images whose color image is known after this message."""
+        """Returns the depth images whose color image is known after this message."""
         if message.topic not in (self.topics.depth, self.topics.color):
             return []
         sent = _decoded(self.definitions, self.kinds[message.topic], message)
@@ -127,11 +127,11 @@ class RgbdTopics:
         return self._ready(len(self._depths) - WAITING)
 
     def rest(self) -> list[Sent]:
-        """The depth images that wait still."""
+        """Returns the depth images that still wait for colors."""
         return self._ready(len(self._depths))
 
     def _ready(self, overdue: int) -> list[Sent]:
-        """What need not wait: a later color image is no nearer; or it is one of the `overdue` first."""
+        """Returns depth images to which no later color can be nearer, and the `overdue` oldest ones."""
         ready: list[Sent] = []
         newest = nanoseconds(self._colors[-1].header) if self._colors else -1
         while self._depths:
@@ -186,7 +186,7 @@ def cloud_topic(bag: Bag, path: Path, topic: str | None) -> str:
 def open_topics(
     bag: Bag, path: Path, definitions: Definitions, topic: str | None, images: ImageTopics | None, say: Say
 ) -> Topics:
-    """What of a bag is segmented: `images` if they are given, else the clouds of `topic`."""
+    """Returns the images of a bag if `images` are given, or else the clouds of `topic`."""
     if images is None:
         return CloudTopic(cloud_topic(bag, path, topic), definitions)
     for name, kinds in (
@@ -205,7 +205,7 @@ def open_topics(
 
 
 def _first(bag: Bag, path: Path, definitions: Definitions, topic: str) -> Any:
-    """The first message of a topic."""
+    """Returns the first message of a topic."""
     with naming(path):
         message = next(bag.messages(topic), None)
         if message is None:
@@ -214,12 +214,12 @@ def _first(bag: Bag, path: Path, definitions: Definitions, topic: str) -> Any:
 
 
 def nanoseconds(header: Any) -> int:
-    """The stamp of a header."""
+    """Returns the stamp of a header, nanoseconds."""
     return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
 def _decoded(definitions: Definitions, kind: str, message: Message) -> Any:
-    """The message, or a CloudError that says why it is none."""
+    """Returns the decoded message, or a CloudError that says why it cannot be decoded."""
     try:
         return definitions.read(kind, message.data)
     except Exception as error:  # a parser of untrusted bytes

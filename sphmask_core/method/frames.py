@@ -21,6 +21,8 @@ FITTED_POINTS = 16384
 FIT_ROUNDS = 4
 INLIER_BAND = 0.01
 """Half width of a plane, relative to the cloud's median radius (1 cm for a cloud 2 m across)."""
+NEARLY_PARALLEL = 0.9
+"""Cosine of the x axis with z from which the y axis is taken to begin with."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _mean(xyz: Tensor) -> Tensor:
 def _axes(z: Tensor) -> Tensor:
     """Returns right-handed axes (3, 3), as rows, whose last one is given."""
     x = torch.tensor([1.0, 0.0, 0.0], dtype=z.dtype)
-    if abs(float(z[0])) > 0.9:
+    if abs(float(z[0])) > NEARLY_PARALLEL:
         x = torch.tensor([0.0, 1.0, 0.0], dtype=z.dtype)
     x = torch.nn.functional.normalize(x - (x @ z) * z, dim=0)
     return torch.stack([x, torch.linalg.cross(z, x), z])

@@ -22,6 +22,8 @@ FLAT = 0.05
 """Share of the smallest in the sum of the neighborhood's variances, above which it has no normal."""
 CONE = 1.2
 """Tangent of half the field of view of a depth camera at most."""
+WITHIN_CONE = 0.99
+"""Share of the points that lie in the camera's cone, at least; single stray points do not count."""
 
 
 def find_vertical(xyz: np.ndarray, guess: Vector = Z) -> np.ndarray:
@@ -49,7 +51,7 @@ def is_optical(xyz: np.ndarray) -> bool:
     step = max(1, len(xyz) // SAMPLED)
     x, y, z = xyz[::step].T
     inside = (z > 0) & (np.abs(x) < CONE * z) & (np.abs(y) < CONE * z)
-    return bool(len(z) and inside.mean() > 0.99 and np.median(x / np.maximum(z, 1e-6)) < CONE / 2)
+    return bool(len(z) and inside.mean() > WITHIN_CONE and np.median(x / np.maximum(z, 1e-6)) < CONE / 2)
 
 
 def surface_normals(xyz: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ LEAST_AREA, LEAST_SHARE = 0.5, 0.2
 NEAR_FLOOR = 0.06
 """Meters from its level within which points fit the floor's plane at first."""
 FIT_ROUNDS = 4
+NARROWING = 0.75
+"""By which the band of the floor's points is multiplied after each round of the fit."""
 STEEPEST = 0.06
 """Slope of a floor's plane at most: more is a fit to something else."""
 BANDS = (0.018, 0.04)
@@ -50,6 +52,8 @@ ABOVE_GROUND = 0.2
 """Meters above open ground that are left out: kerbs and low grass are none either."""
 REACH = 80.0
 """Meters from the middle that the map covers."""
+INSIDE = 0.001
+"""Cells by which places stay inside the map's border, so that the next cell exists as well."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def _fitted(points: np.ndarray, level: float) -> tuple[np.ndarray, float]:
         plane = np.linalg.lstsq(rows[inside], points[inside, 2].astype(np.float64), rcond=None)[0]
         if np.hypot(*plane[:2]) > STEEPEST:
             plane = np.array([0, 0, np.median(points[inside, 2])])
-        band = max(BANDS[0], 0.75 * band)
+        band = max(BANDS[0], NARROWING * band)
     residual = np.abs(points[:, 2] - rows @ plane)
     return plane, float(MAD * np.median(residual))
 
@@ -124,7 +128,7 @@ def _fitted(points: np.ndarray, level: float) -> tuple[np.ndarray, float]:
 def _terrain(xyz: np.ndarray) -> Ground:
     middle = xyz[:, :2].mean(0)
     cells = 2 * int(REACH / CELL)
-    place = np.clip((xyz[:, :2] - middle) / CELL + cells / 2, 0, cells - 1.001)
+    place = np.clip((xyz[:, :2] - middle) / CELL + cells / 2, 0, cells - 1 - INSIDE)
     cell = place.astype(np.int64)
     lowest = np.full((cells, cells), np.inf)
     np.minimum.at(lowest.reshape(-1), cell[:, 0] * cells + cell[:, 1], xyz[:, 2].astype(np.float64))
@@ -192,7 +196,7 @@ def _shifts(grid: np.ndarray) -> list[np.ndarray]:
 
 def _between(heights: np.ndarray, place: np.ndarray) -> np.ndarray:
     """(N,) heights at places (N, 2) in cells, bilinear between the middles of cells."""
-    place = np.clip(place, 0, np.array(heights.shape) - 1.001)
+    place = np.clip(place, 0, np.array(heights.shape) - 1 - INSIDE)
     low = place.astype(np.int64)
     x, y = (place - low).T
     i, j = low.T

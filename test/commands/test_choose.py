@@ -53,7 +53,7 @@ def test_spacing_is_that_of_all_points():
     """Of clouds larger than what is looked at together, too, with points that are there twice."""
     xyz = np.random.default_rng(0).normal(size=(100_000, 3)).astype(np.float32)
     xyz[:50] = xyz[50:100]
-    found = character(Cloud(xyz, None, None, (1, len(xyz))))
+    traits = character(Cloud(xyz, None, None, (1, len(xyz))))
     some = xyz[np.random.default_rng(0).choice(len(xyz), SAMPLED, replace=False)][:ANCHORS]
     nearest = [np.sort(np.linalg.norm(xyz - anchor, axis=1))[1] for anchor in some]
-    assert found.spacing == pytest.approx(np.median(nearest), rel=1e-5)
+    assert traits.spacing == pytest.approx(np.median(nearest), rel=1e-5)
