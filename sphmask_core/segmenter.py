@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.coordinates import Vector, Z, far_offset
 from sphmask_core.clouds.region import Region, thin
 from sphmask_core.config import Config
-from sphmask_core.method.blocks import find_in_cloud
+from sphmask_core.method.blocks import Follow, find_in_cloud
 from sphmask_core.method.candidates import Candidates
 from sphmask_core.method.instances import Instances, moved, spread, to_instances
 from sphmask_core.method.model import SphericalMask
@@ -41,6 +41,7 @@ class _Progress:
 
     timer: Timer
     cancellation: Cancellation
+    follow: Follow
 
     def begin(self, stage: str) -> None:
         """Begin a stage. Raises CancelledError once the call is off."""
@@ -88,6 +89,7 @@ class Segmenter:
         region_pose: np.ndarray | None = None,
         class_scores: Mapping[str, float] | None = None,
         cancellation: Cancellation | None = None,
+        follow: Follow = iter,
     ) -> Instances:
         """Segment one cloud.
 
@@ -98,11 +100,12 @@ class Segmenter:
         None: the model's own; timer: takes the time of each stage; region: which points are looked at, all
         others belong to no instance; region_pose (4, 4): takes points to the frame of the region's boxes,
         None: they are in the cloud's; class_scores: least scores of classes by name, before min_score;
-        cancellation: looked at between stages and blocks, and in kernels that take long. Raises ValueError on
-        other shapes, on classes that the model has not and on clouds too large to number, and CancelledError
-        once it is called off.
+        cancellation: looked at between stages and blocks, and in kernels that take long; follow: is given the
+        list of a large cloud's blocks and gives them back one by one, as a bar of progress does. Raises
+        ValueError on other shapes, on classes that the model has not and on clouds too large to number, and
+        CancelledError once it is called off.
         """
-        progress = _Progress(timer or Timer(self.device), cancellation or Cancellation())
+        progress = _Progress(timer or Timer(self.device), cancellation or Cancellation(), follow)
         progress.begin("input")
         given = np.asarray(xyz)
         xyz, rgb, offset = _validate(given, rgb)
@@ -143,7 +146,7 @@ class Segmenter:
         timer = progress.timer
         with native.watching(progress.cancellation.flag):
             cloud = prepare(points, colors, self.config, own, vertical, progress.begin)
-            candidates, numbers = self._find(cloud, progress.begin)
+            candidates, numbers = self._find(cloud, progress)
             progress.begin("output")
             instances = to_instances(
                 candidates, numbers, cloud.rows, points, cloud.frame, self.config, least, timer.milliseconds
@@ -151,15 +154,16 @@ class Segmenter:
         timer.stop()
         return instances
 
-    def _find(self, cloud: PreparedCloud, stage: Callable[[str], None]) -> tuple[Candidates, Tensor]:
+    def _find(self, cloud: PreparedCloud, progress: _Progress) -> tuple[Candidates, Tensor]:
         """Returns the instances as masks over segments, and the segment (M,) of each point of the cloud."""
         if cloud.voxels is None:
             return Candidates.none(0, self.config.model.rays, self.device), cloud.rows
         candidates, segments = find_in_cloud(
-            lambda block: find_instances(self.model, block, stage, self.strategy),
+            lambda block: find_instances(self.model, block, progress.begin, self.strategy),
             cloud.voxels,
             self.config,
-            stage,
+            progress.begin,
+            progress.follow,
         )
         segments = segments.index_select(0, cloud.voxels.point_to_voxel)
         if cloud.points.superpoints is not None:
@@ -183,6 +187,8 @@ class Request:
     """Which points are looked at."""
     up: Vector | None = None
     """The unit vector up in every cloud; None: what is usual for its kind."""
+    follow: Follow = iter
+    """Is given the blocks of a large cloud and gives them back one by one, as a bar of progress does."""
 
     def find(self, segmenter: Segmenter, cloud: Cloud, usual_up: Vector) -> Instances:
         """Segment a cloud, of whose kind `usual_up` is up; raises what a call of the segmenter raises."""
@@ -193,6 +199,7 @@ class Request:
             min_score=self.min_score,
             region=self.region,
             class_scores=self.class_scores,
+            follow=self.follow,
         )
 
 

@@ -17,6 +17,7 @@ from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
 from sphmask_core.commands.choose import choose
 from sphmask_core.commands.depth_images import DepthImages
+from sphmask_core.commands.terminal import follow_blocks
 from sphmask_core.method.instances import Instances
 from sphmask_core.segmenter import Request, Segmenter, read_class_scores
 
@@ -69,7 +70,7 @@ def request_of(options: argparse.Namespace, segmenter: Segmenter, min_score: flo
         segmenter.least_scores(min_score, scores)
     except ValueError as error:
         raise ValueError(f"--class-scores: {str(error).removeprefix('class_scores ')}") from None
-    return Request(min_score, scores, region_of(options), AXES.get(options.up))
+    return Request(min_score, scores, region_of(options), AXES.get(options.up), follow_blocks)
 
 
 def region_of(options: argparse.Namespace) -> Region:

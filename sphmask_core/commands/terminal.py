@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import TypeVar
@@ -33,6 +33,11 @@ def with_progress(results: Iterator[Result], count: int, unit: str) -> Iterator[
             with tqdm.external_write_mode(file=sys.stderr):  # whoever takes the result may print
                 yield result
             bar.update()
+
+
+def follow_blocks(blocks: Sequence[Result]) -> Iterator[Result]:
+    """Gives the blocks of a large cloud one by one, with a bar on a terminal's stderr."""
+    return with_progress(iter(blocks), len(blocks), "block")
 
 
 def check_drawing(*modules: str) -> None:

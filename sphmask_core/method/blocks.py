@@ -9,9 +9,10 @@ cut at a border; each voxel then follows the block whose tile it lies in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from sphmask_core.method.spherical import MIN_RAY, sectors
 from sphmask_core.method.voxels import VoxelBatch
 
 Find = Callable[[VoxelBatch], Candidates]
+Follow = Callable[[list[Any]], Iterable[Any]]
+"""Gives the elements of a list one by one, and does what it likes meanwhile: a bar of progress."""
 
 MARGIN = 60
 """Voxels around a tile that the network sees too; no side of a tile is shorter."""
@@ -92,13 +95,18 @@ class Joined:
 
 
 def find_in_cloud(
-    find: Find, voxels: VoxelBatch, config: Config, stage: Callable[[str], None]
+    find: Find,
+    voxels: VoxelBatch,
+    config: Config,
+    stage: Callable[[str], None],
+    follow: Follow = iter,
 ) -> tuple[Candidates, Tensor]:
     """Find the instances of one cloud, in blocks where it is large.
 
     Returns the instances as masks over segments, and the segment (V,) of each voxel. `find` gets at most
     `block_voxels` voxels at once; where these are all voxels, segments are superpoints. `stage` is told
-    whenever blocks are cut out or merged.
+    whenever blocks are cut out or merged; `follow` gives the tiles back one by one, as a bar of progress
+    does.
     """
     if len(voxels.coords) <= config.inference.block_voxels:
         return find(voxels), voxels.superpoints
@@ -107,7 +115,7 @@ def find_in_cloud(
     tiles = make_tiles(xy, config.inference.block_voxels)
     counts = torch.bincount(voxels.point_to_voxel, minlength=len(xy))
     parts = []
-    for tile in tiles:
+    for tile in follow(tiles):
         stage("merge")
         parts.append(_segment_block(find, voxels, counts, xy, tile))
     stage("merge")

@@ -211,8 +211,16 @@ def test_the_segmenter_answers_a_large_cloud_in_blocks():
     segmenter = Segmenter.load("tabletop", "cpu")
     budget = InferenceConfig(block_voxels=3000, foreground_threshold=0.3, min_points=40)
     segmenter.model.config = replace(segmenter.config, inference=budget)
-    instances = segmenter(cloud.xyz, cloud.rgb)
+    followed = []
+
+    def follow(blocks):
+        for block in blocks:
+            yield block
+            followed.append((block, len(blocks)))
+
+    instances = segmenter(cloud.xyz, cloud.rgb, follow=follow)
     assert "merge" in instances.timings and len(instances) > 0
+    assert len(set(followed)) == len(followed) == followed[0][1] > 1
     assert not instances.labels[np.isnan(cloud.xyz).any(1)].any()
     assert (
         np.array_equal(instances.labels > 0, instances.masks.any(0))
