@@ -200,12 +200,12 @@ class Player(Node):
     def _move(self, stamp: int, seconds: float) -> None:
         """Tell where the sensor is."""
         pose = self._drive.pose(seconds)
-        told = Odometry(child_frame_id="lidar", header=Header(frame_id="odom", stamp=_time(stamp)))
-        body = told.pose.pose
+        odometry = Odometry(child_frame_id="lidar", header=Header(frame_id="odom", stamp=_time(stamp)))
+        body = odometry.pose.pose
         body.position.x, body.position.y, body.position.z = pose[:3, 3].tolist()
         turn = body.orientation
         turn.x, turn.y, turn.z, turn.w = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
-        self._odometry.publish(told)
+        self._odometry.publish(odometry)
 
     def _keep(self, msg: InstanceArray) -> None:
         stamp = msg.header.stamp.sec * 10**9 + msg.header.stamp.nanosec
@@ -213,7 +213,8 @@ class Player(Node):
         self._answers.latencies[number] = (self.get_clock().now().nanoseconds - stamp) / 1e9
         indices = np.array(msg.point_indices, np.int64)
         self._answers.instances[number] = [
-            (one.id, indices[one.first_point : one.first_point + one.point_count]) for one in msg.instances
+            (instance.id, indices[instance.first_point :][: instance.point_count])
+            for instance in msg.instances
         ]
 
     def _time(self, msg: Timings) -> None:

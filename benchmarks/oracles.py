@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -78,11 +77,10 @@ class Case:
         """What AP needs of the masks, on points."""
         masks = torch.nn.functional.pad(predicted.masks, (0, 1))
         segments = self.batch.voxels.superpoints[self.batch.voxels.point_to_voxel]
-        classes = predicted.class_ids.numpy()
         scan = ScanResult(
             masks.numpy(),
             predicted.scores.numpy(),
-            np.array(protocol.semantic_ids)[classes] if protocol.classes else classes,
+            protocol.scored_classes(predicted.class_ids.numpy()),
             self.batch.semantic.numpy(),
             self.batch.instance.numpy(),
             segments.numpy(),
@@ -184,17 +182,10 @@ def score_results(
 
 
 def print_classes(scores: Scores, protocol: Protocol) -> None:
-    """One line for each class, and the mean, where there is more than one class."""
+    """Print a line for each class that occurs, where there is more than one class."""
     for name, of_class in zip(protocol.classes, scores.precision.classes, strict=False):
         if not math.isnan(of_class.ap):
             print(f"  {name:20s} AP {of_class.ap:.3f}   AP50 {of_class.ap50:.3f}   AP25 {of_class.ap25:.3f}")
-
-
-def protocol_for(config: Config) -> Protocol:
-    """Classes as the model has them, where it has more than one."""
-    if len(config.instance_classes) == 1:
-        return Protocol()
-    return Protocol(classes=config.semantic_classes, semantic_ids=config.semantic_ids)
 
 
 def wanted_scenes(options: argparse.Namespace, config: Config) -> Iterable[Scene]:
@@ -223,7 +214,9 @@ def main() -> None:
     options = parser.parse_args()
     segmenter = Segmenter.load(options.model, "cpu")
     scenes = list(wanted_scenes(options, segmenter.config))
-    protocol = protocol_for(segmenter.config)
+    protocol = Protocol()
+    if len(segmenter.config.instance_classes) > 1:
+        protocol = protocol.with_classes(segmenter.config)
     run(segmenter.model, scenes, protocol)
     score_results(segmenter, scenes, protocol, options.failures)
 

@@ -25,7 +25,7 @@ from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.labeled_frames import labeled_scene
 from sphmask_core.clouds.scene import Scene
 from sphmask_core.evaluation.protocol import Protocol
-from sphmask_core.evaluation.scoring import Gallery, pool, score_scenes, segment_scenes
+from sphmask_core.evaluation.scoring import Gallery, Segmented, pool, score_scenes, segment_scenes
 from sphmask_core.pictures.draw import draw_scenes
 from sphmask_core.segmenter import Segmenter
 
@@ -94,14 +94,15 @@ def clusters(xyz: np.ndarray, gap: float) -> list[np.ndarray]:
     return [np.flatnonzero(part == index) for index in range(count)]
 
 
-def report(name: str, segmenter: Segmenter, scenes: Sequence[Scene], fewest: int, gallery: Gallery) -> None:
+def report(
+    name: str, segmented: Sequence[Segmented], fewest: int, min_score: float, gallery: Gallery
+) -> None:
     """One line of scores, all classes as one; answers on the background are wrong, on the unknown not."""
     protocol = Protocol(min_region=fewest, strict=True)
-    segmented = segment_scenes(segmenter, scenes, protocol, min_score=0.0)
-    scores = pool(score_scenes(segmented, protocol, segmenter.min_score, gallery), protocol)
+    scores = pool(score_scenes(segmented, protocol, min_score, gallery), protocol)
     of_all, shown = scores.agnostic, scores.detections
     print(
-        f"{name:14s} {len(scenes):3d} sweeps, {shown.objects:3d} objects   AP {of_all.ap:.3f}   "
+        f"{name:14s} {len(segmented):3d} sweeps, {shown.objects:3d} objects   AP {of_all.ap:.3f}   "
         f"AP50 {of_all.ap50:.3f}   AP25 {of_all.ap25:.3f}   "
         f"at the threshold: precision {shown.precision:.2f}, recall {shown.recall:.2f}"
     )
@@ -120,14 +121,17 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     segmenter, gallery = Segmenter.load(options.model, "cpu"), Gallery(PICTURED if options.picture else 0)
-    everything = {name: list(sweeps(options.root, samples)) for name, samples in DATA_SETS.items()}
-    for name, scenes in everything.items():
-        report(name, segmenter, scenes, DATA_SETS[name].fewest, gallery)
-    fewest = min(samples.fewest for samples in DATA_SETS.values())
-    scenes = [scene for of_set in everything.values() for scene in of_set]
-    report("all", segmenter, scenes, fewest, Gallery(0))
-    times = sorted(cpu_ms(partial(segmenter, scene.cloud.xyz)) for scene in scenes)
-    points = sorted(len(scene.cloud.xyz) for scene in scenes)
+    least = segmenter.min_score
+    everything = []
+    for name, samples in DATA_SETS.items():
+        scenes = list(sweeps(options.root, samples))
+        segmented = list(segment_scenes(segmenter, scenes, Protocol(), min_score=0.0))
+        report(name, segmented, samples.fewest, least, gallery)
+        everything += segmented
+    report("all", everything, min(samples.fewest for samples in DATA_SETS.values()), least, Gallery(0))
+    clouds = [result.scene.cloud.xyz for result in everything]
+    times = sorted(cpu_ms(partial(segmenter, xyz)) for xyz in clouds)
+    points = sorted(len(xyz) for xyz in clouds)
     print(f"median {times[len(times) // 2]:.0f} ms of processor time for {points[len(points) // 2]:,} points")
     if options.picture:
         draw_scenes(options.picture, gallery.scenes)

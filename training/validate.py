@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import takewhile
 
 import torch
@@ -32,7 +31,7 @@ def validate(
     protocol = protocol_of(config.data.dataset, manifest, config)
     simulated_classes = manifest is None and len(config.instance_classes) > 1
     if simulated_classes:
-        protocol = replace(protocol, classes=config.semantic_classes, semantic_ids=config.semantic_ids)
+        protocol = protocol.with_classes(config)
     segmented = segment_scenes(Segmenter(model, device), scenes, protocol, min_score=0.0)
     wanted = takewhile(lambda _: not stop(), segmented)
     scores = score_scenes(wanted, protocol, config.inference.min_score, gallery)

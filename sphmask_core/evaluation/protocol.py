@@ -51,6 +51,14 @@ class Protocol:
         """What to subtract from semantic labels to have the classes of `scan`."""
         return 0 if self.classes else OBJECT
 
+    def with_classes(self, config: Config) -> Protocol:
+        """Returns the protocol with the classes of a model of that configuration."""
+        return replace(self, classes=config.semantic_classes, semantic_ids=config.semantic_ids)
+
+    def scored_classes(self, class_ids: np.ndarray) -> np.ndarray:
+        """Returns the class (I,) as which each prediction is scored, of its class (I,) of the model."""
+        return np.array(self.semantic_ids, int)[class_ids] if self.classes else class_ids
+
     def prepare(self, scene: Scene) -> Scene:
         """Returns the scene as it is scored: thinned, where the protocol says so and it is large."""
         if not 0 < self.largest < len(scene.cloud.xyz):
@@ -64,9 +72,7 @@ class Protocol:
 
     def scan(self, scene: Scene, instances: Instances) -> ScanResult:
         """Returns predictions and ground truth, both in semantic classes, or in one class."""
-        class_ids = (
-            np.array(self.semantic_ids, int)[instances.class_ids] if self.classes else instances.class_ids
-        )
+        class_ids = self.scored_classes(instances.class_ids)
         masks, segments = instances.segment_masks, instances.segments
         return ScanResult(masks, instances.scores, class_ids, scene.semantic, scene.instance, segments)
 
@@ -96,8 +102,7 @@ def protocol_of(dataset: str, manifest: Manifest | None, config: Config) -> Prot
     if manifest.semantic_classes != config.semantic_classes:
         ours, theirs = len(config.semantic_classes), len(manifest.semantic_classes)
         raise ValueError(f"{config.name}: its {ours} classes are not the {theirs} of {manifest.dataset}")
-    protocol = BENCHMARKS.get(dataset, Protocol())
-    return replace(protocol, classes=config.semantic_classes, semantic_ids=config.semantic_ids)
+    return BENCHMARKS.get(dataset, Protocol()).with_classes(config)
 
 
 BENCHMARKS = {
