@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same object, the same id: instances followed from frame to frame by the space that they fill."""
+"""The same object, the same id: instances followed by the space that they fill, and by how they move."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
+from scipy.spatial.distance import cdist
 
 from sphmask_core.method.instances import Instances
 
@@ -24,6 +25,15 @@ SAMPLED = 2048
 """Points of an instance that are looked at."""
 SMOOTHING = 0.5
 """Time constant of the velocities, seconds: at rest, a depth camera's frames differ by millimeters."""
+FASTEST = {"car": 20.0, "truck": 20.0, "cyclist": 10.0, "person": 3.0}
+"""Meters a second that objects of a class may move at when they are first seen to move: traffic in towns, a
+person who jogs. Objects of other classes, as things on tables, are followed by overlap alone."""
+HORIZON = 1.0
+"""Seconds ahead that a motion is trusted."""
+SMALLEST = 0.5
+"""Meters of the diagonal of a box, below which an object is a small thing: followed by overlap alone."""
+ALIKE = 2.0
+"""Times that the diagonal of an object's box may grow or shrink between frames: sides come into view."""
 BITS = 21
 """Of each coordinate of a voxel in its key."""
 
@@ -63,14 +73,26 @@ class Tracks:
         return np.concatenate([np.zeros(1, np.uint32), self.ids])[labels]
 
 
+@dataclass(frozen=True)
+class _Sight:
+    """What is seen of an object in one frame, in the frame at rest."""
+
+    class_id: int
+    fastest: float
+    """Meters a second that it may move at, unless its velocity is known."""
+    voxels: np.ndarray
+    """(V,) int64, ascending: keys of the coarse voxels that it fills."""
+    middle: np.ndarray
+    """(3,) float64: mean of its points."""
+    size: float
+    """Meters: diagonal of the box around its points."""
+
+
 @dataclass
 class _Object:
     id: int
-    class_id: int
-    voxels: np.ndarray
-    """(V,) int64, ascending: keys of the coarse voxels it filled when it was last seen."""
-    middle: np.ndarray
-    """(3,) float64: mean of its points then, in the frame at rest."""
+    sight: _Sight
+    """When it was last seen."""
     seen: float
     """When that was, seconds."""
     first: float
@@ -81,20 +103,42 @@ class _Object:
     unseen: float = 0.0
     """Seconds that it had not been seen for when it was last seen."""
 
-    def see(self, voxels: np.ndarray, middle: np.ndarray, now: float) -> None:
+    def see(self, sight: _Sight, now: float) -> None:
         """It is in this frame, there."""
         self.unseen = now - self.seen
         if self.unseen > 0:
-            weight = 1 - np.exp(-self.unseen / SMOOTHING)
-            self.velocity = self.velocity + weight * ((middle - self.middle) / self.unseen - self.velocity)
-        self.voxels, self.middle, self.seen = voxels, middle, now
+            # The first measurement counts in full, as there is no motion from before to smooth it with.
+            weight = np.expm1(-self.unseen / SMOOTHING) / np.expm1(-(now - self.first) / SMOOTHING)
+            self.velocity = self.velocity + weight * (
+                (sight.middle - self.sight.middle) / self.unseen - self.velocity
+            )
+        self.sight, self.seen = sight, now
+
+    def travel(self, now: float) -> np.ndarray:
+        """(3,) meters that it has moved since it was last seen, if it goes on as it did; 0 after HORIZON."""
+        unseen = now - self.seen
+        return self.velocity * (unseen if unseen <= HORIZON else 0.0)
+
+    def reach(self, now: float) -> float:
+        """Meters from its expected place within which it may be.
+
+        Before a velocity is known that is as far as its class gets; then, as far as it was expected to move,
+        so that one at rest is nowhere else.
+        """
+        unseen = now - self.seen
+        if self.first == self.seen and unseen <= HORIZON:
+            return self.sight.fastest * unseen
+        return min(float(np.linalg.norm(self.travel(now))), self.sight.fastest * unseen)
 
 
 class Tracker:
     """Gives each object an id that it keeps while it is seen, and for `memory` seconds when it is not.
 
-    Instances are matched with the objects of their class whose last seen voxels they overlap most (all
-    together, Hungarian). Ids are never used again.
+    Instances are matched with the objects of their class whose voxels they overlap most, where those were
+    last seen or where they are by now if they go on as before (all together, Hungarian). What is left over is
+    matched by the distance to that place, for the classes of `FASTEST` alone: an object that moves may be as
+    far from it as it was expected to move, one that was seen only once as far as its class gets in the time
+    between. Ids are never used again.
     """
 
     def __init__(self, voxel_size: float, first_id: int = 1) -> None:
@@ -120,12 +164,11 @@ class Tracker:
         """
         self._advance(now, memory)
         samples = _samples(xyz, [instances.points(i) for i in range(len(instances))], pose)
-        voxels = [self._voxels(sample) for sample in samples]
+        rows = zip(samples, instances.class_ids, instances.class_names, strict=True)
+        sights = [self._sight(*row) for row in rows]
         before = {item.id for item in self._objects if not item.lost}
-        matches = self._match(voxels, instances.class_ids, overlap)
-        middles = [sample.mean(0) if len(sample) else np.zeros(3) for sample in samples]
-        rows = zip(matches, instances.class_ids, voxels, middles, strict=True)
-        tracks = [self._follow(*row) for row in rows]
+        matches = self._match(sights, overlap)
+        tracks = [self._follow(item, sight) for item, sight in zip(matches, sights, strict=True)]
         ids = [item.id for item, _ in tracks]
         for item in self._objects:
             item.lost = item.id not in ids
@@ -152,35 +195,62 @@ class Tracker:
         self._now = now
         self._objects = [item for item in self._objects if now - item.seen <= memory]
 
-    def _voxels(self, sample: np.ndarray) -> np.ndarray:
-        """(V,) ascending keys of the coarse voxels that points (n, 3) are in."""
-        x, y, z = np.floor(sample / self._edge).astype(np.int64).T & (1 << BITS) - 1
-        return np.unique(x | y << BITS | z << 2 * BITS)
+    def _sight(self, sample: np.ndarray, class_id: int, class_name: str) -> _Sight:
+        """What is seen of an instance, from some of its points (n, 3) in the frame at rest."""
+        voxels = np.unique(_keys(np.floor(sample / self._edge).astype(np.int64)))
+        if not len(sample):
+            return _Sight(int(class_id), 0.0, voxels, np.zeros(3), 0.0)
+        size = float(np.linalg.norm(np.ptp(sample, axis=0)))
+        fastest = FASTEST.get(class_name, 0.0) if size >= SMALLEST else 0.0
+        return _Sight(int(class_id), fastest, voxels, sample.mean(0), size)
 
-    def _match(
-        self, voxels: Sequence[np.ndarray], class_ids: np.ndarray, overlap: float
-    ) -> list[_Object | None]:
+    def _match(self, sights: Sequence[_Sight], overlap: float) -> list[_Object | None]:
         """The object of each instance, None for a new one."""
-        matches: list[_Object | None] = [None] * len(voxels)
-        if not voxels or not self._objects:
+        matches: list[_Object | None] = [None] * len(sights)
+        if not sights or not self._objects:
             return matches
-        iou = _overlaps([item.voxels for item in self._objects], voxels)
-        iou *= np.array([item.class_id for item in self._objects])[:, None] == class_ids
-        for row, column in zip(*linear_sum_assignment(iou, maximize=True), strict=True):
-            if iou[row, column] >= overlap:
-                matches[column] = self._objects[row]
+        class_ids = np.array([item.sight.class_id for item in self._objects])
+        same = class_ids[:, None] == [sight.class_id for sight in sights]
+        pairs = _pairs(self._overlap(sights) * same, overlap)
+        room = self._room(sights) * same
+        for row, column in pairs:
+            room[row], room[:, column] = 0, 0
+        pairs += _pairs(room, np.nextafter(0, 1))
+        for row, column in pairs:
+            matches[column] = self._objects[row]
         return matches
 
-    def _follow(
-        self, item: _Object | None, class_id: int, voxels: np.ndarray, middle: np.ndarray
-    ) -> tuple[_Object, int]:
+    def _overlap(self, sights: Sequence[_Sight]) -> np.ndarray:
+        """IoU (A, I) of objects with instances: where they were or are expected, whichever is more."""
+        voxels = [sight.voxels for sight in sights]
+        iou = _overlaps([item.sight.voxels for item in self._objects], voxels)
+        steps = np.array([np.rint(item.travel(self._now) / self._edge) for item in self._objects], np.int64)
+        moved = np.flatnonzero(steps.any(axis=1))
+        if len(moved):
+            expected = [_shifted(self._objects[row].sight.voxels, steps[row]) for row in moved]
+            iou[moved] = np.maximum(iou[moved], _overlaps(expected, voxels))
+        return iou
+
+    def _room(self, sights: Sequence[_Sight]) -> np.ndarray:
+        """Meters (A, I) that instances could be farther from the objects' expected places; 0: too far."""
+        places = np.array([item.sight.middle + item.travel(self._now) for item in self._objects])
+        reach = np.array([item.reach(self._now) for item in self._objects])
+        middles, sizes = (
+            np.array([sight.middle for sight in sights]),
+            np.array([sight.size for sight in sights]),
+        )
+        before = np.array([item.sight.size for item in self._objects])[:, None]
+        alike = (sizes <= ALIKE * before) & (before <= ALIKE * sizes)
+        return np.maximum(reach[:, None] - cdist(places, middles), 0) * alike
+
+    def _follow(self, item: _Object | None, sight: _Sight) -> tuple[_Object, int]:
         """The object of an instance as it is now, and the instance's state."""
         if item is None:
-            item = _Object(self.next_id, int(class_id), voxels, middle, self._now, self._now)
+            item = _Object(self.next_id, sight, self._now, self._now)
             self.next_id += 1
             self._objects.append(item)
             return item, NEW
-        item.see(voxels, middle, self._now)
+        item.see(sight, self._now)
         return item, FOUND_AGAIN if item.lost else KEPT
 
 
@@ -192,6 +262,24 @@ def _samples(xyz: np.ndarray, points: Sequence[np.ndarray], pose: np.ndarray | N
         sample = sample @ pose[:3, :3].T + pose[:3, 3]
     ends = np.cumsum([len(part) for part in rows], dtype=np.int64)
     return np.split(sample, ends)[:-1]
+
+
+def _keys(cells: np.ndarray) -> np.ndarray:
+    """(n,) int64: one number for each voxel of coordinates (n, 3) int64."""
+    x, y, z = cells.T & (1 << BITS) - 1
+    return x | y << BITS | z << 2 * BITS
+
+
+def _shifted(keys: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """(V,) the keys of voxels that lie a step (3,) int64 of voxels from those of keys (V,)."""
+    return _keys((keys[:, None] >> BITS * np.arange(3)) + step)
+
+
+def _pairs(scores: np.ndarray, least: float) -> list[tuple[int, int]]:
+    """Rows and columns of scores (A, B) that belong together: the best sum, each pair of at least `least`."""
+    rows, columns = linear_sum_assignment(scores, maximize=True)
+    enough = scores[rows, columns] >= least
+    return list(zip(rows[enough], columns[enough], strict=True))
 
 
 def _overlaps(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:
