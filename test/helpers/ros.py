@@ -9,6 +9,7 @@ import rclpy
 from builtin_interfaces.msg import Time
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.parameter_client import AsyncParameterClient
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
@@ -18,6 +19,8 @@ from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_ros.conversions import write_points
 
 TIMEOUT = 60
+ASK_AGAIN = 2.0
+"""Seconds after which a request is taken for lost."""
 STAY_AWAY = 1.0
 """Seconds in which markers that are gone must not come back."""
 SCENE = simulate_cloud(1, 160, 120)
@@ -61,13 +64,37 @@ def wait_for(asker, future):
 
 
 def call(asker, kind, name, **fields):
-    """The response of a service."""
+    """The response of a service of a node with a lifecycle."""
+    with client_of(asker, kind, name) as client:
+        wait_until_answerable(asker, name.rpartition("/")[0])
+        return wait_for(asker, client.call_async(kind.Request(**fields)))
+
+
+@contextmanager
+def client_of(asker, kind, name):
+    """A client whose service is there; it goes with the block."""
     client = asker.create_client(kind, name)
     try:
         assert client.wait_for_service(TIMEOUT), name
-        return wait_for(asker, client.call_async(kind.Request(**fields)))
+        yield client
     finally:
         asker.destroy_client(client)
+
+
+def wait_until_answerable(asker, node):
+    """Until the node knows all clients that this process has made; before, what it answers is lost.
+
+    A process hears of another's readers in the order in which they were made: a node that reaches the client
+    made last, knows those made before.
+    """
+    with client_of(asker, GetState, f"{node}/get_state") as client:
+        limit = time.monotonic() + TIMEOUT
+        while time.monotonic() < limit:
+            future = client.call_async(GetState.Request())
+            rclpy.spin_until_future_complete(asker, future, timeout_sec=ASK_AGAIN)
+            if future.done():
+                return
+    raise AssertionError(f"{node} answers nothing")
 
 
 def change_state(asker, node, transition):
@@ -78,6 +105,14 @@ def change_state(asker, node, transition):
 
 def state(asker, node):
     return call(asker, GetState, f"{node}/get_state").current_state.label
+
+
+def parameter_client(asker, node):
+    """A client of the node's parameters which the node knows."""
+    client = AsyncParameterClient(asker, node)
+    assert client.wait_for_services(TIMEOUT), node
+    wait_until_answerable(asker, node)
+    return client
 
 
 def set_parameters(asker, client, **values):

@@ -9,7 +9,6 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import PointCloud2
 from sphmask_ros.srv import GetInstanceCloud
 
@@ -22,6 +21,7 @@ from test.helpers.ros import (
     call,
     change_state,
     header,
+    parameter_client,
     scene_message,
     set_parameters,
     small_message,
@@ -109,8 +109,7 @@ def test_cameras_can_be_others_after_a_cleanup(players, rig, ros):
     asker = players["front"]
     for transition in ("deactivate", "cleanup"):
         assert change_state(asker, NODE, transition)
-    client = AsyncParameterClient(asker, NODE)
-    assert client.wait_for_services(TIMEOUT)
+    client = parameter_client(asker, NODE)
     assert not set_parameters(asker, client, cameras=["a/b"])[0].successful
     assert not set_parameters(asker, client, cameras=["a", "a"])[0].successful
     assert set_parameters(asker, client, cameras=["wrist"])[0].successful

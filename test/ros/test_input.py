@@ -11,11 +11,18 @@ pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make bu
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from rclpy.parameter_client import AsyncParameterClient
 from sensor_msgs.msg import PointCloud2, PointField
 
 from sphmask_core.messages.pointcloud2 import read_cloud_message, read_labels
-from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, scene_message, set_parameters
+from test.helpers.ros import (
+    SCENE,
+    TIMEOUT,
+    ask_patiently,
+    header,
+    parameter_client,
+    scene_message,
+    set_parameters,
+)
 
 OUSTER = {"x": (7, 0), "y": (7, 4), "z": (7, 8), "intensity": (7, 16), "t": (6, 20), "ring": (4, 26)}
 OUSTER_STEP = 48
@@ -56,8 +63,7 @@ def test_a_drivers_cloud_is_answered_and_its_zeros_are_no_points(player):
 
 def test_a_crop_box_in_the_robots_frame(street_player, street_node):
     """Without the robot's pose there is one clear line; with it, only what is in the box gets a label."""
-    client = AsyncParameterClient(street_player, "segment")
-    assert client.wait_for_services(TIMEOUT)
+    client = parameter_client(street_player, "segment")
     (taken,) = set_parameters(street_player, client, crop_box=[-9.0, -9.0, 0.0, 9.0, 9.0, 9.0])
     assert taken.successful
     assert not ask_patiently(street_player, scene_message(1)).instances.instances

@@ -11,7 +11,6 @@ import rclpy
 import torch
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.parameter_client import AsyncParameterClient
 from sphmask_ros.srv import LoadModel
 from visualization_msgs.msg import Marker
 
@@ -29,6 +28,7 @@ from test.helpers.ros import (
     change_state,
     header,
     markers_go,
+    parameter_client,
     scene_message,
     set_parameters,
     small_message,
@@ -61,8 +61,7 @@ def test_recovers_from_a_configuration_that_failed(manager, managed, weights):
     assert not change_state(manager, NODE, "configure")
     assert state(manager, NODE) == "unconfigured"
     assert "configure failed: no-such-model: no such weights" in managed.text()
-    client = AsyncParameterClient(manager, NODE)
-    assert client.wait_for_services(TIMEOUT)
+    client = parameter_client(manager, NODE)
     assert set_parameters(manager, client, model=str(weights))[0].successful
     assert change_state(manager, NODE, "configure")
     assert state(manager, NODE) == "inactive"
@@ -126,8 +125,7 @@ def test_loads_another_model_or_keeps_the_one_at_hand(manager, managed, weights,
     assert ask_patiently(manager, scene_message(12)).instances.instances
     answer = call(manager, LoadModel, f"{NODE}/load_model", model="tabletop")
     assert answer.success, answer.message
-    client = AsyncParameterClient(manager, NODE)
-    assert client.wait_for_services(TIMEOUT)
+    client = parameter_client(manager, NODE)
     assert [value.string_value for value in _values(manager, client, "model")] == ["tabletop"]
     assert ask_patiently(manager, scene_message(13)).points.header == header(13)
     assert call(manager, LoadModel, f"{NODE}/load_model", model=str(weights)).success

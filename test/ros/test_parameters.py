@@ -11,13 +11,12 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.parameter import Parameter
-from rclpy.parameter_client import AsyncParameterClient
 
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
 from sphmask_core.clouds.region import Region
 from sphmask_ros.parameters import LIVE, Parameters
 from sphmask_ros.reference import PAGE, inserted, parameters_file
-from test.helpers.ros import TIMEOUT, scene_message, set_parameters, wait_for
+from test.helpers.ros import TIMEOUT, parameter_client, scene_message, set_parameters, wait_for
 
 NAMES = [field.name for field in dataclasses.fields(Parameters)]
 FLOATS = st.floats() | st.sampled_from([0.0, 0.5, 1.0, -1.0, 1.0000001])
@@ -157,9 +156,7 @@ def test_live_parameters_work_at_once(player, client):
 
 @pytest.fixture(scope="module")
 def client(player):
-    client = AsyncParameterClient(player, "segment")
-    assert client.wait_for_services(TIMEOUT)
-    return client
+    return parameter_client(player, "segment")
 
 
 def _stored(player, client):
