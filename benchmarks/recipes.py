@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--rooms", type=int, default=12)
     parser.add_argument("--validation", type=int, default=6)
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="variants whose name has one of these")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     asked = parser.parse_args()
     config = override(load_config("scannetv2"), [*SMALL, *asked.set])
@@ -129,6 +130,8 @@ def main() -> None:
     variants = variants_of_elastic if asked.what == "elastic" else variants_of_phases
     for seed in range(asked.seeds):
         for name, variant, data in variants(config, scenes, asked.epochs):
+            if asked.only and not any(text in name for text in asked.only):
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 chosen = override(variant, [f"train.seed={seed}"])
                 ap = validation_ap(chosen, data, validation, Path(folder))
