@@ -144,7 +144,7 @@ class Segmenter:
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)
         own = None if superpoints is None else superpoints.to(self.device)
         timer = progress.timer
-        with native.watching(progress.cancellation.flag):
+        with progress.cancellation.timed() as flag, native.watching(flag):
             cloud = prepare(points, colors, self.config, own, vertical, progress.begin)
             candidates, numbers = self._find(cloud, progress)
             progress.begin("output")

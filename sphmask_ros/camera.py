@@ -21,7 +21,6 @@ from sphmask_ros.outputs import Outputs, topic
 from sphmask_ros.parameters import Parameters
 from sphmask_ros.perception import Frame
 from sphmask_ros.rgbd_input import RgbdInput
-from sphmask_ros.serialized import read_serialized_cloud
 from sphmask_ros.srv import GetInstanceCloud
 
 
@@ -65,25 +64,19 @@ class Camera:
         """Hand over clouds from now on; the topic they come from."""
         self.health.begin()
         if settings().input == "rgbd":
-            self._input = RgbdInput(self._node, self._prefix, lambda msg: receive(self, msg), settings)
+            self._input = RgbdInput(
+                self._node, self._prefix, lambda frame: receive(self, frame), settings, self._refuse
+            )
         else:
             self._input = MatchedInput(
                 self._node,
                 f"{self._prefix}points",
                 CLOUDS,
-                lambda message: self._hand_over(message, receive),
+                lambda cloud: receive(self, cloud),
                 lambda: settings().reliability,
-                raw=True,
+                self._refuse,
             )
         return self._input.topic
-
-    def _hand_over(self, message: bytes, receive: Receive) -> None:
-        try:
-            cloud = read_serialized_cloud(message)
-        except ValueError as error:
-            self._refuse(f"a message of {self.name or 'points'}", error)
-        else:
-            receive(self, cloud)
 
     def close(self) -> None:
         """Listen no more."""

@@ -12,6 +12,10 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
+from sphmask_ros.guard import Refuse
+from sphmask_ros.serialized import read_serialized
+from sphmask_ros.taking import NotByExecutor, Taking
+
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 """Of the node's timers: with use_sim_time and no /clock, ROS time stands still and so would they."""
 REMATCH_PERIOD = 0.5
@@ -28,16 +32,15 @@ class MatchedInput:
         kinds: dict[str, type],
         receive: Callable[[Any], None],
         reliability: Callable[[], str],
-        raw: bool = False,
+        refuse: Refuse,
     ) -> None:
-        """kinds: the topic's types by name, as in sensor_msgs/msg/PointCloud2, the usual one first; raw:
-        messages are handed over as they came, in bytes."""
+        """kinds: the topic's types by name, as in sensor_msgs/msg/PointCloud2, the usual one first."""
         self._node, self._name, self._kinds = node, topic, kinds
-        self._receive, self._reliability, self._raw = receive, reliability, raw
+        self._receive, self._reliability, self._refuse = receive, reliability, refuse
         self.topic = node.resolve_topic_name(topic)
         """Its full name after remapping, which looking at its publishers does not do."""
         self._as = self._wanted()
-        self._subscription = self._subscribe()
+        self._subscription, self._taking = self._subscribe()
         self._timer = node.create_timer(REMATCH_PERIOD, self.match, clock=STEADY)
 
     def match(self) -> None:
@@ -45,20 +48,34 @@ class MatchedInput:
         wanted = self._wanted()
         if self._as != wanted:
             self._as = wanted
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = self._subscribe()
+            self._unsubscribe()
+            self._subscription, self._taking = self._subscribe()
 
     def close(self) -> None:
         """Listen no more."""
         self._node.destroy_timer(self._timer)
+        self._unsubscribe()
+
+    def _subscribe(self) -> tuple[Subscription, Taking]:
+        name, reliability, durability = self._as
+        kind = self._kinds[name]
+        qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
+        subscription = self._node.create_subscription(
+            kind, self._name, self._receive, qos, callback_group=NotByExecutor(), raw=True
+        )
+        return subscription, Taking(self._node, subscription, lambda message: self._hand_over(kind, message))
+
+    def _unsubscribe(self) -> None:
+        self._taking.close()
         self._node.destroy_subscription(self._subscription)
 
-    def _subscribe(self) -> Subscription:
-        kind, reliability, durability = self._as
-        qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
-        return self._node.create_subscription(
-            self._kinds[kind], self._name, self._receive, qos, raw=self._raw
-        )
+    def _hand_over(self, kind: type, message: memoryview) -> None:
+        try:
+            read = read_serialized(kind, message)
+        except Exception as error:  # rclpy's own, for what it cannot read
+            self._refuse(f"a message of {self.topic}", error)
+        else:
+            self._receive(read)
 
     def _wanted(self) -> tuple[str, ReliabilityPolicy, DurabilityPolicy]:
         """The type that is published most, and what the publishers offer, unless told otherwise.

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from sphmask_core.messages.rgbd import RgbdFrame
 from sphmask_ros.cloud_input import MatchedInput
+from sphmask_ros.guard import Refuse
 from sphmask_ros.parameters import Parameters
 
 IMAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
@@ -73,6 +74,7 @@ class RgbdInput:
         prefix: str,
         receive: Callable[[RgbdFrame], None],
         settings: Callable[[], Parameters],
+        refuse: Refuse,
     ) -> None:
         """prefix: what stands before the names of the topics."""
         self._receive, self._settings = receive, settings
@@ -86,7 +88,7 @@ class RgbdInput:
             "color_info": (INFOS, lambda msg: self._infos.update(color=msg)),
         }
         self._inputs = [
-            MatchedInput(node, f"{prefix}{topic}", kinds, callback, lambda: settings().reliability)
+            MatchedInput(node, f"{prefix}{topic}", kinds, callback, lambda: settings().reliability, refuse)
             for topic, (kinds, callback) in topics.items()
         ]
         self.topic = self._inputs[0].topic

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PointCloud2 as it comes over the network, read in place.
+"""Clouds and images as they come over the network, read in place.
 
-rclpy copies a message three times before a callback sees it, on the executor's thread: a second for 20
-million points, in which no service answers. Here the few numbers before the points are read, and the points
-stay where they are until the worker wants them; clouds that are dropped are never touched.
+The few numbers before the points or pixels are read on the executor's thread, and the points stay where they
+are until the worker wants them: clouds that are dropped are never touched.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 PLAIN_CDR = {b"\x00\x00": ">", b"\x00\x01": "<"}
@@ -22,6 +22,10 @@ ENCAPSULATION = 4
 """Bytes of that identifier and of options, from whose end on fields are aligned."""
 MOST_FIELDS = 256
 """Of a point; lidars have a dozen. A message that announces millions would be read for minutes."""
+MOST_TEXT = 4096
+"""Bytes of a name."""
+MOST_OTHER = 2**20
+"""Bytes of a message of another type, a CameraInfo, which rclpy reads: it has less than a thousand."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +43,73 @@ class SerializedCloud:
     is_dense: bool
 
 
-def read_serialized_cloud(message: bytes) -> SerializedCloud | PointCloud2:
-    """The fields of a serialized PointCloud2. Raises ValueError where the bytes end early or are no such
-    message."""
-    if message[:2] not in PLAIN_CDR:
-        return deserialize_message(message, PointCloud2)
-    try:
-        return _read(_Reader(message))
-    except (struct.error, UnicodeDecodeError) as error:
-        raise ValueError(f"{len(message)} bytes are no PointCloud2: {error}") from None
+@dataclass(frozen=True)
+class SerializedImage:
+    """The fields of a sensor_msgs/Image; `data` is a view of the bytes that came."""
+
+    header: Header
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: memoryview
 
 
-def _read(reader: _Reader) -> SerializedCloud:
+@dataclass(frozen=True)
+class SerializedCompressedImage:
+    """The fields of a sensor_msgs/CompressedImage; `data` is a view of the bytes that came."""
+
+    header: Header
+    format: str
+    data: memoryview
+
+
+def read_serialized(kind: type, message: memoryview) -> Any:
+    """The fields of a serialized message of that type; clouds and images are views of it.
+
+    Raises ValueError where the bytes end early or are no such message.
+    """
+    readers = {PointCloud2: _cloud, Image: _image, CompressedImage: _compressed_image}
+    if kind in readers and bytes(message[:2]) in PLAIN_CDR:
+        try:
+            return readers[kind](_Reader(message))
+        except (struct.error, ValueError) as error:  # of Unicode, too
+            raise ValueError(f"{len(message)} bytes are no {kind.__name__}: {error}") from None
+    if kind not in readers and len(message) > MOST_OTHER:
+        raise ValueError(f"a {kind.__name__} of {len(message)} bytes")
+    return deserialize_message(bytes(message), kind)
+
+
+def _header(reader: _Reader) -> Header:
     stamp = Time(sec=reader.number("i"), nanosec=reader.number("I"))
-    header = Header(stamp=stamp, frame_id=reader.text())
+    return Header(stamp=stamp, frame_id=reader.text())
+
+
+def _cloud(reader: _Reader) -> SerializedCloud:
+    header = _header(reader)
     height, width, count = (reader.number("I") for _ in range(3))
     if count > MOST_FIELDS:
-        raise ValueError(f"a PointCloud2 whose points have {count} fields")
+        raise ValueError(f"its points have {count} fields")
     fields = [_field(reader) for _ in range(count)]
     is_bigendian = bool(reader.number("B"))
     point_step, row_step = reader.number("I"), reader.number("I")
     data = reader.take(reader.number("I"))
     is_dense = bool(reader.number("B"))
     return SerializedCloud(header, height, width, fields, is_bigendian, point_step, row_step, data, is_dense)
+
+
+def _image(reader: _Reader) -> SerializedImage:
+    header = _header(reader)
+    height, width, encoding = reader.number("I"), reader.number("I"), reader.text()
+    is_bigendian, step = reader.number("B"), reader.number("I")
+    return SerializedImage(
+        header, height, width, encoding, is_bigendian, step, reader.take(reader.number("I"))
+    )
+
+
+def _compressed_image(reader: _Reader) -> SerializedCompressedImage:
+    return SerializedCompressedImage(_header(reader), reader.text(), reader.take(reader.number("I")))
 
 
 def _field(reader: _Reader) -> PointField:
@@ -72,9 +120,9 @@ def _field(reader: _Reader) -> PointField:
 class _Reader:
     """Takes values from the front; numbers are aligned to their size."""
 
-    def __init__(self, message: bytes) -> None:
-        self._order = PLAIN_CDR[message[:2]]
-        self._left = memoryview(message)[ENCAPSULATION:]
+    def __init__(self, message: memoryview) -> None:
+        self._order = PLAIN_CDR[bytes(message[:2])]
+        self._left = message[ENCAPSULATION:]
         self._place = 0
 
     def number(self, kind: str) -> int:
@@ -89,10 +137,13 @@ class _Reader:
         """So many bytes. Raises ValueError where there are fewer."""
         taken = self._left[self._place : self._place + count]
         if len(taken) < count:
-            raise ValueError(f"a PointCloud2 that ends {count - len(taken)} bytes early")
+            raise ValueError(f"they end {count - len(taken)} bytes early")
         self._place += count
         return taken
 
     def text(self) -> str:
-        """A string, which ends with a zero byte."""
-        return bytes(self.take(self.number("I"))).rstrip(b"\0").decode()
+        """A name, which ends with a zero byte. Raises ValueError where it is longer than MOST_TEXT."""
+        size = self.number("I")
+        if size > MOST_TEXT:
+            raise ValueError(f"a name of {size} bytes")
+        return bytes(self.take(size)).rstrip(b"\0").decode()

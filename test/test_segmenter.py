@@ -172,6 +172,25 @@ def test_what_is_too_late_is_not_begun(segmenter):
     assert len(segmenter(cloud.xyz, cancellation=Cancellation(time.monotonic() + 1e3)).labels)
 
 
+def test_kernels_end_when_the_time_is_over(segmenter):
+    """The limit passes once superpoints have begun; their kernel is then the first to look."""
+    cancellation, begun = Cancellation(time.monotonic() + 2), []
+
+    class Watching(Timer):
+        def start(self, stage):
+            super().start(stage)
+            begun.append(stage)
+            while stage == "superpoints" and time.monotonic() < cancellation.limit + 0.1:
+                time.sleep(0.01)
+
+    cloud = simulate_cloud(3, 160, 120)
+    with pytest.raises(TooLateError) as raised:
+        segmenter(cloud.xyz, timer=Watching(segmenter.device), cancellation=cancellation)
+    assert begun[-1] == "superpoints"
+    assert "superpoints: called off" in str(raised.value.__context__)
+    assert not cancellation.cancelled
+
+
 def test_factors_of_classes_lower_scores_and_change_nothing_else(segmenter):
     cloud = simulate_cloud(3)
     plain = segmenter(cloud.xyz, cloud.rgb)

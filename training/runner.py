@@ -247,7 +247,9 @@ class Runner:
         return scores | instance_scores
 
     def keep_best(self, record: log.Record) -> None:
-        """Write the weights if they are the best so far."""
-        if record.get("AP", -1.0) > self.state.best:
-            self.state.best = record["AP"]
+        """Write the weights if they are the best so far; AP without an object to find (NaN) counts as 0."""
+        ap = record.get("AP", -1.0)
+        score = 0.0 if math.isnan(ap) else ap
+        if score > self.state.best:
+            self.state.best = score
             save_weights(self.folder / "best.safetensors", self.state.result, self.config, half=True)

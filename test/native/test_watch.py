@@ -2,6 +2,7 @@
 """Kernels that take long end where they are when another thread calls them off."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from sphmask_core import native
 from sphmask_core.config import SuperpointConfig
 from sphmask_core.method.superpoints import compute_superpoints
-from sphmask_core.runtime.cancellation import Cancellation, CancelledError
+from sphmask_core.runtime.cancellation import Cancellation, CancelledError, TooLateError
 from sphmask_core.sparse.maps import number_by_first_appearance
 
 SIDE = 1500
@@ -33,6 +34,13 @@ def test_superpoints_end_when_they_are_called_off(square):
     timer.start()
     with pytest.raises(CancelledError, match="superpoints"), native.watching(cancellation.flag):
         compute_superpoints(square, square.float(), SuperpointConfig())
+
+
+def test_superpoints_end_when_their_time_is_over(square):
+    cancellation = Cancellation(time.monotonic() + DELAY)
+    with pytest.raises(TooLateError) as raised, cancellation.timed() as flag, native.watching(flag):
+        compute_superpoints(square, square.float(), SuperpointConfig())
+    assert "superpoints: called off" in str(raised.value.__context__)
 
 
 def test_only_the_thread_that_watches_is_called_off(square):

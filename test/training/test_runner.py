@@ -258,7 +258,8 @@ def test_bad_input_is_one_line(tmp_path, capsys, arguments, message):
 def test_a_signal_at_any_batch_loses_nothing(tmp_path, monkeypatch):
     """Also at the last one of an epoch, whose validation and row of the log were lost once."""
     whole = train(tmp_path / "whole").state
-    wanted = (tmp_path / "whole/last.safetensors").read_bytes(), str(tiny.log(tmp_path / "whole"))
+    names = ("last.safetensors", "best.safetensors")
+    wanted = [(tmp_path / "whole" / name).read_bytes() for name in names], str(tiny.log(tmp_path / "whole"))
     assert all(score in wanted[1] for score in ("AP50", "mIoU"))
     original = runner.Runner.batch
     for last in range(1, 10):  # one epoch of the backbone alone, two of everything
@@ -276,7 +277,8 @@ def test_a_signal_at_any_batch_loses_nothing(tmp_path, monkeypatch):
             run.start(False)
             assert run.run() == signal.SIGTERM
         state = train(folder, resume=True).state
-        assert ((folder / "last.safetensors").read_bytes(), str(tiny.log(folder))) == wanted, last
+        written = [(folder / name).read_bytes() for name in names]
+        assert (written, str(tiny.log(folder))) == wanted, last
         assert state.best == whole.best
         for key, value in whole.model.state_dict().items():
             assert torch.equal(value, state.model.state_dict()[key]), key
