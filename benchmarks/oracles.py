@@ -25,11 +25,14 @@ from sphmask_core.config import Config
 from sphmask_core.evaluation.metrics import Intersections, ScanResult
 from sphmask_core.evaluation.protocol import Protocol
 from sphmask_core.evaluation.scoring import Gallery, Scores, pool, score_scenes, segment_scenes
-from sphmask_core.method.aggregator import PointSet, sample_rows
+from sphmask_core.method.aggregator import PointSet
 from sphmask_core.method.candidates import Candidates, mask_iou, select
+from sphmask_core.method.encoding import Encoding, SuperpointTable
 from sphmask_core.method.instances import distinct
 from sphmask_core.method.model import SphericalMask
+from sphmask_core.method.query_sampling import InferenceSampling
 from sphmask_core.method.rounds import candidates
+from sphmask_core.method.voxels import VoxelBatch
 from sphmask_core.pictures.missed import GOOD_IOU, MissedObjects
 from sphmask_core.segmenter import Segmenter
 from training.datasets import rooms, street
@@ -90,10 +93,10 @@ class Case:
 
 def experiments(model: SphericalMask, case: Case) -> Iterator[tuple[str, Candidates]]:
     """Instances of the model itself and of the model with one stage or more made perfect."""
-    own = queries(model, case, perfect_foreground=False, perfect_seeds=False)
+    own = queries(model, case)
     yield "as it is", own
-    yield "foreground", queries(model, case, perfect_foreground=True, perfect_seeds=False)
-    yield "one query an object", queries(model, case, perfect_foreground=False, perfect_seeds=True)
+    yield "foreground", queries(model, case, perfect_foreground=True)
+    yield "one query an object", queries(model, case, perfect_seeds=True)
     yield "masks", whole_masks(own, case)
     yield "scores", replace(own, scores=case.iou(own).max(1).values)
     covered = case.iou(own).max(1).values > SAME_OBJECT
@@ -101,21 +104,40 @@ def experiments(model: SphericalMask, case: Case) -> Iterator[tuple[str, Candida
     yield "masks, scores", sure
 
 
-def queries(model: SphericalMask, case: Case, perfect_foreground: bool, perfect_seeds: bool) -> Candidates:
+class OracleSampling(InferenceSampling):
+    """Sampling of queries that knows the labels of one scene. Masks are of all superpoints."""
+
+    def __init__(
+        self, config: Config, case: Case, perfect_foreground: bool = False, perfect_seeds: bool = False
+    ) -> None:
+        super().__init__(config)
+        self.truth = case.truth
+        self.perfect_foreground, self.perfect_seeds = perfect_foreground, perfect_seeds
+
+    def foreground(self, voxels: VoxelBatch, encoding: Encoding) -> tuple[VoxelBatch, Tensor | None]:
+        inside = self.truth.masks.any(0)[voxels.superpoints]
+        foreground = inside if self.perfect_foreground else encoding.foreground
+        return voxels, foreground.nonzero().squeeze(1)
+
+    def superpoints(
+        self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, seeds: PointSet
+    ) -> tuple[PointSet, SuperpointTable]:
+        return seeds, encoding.superpoints
+
+    def rounds(self, foreground: int) -> list[int]:
+        return [self.config.queries]
+
+    def queries(self, seeds: PointSet, count: int) -> Tensor:
+        return one_seed_each(seeds, self.truth) if self.perfect_seeds else super().queries(seeds, count)
+
+
+def queries(
+    model: SphericalMask, case: Case, perfect_foreground: bool = False, perfect_seeds: bool = False
+) -> Candidates:
     """Every query's mask and score."""
-    voxels = case.batch.voxels
-    encoding = model.encode(voxels)
-    inside = case.truth.masks.any(0)[voxels.superpoints]
-    foreground = inside if perfect_foreground else encoding.foreground
-    seeds, active = model.sample_seeds(voxels, encoding, foreground.nonzero().squeeze(1))
-    rows = (
-        one_seed_each(seeds, case.truth)
-        if perfect_seeds
-        else sample_rows(seeds, model.config.inference.queries, pass_origin=True)
-    )
-    predictions = model.predict_queries(seeds, rows, encoding.superpoints, active)
-    starts = seeds.superpoints[rows[0]]
-    return candidates(predictions, starts, encoding.superpoints, case.sizes, model.config)
+    sampling = OracleSampling(model.config, case, perfect_foreground, perfect_seeds)
+    predictions = next(model.predict(case.batch.voxels, sampling))
+    return candidates(predictions, case.batch.voxels, model.config)
 
 
 def one_seed_each(seeds: PointSet, truth: InstanceTargets) -> Tensor:

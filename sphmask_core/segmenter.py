@@ -24,7 +24,8 @@ from sphmask_core.method.instances import Instances, moved, spread, to_instances
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import vote
 from sphmask_core.method.preparation import PreparedCloud, prepare
-from sphmask_core.method.rounds import Strategy, find_instances
+from sphmask_core.method.query_sampling import Strategy
+from sphmask_core.method.rounds import find_instances
 from sphmask_core.runtime.cancellation import Cancellation
 from sphmask_core.runtime.cuda import find_device
 from sphmask_core.runtime.memory import keep_freed_memory

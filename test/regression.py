@@ -21,7 +21,8 @@ from sphmask_core.config import InferenceConfig, LossConfig, ModelConfig, Superp
 from sphmask_core.method.candidates import assemble_masks
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.preparation import prepare
-from sphmask_core.method.rounds import find_instances, query_rounds
+from sphmask_core.method.query_sampling import InferenceSampling
+from sphmask_core.method.rounds import find_instances
 from sphmask_core.method.voxels import Points, voxelize
 from sphmask_core.simulation.scenes import simulate_cloud
 from test.helpers.published import published_name
@@ -95,21 +96,19 @@ def scene_of(inputs, rows=slice(None)):
 
 
 @torch.inference_mode()
-def infer(inputs, rounds):
+def infer(inputs, iterative):
     """Every stage of inference, in one round of queries or in several."""
-    model, scene = make_model(rounds).eval(), scene_of(inputs)
+    model, scene = make_model(iterative).eval(), scene_of(inputs)
     points = Points(*(torch.from_numpy(array) for array in (scene.xyz, scene.rgb, scene.superpoints)))
     voxels = voxelize([points], model.config.model.voxel_scale)
-    encoding = model.encode(voxels)
-    foreground = encoding.foreground.nonzero().squeeze(1)
-    seeds, active = model.sample_seeds(voxels, encoding, foreground)
+    rounds = list(model.predict(voxels, InferenceSampling(model.config)))
+    encoding = rounds[0].encoding
     values = {"voxels.coords": voxels.coords, "voxels.points": voxels.point_to_voxel}
     values |= {"features": encoding.features, "foreground": encoding.foreground}
     values |= {f"pointwise.{name}": value for name, value in vars(encoding.pointwise).items()}
-    values |= _tensors("superpoints", encoding.superpoints) | _tensors("seeds", seeds)
-    for i, (queries, starts) in enumerate(
-        query_rounds(model, seeds, active, encoding.superpoints, len(foreground))
-    ):
+    values |= _tensors("superpoints", encoding.superpoints) | _tensors("seeds", rounds[0].seeds)
+    for i, predictions in enumerate(rounds):
+        queries, starts = predictions.queries, predictions.seeds.superpoints[predictions.rows[0]]
         values |= _tensors(f"queries{i}", queries) | {f"queries{i}.starts": starts}
         values[f"queries{i}.migration"] = queries.migration[0]
         values[f"queries{i}.masks"] = assemble_masks(queries, encoding.superpoints, 0, CONFIG.model.rays)
@@ -148,8 +147,8 @@ def learn(inputs):
 
 def outputs(inputs):
     """All that the file holds beside the inputs."""
-    outcomes = {f"single.{name}": value for name, value in infer(inputs, rounds=False).items()}
-    outcomes |= {f"rounds.{name}": value for name, value in infer(inputs, rounds=True).items()}
+    outcomes = {f"single.{name}": value for name, value in infer(inputs, iterative=False).items()}
+    outcomes |= {f"rounds.{name}": value for name, value in infer(inputs, iterative=True).items()}
     shared = [name for name in outcomes if name.startswith("rounds.") and "queries" not in name]
     outcomes = {name: value for name, value in outcomes.items() if name not in shared or "instances" in name}
     return {name: value.numpy() for name, value in (outcomes | learn(inputs)).items()}

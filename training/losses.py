@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from sphmask_core.config import Config, LossConfig
 from sphmask_core.method.candidates import assemble_masks, mask_iou
-from sphmask_core.method.model import Predictions, SuperpointTable
+from sphmask_core.method.encoding import Predictions, SuperpointTable
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import sectors
@@ -98,8 +98,7 @@ class Criterion:
     ) -> Tensor:
         """Error of the confidence of all queries, matched or not, averaged over the scenes of the batch."""
         superpoints = predictions.encoding.superpoints
-        sizes = voxels.superpoints.bincount(minlength=voxels.superpoint_offsets[-1]).to(voxels.xyz)
-        sizes = sizes if superpoints.chosen is None else sizes[superpoints.chosen]
+        sizes = superpoints.sizes(voxels.superpoints, voxels.superpoint_offsets[-1]).to(voxels.xyz)
         term = queries.confidence.sum() * 0
         for b, scene in enumerate(targets.scenes):
             if len(scene) and queries.active[b]:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from sphmask_core.config import Config, ConfigError
-from sphmask_core.method.model import Predictions, SphericalMask
+from sphmask_core.method.encoding import Predictions
+from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_heads import QueryPredictions
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sphmask_core.config import InferenceConfig
-from sphmask_core.method.model import SuperpointTable
+from sphmask_core.method.encoding import SuperpointTable
 from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import MIN_RAY, inside_polygons
 from sphmask_core.method.voxels import segment_mean

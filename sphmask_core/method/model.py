@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SphericalMask, the paper's figure 2 as a list of calls: voxels in, predictions of each query out."""
+"""SphericalMask. Its `predict` is the paper's figure 2: voxels in, predictions of each query out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -13,70 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from sphmask_core.config import Config
-from sphmask_core.method.aggregator import LocalAggregator, PointSet, first_rows, sample_rows
+from sphmask_core.method.aggregator import LocalAggregator, PointSet, sample_rows
 from sphmask_core.method.backbone import make_backbone
+from sphmask_core.method.encoding import Encoding, Predictions, SuperpointTable
 from sphmask_core.method.migration import migrate
 from sphmask_core.method.pointwise_heads import PointwiseHeads, PointwisePredictions
 from sphmask_core.method.query_heads import QueryHeads, QueryPredictions, mask_tower
+from sphmask_core.method.query_sampling import QuerySampling, TrainingSampling
 from sphmask_core.method.voxels import VoxelBatch, scene_offsets, segment_mean
 from sphmask_core.runtime.cuda import side_by_side
 
 SEED_RADIUS, QUERY_RADIUS = 0.2, 0.4
 """Radii of the two local aggregators, model units (as published)."""
-
-
-@dataclass
-class SuperpointTable:
-    """Means over the voxels of each superpoint, and the mask features made from them."""
-
-    xyz: Tensor
-    """(S, 3), model units."""
-    boxes: Tensor
-    """(S, 6): minimum, maximum."""
-    features: Tensor
-    """(S, C)"""
-    mask_features: Tensor
-    """(S, M)"""
-    offsets: list[int]
-    """B + 1: superpoints of scene b are offsets[b] .. offsets[b + 1] - 1."""
-    chosen: Tensor | None = None
-    """(S,) int64: which superpoints of the batch these are, ascending; None: all of them, in order."""
-
-    def scene(self, b: int) -> slice:
-        """Returns the rows of scene b."""
-        return slice(self.offsets[b], self.offsets[b + 1])
-
-    def take(self, rows: Tensor) -> SuperpointTable:
-        """Returns some superpoints, rows (S',) int64 ascending, of a table of one scene."""
-        return SuperpointTable(
-            xyz=self.xyz[rows],
-            boxes=self.boxes[rows],
-            features=self.features[rows],
-            mask_features=self.mask_features[rows],
-            offsets=[0, len(rows)],
-            chosen=rows,
-        )
-
-
-@dataclass
-class Encoding:
-    """Everything the network computes of a batch before queries are drawn: the left half of figure 2."""
-
-    features: Tensor
-    """(V, C) features of the voxels."""
-    pointwise: PointwisePredictions
-    superpoints: SuperpointTable
-    foreground: Tensor
-    """(V,) bool: voxels of foreground superpoints."""
-
-
-@dataclass
-class Predictions:
-    """All predictions for a batch in training."""
-
-    encoding: Encoding
-    queries: QueryPredictions | None
-    """None where no scene has foreground, or where only the point-wise heads were asked for."""
 
 
 def no_stage(name: str) -> None:
@@ -115,16 +63,42 @@ class SphericalMask(nn.Module):
         pointwise_only: bool = False,
         has_foreground: Callable[[Tensor], Tensor | bool] = torch.any,
     ) -> Predictions:
-        """Training: one round of queries for every scene of the batch (inference: `rounds.find_instances`).
+        """Returns the predictions of one round of queries for every scene of the batch, for training.
 
         `has_foreground` says whether the foreground (V,) bool gets queries; all processes must agree on it.
+        Inference calls `rounds.find_instances`.
         """
-        encoding = self.encode(voxels, mask_voxels=self.config.train.mask_voxels)
-        if pointwise_only or not has_foreground(encoding.foreground):
-            return Predictions(encoding, None)
-        seeds, active = self.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
-        rows = first_rows(seeds, self.config.train.queries)
-        return Predictions(encoding, self.predict_queries(seeds, rows, encoding.superpoints, active))
+        sampling = TrainingSampling(self.config.train, pointwise_only, has_foreground)
+        return next(self.predict(voxels, sampling))
+
+    def predict(
+        self, voxels: VoxelBatch, sampling: QuerySampling, stage: Callable[[str], None] = no_stage
+    ) -> Iterator[Predictions]:
+        """Computes figure 2: yields the predictions of each round of queries that `sampling` draws.
+
+        A round is computed when it is asked for, on the seeds that the rounds before it left uncovered. Where
+        `sampling` finds no foreground there is one `Predictions`, without queries. `stage` is told the name
+        of each stage as it begins.
+        """
+        encoding = self.encode(voxels, stage, sampling.mask_voxels)
+        voxels, foreground = sampling.foreground(voxels, encoding)
+        if foreground is None:
+            yield Predictions(encoding)
+            return
+        stage("seeds")
+        seeds, active = self.sample_seeds(voxels, encoding, foreground)
+        seeds, superpoints = sampling.superpoints(voxels, encoding, foreground, seeds)
+        encoding = replace(encoding, superpoints=superpoints)
+        queries: QueryPredictions | None = None
+        for count in sampling.rounds(len(foreground)):
+            stage("queries")
+            if queries is not None:
+                seeds = uncovered(seeds, queries)
+                if not len(seeds):
+                    return
+            rows = sampling.queries(seeds, count)
+            queries = self.predict_queries(seeds, rows, superpoints, active)
+            yield Predictions(encoding, queries, seeds, rows)
 
     def encode(
         self, voxels: VoxelBatch, stage: Callable[[str], None] = no_stage, mask_voxels: int | None = None
@@ -252,6 +226,12 @@ class SphericalMask(nn.Module):
                 )
                 for b, rows in enumerate(own)
             ]
+
+
+def uncovered(seeds: PointSet, queries: QueryPredictions) -> PointSet:
+    """Returns the seeds of one scene whose superpoints no query of the scene moves outward."""
+    covered = (queries.migration[0] > 0).any(0)
+    return seeds.keep(~covered[seeds.superpoints])
 
 
 def _gradients(module: nn.Module, *inputs: Tensor) -> AbstractContextManager[object]:

@@ -12,7 +12,7 @@ import torch
 from sphmask_core.checkpoints.weights import load_state, read_published
 from sphmask_core.config import Config, InferenceConfig, ModelConfig, TrainConfig
 from sphmask_core.method.model import SphericalMask
-from sphmask_core.method.rounds import Strategy
+from sphmask_core.method.query_sampling import Strategy
 from sphmask_core.method.spherical import MIN_RAY
 from sphmask_core.method.voxels import Points, voxelize
 

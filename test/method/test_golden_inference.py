@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from sphmask_core.method.aggregator import sample_rows
 from sphmask_core.method.candidates import assemble_masks, masks_on_points
-from sphmask_core.method.rounds import find_instances, query_rounds
+from sphmask_core.method.query_sampling import InferenceSampling
+from sphmask_core.method.rounds import find_instances
 from test.helpers.golden import RUNS, assert_close, in_order, open_run
 
 
@@ -27,9 +27,9 @@ def test_stages_before_queries(golden, name):
     assert np.array_equal(voxels.coords, arrays["voxel_coords"])
     assert np.array_equal(voxels.point_to_voxel, arrays["point_to_voxel"])
     assert np.array_equal(torch.bincount(voxels.point_to_voxel), arrays["voxel_count"])
-    encoding = model.encode(voxels)
+    predictions = next(model.predict(voxels, InferenceSampling(model.config, RUNS[name][1])))
+    encoding, seeds = predictions.encoding, predictions.seeds
     pointwise, superpoints = encoding.pointwise, encoding.superpoints
-    seeds, _ = model.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
     assert_close(encoding.features, arrays["voxel_feats"])
     assert_close(pointwise.semantic_logits, arrays["voxel_semantic_logits"])
     assert_close(pointwise.center_offsets, arrays["voxel_center_offset"])
@@ -49,15 +49,12 @@ def test_stages_before_queries(golden, name):
 @torch.inference_mode()
 def test_queries_of_every_round(golden, name):
     arrays, model, voxels = open_run(golden, name)
-    encoding, strategy = model.encode(voxels), RUNS[name][1]
-    foreground = encoding.foreground.nonzero().squeeze(1)
-    seeds, active = model.sample_seeds(voxels, encoding, foreground)
-    seeds.superpoints = strategy.seed_superpoints(seeds, voxels, foreground)
-    superpoints = encoding.superpoints
-    rounds = list(query_rounds(model, seeds, active, superpoints, len(foreground)))
+    strategy = RUNS[name][1]
+    rounds = list(model.predict(voxels, InferenceSampling(model.config, strategy)))
     suffixes = [f".{i}" for i in range(3)] if name == "inference_iterative" else [""]
     assert len(rounds) == len(suffixes)
-    for (queries, _), suffix in zip(rounds, suffixes, strict=True):
+    for predictions, suffix in zip(rounds, suffixes, strict=True):
+        queries = predictions.queries
         assert_close(queries.xyz[0], arrays["query_coords" + suffix][0])
         assert_close(queries.class_logits[0], arrays["class_logits" + suffix])
         assert_close(queries.confidence[0], arrays["confidence" + suffix])
@@ -66,18 +63,16 @@ def test_queries_of_every_round(golden, name):
         assert_close(torch.cat([queries.rays[0], centers], 1), arrays["rays_and_center" + suffix])
         assert_close(queries.migration[0], arrays["migration" + suffix])
         queries.centers = strategy.query_centers(queries.centers)
-        masks = assemble_masks(queries, superpoints, 0, model.config.model.rays)
+        masks = assemble_masks(queries, predictions.encoding.superpoints, 0, model.config.model.rays)
         assert np.array_equal(masks, arrays["sp_masks" + suffix].astype(bool))
 
 
 @torch.inference_mode()
 def test_second_aggregator(golden):
     arrays, model, voxels = open_run(golden, "inference_single")
-    encoding = model.encode(voxels)
-    seeds, _ = model.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
-    rows = sample_rows(seeds, 256, pass_origin=True)
-    assert np.array_equal(rows, arrays["query_indices"])
-    queries = model.aggregator2(seeds, rows)
+    predictions = next(model.predict(voxels, InferenceSampling(model.config, RUNS["inference_single"][1])))
+    assert np.array_equal(predictions.rows, arrays["query_indices"])
+    queries = model.aggregator2(predictions.seeds, predictions.rows)
     assert_close(queries.features, arrays["query_feats"][0].T)
     assert_close(queries.boxes, arrays["query_boxes"][0])
 

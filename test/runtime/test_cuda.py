@@ -9,9 +9,9 @@ import torch
 
 from sphmask_core.clouds.scenes import read_scene, scene_files
 from sphmask_core.config import SuperpointConfig
-from sphmask_core.method.aggregator import sample_rows
 from sphmask_core.method.backbone import SparseUNet
 from sphmask_core.method.candidates import masks_on_points
+from sphmask_core.method.query_sampling import InferenceSampling
 from sphmask_core.method.rounds import find_instances
 from sphmask_core.method.sampling import ball_query, farthest_points
 from sphmask_core.method.superpoints import compute_superpoints
@@ -110,10 +110,7 @@ def golden_voxels(arrays, config):
 
 def queries_of(model, voxels):
     """The predictions of the first round."""
-    encoding = model.encode(voxels)
-    seeds, active = model.sample_seeds(voxels, encoding, encoding.foreground.nonzero().squeeze(1))
-    rows = sample_rows(seeds, model.config.inference.queries, pass_origin=True)
-    return model.predict_queries(seeds, rows, encoding.superpoints, active)
+    return next(model.predict(voxels, InferenceSampling(model.config))).queries
 
 
 def test_two_streams_give_what_one_gives(golden):
