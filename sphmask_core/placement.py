@@ -25,6 +25,10 @@ LEAST = 5
 """Points that make a surface."""
 FEW = 64
 """Points whose hull is found directly."""
+PREFER_SHORT = 1e-9
+"""Weight of a footprint's circumference beside its area: it decides only where areas are 0."""
+ROUNDING = 1e-9
+"""Share of their distance from the origin by which points on a border count as outside: the corners do."""
 ANGLES = np.arange(16) * (np.pi / 8)
 DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
 
@@ -108,7 +112,7 @@ def _upright_box(points: np.ndarray) -> _Box:
     normals = np.stack([-directions[:, 1], directions[:, 0]], 1)
     along, across = corners @ directions.T, corners @ normals.T
     lengths, widths = np.ptp(along, axis=0), np.ptp(across, axis=0)
-    best = int((lengths * widths + 1e-9 * (lengths + widths)).argmin())  # of flat ones the shortest
+    best = int((lengths * widths + PREFER_SHORT * (lengths + widths)).argmin())
     turn = np.stack([directions[best], normals[best]], 1)
     if widths[best] > lengths[best]:
         turn = np.stack([normals[best], -directions[best]], 1)
@@ -142,7 +146,7 @@ def _outer(points: np.ndarray) -> np.ndarray:
     edges = np.roll(corners, -1, axis=0) - corners
     normals = np.stack([-edges[:, 1], edges[:, 0]], 1)
     borders = (corners * normals).sum(1)
-    rounding = 1e-9 * np.abs(borders).max()  # keeps the corners themselves
+    rounding = ROUNDING * np.abs(borders).max()
     inside = (points @ normals.T > borders + rounding) | (normals == 0).all(1)
     return points[~inside.all(1)]
 

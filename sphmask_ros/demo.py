@@ -25,6 +25,8 @@ from sphmask_core.commands.results import table
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
 from sphmask_core.pictures.draw import draw_result
+from sphmask_core.runtime.process import ended_by
+from sphmask_core.runtime.units import MS_PER_SECOND, NS_PER_SECOND
 from sphmask_core.simulation.demo import SCENES, DemoScene
 from sphmask_core.simulation.tabletop.extra import MissingExtraError
 from sphmask_ros.conversions import write_points
@@ -55,7 +57,7 @@ def main() -> int:
     except TimeoutError as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
-        return 130
+        return ended_by(signal.SIGINT)
     finally:
         code = stop_node(node)
         rclpy.try_shutdown()
@@ -95,7 +97,7 @@ def _frames(files: list[Path], topic: str | None, scene: DemoScene) -> Iterator[
     for file in files:
         if is_bag(file):
             for stamp, _, cloud in read_clouds(file, topic):
-                yield f"{file.name} at {stamp / 1e9:.3f} s", cloud
+                yield f"{file.name} at {stamp / NS_PER_SECOND:.3f} s", cloud
         else:
             yield file.name, read_cloud(file)
 
@@ -113,11 +115,11 @@ def _play(
         instances = read_instances(answer.instances, read_labels(answer.points))
         ids = read_tracks(answer.instances).ids
         height, width = cloud.shape
-        latency = f"{answer.latency * 1e3:.0f} ms"
+        latency = f"{answer.latency * MS_PER_SECOND:.0f} ms"
         print(
             f"{name}: {width} x {height} points, {len(instances)} instances, {latency}{table(instances, ids)}"
         )
-        latencies.append(answer.latency * 1e3)
+        latencies.append(answer.latency * MS_PER_SECOND)
         if len(instances) > most:
             most = len(instances)
             draw_result(picture, cloud, instances, f"{name}, as the node answers: id and score", ids)

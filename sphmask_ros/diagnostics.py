@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from sphmask_core.runtime.units import MS_PER_SECOND
+
 WINDOW = 10.0
 """Seconds over which rate and latency are measured."""
 
@@ -130,8 +132,8 @@ def status(health: Health, name: str, about: dict[str, str], stale_after: float)
         "state": health.node.state,
         **about,
         "rate (1/s)": f"{rate:.2f}",
-        "latency (ms)": f"{mean * 1e3:.1f}",
-        "longest latency (ms)": f"{longest * 1e3:.1f}",
+        "latency (ms)": f"{mean * MS_PER_SECOND:.1f}",
+        "longest latency (ms)": f"{longest * MS_PER_SECOND:.1f}",
         "clouds received": str(health.received),
         "clouds answered": str(health.answered),
         "clouds dropped": str(health.dropped),

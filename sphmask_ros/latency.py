@@ -8,6 +8,7 @@ import time
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
 
+from sphmask_core.runtime.units import NS_PER_SECOND
 from sphmask_ros.poses import stamp_seconds
 
 LONGEST_LATENCY = 60.0
@@ -20,5 +21,5 @@ def latency_of(stamp: Time, node: Node, arrival: float) -> float:
     Since the arrival where the stamp is of another clock than the node's: a bag's, or simulated time without
     /clock.
     """
-    latency = node.get_clock().now().nanoseconds / 1e9 - stamp_seconds(stamp)
+    latency = node.get_clock().now().nanoseconds / NS_PER_SECOND - stamp_seconds(stamp)
     return latency if 0 <= latency <= LONGEST_LATENCY else time.monotonic() - arrival

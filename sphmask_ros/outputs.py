@@ -16,6 +16,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from sphmask_core import Instances
 from sphmask_core.placement import Placements
 from sphmask_core.runtime.cancellation import Cancellation
+from sphmask_core.runtime.units import MS_PER_SECOND
 from sphmask_core.tracking import Tracks
 from sphmask_ros.answer import Answer
 from sphmask_ros.conversions import (
@@ -102,10 +103,10 @@ class Outputs:
                 with self._showing if name == "markers" else nullcontext():
                     cancellation.check()
                     self._publishers[name].publish(message)
-        stages = answer.milliseconds | {"write": (time.perf_counter() - begun) * 1e3}
+        stages = answer.milliseconds | {"write": (time.perf_counter() - begun) * MS_PER_SECOND}
         latency = latency_of(answer.header.stamp, self._node, answer.arrival)
         if "timings" in wanted:
-            message = timings_message(answer.header, stages, latency * 1e3)
+            message = timings_message(answer.header, stages, latency * MS_PER_SECOND)
             self._publishers["timings"].publish(message)
         return latency
 

@@ -25,6 +25,7 @@ from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.messages.rgbd import RgbdFrame, read_rgbd_frame
 from sphmask_core.runtime.cancellation import Cancellation
 from sphmask_core.runtime.timing import Timer
+from sphmask_core.runtime.wording import quoted
 from sphmask_core.segmenter import EVERYTHING
 from sphmask_core.tracking import Tracks
 from sphmask_ros.answer import Answer
@@ -186,7 +187,7 @@ class Perception:
             up, why = "z", f"of {settings.fixed_frame}"
         if self.segmenter.config.up == "plane":
             up, why = "the normal of the largest plane", "as the model was trained"
-        self._say_once(f"clouds of {frame_id[:40]!r}: up is {up} ({why})")
+        self._say_once(f"clouds of {quoted(frame_id)}: up is {up} ({why})")
         x, y, z = (vertical / np.linalg.norm(vertical)).tolist()
         return x, y, z
 
@@ -201,7 +202,7 @@ class Perception:
         remark = unlike(traits, self.segmenter.config.name)
         self.remarks[frame_id] = remark
         if remark:
-            self._say(f"clouds of {frame_id[:40]!r}: {remark}")
+            self._say(f"clouds of {quoted(frame_id)}: {remark}")
 
     def _say_once(self, text: str) -> None:
         if text not in self._said and len(self._said) < MOST_SAID:

@@ -22,6 +22,9 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation, Slerp
 
+from sphmask_core.runtime.units import NS_PER_SECOND
+from sphmask_core.runtime.wording import quoted
+
 KEPT = 10.0
 """Seconds of each frame's history, as in tf2 (TIMECACHE_DEFAULT_MAX_STORAGE_TIME)."""
 MOST_FRAMES = 1000
@@ -108,7 +111,7 @@ class Poses:
             raise ValueError(f"a transform from {parent!r} to {child!r} joins no two frames")
         with self._changed:
             if child not in self._histories and len(self._histories) >= MOST_FRAMES:
-                raise ValueError(f"more than {MOST_FRAMES} frames; {child[:40]!r} is left out")
+                raise ValueError(f"more than {MOST_FRAMES} frames; {quoted(child)} is left out")
             self._histories.setdefault(child, _History()).add(seconds, parent, pose)
             self._changed.notify_all()
 
@@ -139,7 +142,7 @@ class Poses:
             reason = "; ".join(reason for reason in (why_up, why_down) if reason)
             if reason:
                 raise PoseError(reason)
-            raise UnjoinedError(f"nothing joins {source[:40]!r} and {target[:40]!r}")
+            raise UnjoinedError(f"nothing joins {quoted(source)} and {quoted(target)}")
         return np.asarray(np.linalg.inv(down[common]) @ up[common])
 
     def _to_ancestors(self, frame: str, seconds: float) -> tuple[dict[str, np.ndarray], str]:
@@ -149,7 +152,7 @@ class Poses:
             try:
                 parent, step = history.at(seconds)
             except PoseError as error:
-                return poses, f"of {frame[:40]!r} {error}"
+                return poses, f"of {quoted(frame)} {error}"
             if parent in poses:
                 break
             poses[parent] = step @ poses[frame]
@@ -165,7 +168,7 @@ def listen(node: Node, poses: Poses, refuse: Refuse) -> None:
             seconds = np.inf if static else stamp_seconds(msg.header.stamp)
             poses.add(msg.header.frame_id, child, seconds, pose_matrix(place, turn))
         except ValueError as error:
-            refuse(f"{what} of {child[:40]!r}", error)
+            refuse(f"{what} of {quoted(child)}", error)
 
     def odometry(msg: Odometry) -> None:
         body = msg.pose.pose
@@ -190,7 +193,7 @@ def listen(node: Node, poses: Poses, refuse: Refuse) -> None:
 
 def stamp_seconds(stamp: Any) -> float:
     """Seconds of a builtin_interfaces/Time, which may be negative (rclpy's own Time may not)."""
-    return float(stamp.sec) + float(stamp.nanosec) / 1e9
+    return float(stamp.sec) + float(stamp.nanosec) / NS_PER_SECOND
 
 
 def pose_matrix(place: Any, turn: Quaternion) -> np.ndarray:

@@ -11,6 +11,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from sphmask_core.messages.rgbd import RgbdFrame
+from sphmask_core.runtime.units import NS_PER_SECOND, stamp_nanoseconds
 from sphmask_ros.cloud_input import MatchedInput
 from sphmask_ros.guard import Refuse
 from sphmask_ros.parameters import Parameters
@@ -119,8 +120,8 @@ class RgbdInput:
             self._receive(RgbdFrame(depth, info, color, self._infos.get("color")))
 
     def _tolerance(self) -> int:
-        return int(self._settings().color_tolerance * 1e9)
+        return int(self._settings().color_tolerance * NS_PER_SECOND)
 
 
 def _nanoseconds(msg: Any) -> int:
-    return int(msg.header.stamp.sec) * 10**9 + int(msg.header.stamp.nanosec)
+    return stamp_nanoseconds(msg.header.stamp)

@@ -9,6 +9,8 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
+from sphmask_core.runtime import wording
+
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 RETRIED = ("on_configure", "on_activate")
 """Transitions after whose failure the node is as before; the others end in error processing."""
@@ -37,5 +39,5 @@ def transition(reached: str) -> Callable[[Transition], Transition]:
 
 def one_line(error: Exception) -> str:
     """What an exception says, in one line, with its type where it is none that we raise for users."""
-    text = " ".join(str(error).split())[:300]
+    text = wording.one_line(error)
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

@@ -30,6 +30,7 @@ from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.config import Config, ConfigError, override
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.runtime.memory import is_out_of_memory
+from sphmask_core.runtime.process import ended_by
 
 from .datasets import adapt
 from .distributed import join
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> i
         return BAD_INPUT
     except KeyboardInterrupt:
         print(f"{program}: interrupted; nothing is written", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return ended_by(signal.SIGINT)
 
 
 def _adapt(options: argparse.Namespace) -> int:
@@ -81,7 +82,7 @@ def _adapt(options: argparse.Namespace) -> int:
         stopped = runner.run()
         if stopped:
             print("stopped; nothing is written", file=sys.stderr)
-            return 128 + stopped
+            return ended_by(stopped)
         _write_mean(options.model, Path(folder) / "last.safetensors", options.output)
     print(f"{options.output}: sphmask segment --model {options.output} CLOUD -o results", file=sys.stderr)
     return 0

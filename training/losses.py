@@ -18,7 +18,7 @@ from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import sectors
 from sphmask_core.method.voxels import VoxelBatch
 
-from .boxes import box_iou
+from .boxes import EPSILON, box_iou
 from .distributed import total, world_size
 from .matching import Match, mask_cost, match, matching_cost
 from .targets import IGNORE, InstanceTargets, Targets
@@ -180,7 +180,7 @@ def semantic_loss(logits: Tensor, labels: Tensor, class_weights: Tensor) -> Tens
     """Cross-entropy of logits (V, K) against labels (V,), IGNORE left out; 0 when all are."""
     weights = class_weights.to(logits)
     loss = F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
-    return loss / total(weights[labels[labels != IGNORE]].sum()).clamp(min=1e-6)
+    return loss / total(weights[labels[labels != IGNORE]].sum()).clamp(min=EPSILON)
 
 
 def class_loss(logits: Tensor, queries: Tensor, class_ids: Tensor, weights: Tensor) -> Tensor:
@@ -219,7 +219,7 @@ MASK_LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
 
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:
     """(P,) IoU, in superpoints, of each of the boolean masks (P, S) with its own."""
-    return (a & b).sum(1) / ((a | b).sum(1) + 1e-6)
+    return (a & b).sum(1) / ((a | b).sum(1) + EPSILON)
 
 
 def margin_loss(

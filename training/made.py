@@ -17,6 +17,7 @@ from sphmask_core.clouds.prepared import Table, map_table
 from sphmask_core.config import Config
 from sphmask_core.method.preparation import prepare
 from sphmask_core.method.voxels import normalize_colors
+from sphmask_core.palette import MID_BRIGHTNESS
 
 from .cache import cache_root, fill
 from .scene import Scene, thin
@@ -144,7 +145,7 @@ def _preparation(config: Config) -> dict[str, Any]:
 
 def _thinned_table(make: Callable[[int], scenes.Scene], config: Config, seed: int) -> Table:
     scene = thinned(make(seed), config)
-    colors = np.round((scene.rgb + 1) * 127.5).astype(np.uint8)
+    colors = np.round((scene.rgb + 1) * MID_BRIGHTNESS).astype(np.uint8)
     return Table(
         scene.xyz * np.float32(config.unit), colors, scene.semantic, scene.instance, scene.superpoints
     )

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
+from sphmask_core.runtime.units import GIGA, KIBI, MEGA
+
 from .distributed import world_size
 from .phases import Phase
 
@@ -24,7 +26,7 @@ def outlook(
     parameters = sum(p.numel() for p in model.parameters())
     where = f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
     many = f", {world_size()} processes" if world_size() > 1 else ""
-    weights = f"{parameters / 1e6:.1f} M parameters"
+    weights = f"{parameters / MEGA:.1f} M parameters"
     yield f"{scenes:,} scenes, {validation:,} to validate on; {weights}; {where}{many}"
     for phase in phases:
         train, steps = phase.train, phase.steps.per_epoch
@@ -59,5 +61,5 @@ def peak_memory(device: torch.device) -> str:
     if device.type == "cuda":
         size = torch.cuda.max_memory_reserved(device)
     else:
-        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return f"{size / 1e9:.1f} GB"
+        size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBI
+    return f"{size / GIGA:.1f} GB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from sphmask_core.clouds.prepared import Manifest, write_manifest
 from sphmask_core.config import Config, ConfigError, load_config
 from sphmask_core.runtime.memory import is_out_of_memory
+from sphmask_core.runtime.process import ended_by
 
 from .formats import own, pointcept, published, s3dis, scannet, stpls3d
 from .formats.job import Job, do, is_done, scenes_of
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         failures = ["out of memory; fewer --jobs need less"]
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
-        return 130
+        return ended_by(signal.SIGINT)
     for line in failures[:LISTED]:
         print(f"prepare: {line}", file=sys.stderr)
     if len(failures) > LISTED:

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sphmask_core.config import ConfigError, TrainConfig
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.runtime.files import replacing
+from sphmask_core.runtime.wording import one_line
 
 from .distributed import sum_gradients, world_size
 from .optimizer import build_optimizer
@@ -118,8 +119,9 @@ class TrainState:
             if self.average is not None:
                 self.average.load_state_dict(values["average"])
         except (RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
-            reason = " ".join(str(error).split())[:100]
-            raise ConfigError(f"{path}: no checkpoint of a run with this configuration ({reason})") from None
+            raise ConfigError(
+                f"{path}: no checkpoint of a run with this configuration ({one_line(error)})"
+            ) from None
         if values.get("batch_scenes", self.batch_scenes) != self.batch_scenes:
             raise ConfigError(
                 f"{path}: the run's batches hold {values['batch_scenes']} scenes over all processes, "

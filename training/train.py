@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+from sphmask_core.runtime.process import ended_by
+
 if not __package__:  # run by its path, as torchrun does: the folder beside it is the package of its imports
     __package__ = "training"
     spec = spec_from_file_location(__package__, Path(__file__).resolve().with_name("__init__.py"))
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "train.py") -> i
         return 2
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return ended_by(signal.SIGINT)
     finally:
         leave()
 
@@ -68,7 +70,7 @@ def _train(options: argparse.Namespace, program: str) -> int:
     stopped = runner.run()
     if stopped and rank() == 0:
         print(f"{program}: stopped by {signal.Signals(stopped).name}; go on with --resume", file=sys.stderr)
-    return 128 + stopped if stopped else 0
+    return ended_by(stopped) if stopped else 0
 
 
 def _parser(program: str) -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.definitions import Definitions
 from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.pictures.viewer import SegmentedCloud
+from sphmask_core.runtime.units import NS_PER_SECOND, stamp_nanoseconds
 
 POINTS, INSTANCES = "/segment/labelled_points", "/segment/instances"
 WAITING = 30
@@ -67,7 +68,7 @@ def _messages(bag: Bag, path: Path) -> Iterator[Message]:
 
 def _stamp(sent: Any) -> int:
     """Returns the stamp of a message's header, nanoseconds."""
-    return int(sent.header.stamp.sec) * 10**9 + int(sent.header.stamp.nanosec)
+    return stamp_nanoseconds(sent.header.stamp)
 
 
 def _decode(definitions: Definitions, path: Path, message: Message, kind: str) -> Any:
@@ -99,7 +100,7 @@ def _segmented(sent: Any, cloud: Cloud) -> SegmentedCloud:
     poses = [instance.box.orientation for instance in instances]
     stamp = _stamp(sent)
     return SegmentedCloud(
-        name=f"{stamp / 1e9:.3f} s",
+        name=f"{stamp / NS_PER_SECOND:.3f} s",
         stamp=stamp,
         cloud=cloud,
         labels=labels,

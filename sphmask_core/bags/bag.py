@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from sphmask_core.runtime.wording import one_line
+
 ZSTD, NONE = "zstd", "none"
 COMPRESSIONS = (ZSTD, NONE)
 """Compressions that a written bag can be asked to have."""
@@ -69,6 +71,6 @@ def naming(path: Path) -> Iterator[None]:
     except (BagError, GeneratorExit):
         raise
     except Exception as error:  # parsers of untrusted bytes
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)
         hint = "; `mcap recover` saves what is whole" if path.suffix == ".mcap" else ""
         raise BagError(f"{path}: not a bag, cut off or damaged ({reason}){hint}") from error

@@ -27,6 +27,7 @@ from sphmask_core.method.instances import Instances
 from sphmask_core.placement import Placements, place
 from sphmask_core.runtime.files import same_file
 from sphmask_core.runtime.timing import Timer
+from sphmask_core.runtime.units import NS_PER_SECOND
 from sphmask_core.segmenter import Request, Segmenter
 from sphmask_core.tracking import Tracker, Tracks
 
@@ -77,7 +78,7 @@ def read_clouds(
             try:
                 yield sent.stamp, "" if sent.header is None else sent.header.frame_id, sent.read()
             except CloudError as error:
-                where = f"{path}: {topics.name} at {sent.stamp / 1e9:.3f} s"
+                where = f"{path}: {topics.name} at {sent.stamp / NS_PER_SECOND:.3f} s"
                 raise (BagError if sent.header is None else CloudError)(f"{where}: {error}") from None
 
 
@@ -150,7 +151,7 @@ class _Finder:
         except (ValueError, MemoryError) as error:
             return self._nothing(sent, " ".join(str(error).split()) or "out of memory")
         timer.start("track")
-        tracks = self._tracker.update(cloud.xyz, instances, sent.stamp / 1e9)
+        tracks = self._tracker.update(cloud.xyz, instances, sent.stamp / NS_PER_SECOND)
         placed = place(cloud.xyz, instances)
         timer.stop()
         read, track = timer.milliseconds["read"], timer.milliseconds["track"]
@@ -162,7 +163,7 @@ class _Finder:
         nobody = self._segmenter(NOTHING.xyz)
         tracks = Tracks.none(0)
         if sent.header is not None:
-            tracks = self._tracker.update(NOTHING.xyz, nobody, sent.stamp / 1e9)
+            tracks = self._tracker.update(NOTHING.xyz, nobody, sent.stamp / NS_PER_SECOND)
         placed = place(NOTHING.xyz, nobody)
         return BagFrame(sent.stamp, sent.points, NOTHING, nobody, tracks, placed, {}, problem)
 

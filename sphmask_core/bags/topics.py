@@ -18,6 +18,8 @@ from sphmask_core.clouds.depth import SIMULTANEOUS
 from sphmask_core.messages.definitions import Definitions
 from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.messages.rgbd import RgbdFrame, read_rgbd_frame
+from sphmask_core.runtime.units import NS_PER_SECOND, stamp_nanoseconds
+from sphmask_core.runtime.wording import one_line, quoted
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -142,7 +144,7 @@ class RgbdTopics:
         return ready
 
     def _sent(self, message: Message, depth: Any, stamp: int) -> Sent:
-        reach = int(SIMULTANEOUS * 1e9)
+        reach = int(SIMULTANEOUS * NS_PER_SECOND)
         while self._colors and nanoseconds(self._colors[0].header) < stamp - reach:
             self._colors.popleft()
         color = min(self._colors, key=lambda sent: abs(nanoseconds(sent.header) - stamp), default=None)
@@ -215,7 +217,7 @@ def _first(bag: Bag, path: Path, definitions: Definitions, topic: str) -> Any:
 
 def nanoseconds(header: Any) -> int:
     """Returns the stamp of a header, nanoseconds."""
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
+    return stamp_nanoseconds(header.stamp)
 
 
 def _decoded(definitions: Definitions, kind: str, message: Message) -> Any:
@@ -223,7 +225,7 @@ def _decoded(definitions: Definitions, kind: str, message: Message) -> Any:
     try:
         return definitions.read(kind, message.data)
     except Exception as error:  # a parser of untrusted bytes
-        return CloudError(f"not a {kind} ({' '.join(str(error).split()) or type(error).__name__})")
+        return CloudError(f"not a {kind} ({one_line(error)})")
 
 
 def _undecodable(message: Message, error: CloudError) -> Sent:
@@ -234,4 +236,4 @@ def _undecodable(message: Message, error: CloudError) -> Sent:
 
 
 def _no_pose(target: str, source: str) -> np.ndarray:
-    raise CloudError(f"{target[:40]!r} is another frame than {source[:40]!r}, and TF of bags is not read")
+    raise CloudError(f"{quoted(target)} is another frame than {quoted(source)}, and TF of bags is not read")

@@ -18,6 +18,8 @@ from sphmask_core.method.backbone import check_known
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.runtime.files import replacing
 
+READABLE = 0o644
+"""Permissions of weights that we write: everybody may read them."""
 WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
 
 
@@ -75,7 +77,7 @@ def save_weights(path: str | Path, model: SphericalMask, config: Config, half: b
     }
     with replacing(Path(path)) as partial:
         save_file(state, partial, metadata={"config": json.dumps(to_dict(config))})
-        partial.chmod(0o644)  # save_file lets nobody else read them
+        partial.chmod(READABLE)  # save_file lets nobody else read them
 
 
 def load_model(source: str | Path, config: str | Path | None = None) -> SphericalMask:

@@ -22,7 +22,9 @@ from sphmask_core.clouds.limits import (
     check_regular,
 )
 from sphmask_core.clouds.pcd import parse_pcd
+from sphmask_core.palette import BRIGHTEST, color_bytes
 from sphmask_core.runtime.files import replacing
+from sphmask_core.runtime.wording import one_line
 
 Columns = Mapping[str, np.ndarray]
 
@@ -38,6 +40,10 @@ SCAN_COLUMNS = 4
 FLOAT32 = 4
 """Bytes of a float32."""
 LARGEST_LABEL = float(2**53)
+PACKED_SHIFTS = (16, 8, 0)
+"""Bits by which red, green and blue are shifted in PCL's packed 0xRRGGBB."""
+WIDE_TO_BYTE = 257
+"""Divides 16-bit colors, so that 65535 becomes 255."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,9 @@ def read_cloud(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
         path.open("rb").close()
         return _validated(parse(path, max_points))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise CloudError(f"{path}: {_reason(error)}") from None
+        raise CloudError(f"{path}: {_os_reason(error)}") from None
     except Exception as error:  # parsers of untrusted bytes: whatever they raise, the file is no cloud
-        raise CloudError(f"{path}: {_one_line(error)}") from error
+        raise CloudError(f"{path}: {_reason_of(error)}") from error
 
 
 def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) -> None:
@@ -102,7 +108,7 @@ def _parser(path: Path) -> Callable[[Path, int], Cloud]:
     return parsers[path.suffix.lower()]
 
 
-def _reason(error: OSError) -> str:
+def _os_reason(error: OSError) -> str:
     if isinstance(error, IsADirectoryError):
         return "is a folder; give point cloud files"
     return (
@@ -110,10 +116,10 @@ def _reason(error: OSError) -> str:
     )
 
 
-def _one_line(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "damaged: it announces more points than memory holds"
-    text = " ".join(str(error).split())[:200] or type(error).__name__
+    text = one_line(error)
     return text if type(error) in (ValueError, CloudError) else f"cannot be read as a point cloud ({text})"
 
 
@@ -190,12 +196,12 @@ def column_colors(columns: Columns) -> np.ndarray | None:
 
 
 def _unpacked(name: str, packed: np.ndarray) -> np.ndarray:
-    if packed.dtype.itemsize != 4 or packed.ndim != 1:
+    if packed.dtype.itemsize != FLOAT32 or packed.ndim != 1:
         raise ValueError(f"field {name} must be one float32 or uint32 a point, packed 0xRRGGBB")
     numbers = np.ascontiguousarray(packed).view("<u4")
     rgb = np.empty((len(numbers), 3), np.uint8)
-    for column, shift in zip(rgb.T, (16, 8, 0), strict=True):
-        column[:] = numbers >> shift & 255
+    for column, shift in zip(rgb.T, PACKED_SHIFTS, strict=True):
+        column[:] = numbers >> shift & BRIGHTEST
     return rgb
 
 
@@ -234,9 +240,9 @@ def _npy(path: Path, most: int) -> Cloud:
 def _bin(path: Path, most: int) -> Cloud:
     """KITTI's layout: float32 x, y, z, intensity of each point, little-endian; intensity is not read."""
     size = path.stat().st_size
-    if size % (4 * SCAN_COLUMNS):
+    if size % (FLOAT32 * SCAN_COLUMNS):
         raise ValueError(f"{size} bytes are no rows of float32 x, y, z, intensity (KITTI's layout)")
-    check_points(size // (4 * SCAN_COLUMNS), most)
+    check_points(size // (FLOAT32 * SCAN_COLUMNS), most)
     scan = np.fromfile(path, "<f4").reshape(-1, SCAN_COLUMNS)
     return _from_arrays(scan[:, :3], None, None)
 
@@ -273,10 +279,10 @@ def _bytes(colors: np.ndarray) -> np.ndarray:
     values = np.nan_to_num(colors.astype(np.float64), nan=0.0)
     largest = values.max(initial=0.0)
     if colors.dtype.kind == "f":
-        values = values * (255.0 if largest <= 1.0 else 1.0)
-    elif largest > 255.0:
-        values = values / 257.0
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        values = values * (BRIGHTEST if largest <= 1.0 else 1.0)
+    elif largest > BRIGHTEST:
+        values = values / WIDE_TO_BYTE
+    return color_bytes(values)
 
 
 def _integers(labels: np.ndarray) -> np.ndarray:

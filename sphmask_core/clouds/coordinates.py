@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sphmask_core.runtime.units import MM_PER_METER
+
 Vector = tuple[float, float, float]
 
 Z: Vector = (0.0, 0.0, 1.0)
@@ -62,7 +64,7 @@ def check_unit(xyz: np.ndarray, voxel_size: float) -> None:
     unit = "mm" if extent > MILLIMETERS_EXTENT * voxel_size else "cm"
     raise ValueError(
         f"the units look wrong: taken as meters it is {extent:.0f} m long, for voxels of "
-        f"{voxel_size * 1e3:g} mm; give --unit {unit}, or --unit m if it is in meters"
+        f"{voxel_size * MM_PER_METER:g} mm; give --unit {unit}, or --unit m if it is in meters"
     )
 
 

@@ -13,6 +13,7 @@ from sphmask_core import native
 from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.clouds.limits import MAX_POINTS, check_points, check_regular
 from sphmask_core.palette import MID_GRAY
+from sphmask_core.runtime.wording import one_line
 
 MILLIMETER = 0.001
 """Meters of the 1 of a 16-bit depth image, as ROS (REP 118), RealSense and Azure Kinect have it."""
@@ -160,7 +161,7 @@ def _array(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise CloudError(f"{path}: no such file") from None
     except Exception as error:  # a parser of untrusted bytes
-        raise CloudError(f"{path}: {' '.join(str(error).split())[:200] or 'not an array'}") from None
+        raise CloudError(f"{path}: not an array ({one_line(error)})") from None
 
 
 def _pixels(path: Path, mode: str | None = None) -> np.ndarray:

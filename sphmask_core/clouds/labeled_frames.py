@@ -17,6 +17,7 @@ import numpy as np
 from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
 from sphmask_core.clouds.limits import check_regular
 from sphmask_core.clouds.scene import OBJECT, SUPPORT, UNLABELED, Scene
+from sphmask_core.runtime.wording import one_line
 
 SUFFIX = ".npz"
 
@@ -56,4 +57,4 @@ def _names(path: Path) -> list[str]:
         with np.load(path, allow_pickle=False) as arrays:
             return list(arrays.files)
     except (OSError, ValueError) as error:
-        raise CloudError(f"{path}: no .npz archive ({' '.join(str(error).split())[:100]})") from None
+        raise CloudError(f"{path}: no .npz archive ({one_line(error)})") from None

@@ -11,6 +11,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
+from sphmask_core.runtime.wording import quoted
+
 MAX_POINTS = 50_000_000
 """Points of one cloud, unless a caller asks for more: what a scanner records of a building."""
 MAX_DEFLATE_RATIO = 1032
@@ -77,7 +79,7 @@ def _elements(lines: list[list[str]], text: bool) -> list[tuple[str, int, int]]:
     for words in lines:
         if words[:1] == ["element"]:
             if len(words) != 3 or not re.fullmatch(r"\d{1,18}", words[2]):
-                raise ValueError(f"its header has a line that is no element: {' '.join(words)[:40]!r}")
+                raise ValueError(f"its header has a line that is no element: {quoted(' '.join(words))}")
             elements.append((words[1], int(words[2]), 0))
         elif words[:1] == ["property"] and elements:
             kind = words[2] if words[1:2] == ["list"] and len(words) > 2 else "".join(words[1:2])

@@ -11,9 +11,12 @@ import numpy as np
 
 from sphmask_core import native
 from sphmask_core.clouds.limits import MAX_POINTS, check_points
+from sphmask_core.runtime.wording import quoted
 
 MAX_HEADER = 1 << 16
 MAX_LZF_RATIO = 88  # three bytes of LZF make at most 264
+LZF_SIZES = struct.Struct("<II")
+"""What stands before an LZF block: its compressed and its uncompressed size, bytes."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ def _integers(key: str, words: list[str]) -> list[int]:
     try:
         return [int(word) for word in words]
     except ValueError:
-        raise ValueError(f"{key} of the header must be whole numbers, not {' '.join(words)[:40]!r}") from None
+        raise ValueError(
+            f"{key} of the header must be whole numbers, not {quoted(' '.join(words))}"
+        ) from None
 
 
 def _ascii(header: PcdHeader, body: bytes) -> dict[str, np.ndarray]:
@@ -139,15 +144,16 @@ def _split(points: np.ndarray) -> dict[str, np.ndarray]:
 
 def _compressed(header: PcdHeader, body: bytes) -> dict[str, np.ndarray]:
     """Fields one after the other, as one LZF block behind its compressed and its uncompressed size."""
-    if len(body) < 8:
+    if len(body) < LZF_SIZES.size:
         raise ValueError("cut off: the sizes of the compressed data are missing")
-    packed, unpacked = struct.unpack_from("<II", body)
+    packed, unpacked = LZF_SIZES.unpack_from(body)
     needed = header.points * header.dtype.itemsize
     if unpacked != needed:
         raise ValueError(f"{unpacked} bytes of data where the header announces {needed}")
-    if len(body) - 8 < packed or packed * MAX_LZF_RATIO < unpacked:
-        raise ValueError(f"cut off: {len(body) - 8} of {packed} compressed bytes")
-    return _by_field(header, _unpack(np.frombuffer(body, np.uint8, packed, 8), unpacked))
+    held = len(body) - LZF_SIZES.size
+    if held < packed or packed * MAX_LZF_RATIO < unpacked:
+        raise ValueError(f"cut off: {held} of {packed} compressed bytes")
+    return _by_field(header, _unpack(np.frombuffer(body, np.uint8, packed, LZF_SIZES.size), unpacked))
 
 
 def _unpack(packed: np.ndarray, size: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sphmask_core.runtime.files import replacing
+from sphmask_core.runtime.wording import one_line
 
 MANIFEST = "manifest.json"
 VERSION = 1
@@ -108,8 +109,7 @@ def map_table(path: Path) -> Table:
     except FileNotFoundError:
         raise PreparedError(f"{path}: no such file; prepare the data set again") from None
     except (ValueError, OSError, EOFError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise PreparedError(f"{path}: no prepared scene ({reason}); prepare it again") from None
+        raise PreparedError(f"{path}: no prepared scene ({one_line(error)}); prepare it again") from None
     return Table(**{name: rows[name] for name in names})
 
 

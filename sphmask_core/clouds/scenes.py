@@ -31,6 +31,12 @@ DATASETS = ("mosd", "frames", "scannetv2", "scannet200", "s3dis", "stpls3d", "fo
 SPLITS = ("train", "val", "all")
 FIRST_OBJECT = 20
 """Label of the first object of mOSD; those below are the table's, or invalid."""
+LABELS_PER_OBJECT = 10
+"""Labels that mOSD has for the parts of one object."""
+VALIDATED_EVERY = 5
+"""Of so many scenes of mOSD the last is for validation."""
+VALIDATION_AREA = 5
+"""The area of S3DIS on which the field validates."""
 
 __all__ = [
     "BACKGROUND",
@@ -81,7 +87,7 @@ class Split(Sequence[Scene]):
         return len(self.names)
 
 
-def open_split(dataset: str, root: str | Path, split: str, area: int = 5) -> Split:
+def open_split(dataset: str, root: str | Path, split: str, area: int = VALIDATION_AREA) -> Split:
     """Returns a split of a data set; of one in areas, `val` is the area given."""
     if dataset == "mosd":
         if split not in SPLITS:
@@ -137,8 +143,8 @@ def scene_files(root: str | Path, split: str = "all") -> list[Path]:
     files = sorted((int(match[1]), path) for match, path in numbered if match)
     if not files:
         raise CloudError(f"{root}: holds no scenes; give the folder of learn0.pcd, learn1.pcd, ...")
-    wanted = {"train": {0, 1, 2, 3}, "val": {4}, "all": {0, 1, 2, 3, 4}}[split]
-    return [path for index, path in files if index % 5 in wanted]
+    wanted = {"train": {False}, "val": {True}, "all": {False, True}}[split]
+    return [path for index, path in files if (index % VALIDATED_EVERY == VALIDATED_EVERY - 1) in wanted]
 
 
 def read_scene(path: str | Path) -> Scene:
@@ -155,4 +161,4 @@ def ground_truth(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     is_object = labels >= FIRST_OBJECT
     is_table = (labels > 0) & (labels < FIRST_OBJECT // 2)
     semantic = np.select([is_object, is_table], [OBJECT, SUPPORT], UNLABELED)
-    return semantic, np.where(is_object, (labels - FIRST_OBJECT) // 10, UNLABELED)
+    return semantic, np.where(is_object, (labels - FIRST_OBJECT) // LABELS_PER_OBJECT, UNLABELED)

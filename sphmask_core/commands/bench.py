@@ -17,15 +17,22 @@ import torch
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.method.preparation import prepare
 from sphmask_core.runtime.timing import Timer
+from sphmask_core.runtime.units import GIGA, KIBI, MS_PER_SECOND
 from sphmask_core.segmenter import Segmenter
 from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_core.sparse.maps import Level, build_levels
 from sphmask_core.sparse.modules import DownConv, PointwiseConv, SubmanifoldConv, UpConv
 
 SIMULATED = 3
+"""Simulated frames where no clouds are given."""
+FRAME = (640, 480)
+"""Columns and rows of a simulated frame."""
 MATRIX = 1536
+"""Rows and columns of the matrices by whose product the machine is judged."""
 COPY_BYTES = 1 << 28
+"""Bytes that are copied to judge its memory: more than any cache holds."""
 MACHINE_REPEATS = 5
+"""Times that each is tried; the fastest counts."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Machine:
 
     def floor(self, work: Work) -> float:
         """Returns the milliseconds below which the work cannot be done."""
-        return 1e3 * max(work.flops / self.flops, work.bytes / self.bytes)
+        return MS_PER_SECOND * max(work.flops / self.flops, work.bytes / self.bytes)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def _peak_bytes(device: torch.device, held: bool = False) -> int:
         return int(read(device))
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmRSS" if held else "VmHWM"))
-    return int(line.split()[1]) * 1024
+    return int(line.split()[1]) * KIBI
 
 
 def _forget_peak(device: torch.device) -> None:
@@ -110,7 +117,7 @@ def _forget_peak(device: torch.device) -> None:
 
 def simulated_clouds() -> list[tuple[str, Cloud]]:
     """Frames of 640 x 480 points of a simulated camera over tables."""
-    return [(f"simulated {seed}", simulate_cloud(seed, 640, 480)) for seed in range(SIMULATED)]
+    return [(f"simulated {seed}", simulate_cloud(seed, *FRAME)) for seed in range(SIMULATED)]
 
 
 def measure(segmenter: Segmenter, name: str, cloud: Cloud, repeats: int) -> Measurement:
@@ -120,7 +127,7 @@ def measure(segmenter: Segmenter, name: str, cloud: Cloud, repeats: int) -> Meas
     for _ in range(repeats):
         start = time.process_time()
         results.append(segmenter(cloud.xyz, cloud.rgb))
-        processor.append(1e3 * (time.process_time() - start))
+        processor.append(MS_PER_SECOND * (time.process_time() - start))
     stages = results[0].timings
     levels = cloud_levels(segmenter, cloud)
     return Measurement(
@@ -188,7 +195,7 @@ def best_seconds(call: Callable[[], Any], device: torch.device) -> float:
         call()
         timer.stop()
         times.append(timer.milliseconds["call"])
-    return min(times) / 1e3
+    return min(times) / MS_PER_SECOND
 
 
 def measurements(measured: Sequence[Measurement], machine: Machine) -> str:
@@ -222,11 +229,11 @@ def _stage_lines(measured: Sequence[Measurement]) -> list[str]:
 def _machine_lines(measured: Sequence[Measurement], machine: Machine) -> list[str]:
     median = sorted(measured, key=lambda cloud: cloud.work.flops)[len(measured) // 2]
     passed = median.milliseconds.get("backbone", float("nan"))
-    rate, floor = median.work.flops / passed / 1e6, machine.floor(median.work)
+    rate, floor = median.work.flops / passed / (GIGA / MS_PER_SECOND), machine.floor(median.work)
     return [
-        f"machine: {machine.flops / 1e9:.0f} GFLOP/s in torch.mm, {machine.bytes / 1e9:.1f} GB/s in copies",
+        f"machine: {machine.flops / GIGA:.0f} GFLOP/s in torch.mm, {machine.bytes / GIGA:.1f} GB/s in copies",
         f"convolutions of {median.name}: "
-        f"{median.work.flops / 1e9:.2f} GFLOP, {median.work.bytes / 1e9:.2f} GB; "
+        f"{median.work.flops / GIGA:.2f} GFLOP, {median.work.bytes / GIGA:.2f} GB; "
         f"at these rates {floor:.1f} ms at least",
-        f"backbone: {passed:.1f} ms, {rate:.0f} GFLOP/s, {1e9 * rate / machine.flops:.0%} of torch.mm's",
+        f"backbone: {passed:.1f} ms, {rate:.0f} GFLOP/s, {GIGA * rate / machine.flops:.0%} of torch.mm's",
     ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.method.gravity import is_optical
+from sphmask_core.runtime.units import MM_PER_METER
 
 SAMPLED = 4096
 """Points by which extent and spacing are judged."""
@@ -43,7 +44,9 @@ class Character:
     def __str__(self) -> str:
         kind = "camera frame" if self.optical else "organized cloud" if self.organized else "cloud"
         color = "with color" if self.colored else "without color"
-        return f"{kind} {color}, {self.extent:.1f} m across, points {1000 * self.spacing:.0f} mm apart"
+        return (
+            f"{kind} {color}, {self.extent:.1f} m across, points {MM_PER_METER * self.spacing:.0f} mm apart"
+        )
 
 
 def character(cloud: Cloud) -> Character:

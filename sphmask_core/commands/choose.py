@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sphmask_core.commands.character import Character
+from sphmask_core.runtime.units import MM_PER_METER
 
 AUTO = "auto"
 """Name of a model that asks for a choice."""
@@ -56,9 +57,8 @@ def unlike(cloud: Character, preset: str) -> str:
     if not low <= cloud.extent <= high:
         what = f"the cloud is {cloud.extent:.1f} m across, not {low:g} to {high:g} m"
     elif cloud.spacing > trained.spacing:
-        what = (
-            f"its points are {1000 * cloud.spacing:.0f} mm apart, not at most {1000 * trained.spacing:.0f} mm"
-        )
+        spacing, most = MM_PER_METER * cloud.spacing, MM_PER_METER * trained.spacing
+        what = f"its points are {spacing:.0f} mm apart, not at most {most:.0f} mm"
     else:
         return ""
     better = choose(cloud)

@@ -25,6 +25,7 @@ from sphmask_core.commands.view import view
 from sphmask_core.config import Config
 from sphmask_core.runtime.memory import is_out_of_memory
 from sphmask_core.runtime.process import Ended, ending_cleanly, open_streams
+from sphmask_core.runtime.units import MEGA, MM_PER_METER
 from sphmask_core.segmenter import Segmenter
 
 VERTICALS = {"z": "z", "plane": "normal of the largest plane", "gravity": "by floor and walls, near z"}
@@ -100,12 +101,12 @@ def _info(options: argparse.Namespace) -> int:
 def _description(config: Config, parameters: int) -> str:
     """Returns a line for each thing to know of a model."""
     model, inference = config.model, config.inference
-    size = f"{parameters / 1e6:.2f} M parameters, {model.levels} levels, {model.channels} channels"
+    size = f"{parameters / MEGA:.2f} M parameters, {model.levels} levels, {model.channels} channels"
     facts = {
         "name": config.name,
         "instances of": ", ".join(config.instance_classes),
         "other classes": ", ".join(config.semantic_classes[: config.class_shift]) or "none",
-        "voxels": f"{config.voxel_size * 1e3:g} mm",
+        "voxels": f"{config.voxel_size * MM_PER_METER:g} mm",
         "vertical": VERTICALS[config.up],
         "network": f"{size}, {model.rays[0]} x {model.rays[1]} rays",
         "points": f"at least {inference.min_points} an instance",

@@ -34,6 +34,7 @@ from sphmask_core.pictures.confusion import draw_confusion
 from sphmask_core.pictures.draw import draw_scenes
 from sphmask_core.pictures.missed import MissedObjects
 from sphmask_core.runtime.files import replacing
+from sphmask_core.runtime.units import MS_PER_SECOND
 from sphmask_core.segmenter import Segmenter
 
 PICTURED_SCENES = 6
@@ -161,7 +162,7 @@ class SceneTask:
         scene = protocol.prepare(split[number])
         start = time.perf_counter()
         instances = protocol.segment(segmenter, scene, min_score=0.0)
-        self.predictions.save(scene.name, instances, (time.perf_counter() - start) * 1e3)
+        self.predictions.save(scene.name, instances, (time.perf_counter() - start) * MS_PER_SECOND)
 
 
 def segmented(

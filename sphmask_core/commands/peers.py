@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from sphmask_core.runtime.units import MS_PER_SECOND
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
 from sphmask_core.sparse.maps import Level
 
@@ -63,7 +64,7 @@ def _milliseconds(call: Callable[[], Tensor]) -> float:
     for _ in range(REPEATS):
         start = time.process_time()
         call()
-        times.append(1e3 * (time.process_time() - start))
+        times.append(MS_PER_SECOND * (time.process_time() - start))
     return statistics.median(times)
 
 

@@ -21,6 +21,11 @@ from sphmask_core.placement import Placements, place
 from sphmask_core.runtime.files import replacing
 from sphmask_core.segmenter import Instances
 
+LENGTH_DIGITS = 5
+"""Digits behind the point of lengths in meters: hundredths of a millimeter."""
+SCORE_DIGITS, ROTATION_DIGITS, MS_DIGITS = 4, 6, 3
+"""Digits behind the point of scores, of the elements of rotations, and of milliseconds."""
+
 
 def result_files(folder: Path, source: Path, picture: bool) -> list[Path]:
     """Returns the files that the results of a cloud `source` have in a folder.
@@ -99,8 +104,8 @@ def record(source: Path, cloud: Cloud, instances: Instances, settings: dict[str,
                 instance_records(instances), placement_records(place(cloud.xyz, instances)), strict=True
             )
         ],
-        "rotation": np.round(instances.rotation.astype(float), 6).tolist(),
-        "timings": {stage: round(ms, 3) for stage, ms in instances.timings.items()},
+        "rotation": np.round(instances.rotation.astype(float), ROTATION_DIGITS).tolist(),
+        "timings": {stage: round(ms, MS_DIGITS) for stage, ms in instances.timings.items()},
     }
 
 
@@ -111,7 +116,7 @@ def instance_records(instances: Instances) -> list[dict[str, Any]]:
             "id": i + 1,
             "class": instances.class_names[i],
             "class_id": int(instances.class_ids[i]),
-            "score": round(float(instances.scores[i]), 4),
+            "score": round(float(instances.scores[i]), SCORE_DIGITS),
             "points": int(instances.sizes[i]),
             "center": _rounded(instances.centers[i]),
             "box": _rounded(instances.boxes[i]),
@@ -130,7 +135,7 @@ def placement_records(placed: Placements) -> list[dict[str, Any]]:
                 "size": _rounded(placed.sizes[i]),
                 "quaternion": _rounded(Rotation.from_matrix(placed.rotations[i]).as_quat()),
             },
-            "height": round(float(placed.heights[i]), 5),
+            "height": round(float(placed.heights[i]), LENGTH_DIGITS),
             "support": int(placed.supports[i]) + 1,
         }
         for i in range(len(placed))
@@ -138,7 +143,7 @@ def placement_records(placed: Placements) -> list[dict[str, Any]]:
 
 
 def _rounded(values: np.ndarray) -> list[float]:
-    return [round(float(value), 5) for value in values]
+    return [round(float(value), LENGTH_DIGITS) for value in values]
 
 
 def _write_arrays(path: Path, instances: Instances) -> None:

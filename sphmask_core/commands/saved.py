@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from sphmask_core.clouds.cloud import CloudError, read_cloud
 from sphmask_core.clouds.limits import MAX_POINTS, check_regular
 from sphmask_core.pictures.viewer import SegmentedCloud
+from sphmask_core.runtime.wording import one_line
 
 RESULT_SUFFIXES = (".json", ".npz", ".ply")
 LONGEST = 1 << 26
@@ -45,7 +46,7 @@ def read_result(path: Path, max_points: int = MAX_POINTS) -> SegmentedCloud:
     try:
         return _segmented(path.stem, record, cloud)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+        what = f"no {error}" if isinstance(error, KeyError) else one_line(error)
         raise CloudError(
             f"{path}: is no result of this version of sphmask segment ({what}); segment the cloud again"
         ) from error

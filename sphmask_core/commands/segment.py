@@ -22,6 +22,7 @@ from sphmask_core.commands.models import load_segmenter, settings_of
 from sphmask_core.commands.results import result_files, summary, table, write_results
 from sphmask_core.commands.terminal import BAD_INPUT, SUCCESS, check_drawing, complain, with_progress
 from sphmask_core.runtime.files import same_file
+from sphmask_core.runtime.units import NS_PER_SECOND
 from sphmask_core.segmenter import EVERYTHING, Request, Segmenter
 
 
@@ -111,7 +112,7 @@ def _segment_bag(path: Path, options: argparse.Namespace) -> int:
         segmenter, path, options.output, options.topic, request, options.compression, images, say=complain
     )
     for frame in frames:
-        name = f"{frame.stamp / 1e9:.3f} s"
+        name = f"{frame.stamp / NS_PER_SECOND:.3f} s"
         if frame.problem:
             complain(f"{path}: cloud of {name}: {frame.problem}")
             status = BAD_INPUT

@@ -23,6 +23,7 @@ from sphmask_core.method.instances import Instances
 from sphmask_core.pictures.viewer import SegmentedCloud, Viewer, check_viewer
 from sphmask_core.placement import Placements, place
 from sphmask_core.runtime.files import replacing
+from sphmask_core.runtime.units import NS_PER_SECOND
 from sphmask_core.segmenter import Request, Segmenter
 from sphmask_core.tracking import Tracks
 
@@ -128,7 +129,7 @@ class _Source:
             self._options.model = chosen(path.name, next(read_clouds(path, topic, images))[2])
         segmenter, request = self._segmenter
         for frame in find_in_bag(segmenter, path, topic, request, images, complain):
-            name = f"{frame.stamp / 1e9:.3f} s"
+            name = f"{frame.stamp / NS_PER_SECOND:.3f} s"
             if frame.problem:
                 self._report(f"{path}: cloud of {name}: {frame.problem}")
                 continue

@@ -13,6 +13,7 @@ from sphmask_core.config.old_keys import current_path
 from sphmask_core.config.preset import Config
 from sphmask_core.config.ranges import ConfigError
 from sphmask_core.config.reading import from_dict, parse_yaml, to_dict
+from sphmask_core.runtime.wording import one_line
 
 SIMILAR = 0.5
 """Least similarity, in [0, 1], of a setting that is named in place of an unknown one."""
@@ -51,8 +52,7 @@ def _value(text: str, setting: str) -> Any:
     try:
         return parse_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ConfigError(f"--set {setting[:60]}: the value is not YAML ({reason})") from None
+        raise ConfigError(f"--set {setting[:60]}: the value is not YAML ({one_line(error)})") from None
 
 
 def _hint(values: dict[str, Any], path: str) -> str:

@@ -16,6 +16,7 @@ import yaml
 from sphmask_core.config.old_keys import modernize
 from sphmask_core.config.preset import Config
 from sphmask_core.config.ranges import ConfigError
+from sphmask_core.runtime.wording import one_line
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 PRESET_DIR = _PACKAGE / "presets" if (_PACKAGE / "presets").is_dir() else _PACKAGE.parent / "config"
@@ -88,7 +89,7 @@ def load_config(source: str | Path) -> Config:
         with path.open(encoding="utf-8") as file:
             values = parse_yaml(file.read(MAX_TEXT + 1)) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML ({' '.join(str(error).split())[:120]})") from None
+        raise ConfigError(f"{path}: not YAML ({one_line(error)})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
     config = from_dict({"name": path.stem, **values})

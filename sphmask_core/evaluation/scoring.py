@@ -26,6 +26,7 @@ from sphmask_core.evaluation.protocol import Protocol
 from sphmask_core.method.instances import Instances
 from sphmask_core.pictures.draw import SceneResult
 from sphmask_core.pictures.missed import MissedObjects
+from sphmask_core.runtime.units import MS_PER_SECOND
 from sphmask_core.segmenter import Segmenter
 
 COVERING_IOU = 0.5
@@ -105,7 +106,7 @@ def segment_scenes(
         scene = protocol.prepare(raw)
         start = time.perf_counter()
         instances = protocol.segment(segmenter, scene, min_score)
-        yield Segmented(scene, instances, (time.perf_counter() - start) * 1e3)
+        yield Segmented(scene, instances, (time.perf_counter() - start) * MS_PER_SECOND)
 
 
 def score_scenes(

@@ -25,6 +25,7 @@ from sphmask_core.runtime.files import replacing
 
 MASKS = "predicted_masks"
 LINES = b"0\n1\n"
+ZERO, NEWLINE, ONE = LINES[:3]
 
 
 class SubmissionError(ValueError):
@@ -133,11 +134,11 @@ def _check_mask(path: Path, vertices: int) -> None:
     if not path.is_file():
         raise SubmissionError(f"mask {path.name} is missing")
     text = np.frombuffer(path.read_bytes().rstrip(b"\n") + b"\n", np.uint8)
-    if len(text) % 2 or not np.isin(text[::2], [48, 49]).all() or (text[1::2] != 10).any():
+    if len(text) % 2 or not np.isin(text[::2], [ZERO, ONE]).all() or (text[1::2] != NEWLINE).any():
         raise SubmissionError(f"mask {path.name} is not a 0 or 1 a line")
     if len(text) // 2 != vertices:
         raise SubmissionError(f"mask {path.name} has {len(text) // 2} lines, the scan {vertices} vertices")
-    if not (text[::2] == 49).any():
+    if not (text[::2] == ONE).any():
         raise SubmissionError(f"mask {path.name} is empty")
 
 

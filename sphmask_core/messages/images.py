@@ -11,6 +11,7 @@ import numpy as np
 
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.clouds.depth import Intrinsics
+from sphmask_core.runtime.wording import one_line, quoted
 
 DEPTHS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
 """numpy's type of each encoding of depth: millimeters, and meters (REP 118)."""
@@ -56,7 +57,7 @@ def read_intrinsics(msg: Any, shape: tuple[int, int] | None = None) -> Intrinsic
     try:
         lens = Intrinsics(float(fx), float(fy), float(cx), float(cy))
     except ValueError as error:
-        raise CloudError(f"the camera_info of {msg.header.frame_id[:40]!r} has {error}") from None
+        raise CloudError(f"the camera_info of {quoted(msg.header.frame_id)} has {error}") from None
     return lens if shape is None else _fitted(lens, msg, shape)
 
 
@@ -84,7 +85,7 @@ def _fitted(lens: Intrinsics, msg: Any, shape: tuple[int, int]) -> Intrinsics:
     if abs(across / down - 1) > SAME_VIEW:
         raise CloudError(
             f"an image of {shape[1]} x {shape[0]} pixels is not the view of {width} x {height} that the "
-            f"camera_info of {msg.header.frame_id[:40]!r} is of"
+            f"camera_info of {quoted(msg.header.frame_id)} is of"
         )
     # The middle of the first pixel is at (0, 0), its corner, which stays in place, half a pixel before.
     cx, cy = (lens.cx - x + 0.5) * across - 0.5, (lens.cy - y + 0.5) * down - 0.5
@@ -105,7 +106,7 @@ def _compressed_depth(msg: Any) -> np.ndarray:
     """Of a PNG of millimeters, or of 16-bit steps of inverse depth for 32FC1."""
     data = bytes(msg.data)
     if "compressedDepth" not in msg.format or len(data) < QUANTIZED.size:
-        raise CloudError(f"a compressed depth image of format {msg.format[:40]!r}; known: compressedDepth")
+        raise CloudError(f"a compressed depth image of format {quoted(msg.format)}; known: compressedDepth")
     if "rvl" in msg.format:
         raise CloudError("a compressed depth image in RVL; set the publisher's compressedDepth format to png")
     _, a, b = QUANTIZED.unpack_from(data)
@@ -127,4 +128,4 @@ def _decoded(data: bytes, mode: str | None) -> np.ndarray:
         with Image.open(BytesIO(data)) as image:
             return np.array(image if mode is None else image.convert(mode))
     except Exception as error:  # a parser of untrusted bytes
-        raise CloudError(f"a compressed image that is none: {' '.join(str(error).split())[:100]}") from None
+        raise CloudError(f"a compressed image that is none: {one_line(error)}") from None

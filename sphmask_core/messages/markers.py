@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sphmask_core.messages import Make
 from sphmask_core.method.instances import Instances
 from sphmask_core.method.spherical import polygon
-from sphmask_core.palette import object_colors
+from sphmask_core.palette import BRIGHTEST, object_colors
 from sphmask_core.placement import Placements
 from sphmask_core.tracking import Tracks
 
@@ -28,6 +28,12 @@ EDGES = np.array(
 
 LETTERS = 6
 """Heights of a letter that the longest edge of a box has: text about as wide as the object."""
+SMALLEST_LETTER, LARGEST_LETTER = 0.02, 0.2
+"""Meters: heights of letters that can be read beside small objects, and do not hide large ones."""
+LINE_WIDTH = 0.003
+"""Meters."""
+OPACITY = 0.4
+"""Of polygons, through which the cloud can be seen."""
 
 
 class InstanceMarkers:
@@ -65,17 +71,17 @@ def _instance_markers(
     rays: tuple[int, int],
 ) -> list[Any]:
     middle, size, axes = placed.centers[index], placed.sizes[index], placed.rotations[index]
-    color = object_colors(np.array([number]))[0] / 255.0
+    color = object_colors(np.array([number]))[0] / BRIGHTEST
     label = _marker(make, header, "label", number, type=TEXT_VIEW_FACING, color=_color(make, (1, 1, 1), 1.0))
     label.text = f"{instances.class_names[index]} {number}: {instances.scores[index]:.2f}"
-    height = min(max(float(size.max()) / LETTERS, 0.02), 0.2)
+    height = min(max(float(size.max()) / LETTERS, SMALLEST_LETTER), LARGEST_LETTER)
     above = middle + axes[:, 2] * (size[2] + height) / 2
     label.pose.position = _points(make, above[None], [0])[0]
     label.scale.x, label.scale.z = height / 2, height  # x: of a space, which RViz else makes very wide
     outline = _marker(make, header, "box", number, type=LINE_LIST, color=_color(make, color, 1.0))
     outline.points = _points(make, middle + (CORNERS * size) @ axes.T, EDGES)
-    outline.scale.x = 0.003
-    shape = _marker(make, header, "polygon", number, type=TRIANGLE_LIST, color=_color(make, color, 0.4))
+    outline.scale.x = LINE_WIDTH
+    shape = _marker(make, header, "polygon", number, type=TRIANGLE_LIST, color=_color(make, color, OPACITY))
     vertices, faces = polygon(instances.centers[index], instances.rays[index], rays, instances.rotation)
     shape.points = _points(make, vertices, faces)
     shape.scale.x = shape.scale.y = shape.scale.z = 1.0

@@ -12,6 +12,7 @@ import numpy as np
 from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.clouds.depth import ColorCamera, Intrinsics, back_project
 from sphmask_core.messages.images import is_distorted, read_color_image, read_depth_image, read_intrinsics
+from sphmask_core.runtime.wording import quoted
 
 FindPose = Callable[[str, str], np.ndarray]
 """Of two frames: (4, 4), takes points of the second to the first. Raises ValueError where it is not known."""
@@ -82,7 +83,7 @@ def _color(
 
 def _unregistered(own: str, other: str, shape: tuple[int, int], size: tuple[int, int]) -> str:
     """Why colors without a camera_info of their own cannot be used."""
-    what = f"their image is of {other[:40]!r}, the depth image of {own[:40]!r}"
+    what = f"their image is of {quoted(other)}, the depth image of {quoted(own)}"
     if own == other:
         what = f"their image has {size[1]} x {size[0]} pixels, the depth image {shape[1]} x {shape[0]}"
     return f"{what}, and no camera_info of the color camera has come"
@@ -95,7 +96,7 @@ def _alike(first: Intrinsics, second: Intrinsics) -> bool:
 
 
 def _distortion(info: Any) -> str:
-    return f"the camera_info of {info.header.frame_id[:40]!r} has distortion: images are taken as rectified"
+    return f"the camera_info of {quoted(info.header.frame_id)} has distortion: images are taken as rectified"
 
 
 def _shape(image: np.ndarray) -> tuple[int, int]:

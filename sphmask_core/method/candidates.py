@@ -16,6 +16,11 @@ from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import MIN_RAY, inside_polygons
 from sphmask_core.method.voxels import segment_mean
 
+LEAST_WEIGHT = 1e-6
+"""Divisor of the agreement of a mask in which no query starts, which so is 0."""
+MAJORITY = 0.5
+"""Share of a superpoint's points from which all of it is in a mask (as published)."""
+
 
 @dataclass
 class Candidates:
@@ -116,7 +121,7 @@ def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tenso
     """
     iou = mask_iou(masks, masks, voxel_counts)
     inside = masks[:, starts] * scores
-    return (inside * iou).sum(1) / inside.sum(1).clamp(min=1e-6)
+    return (inside * iou).sum(1) / inside.sum(1).clamp(min=LEAST_WEIGHT)
 
 
 def has_instance(queries: QueryPredictions, scene: int) -> bool:
@@ -182,4 +187,4 @@ def masks_on_points(masks: Tensor, point_superpoints: Tensor, vote: Tensor | Non
         return on_points
     numbers = torch.unique(vote, return_inverse=True)[1]
     share = segment_mean(on_points.T.float(), numbers, int(numbers.max()) + 1)
-    return (share >= 0.5).T[:, numbers]
+    return (share >= MAJORITY).T[:, numbers]

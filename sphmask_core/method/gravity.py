@@ -20,6 +20,8 @@ ROUNDS = ((np.radians(45), 5), (np.radians(15), 5))
 """Tolerance, and how many times a direction is fitted with it (as published)."""
 FLAT = 0.05
 """Share of the smallest in the sum of the neighborhood's variances, above which it has no normal."""
+LEAST_DEPTH = 1e-6
+"""Meters: depths that divide are this at least, so that points in the camera's plane do no harm."""
 CONE = 1.2
 """Tangent of half the field of view of a depth camera at most."""
 WITHIN_CONE = 0.99
@@ -51,7 +53,9 @@ def is_optical(xyz: np.ndarray) -> bool:
     step = max(1, len(xyz) // SAMPLED)
     x, y, z = xyz[::step].T
     inside = (z > 0) & (np.abs(x) < CONE * z) & (np.abs(y) < CONE * z)
-    return bool(len(z) and inside.mean() > WITHIN_CONE and np.median(x / np.maximum(z, 1e-6)) < CONE / 2)
+    return bool(
+        len(z) and inside.mean() > WITHIN_CONE and np.median(x / np.maximum(z, LEAST_DEPTH)) < CONE / 2
+    )
 
 
 def surface_normals(xyz: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sphmask_core import native
+from sphmask_core.palette import MID_BRIGHTNESS
 from sphmask_core.sparse.maps import MAX_COORDINATE, number_by_first_appearance, pack, unpack
 
 
@@ -54,7 +55,7 @@ class VoxelBatch:
 
 def normalize_colors(rgb: Tensor) -> Tensor:
     """Returns colors as float32 in [-1, 1], from uint8 or from floats that are in [-1, 1] already."""
-    return rgb.float() / 127.5 - 1 if rgb.dtype == torch.uint8 else rgb
+    return rgb.float() / MID_BRIGHTNESS - 1 if rgb.dtype == torch.uint8 else rgb
 
 
 def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:

@@ -29,6 +29,20 @@ RESULT_SIZE = (480, 640)  # height, width of a panel
 SCENE_SIZE = (240, 320)
 CROP_HEIGHT, CROP_WIDTH = 150, 220
 TINT = 0.68  # share of the instance's color over the scene's own brightness
+PALE = (130, 0.42)
+"""Brightness of the palest black of what is no instance, and the share of its own that is added."""
+DARKER = 0.45
+"""Brightness of an instance's outline, in shares of its color."""
+NEAR_GRAY, FAR_GRAY = 220, 50
+"""Gray of the nearest and of the farthest points of a cloud without colors."""
+RANGE = (1, 99)
+"""Percentiles of depth between which the grays lie, so that single stray points do not decide."""
+NUMBER_FONT, CAPTION_FONT = 13, 14
+"""Pixels."""
+LABEL_BACKGROUND = (255, 255, 255, 215)
+"""Red, green, blue and opacity behind a number."""
+LABEL_MARGIN = (4, 3)
+"""Pixels beside and above a number; its corners are as round as it is wide."""
 SMALLEST_NUMBERED = 12  # pixels of an instance that is given its number
 SAME_OBJECT = 0.3  # IoU from which a predicted instance is drawn in its object's color
 
@@ -124,8 +138,9 @@ def _cloud_colors(cloud: Cloud, pixels: np.ndarray) -> np.ndarray:
     if cloud.rgb is not None:
         colors = cloud.rgb[pixels]
     else:
-        low, high = np.nanpercentile(cloud.xyz[:, 2], [1, 99])
-        gray = 220 - 170 * np.clip((cloud.xyz[pixels, 2] - low) / max(high - low, 1e-9), 0, 1)
+        low, high = np.nanpercentile(cloud.xyz[:, 2], RANGE)
+        depth = np.clip((cloud.xyz[pixels, 2] - low) / ((high - low) or 1), 0, 1)
+        gray = NEAR_GRAY + (FAR_GRAY - NEAR_GRAY) * depth
         colors = np.repeat(np.nan_to_num(gray)[..., None], 3, 2).astype(np.uint8)
     return np.where(pixels[..., None] >= 0, colors, PAPER)
 
@@ -133,11 +148,11 @@ def _cloud_colors(cloud: Cloud, pixels: np.ndarray) -> np.ndarray:
 def _tinted(cloud: Cloud, labels: np.ndarray, pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """Returns (height, width, 3) uint8: a pale scene with instances in color, outlined."""
     brightness = _cloud_colors(cloud, pixels).mean(2, keepdims=True)
-    pale = 130 + 0.42 * brightness
+    pale = PALE[0] + PALE[1] * brightness
     colors = np.concatenate([np.zeros((1, 3)), palette])[labels]
     tinted = TINT * colors + (1 - TINT) * brightness
     picture = np.where(labels[..., None] > 0, tinted, pale)
-    picture = np.where(_outline(labels)[..., None], 0.45 * colors, picture)
+    picture = np.where(_outline(labels)[..., None], DARKER * colors, picture)
     return np.where(pixels[..., None] >= 0, picture, PAPER).astype(np.uint8)
 
 
@@ -153,14 +168,15 @@ def _write_numbers(picture: Image, labels: np.ndarray, texts: Sequence[str]) -> 
     from PIL import ImageDraw, ImageFont
 
     pen = ImageDraw.Draw(picture, "RGBA")
-    font = ImageFont.load_default(13)
+    font = ImageFont.load_default(NUMBER_FONT)
     for i, text in enumerate(texts, 1):
         shown = np.argwhere(labels == i)
         if len(shown) < SMALLEST_NUMBERED:
             continue
         row, column = shown[np.abs(shown - np.median(shown, 0)).sum(1).argmin()].tolist()
         left, top, right, bottom = pen.textbbox((column, row), text, font, "mm")
-        pen.rounded_rectangle((left - 4, top - 3, right + 4, bottom + 3), 4, (255, 255, 255, 215))
+        dx, dy = LABEL_MARGIN
+        pen.rounded_rectangle((left - dx, top - dy, right + dx, bottom + dy), dx, LABEL_BACKGROUND)
         pen.text((column, row), text, INK, font, "mm")
 
 
@@ -179,7 +195,7 @@ def _grid(rows: Sequence[Sequence[tuple[Image, str]]]) -> Image:
     columns = max(len(row) for row in rows)
     size = columns * (cell_width + GAP) + GAP, len(rows) * (cell_height + GAP) + GAP
     sheet = Image.new("RGB", size, "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(CAPTION_FONT)
     for r, row in enumerate(rows):
         for c, (panel, caption) in enumerate(row):
             x, y = GAP + c * (cell_width + GAP), GAP + r * (cell_height + GAP)

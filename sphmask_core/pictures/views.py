@@ -13,6 +13,16 @@ DISTANCE = 2.5  # of the eye, in radii of the cloud
 FILL = 0.92  # of the picture that the cloud spans
 SMALLEST_IMAGE = 48  # rows from which an organized cloud counts as a camera's image
 MOST_POINTS = 1_000_000  # drawn of an unorganized cloud
+MOST_OF_IT, ALMOST_ALL = (1, 99), (0.5, 99.5)
+"""Percentiles: of places, about whose middle the eye looks; of directions, which the picture spans."""
+OVERLAP, WIDEST_POINT = 1.3, 6
+"""Edge of a drawn point over the mean distance of points in the picture, and at most, pixels."""
+CLOSING = 3
+"""Pixels by which points are larger where they close gaps between others."""
+SMALLEST_RADIUS, SMALLEST_ANGLE = 1e-6, 1e-9
+"""Meters, and tangent: of clouds that are a single point."""
+NEAREST = 1e-3
+"""Radii of the cloud from the eye, at least."""
 WIDEST_IMAGE = 3  # width over height up to which it does
 
 
@@ -26,8 +36,8 @@ def pixel_points(cloud: Cloud, up: np.ndarray, size: tuple[int, int]) -> np.ndar
     if rows >= SMALLEST_IMAGE and columns <= WIDEST_IMAGE * rows:
         return _sensor_view(cloud, size)
     pixels, depth, index = _oblique(cloud.xyz, up, size)
-    width = int(np.clip(round(1.3 * np.sqrt(size[0] * size[1] / len(index))), 1, 6))
-    sharp, closed = (_splat(pixels, depth, index, size, w) for w in (width, width + 3))
+    width = int(np.clip(round(OVERLAP * np.sqrt(size[0] * size[1] / len(index))), 1, WIDEST_POINT))
+    sharp, closed = (_splat(pixels, depth, index, size, w) for w in (width, width + CLOSING))
     return np.where(sharp >= 0, sharp, closed)
 
 
@@ -48,15 +58,15 @@ def _oblique(
     index = np.flatnonzero(np.isfinite(xyz[:, 2]))
     if len(index) > MOST_POINTS:
         index = np.random.default_rng(0).choice(index, MOST_POINTS, replace=False)
-    low, high = np.percentile(xyz[index], [1, 99], axis=0)
+    low, high = np.percentile(xyz[index], MOST_OF_IT, axis=0)
     points = xyz[index] - (low + high) / 2
-    radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
+    radius = max(float(np.linalg.norm(high - low)) / 2, SMALLEST_RADIUS)
     axes = eye_axes(up, (low + high) / 2, radius)
     eye = points @ axes.T + [0, 0, DISTANCE * radius]
-    depth = np.maximum(eye[:, 2], 1e-3 * radius)
+    depth = np.maximum(eye[:, 2], NEAREST * radius)
     plane = eye[:, :2] / depth[:, None]
-    low, high = np.percentile(plane, [0.5, 99.5], axis=0)
-    scale = FILL * min(size[1] / max(high[0] - low[0], 1e-9), size[0] / max(high[1] - low[1], 1e-9))
+    low, high = np.percentile(plane, ALMOST_ALL, axis=0)
+    scale = FILL * min(np.array(size[::-1]) / np.maximum(high - low, SMALLEST_ANGLE))
     pixels = (plane - (low + high) / 2) * scale + [size[1] / 2, size[0] / 2]
     return pixels[:, ::-1], depth, index
 

@@ -12,6 +12,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
+SIGNALED = 128
+"""A shell adds this to the number of the signal that ended a process (POSIX)."""
+
+
+def ended_by(number: int) -> int:
+    """Returns the exit status that a shell gives a process that a signal of that number ended."""
+    return SIGNALED + number
 
 
 class Ended(BaseException):
@@ -19,7 +26,7 @@ class Ended(BaseException):
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
-        self.status = 128 + number
+        self.status = ended_by(number)
         """The exit status that a shell gives such a process."""
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from sphmask_core.runtime.units import MS_PER_SECOND
+
 Mark = Any
 """A moment: seconds by the clock, or an event in the device's queue."""
 
@@ -48,6 +50,6 @@ class Timer:
 def _between(begin: Mark, end: Mark) -> float:
     """Milliseconds."""
     if isinstance(end, float):
-        return 1e3 * (end - begin)
+        return MS_PER_SECOND * (end - begin)
     end.synchronize()
     return begin.elapsed_time(end)  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sphmask_core.clouds.prepared import UNLABELED, Table
+from sphmask_core.palette import color_bytes
 
 from . import scannet
 from .source import FormatError, NamedTable, Options, Source, naming, without_stuff
@@ -41,7 +42,7 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
     xyz, rgb = (column.reshape(len(column), -1) for column in columns[:2])
     if xyz.shape[1:] != (3,) or rgb.shape[1:] != (3,):
         raise FormatError(f"{source.files[0]}: coordinates and colors are not (N, 3)")
-    rgb = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    rgb = color_bytes(rgb)
     if len(columns) == 2:
         yield NamedTable(source.name, Table(xyz, rgb))
         return

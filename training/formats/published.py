@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from sphmask_core.clouds.prepared import UNLABELED, Table
+from sphmask_core.palette import MID_BRIGHTNESS, color_bytes
 
 from .source import FormatError, NamedTable, Options, Source, naming, without_stuff
 
@@ -91,5 +92,5 @@ def _array(path: Path, value: Any) -> np.ndarray:
 
 def _bytes(rgb: np.ndarray) -> np.ndarray:
     """(N, 3) uint8 from [-1, 1], or from [0, 255] where a value is larger than 1."""
-    values = rgb if rgb.max(initial=0) > 1 else (rgb + 1) * 127.5
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    values = rgb if rgb.max(initial=0) > 1 else (rgb + 1) * MID_BRIGHTNESS
+    return color_bytes(values)

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from sphmask_core.clouds.prepared import Table
+from sphmask_core.palette import BRIGHTEST
 
 from .source import FormatError, NamedTable, Options, Source
 from .text import read_numbers
@@ -62,7 +63,9 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
         instance[tree.query(read_numbers(path, 6)[:, :3])[1]] = number
     instance = _filled(rows[:, :3], instance)
     class_of = np.array([_class_of(path, classes) for path in source.files[1:]])
-    table = Table(rows[:, :3], np.clip(rows[:, 3:], 0, 255).astype(np.uint8), class_of[instance], instance)
+    table = Table(
+        rows[:, :3], np.clip(rows[:, 3:], 0, BRIGHTEST).astype(np.uint8), class_of[instance], instance
+    )
     yield NamedTable(source.name, table)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from sphmask_core.clouds.prepared import UNLABELED, Table
 from sphmask_core.config import Config
+from sphmask_core.runtime.wording import one_line
 
 
 class FormatError(ValueError):
@@ -92,11 +93,6 @@ def naming(path: Path) -> Iterator[None]:
         raise FormatError(f"{path}: {error.strerror or error}") from None
     except Exception as error:  # parsers of untrusted bytes: whatever they raise, the file is no good
         raise FormatError(f"{path}: {one_line(error)}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """The error's text, short and on one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def column_of(values: dict[str, Any], key: str, path: Path) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from sphmask_core.clouds.prepared import UNLABELED, Table
+from sphmask_core.palette import BRIGHTEST
 
 from .source import FormatError, NamedTable, Options, Source, without_stuff
 from .text import read_numbers
@@ -83,7 +84,7 @@ def _blocks(rows: np.ndarray, size: float) -> Iterator[Table]:
 
 def _table(rows: np.ndarray) -> Table:
     semantic, instance = rows[:, 6].astype(np.int64), rows[:, 7].astype(np.int64)
-    rgb = np.clip(rows[:, 3:6], 0, 255).astype(np.uint8)
+    rgb = np.clip(rows[:, 3:6], 0, BRIGHTEST).astype(np.uint8)
     return Table(rows[:, :3], rgb, semantic, without_stuff(semantic, instance, STUFF))
 
 
