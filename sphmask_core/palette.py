@@ -34,7 +34,7 @@ _CYCLE = instance_colors(REMEMBERED)
 
 
 def color_bytes(values: np.ndarray) -> np.ndarray:
-    """Returns colors in 0 to 255, of any number type, as uint8: rounded, and clipped where they are outside."""
+    """Returns colors in 0 to 255, of any type of number, as uint8: rounded, and clipped to that range."""
     return np.clip(np.rint(values), 0, BRIGHTEST).astype(np.uint8)
 
 
