@@ -10,9 +10,10 @@ import numpy as np
 GOLDEN_RATIO = 0.61803398875
 """Turns of the color wheel from one hue to the next: no multiple of it comes close to an earlier hue soon."""
 FIRST_HUE = 0.02
+"""Turns of the color wheel at which the first hue lies: red."""
+HUES_PER_TONE = 6
 TONES = ((0.75, 0.95), (0.9, 0.7), (0.5, 1.0))
 """Saturation and value, in turn, of HUES_PER_TONE colors each."""
-HUES_PER_TONE = 6
 BRIGHTEST = 255
 """The largest value of a color's channel in bytes."""
 MID_BRIGHTNESS = BRIGHTEST / 2

@@ -32,6 +32,7 @@ from sphmask_core.runtime.memory import keep_freed_memory
 from sphmask_core.runtime.timing import Timer
 
 WARM_UP_POINTS = 2000
+"""Points of the cloud that `warm_up` segments: enough for every stage to run."""
 EVERYTHING = Region()
 """All of a cloud."""
 

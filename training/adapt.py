@@ -36,18 +36,19 @@ from .datasets import adapt
 from .distributed import join
 from .runner import Runner
 
-BATCH = 4
-BATCHES = 400
-"""Of four scenes each: some minutes on two cores."""
+BATCH, BATCHES = 4, 400
+"""Scenes of a batch, and batches: some minutes on two cores."""
 MIXED, SIMULATED = 160, 160
 """Scenes that are made of the frames, and simulated ones, so that what is known is not forgotten."""
 REPEATS = 5
 """Times that an epoch sees each own frame."""
 LR = 3e-4
+"""Learning rate: less than half of that of training from the beginning."""
 KEPT = 0.5
 """Share of the weights that were begun with in the mean that is written: it has learned nearly as much, and
 forgets far less (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022)."""
 BAD_INPUT = 2
+"""Exit status."""
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> int:

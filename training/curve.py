@@ -13,6 +13,12 @@ from sphmask_core.runtime.files import replacing
 
 from .log import SCORES, Record, losses, read, read_steps
 
+SIZE, DOTS = (12, 4), 120
+"""Inches of the picture, and its dots in an inch."""
+SHARES = (0, 1.02)
+"""Range of scores that is drawn; a little more than 1, so that a line at 1 is seen."""
+GRID = 0.3
+"""Opacity of the grid."""
 DRAWN = (*SCORES, "mIoU", "foreground_recall")
 """Scores between 0 and 1."""
 
@@ -42,7 +48,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
     """Losses by term on the left, scores on the right; a dotted line where other terms begin to count."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 4), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True)
     totals = [{"loss": sum(losses(record).values()), **_main_terms(record)} for record in records]
     by_steps = "step" in records[-1]
@@ -57,7 +63,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
         if points:
             right.plot(*zip(*points, strict=True), ".-", label=name)
     left.set(xlabel="step" if by_steps else "epoch", ylabel="loss, weighted", yscale="log")
-    right.set(xlabel=left.get_xlabel(), ylabel="validation", ylim=(0, 1.02))
+    right.set(xlabel=left.get_xlabel(), ylabel="validation", ylim=SHARES)
     stages = [
         epoch + 0.5
         for epoch, (epoch_totals, next_totals) in zip(epochs, pairwise(totals), strict=False)
@@ -66,11 +72,11 @@ def draw(records: Sequence[Record], path: Path) -> None:
     for axes in (left, right):
         for stage in stages:
             axes.axvline(stage, color="black", linestyle=":", linewidth=1)
-        axes.grid(alpha=0.3)
+        axes.grid(alpha=GRID)
         if axes.lines:
             axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     with replacing(path) as partial:
-        figure.savefig(partial, dpi=120)
+        figure.savefig(partial, dpi=DOTS)
 
 
 def _main_terms(record: Record) -> Record:

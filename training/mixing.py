@@ -25,7 +25,11 @@ Mask = NDArray[np.bool_]
 CELL = 0.01
 """Meters, edge of the cells in which places on a table are counted."""
 CELLS = 256
+"""Cells along each side of a map of the table."""
+CLOSED = 8
+"""Cells: gaps of twice the width in what is seen of the table are the table's, too."""
 ATTEMPTS = 60
+"""Places that are tried for a group of objects."""
 TURN = np.radians(25)
 """Farthest that objects move around the camera, so that the side they show stays the side it sees."""
 REACH = (-0.1, 0.3)
@@ -45,6 +49,7 @@ TOP = 0.98
 CARRIED = 0.9
 """Share of the footprint of what is put on an object that has the object's top under it."""
 HOLE_NEIGHBORS = 5
+"""Of the eight pixels around one without a point, those that have one where it is a gap to be filled."""
 FRAMES = (2, 7)
 """Fewest and most frames that make a mixed one."""
 VIEWS_KEPT = 16
@@ -146,8 +151,8 @@ def place(view: View, group: Array, rng: Generator) -> Array | None:
         if lifted is not None and _distance(view, lifted) > NEARER * _distance(view, group):
             return lifted
     taken = footprint(view.xyz[view.scene.instance >= 0])
-    table = ndimage.binary_closing(footprint(view.xyz[view.scene.semantic == SUPPORT]) | taken, iterations=8)
-    table = ndimage.binary_fill_holes(table)
+    seen = footprint(view.xyz[view.scene.semantic == SUPPORT]) | taken
+    table = ndimage.binary_fill_holes(ndimage.binary_closing(seen, iterations=CLOSED))
     gap = ndimage.distance_transform_edt(~taken)
     shape = group[np.unique(cells(group) @ [CELLS, 1], return_index=True)[1]]
     free = []

@@ -15,6 +15,7 @@ from sphmask_core.runtime.units import GIGA, KIBI, MEGA
 from .distributed import world_size
 from .phases import Phase
 
+SECONDS_PER_HOUR = 3600
 SKIPPED, MEASURED = 3, 10
 """Batches that only warm up, and those whose time then counts."""
 
@@ -52,7 +53,7 @@ class Speed:
         if self.seen != SKIPPED + MEASURED:
             return None
         seconds = (time.monotonic() - self.began) / MEASURED
-        hours = f"{seconds * left / 3600:.1f} hours"
+        hours = f"{seconds * left / SECONDS_PER_HOUR:.1f} hours"
         return f"about {hours} left at {seconds:.2f} s a batch; {peak_memory(self.device)} of memory so far"
 
 

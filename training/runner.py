@@ -32,6 +32,8 @@ from .state import TrainState
 from .step import batch_terms, check_precision
 from .validate import validate
 
+CLOCK = 1e-9
+"""Seconds that an epoch took at least; the clock tells no less."""
 SAVE_SECONDS = 120.0
 """Longest time between two checkpoints."""
 
@@ -211,7 +213,7 @@ class Runner:
     def record(self, phase: Phase, seconds: float, waited: float) -> log.Record:
         """The epoch's line in the log, before validation; seconds: of training, and of waiting for scenes."""
         losses = {name: value / phase.steps.batches for name, value in self.state.sums.items()}
-        share = waited / max(seconds, 1e-9)
+        share = waited / max(seconds, CLOCK)
         head = {"epoch": self.epoch_number, "seconds": round(seconds, 1), "waited": share, "lr": self.rate()}
         return head | losses
 

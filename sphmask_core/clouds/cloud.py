@@ -37,9 +37,11 @@ SHAPE_KEY = "shape"
 RGB_KEYS = ("rgb", "colors", "colours")
 PLY_TYPES = {"i8": "i4", "u8": "u4", "b1": "u1", "f2": "f4"}
 SCAN_COLUMNS = 4
+"""Numbers of a point in KITTI's layout: x, y, z, intensity."""
 FLOAT32 = 4
 """Bytes of a float32."""
 LARGEST_LABEL = float(2**53)
+"""Float64 holds every whole number up to this one."""
 PACKED_SHIFTS = (16, 8, 0)
 """Bits by which red, green and blue are shifted in PCL's packed 0xRRGGBB."""
 WIDE_TO_BYTE = 257

@@ -22,6 +22,9 @@ from sphmask_core.clouds.scene import Scene
 DEPTH, MASK, COLORS = ".depth.png", ".mask.png", (".color.png", ".color.jpg")
 INTRINSICS = "intrinsics.txt"
 MILLIMETERS = 1000.0
+"""In a meter: the unit of depth images that do not say another."""
+LENS = 4
+"""Numbers of a camera: FX FY CX CY."""
 """Depths in a meter, where nothing else is said."""
 
 
@@ -56,8 +59,8 @@ def _read_intrinsics(path: Path) -> tuple[Intrinsics, float]:
     """Of the camera, and the depths in a meter."""
     try:
         numbers = [float(word) for word in path.read_text().split()]
-        camera, scale = Intrinsics(*numbers[:4]), (*numbers[4:], MILLIMETERS)[0]
-        if len(numbers) > 5 or not 0 < scale < float("inf"):
+        camera, scale = Intrinsics(*numbers[:LENS]), (*numbers[LENS:], MILLIMETERS)[0]
+        if len(numbers) > LENS + 1 or not 0 < scale < float("inf"):
             raise ValueError
     except (OSError, ValueError, TypeError):
         raise CloudError(f"{path}: give one line FX FY CX CY, or FX FY CX CY SCALE") from None

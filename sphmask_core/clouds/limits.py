@@ -18,6 +18,7 @@ MAX_POINTS = 50_000_000
 MAX_DEFLATE_RATIO = 1032
 """Bytes that one byte of deflate makes at most (zlib's technical notes, "Maximum Compression Factor")."""
 MAX_PLY_HEADER = 1 << 16
+"""Bytes: more is no header of a cloud."""
 PLY_SIZES = {
     **dict.fromkeys(("char", "uchar", "int8", "uint8"), 1),
     **dict.fromkeys(("short", "ushort", "int16", "uint16"), 2),

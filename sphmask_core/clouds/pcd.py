@@ -14,7 +14,10 @@ from sphmask_core.clouds.limits import MAX_POINTS, check_points
 from sphmask_core.runtime.wording import quoted
 
 MAX_HEADER = 1 << 16
+"""Bytes: more is no header of a cloud."""
 MAX_LZF_RATIO = 88  # three bytes of LZF make at most 264
+MAX_COUNT = 1 << 16
+"""Values of a field of one point: far beyond those of any descriptor of PCL."""
 LZF_SIZES = struct.Struct("<II")
 """What stands before an LZF block: its compressed and its uncompressed size, bytes."""
 
@@ -69,7 +72,7 @@ def _dtype(entries: dict[str, list[str]]) -> np.dtype:
     counts = _integers("COUNT", entries.get("COUNT", ["1"] * len(names)))
     if not names or not len(names) == len(sizes) == len(kinds) == len(counts):
         raise ValueError("FIELDS, SIZE, TYPE and COUNT of the header must have one entry a field")
-    if not all(1 <= count <= 1 << 16 for count in counts):
+    if not all(1 <= count <= MAX_COUNT for count in counts):
         raise ValueError("COUNT of the header must be from 1 to 65536")
     unique = [f"_{i}" if name == "_" else name for i, name in enumerate(names)]
     types = [(_scalar(kind, size), (count,)) for kind, size, count in zip(kinds, sizes, counts, strict=True)]

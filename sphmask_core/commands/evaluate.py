@@ -37,8 +37,8 @@ from sphmask_core.runtime.files import replacing
 from sphmask_core.runtime.units import MS_PER_SECOND
 from sphmask_core.segmenter import Segmenter
 
-PICTURED_SCENES = 6
-PICTURED_OBJECTS = 24
+PICTURED_SCENES, PICTURED_OBJECTS = 6, 24
+"""Worst scenes and worst objects that a picture shows."""
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -12,11 +12,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sphmask_core.runtime.units import MS_PER_SECOND
+from sphmask_core.runtime.units import GIGA, MS_PER_SECOND
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
-from sphmask_core.sparse.maps import Level
+from sphmask_core.sparse.maps import WINDOW, Level
 
 REPEATS = 5
+"""Times that each is measured; the median counts."""
+TOLERANCE = 1e-3
+"""By how much peers may differ: they sum in other orders."""
 
 
 def compare_convolutions(levels: list[Level], channels: int) -> list[str]:
@@ -39,14 +42,14 @@ def compare_convolutions(levels: list[Level], channels: int) -> list[str]:
 def _line(level: Level, channels: int, times: dict[str, float]) -> str:
     ours = times["ours"]
     cells = "".join(f"{f'{ms:.2f} ({ms / ours:.1f} x)':>20}" for ms in times.values())
-    rate = 2e-6 * level.neighbors.count() * channels**2 / ours
+    rate = 2 * level.neighbors.count() * channels**2 / (ours / MS_PER_SECOND) / GIGA
     return f"{f'{len(level.coords)} voxels':<20}{channels:>10}{cells}{rate:>10.0f}"
 
 
 def _times(level: Level, channels: int) -> dict[str, float]:
     """Returns the milliseconds of ours and of each peer, which have to agree."""
     torch.manual_seed(0)
-    x, weight = torch.randn(len(level.coords), channels), torch.randn(27, channels, channels) / channels
+    x, weight = torch.randn(len(level.coords), channels), torch.randn(WINDOW, channels, channels) / channels
     calls: dict[str, Callable[[], Tensor]] = {
         "ours": partial(gather_convolve, x, weight, level.neighbors),
         "plain torch": partial(gather_convolve_reference, x, weight, level.neighbors),
@@ -54,7 +57,7 @@ def _times(level: Level, channels: int) -> dict[str, float]:
     spconv = _spconv(level, x, weight)
     if spconv is not None:
         calls["spconv"] = spconv
-        torch.testing.assert_close(spconv(), calls["ours"](), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(spconv(), calls["ours"](), atol=TOLERANCE, rtol=TOLERANCE)
     return {name: _milliseconds(call) for name, call in calls.items()}
 
 

@@ -19,8 +19,15 @@ from sphmask_core.clouds.prepared import UNLABELED
 
 AP_IOUS = np.arange(0.5, 0.95, 0.05)  # the benchmark's own nine: 0.95 is not among them
 IOUS = np.append(AP_IOUS, 0.25)
+"""Those of AP, of which the first is that of AP50, and that of AP25."""
 GOOD_F = 0.75
+"""F of an object from which it counts as found well (the unseen-object literature's 75 %)."""
 HIT_IOU = 0.5
+"""IoU from which a prediction is a hit in mPrec and mRec (S3DIS)."""
+MIN_REGION = 100
+"""Points that an object or a prediction has at least to count (as in the ScanNet benchmark)."""
+SPARSE = 4
+"""Where labels are larger than so many times their number, they are sorted; else a table has them all."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ def average_precision(
     scans: Iterable[ScanResult],
     classes: int,
     shift: int,
-    min_region: int = 100,
+    min_region: int = MIN_REGION,
     class_agnostic: bool = False,
 ) -> Precision:
     """Returns AP as the ScanNet benchmark has it.
@@ -153,7 +160,7 @@ def average_precision(
 
 
 def precision_of(
-    tables: Sequence[Intersections], classes: int, min_region: int = 100, class_agnostic: bool = False
+    tables: Sequence[Intersections], classes: int, min_region: int = MIN_REGION, class_agnostic: bool = False
 ) -> Precision:
     """Returns the `average_precision` of scans that `intersect` has seen with the same `min_region`."""
     per_class: list[Sequence[Intersections]] = [tables]
@@ -193,7 +200,7 @@ def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Without sorting, if they are small.
     """
-    if values.max(initial=0) > 4 * len(values):
+    if values.max(initial=0) > SPARSE * len(values):
         return np.unique(values, return_inverse=True)
     occurs = np.zeros(int(values.max(initial=-1)) + 1, bool)
     occurs[values] = True

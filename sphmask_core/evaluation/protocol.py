@@ -13,6 +13,7 @@ from sphmask_core.clouds.prepared import Manifest
 from sphmask_core.clouds.scenes import OBJECT, Scene, every
 from sphmask_core.config import Config
 from sphmask_core.evaluation.metrics import (
+    MIN_REGION,
     Intersections,
     Precision,
     ScanResult,
@@ -37,7 +38,7 @@ class Protocol:
     """Semantic class of each class of predictions."""
     turn: float = 0.0
     """Turn of the scene about z before it is segmented, radians."""
-    min_region: int = 100
+    min_region: int = MIN_REGION
     """Points under which objects and predictions do not count for AP."""
     largest: int = 0
     """Scenes of more points are scored on every fourth; 0: any size."""

@@ -15,6 +15,7 @@ from sphmask_core.evaluation.protocol import Protocol
 from sphmask_core.evaluation.scoring import SceneScores, Scores, pool
 
 WIDTH = 20
+"""Characters of the first column."""
 
 
 def scene_table(scenes: Sequence[SceneScores], pooled: Scores) -> str:

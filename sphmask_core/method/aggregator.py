@@ -13,6 +13,10 @@ from sphmask_core.method.dense import pool_neighbors
 from sphmask_core.method.layers import Layers, linear_bn_relu
 from sphmask_core.method.sampling import ball_query, farthest_points
 
+GEOMETRY = 6
+"""Channels beside a neighbor's features: its offset, and the difference of the boxes' sizes."""
+EXPANSION = 8
+"""Width of the layer that expands features, over the aggregator's own width (as published)."""
 NEAR_ORIGIN = 1e-3
 """The second sampler passes over points with |p|^2 up to this, as the published one does."""
 
@@ -93,9 +97,10 @@ class LocalAggregator(nn.Module):
     def __init__(self, width: int, radius: float, k: int, k_post: int) -> None:
         super().__init__()
         self.radius, self.k, self.k_post = radius, k, k_post
-        self.local = Layers(*linear_bn_relu(width + 6, width), *linear_bn_relu(width, 2 * width))
-        self.around = Layers(*linear_bn_relu(2 * width + 6, 2 * width)[:2])
-        self.expand = Layers(*linear_bn_relu(2 * width, 8 * width), *linear_bn_relu(8 * width, 2 * width)[:2])
+        self.local = Layers(*linear_bn_relu(width + GEOMETRY, width), *linear_bn_relu(width, 2 * width))
+        self.around = Layers(*linear_bn_relu(2 * width + GEOMETRY, 2 * width)[:2])
+        wide = EXPANSION * width
+        self.expand = Layers(*linear_bn_relu(2 * width, wide), *linear_bn_relu(wide, 2 * width)[:2])
 
     def forward(self, points: PointSet, rows: Tensor) -> PointSet:
         """Returns the B * n points at rows (B, n) of `points`, with 2w features each."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
+CORNERS = 6
+"""Numbers of a box."""
+
 
 def box_size(boxes: Tensor) -> Tensor:
-    """(..., 6) minimum, maximum -> (..., 3) edge lengths."""
+    """Returns the edge lengths (..., 3) of boxes (..., 6)."""
     return boxes[..., 3:] - boxes[..., :3]

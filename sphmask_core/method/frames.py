@@ -15,10 +15,10 @@ from sphmask_core.clouds.coordinates import Vector, Z
 from sphmask_core.method.gravity import find_vertical
 from sphmask_core.method.supports import Support
 
-HYPOTHESES = 128
-SCORED_POINTS = 2048
-FITTED_POINTS = 16384
-FIT_ROUNDS = 4
+HYPOTHESES, SCORED_POINTS = 128, 2048
+"""Random planes of three points each, and the points by which they are judged (RANSAC)."""
+FITTED_POINTS, FIT_ROUNDS = 16384, 4
+"""Points that the best plane is fitted to, and how many times, each time to those that are near it."""
 INLIER_BAND = 0.01
 """Half width of a plane, relative to the cloud's median radius (1 cm for a cloud 2 m across)."""
 NEARLY_PARALLEL = 0.9

@@ -14,8 +14,8 @@ from sphmask_core.clouds.coordinates import LEVEL_CAMERA, Vector, Z
 
 SAMPLED = 20_000
 """Points among which neighbors are looked for."""
-NORMALS = 3000
-NEIGHBORS = 16
+NORMALS, NEIGHBORS = 3000, 16
+"""Points whose normals are found, and the nearest points to which the plane of each is fitted."""
 ROUNDS = ((np.radians(45), 5), (np.radians(15), 5))
 """Tolerance, and how many times a direction is fitted with it (as published)."""
 FLAT = 0.05

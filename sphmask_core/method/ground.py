@@ -22,6 +22,7 @@ LEAST_AREA, LEAST_SHARE = 0.5, 0.2
 NEAR_FLOOR = 0.06
 """Meters from its level within which points fit the floor's plane at first."""
 FIT_ROUNDS = 4
+"""Times that a floor's plane is fitted, each time to the points that are near it."""
 NARROWING = 0.75
 """By which the band of the floor's points is multiplied after each round of the fit."""
 STEEPEST = 0.06

@@ -16,12 +16,15 @@ from torch import Tensor
 from sphmask_core import native
 from sphmask_core.method.boxes import box_size
 
+GEOMETRY = 6
+"""Inputs beside the mask features: offset from the query, and the difference of the boxes' sizes."""
+
 
 def migration_layers(mask_dim: int, num_layers: int) -> list[tuple[int, int]]:
     """Returns the shapes (in, out) of the weights of a query's network with two layers, or three (ISBNet)."""
     if num_layers == 2:
-        return [(mask_dim + 6, mask_dim), (mask_dim, 1)]
-    return [(mask_dim + 6, mask_dim), (mask_dim, mask_dim // 2), (mask_dim // 2, 1)]
+        return [(mask_dim + GEOMETRY, mask_dim), (mask_dim, 1)]
+    return [(mask_dim + GEOMETRY, mask_dim), (mask_dim, mask_dim // 2), (mask_dim // 2, 1)]
 
 
 def migration_parameters(mask_dim: int, num_layers: int = 2) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sphmask_core.config import Config
 from sphmask_core.method.aggregator import LocalAggregator, PointSet, sample_rows
 from sphmask_core.method.backbone import make_backbone
+from sphmask_core.method.boxes import CORNERS
 from sphmask_core.method.encoding import Encoding, Predictions, SuperpointTable
 from sphmask_core.method.migration import migrate
 from sphmask_core.method.pointwise_heads import PointwiseHeads, PointwisePredictions
@@ -127,7 +128,7 @@ class SphericalMask(nn.Module):
         self, table: Tensor, offsets: list[int], chosen: Tensor | None = None
     ) -> SuperpointTable:
         """Superpoints of coordinate, box and feature, table (S, 3 + 6 + C), with their mask features."""
-        xyz, boxes, features = table.split([3, 6, table.shape[1] - 9], dim=1)
+        xyz, boxes, features = table.split([3, CORNERS, table.shape[1] - 3 - CORNERS], dim=1)
         return SuperpointTable(xyz, boxes, features, self.mask_tower(features), offsets, chosen)
 
     def choose_voxels(

@@ -12,6 +12,7 @@ from sphmask_core import native
 SAMPLED_POINTS = 10240
 """Points that planes are sought among, finite or not."""
 MOST_PLANES = 8
+"""Planes that are found in a cloud, the largest first."""
 LEAST_SHARE = 0.02
 FEWEST_POINTS = 32
 """Of a plane: the share and the number of the sampled points that it has at least."""
@@ -20,6 +21,7 @@ TOLERANCE = 0.004
 TOLERANCE_GROWTH = 0.004
 """1/meter: some three deviations of the depth of structured light (Khoshelham and Elberink 2012)."""
 MOST_TOLERANCE = 0.05
+"""Meters: no plane's points lie further from it."""
 LEAST_GATHERED = 0.6
 """Of the points around a surface those on it; around a plane that cuts through clutter a third is on it."""
 CELLS = 48

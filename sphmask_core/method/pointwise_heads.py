@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from sphmask_core.method.boxes import CORNERS
 from sphmask_core.method.layers import voxel_head
 
 
@@ -31,7 +32,7 @@ class PointwiseHeads(nn.Module):
         super().__init__()
         self.semantic = voxel_head(channels, num_classes)
         self.center = voxel_head(channels, 3)
-        self.corners = voxel_head(channels, 6)
+        self.corners = voxel_head(channels, CORNERS)
         self.box_confidence = voxel_head(channels, 1)
 
     def forward(self, features: Tensor) -> PointwisePredictions:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from sphmask_core.method.boxes import CORNERS
 from sphmask_core.method.layers import Layers, linear_bn_relu, query_head
 from sphmask_core.method.migration import migration_parameters
 
@@ -47,7 +48,7 @@ class QueryHeads(nn.Module):
         self.shared = Layers(*linear_bn_relu(channels, channels), *linear_bn_relu(channels, dim, bias=True))
         self.classes = query_head(dim, num_classes + 1)
         self.confidence = query_head(dim, 1)
-        self.box = query_head(dim, 6)
+        self.box = query_head(dim, CORNERS)
         self.rays = query_head(dim, num_rays)
         self.center = query_head(dim, 3)
         self.controller = query_head(dim, migration_parameters(mask_dim, num_layers))

@@ -65,8 +65,8 @@ STEP = 0.03
 FAR_BELOW = 0.5
 """Meters below the main support from which on a parallel plane is a floor whatever its size."""
 
-FITTED_POINTS = 1024
-FIT_ROUNDS = 4
+FITTED_POINTS, FIT_ROUNDS = 1024, 4
+"""Points that a curved surface is fitted to, and how many times, each time with new weights."""
 TUKEY = 4.685
 """Residuals of so many deviations have no weight (Tukey's biweight at 95 % efficiency)."""
 NEAREST = 0.05
@@ -74,6 +74,7 @@ NEAREST = 0.05
 LEAST_DEVIATION = 0.0005
 """Meters: no depth camera measures better."""
 RIDGE = 1e-3
+"""Added to the diagonal of the fit's equations, so that few points in a corner bend no surface."""
 NOISE_BAND = 4.0
 """Deviations of the noise that are left out above a surface."""
 LEAST_ABOVE, MOST_ABOVE = 0.003, 0.02

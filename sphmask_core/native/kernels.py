@@ -34,6 +34,7 @@ from sphmask_core.native.library import choose_level, open_library
 COORDINATE_BITS = 18
 """Bits of one axis in a packed voxel, as in keys.h; coordinates run from 0 to 2^18 - 3."""
 MOST_SCENE = 2**9 - 1
+"""Number of a scene in a packed voxel, at most."""
 MOST_TILE_ROWS = 256
 """Output rows of a tile, whose places are bytes."""
 MOST_LEVELS = 16
@@ -41,11 +42,13 @@ MOST_LEVELS = 16
 MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
 SMALLEST_SPACING = 1e-30
+"""Edge of a cell that can divide in float32."""
 PATCH_FLOATS, PATCH_CELLS = 25, 48
 """Of struct Patch in planes.cpp."""
 SURFACE_FLOATS, SURFACE_CELLS = 33, 52
 """Of struct Surface in supports.cpp."""
 MOST_THREADS = 1024
+"""More than any processor runs."""
 
 _TABLE: dict[str, Signature] = {}
 _CHOSEN = choose_level()

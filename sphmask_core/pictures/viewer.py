@@ -27,6 +27,10 @@ DISTANCE = 1.5
 """Distance of the eye, in radii of the cloud."""
 POINT_SIZE, LINE_SIZE, RAY_SIZE = 1.5, 1.5, 0.7
 """Radii on the screen, as of a point in a text."""
+COLUMNS = [5, 2]
+"""Widths of the view and of the table beside it, as shares."""
+SMALLEST_RADIUS = 1e-3
+"""Meters: the eye is as far as from a cloud of this radius at least."""
 OUTER = (2.0, 98.0)
 """Percentiles between which the eye looks, so that stray points do not move it away."""
 
@@ -177,7 +181,7 @@ class Viewer:
         if not len(points):
             return
         low, high = np.percentile(points - far_offset(points), OUTER, axis=0)
-        middle, radius = (low + high) / 2, max(float(np.linalg.norm(high - low)) / 2, 1e-3)
+        middle, radius = (low + high) / 2, max(float(np.linalg.norm(high - low)) / 2, SMALLEST_RADIUS)
         forward = eye_axes(shown.rotation[2], middle, radius)[2]
         eye = layout.EyeControls3D(
             position=middle - DISTANCE * radius * forward, look_target=middle, eye_up=shown.rotation[2]
@@ -186,7 +190,7 @@ class Viewer:
             origin="/", name="cloud", eye_controls=eye, line_grid=False, background=NIGHT
         )
         table = layout.TextDocumentView(origin="/table", name="instances")
-        panels = layout.Horizontal(scene, table, column_shares=[5, 2])
+        panels = layout.Horizontal(scene, table, column_shares=COLUMNS)
         self._recording.send_blueprint(layout.Blueprint(panels, collapse_panels=True))
 
 

@@ -15,6 +15,9 @@ BITS = native.COORDINATE_BITS
 """Bits of one packed axis; coordinates run from 0 to MAX_COORDINATE."""
 MAX_COORDINATE = 2**BITS - 3
 MAX_BATCH = 2**9 - 1
+"""Number of a scene in a packed voxel, at most."""
+WINDOW, OCTANTS = 3**3, 2**3
+"""Voxels of the window of a submanifold convolution; voxels that are one of the next, coarser level."""
 TILE_ROWS = 128
 """Output rows whose sums stay in the cache while all kernel offsets of a convolution pass."""
 
@@ -128,7 +131,7 @@ def find_neighbors(coords: Tensor) -> KernelMap:
     keys = pack(coords)
     if keys.device.type != "cpu":
         return KernelMap(neighbors_reference(keys))
-    neighbors = torch.empty(27, len(keys), dtype=torch.int32)
+    neighbors = torch.empty(WINDOW, len(keys), dtype=torch.int32)
     native.find_neighbors(keys, neighbors)
     return KernelMap(neighbors)
 
@@ -155,8 +158,8 @@ def _halve(coords: Tensor) -> tuple[KernelMap, KernelMap, Tensor]:
 
 def _family_of(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tensor]:
     coords = coords.contiguous()
-    children = torch.empty(8, count, dtype=torch.int32)
-    parents = torch.empty(8, len(coords), dtype=torch.int32)
+    children = torch.empty(OCTANTS, count, dtype=torch.int32)
+    parents = torch.empty(OCTANTS, len(coords), dtype=torch.int32)
     native.family(coords, parent, children, parents)
     return children, parents
 
@@ -166,8 +169,8 @@ def family_reference(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor
     x, y, z = (coords[:, 1:] & 1).long().unbind(1)
     corner = 4 * x + 2 * y + z  # CUDA multiplies no matrices of integers
     rows = torch.arange(len(coords), device=coords.device)
-    children = torch.full((8, count), -1, dtype=torch.int32, device=coords.device)
+    children = torch.full((OCTANTS, count), -1, dtype=torch.int32, device=coords.device)
     children[corner, parent] = rows.int()
-    parents = torch.full((8, len(coords)), -1, dtype=torch.int32, device=coords.device)
+    parents = torch.full((OCTANTS, len(coords)), -1, dtype=torch.int32, device=coords.device)
     parents[corner, rows] = parent.int()
     return children, parents

@@ -21,6 +21,11 @@ TYPES = (torch.float32, torch.float16, torch.bfloat16)
 """Types of features that the kernels take; they sum in float32."""
 ROWS = 64
 """Output rows of a convolution's tile; rows that a weight gradient multiplies at once."""
+WIDE, DEEP, LEAST = 64, 32, 16
+"""Channels of a tile: of its outputs at most, of the inputs that it takes at once at most, and of either at
+least, because matrix instructions take no fewer."""
+SLAB = 4
+"""Tiles of rows that a program of a weight gradient has at least."""
 PROGRAMS = 2048
 """Programs that a weight gradient is cut into, more or less: enough to fill a large GPU."""
 
@@ -87,10 +92,10 @@ def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
     out = x.new_empty(rows, out_channels)
     if out.numel() == 0:
         return out
-    width = _tile(out_channels, 64)
+    width = _tile(out_channels, WIDE)
     grid = (triton.cdiv(rows, ROWS), triton.cdiv(out_channels, width))
     sizes = (rows, kernel, channels, out_channels)
-    tiles = {"ROWS": ROWS, "IN": _tile(channels, 32), "OUT": width, "PRECISION": _precision()}
+    tiles = {"ROWS": ROWS, "IN": _tile(channels, DEEP), "OUT": width, "PRECISION": _precision()}
     with torch.cuda.device_of(x):
         _convolve_kernel[grid](x, index, weight, out, *sizes, **tiles)
     return out
@@ -103,9 +108,9 @@ def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
     """
     x, index, grad = x.contiguous(), kernel_map.index.contiguous(), grad.contiguous()
     (kernel, rows), channels, out_channels = index.shape, x.shape[1], grad.shape[1]
-    height, width = _tile(channels, 64), _tile(out_channels, 64)
+    height, width = _tile(channels, WIDE), _tile(out_channels, WIDE)
     high, wide = triton.cdiv(channels, height), triton.cdiv(out_channels, width)
-    slabs = max(1, min(PROGRAMS // (kernel * high * wide), rows // (4 * ROWS)))
+    slabs = max(1, min(PROGRAMS // (kernel * high * wide), rows // (SLAB * ROWS)))
     slab_rows = triton.cdiv(triton.cdiv(rows, slabs), ROWS) * ROWS
     sums = x.new_empty(slabs, kernel, channels, out_channels, dtype=torch.float32)
     sizes = (rows, slab_rows, kernel, channels, out_channels)
@@ -118,7 +123,7 @@ def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
 
 def _tile(channels: int, most: int) -> int:
     """Edge of a tile over channels: a power of two from 16, the least that a matrix instruction takes."""
-    return min(most, max(16, triton.next_power_of_2(channels)))
+    return min(most, max(LEAST, triton.next_power_of_2(channels)))
 
 
 def _precision() -> str:

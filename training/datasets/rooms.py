@@ -11,6 +11,7 @@ from sphmask_core.simulation.indoors.scan import simulate_room, simulate_room_fr
 from ..made import MadeScenes, Maker, made_clouds, made_scenes
 
 FIRST_SEED = {"train": 0, "val": 900_000}
+"""First seed of each split: far enough apart that no scene is in two."""
 VALIDATION_SCENES = 12
 KINDS = 3
 """Every third seed is a frame."""

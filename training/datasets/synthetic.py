@@ -15,8 +15,10 @@ from sphmask_core.simulation.tabletop import Assets, load_assets, simulate_scene
 from ..made import MadeScenes, Maker, made_clouds, made_scenes
 
 FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
+"""First seed of each split: far enough apart that no scene is in two."""
 VALIDATION_SCENES = 20
 WIDTH, HEIGHT = 640, 480
+"""Pixels of the simulated cameras."""
 VISIBLE = 200
 """Fewest points of an object that count; what shows less of itself is left unlabeled."""
 SHAPES, MESHES = 1, 1

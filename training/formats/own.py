@@ -22,6 +22,7 @@ SUFFIXES = (".ply", ".pcd", ".npz", ".npy")
 OFFICIAL: dict[str, int] = {}
 SPLITS = ("train", "val", "test")
 EVERY = 5
+"""Where clouds are in no folders of splits, every fifth is for validation."""
 
 
 def label_ids(options: Options) -> tuple[int, ...]:

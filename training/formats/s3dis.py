@@ -22,6 +22,7 @@ from .source import FormatError, NamedTable, Options, Source
 from .text import read_numbers
 
 OFFICIAL = {"Area_1": 44, "Area_2": 40, "Area_3": 23, "Area_4": 49, "Area_5": 68, "Area_6": 48}
+"""Rooms of each area of the data set as it is published."""
 SYNONYMS = {"stairs": "clutter"}
 
 

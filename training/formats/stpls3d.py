@@ -20,16 +20,17 @@ from .source import FormatError, NamedTable, Options, Source, without_stuff
 from .text import read_numbers
 
 OFFICIAL = {"train": 20, "val": 5}
+"""Clouds of each split of the data set as it is published."""
 VALIDATION = (5, 10, 15, 20, 25)
+"""Numbers of the clouds for validation."""
 BLOCK = {"train": 50.0, "val": 250.0}
 """Edge of a block, meters."""
-COPIES = 6
-"""Turned copies of a training cloud."""
+COPIES, TURNS = 6, (1, 359)
+"""Turned copies of a training cloud, and the degrees by which they are turned, at least and at most."""
 RARE = (0, 2, 3, 7, 8, 9, 12, 13)
 """Classes that the copies keep: ground, low growth, aircraft, military vehicles, bikes, signs, clutter."""
-FEWEST_POINTS = 10_000
-FEWEST_OBJECTS = 10
-"""Of a training block."""
+FEWEST_POINTS, FEWEST_OBJECTS = 10_000, 10
+"""Of a training block: blocks with less are left out."""
 STUFF = (0,)
 """The ground has no instances."""
 
@@ -67,7 +68,7 @@ def turned_copies(rows: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     """The cloud (N, 8), and turned copies of its rare classes; the same for the same seed."""
     yield rows
     rare = rows[np.isin(rows[:, 6], RARE)]
-    for angle in np.random.default_rng(seed).uniform(1, 359, COPIES):
+    for angle in np.random.default_rng(seed).uniform(*TURNS, COPIES):
         turn = Rotation.from_euler("z", angle, degrees=True)
         yield np.concatenate([turn.apply(rare[:, :3]), rare[:, 3:]], axis=1)
 
