@@ -25,7 +25,7 @@ REMEMBERED = 256
 
 
 def instance_colors(count: int) -> np.ndarray:
-    """Colors (count, 3) uint8, each as different from those before it as can be."""
+    """Returns the colors (count, 3) uint8, each as different from those before it as can be."""
     hues = (FIRST_HUE + np.arange(count) * GOLDEN_RATIO) % 1.0
     colors = [colorsys.hsv_to_rgb(hue, *TONES[i // HUES_PER_TONE % len(TONES)]) for i, hue in enumerate(hues)]
     return (np.array(colors).reshape(-1, 3) * BRIGHTEST).astype(np.uint8)
@@ -40,5 +40,6 @@ def color_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def object_colors(ids: np.ndarray) -> np.ndarray:
-    """Colors (I, 3) uint8 of objects with ids (I,) from 1: an object keeps its color as long as its id."""
+    """Returns the colors (I, 3) uint8 of objects with ids (I,) from 1: an object keeps its color as long as
+    its id."""
     return _CYCLE[(ids.astype(np.int64) - 1) % len(_CYCLE)]

@@ -53,7 +53,7 @@ class Placements:
 
 
 def place(xyz: np.ndarray, instances: Instances) -> Placements:
-    """Placements of the instances of a cloud (N, 3); up is that of the model's frame.
+    """Returns the placements of the instances of a cloud (N, 3); up is that of the model's frame.
 
     A box has the smallest footprint of all upright ones. An instance stands on another when the middle of
     its footprint is over the other's, and its lowest point that is seen about as high as the other's highest.
@@ -80,7 +80,7 @@ def place(xyz: np.ndarray, instances: Instances) -> Placements:
 
 
 def members(xyz: np.ndarray, instances: Instances, index: int) -> np.ndarray:
-    """(n, 3) float32, n > 0: an instance's points of a cloud (N, 3); its center where it has none."""
+    """Returns (n, 3) float32, n > 0: an instance's points of a cloud (N, 3); its center where it has none."""
     points = xyz[instances.points(index)]
     return points if len(points) else instances.centers[index : index + 1]
 

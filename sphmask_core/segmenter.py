@@ -65,18 +65,20 @@ class Segmenter:
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> Segmenter:
-        """A preset by name, or weights by path; device is auto, cpu or cuda[:index]."""
+        """Returns the segmenter of a preset, by name, or of weights, by path; device is auto, cpu or
+        cuda[:index]."""
         device = find_device(device)
         return cls(load_model(model), device)
 
     @property
     def config(self) -> Config:
-        """The model's configuration."""
+        """Returns the model's configuration."""
         return self.model.config
 
     @property
     def min_score(self) -> float:
-        """The model's own threshold: instances below it are returned only where a call asks for them."""
+        """Returns the model's own threshold: instances below it are returned only where a call asks for
+        them."""
         return self.config.inference.min_score
 
     def __call__(

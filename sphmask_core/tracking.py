@@ -61,7 +61,7 @@ class Tracks:
 
     @staticmethod
     def none(count: int) -> Tracks:
-        """Instances that nobody follows: numbered from 1, best score first."""
+        """Returns the instances that nobody follows: numbered from 1, best score first."""
         ids = np.arange(1, count + 1, dtype=np.uint32)
         nobody, times = np.empty(0, np.uint32), np.zeros(count, np.float32)
         motion = np.zeros((count, 3), np.float32)
@@ -69,7 +69,8 @@ class Tracks:
         return Tracks(ids, states, nobody, motion, times, times, nobody, np.empty(0, np.float32))
 
     def of_points(self, labels: np.ndarray) -> np.ndarray:
-        """(N,) uint32: the object of each point, 0 for none, from labels (N,) of this frame's instances."""
+        """Returns (N,) uint32: the object of each point, 0 for none, from labels (N,) of this frame's
+        instances."""
         return np.concatenate([np.zeros(1, np.uint32), self.ids])[labels]
 
 

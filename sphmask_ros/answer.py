@@ -37,7 +37,7 @@ class Answer:
 
     @property
     def ids(self) -> np.ndarray:
-        """The id of each point's object, 0 for none: (height, width) uint32."""
+        """Returns the id of each point's object, 0 for none: (height, width) uint32."""
         return self.tracks.of_points(self.instances.labels).reshape(self.cloud.shape)
 
     def points_of(self, number: int) -> Cloud | None:
@@ -51,7 +51,8 @@ class Answer:
 
     @cached_property
     def in_target_frame(self) -> InstancesInFrame:
-        """The instances in the target frame. They are computed when first asked for: nobody may subscribe."""
+        """Returns the instances in the target frame. They are computed when first asked for: nobody may
+        subscribe."""
         instances = InstancesInFrame(
             self.header, self.instances, self.tracks, place(self.cloud.xyz, self.instances)
         )

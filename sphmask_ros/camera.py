@@ -57,11 +57,11 @@ class Camera:
 
     @property
     def listening(self) -> bool:
-        """Whether clouds are listened to."""
+        """Returns whether clouds are listened to."""
         return self._input is not None
 
     def listen(self, receive: Receive, settings: Callable[[], Parameters]) -> str:
-        """Hand over clouds from now on; the topic they come from."""
+        """Hands over clouds from now on. Returns the topic that they come from."""
         self.health.begin()
         if settings().input == "rgbd":
             self._input = RgbdInput(
@@ -96,7 +96,7 @@ class Camera:
         self._node.destroy_service(self._service)
 
     def heard(self, selected: Iterable[str]) -> bool:
-        """Whether somebody listens to one of the selected outputs."""
+        """Returns whether somebody listens to one of the selected outputs."""
         self.health.heard = bool(self._outputs.wanted(selected))
         return self.health.heard
 
@@ -107,7 +107,7 @@ class Camera:
         self.health.answer(self._outputs.publish(answer, selected, cancellation))
 
     def diagnose(self, about: dict[str, str], stale_after: float) -> DiagnosticStatus:
-        """How it fares; `about` tells what the node works with."""
+        """Returns the status of the camera; `about` tells what the node works with."""
         node = self._node.get_fully_qualified_name().lstrip("/")
         name = f"{node}: {self.name} clouds" if self.name else f"{node}: clouds"
         listens_to = self._input.topic if self._input else "none"

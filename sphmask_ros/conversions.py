@@ -45,7 +45,8 @@ if vision is not None:
 
 
 def make(name: str, /, **fields: Any) -> Any:
-    """A message of that type; lists of numbers go straight into its own, rclpy would copy them twice more."""
+    """Returns a message of that type; lists of numbers go straight into its own, rclpy would copy them twice
+    more."""
     arrays = [key for key, value in fields.items() if isinstance(value, np.ndarray)]
     numbers = {key: fields.pop(key) for key in arrays}
     message = CLASSES[name](**fields)

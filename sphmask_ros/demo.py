@@ -39,7 +39,8 @@ START_TIMEOUT, FRAME_TIMEOUT, STOP_TIMEOUT = 120.0, 60.0, 30.0
 
 
 def main() -> int:
-    """0 when every frame was answered and the node ended as it should; 1 when not; 2 for bad input."""
+    """Returns 0 when every frame was answered and the node ended as it should, 1 when not, 2 for bad
+    input."""
     arguments = _arguments()
     try:
         files = [file for path in arguments.clouds for file in _files(path)]
@@ -128,7 +129,7 @@ def _play(
 
 
 def start_node(model: str, **parameters: str) -> subprocess.Popen:
-    """A node that this process and no other machine hears."""
+    """Returns a node that this process and no other machine hears."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     executable = Path(get_package_prefix("sphmask_ros"), "lib", "sphmask_ros", "segment_node")

@@ -92,11 +92,12 @@ class Health:
 
     @property
     def last_error(self) -> str:
-        """Of this camera's clouds, or of a message that was refused."""
+        """Returns the last error of this camera's clouds, or of a message that was refused."""
         return self.error if self.failed_at > self.node.refused_at else self.node.error
 
     def rate_and_latency(self) -> tuple[float, float, float]:
-        """Answers a second; mean and longest latency, seconds, NaN without an answer in the window."""
+        """Returns answers in a second, mean and longest latency (seconds); NaN without an answer in the
+        window."""
         now = time.monotonic()
         recent = [(moment, latency) for moment, latency in tuple(self._answers) if now - moment <= WINDOW]
         if not recent:
@@ -106,7 +107,7 @@ class Health:
         return len(recent) / span, float(np.mean(latencies)), max(latencies)
 
     def verdict(self, stale_after: float) -> tuple[bytes, str]:
-        """Level and one line of a DiagnosticStatus."""
+        """Returns the level and one line of a DiagnosticStatus."""
         silence = time.monotonic() - self.since
         if self.node.state != "active":
             return DiagnosticStatus.OK, self.node.state
@@ -126,7 +127,7 @@ class Health:
 
 
 def status(health: Health, name: str, about: dict[str, str], stale_after: float) -> DiagnosticStatus:
-    """How a camera's clouds fare; `about` tells what the node works with."""
+    """Returns how a camera's clouds fare; `about` tells what the node works with."""
     rate, mean, longest = health.rate_and_latency()
     values = {
         "state": health.node.state,

@@ -25,7 +25,7 @@ class Follower:
 
     @property
     def next_id(self) -> int:
-        """Of the next object that was never seen before."""
+        """Returns the id of the next object that was never seen before."""
         return self._tracker.next_id
 
     def follow(
@@ -36,7 +36,8 @@ class Follower:
         pose: np.ndarray | None,
         settings: Parameters,
     ) -> Tracks:
-        """The objects that a cloud's instances are; pose (4, 4): of the cloud's frame in one at rest."""
+        """Returns the objects that a cloud's instances are; pose (4, 4): of the cloud's frame in one at
+        rest."""
         if not settings.track:
             return Tracks.none(len(instances))
         if pose is None and header.frame_id != self._frame_id:

@@ -31,7 +31,7 @@ def guard_services(node: Node, refuse: Refuse) -> None:
 
 
 def guard(callback: Callable[[Any, Any], Any], name: str, refuse: Refuse) -> Callable[[Any, Any], Any]:
-    """A service's callback that answers, with success false, where it raises."""
+    """Returns a service's callback that answers, with success false, where it raises."""
 
     @functools.wraps(callback)
     def answer(request: Any, response: Any) -> Any:

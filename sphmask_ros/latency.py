@@ -16,7 +16,7 @@ LONGEST_LATENCY = 60.0
 
 
 def latency_of(stamp: Time, node: Node, arrival: float) -> float:
-    """Seconds since a stamp, or since the arrival (seconds of the steady clock).
+    """Returns the seconds since a stamp, or since the arrival (seconds of the steady clock).
 
     Since the arrival where the stamp is of another clock than the node's: a bag's, or simulated time without
     /clock.

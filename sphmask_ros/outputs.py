@@ -83,7 +83,7 @@ class Outputs:
                 node.get_logger().warning(f"no {name}: {package} is not installed ({hint})", once=True)
 
     def wanted(self, selected: Iterable[str]) -> list[str]:
-        """Those of the selected outputs that somebody listens to."""
+        """Returns those of the selected outputs that somebody listens to."""
         return [
             name
             for name, publisher in self._publishers.items()
@@ -137,7 +137,8 @@ class Outputs:
 
 
 def topic(camera: str, name: str) -> str:
-    """An output's or a service's name: the node's own, below the camera's name where there are several."""
+    """Returns an output's or a service's name: the node's own, below the camera's name where there are
+    several."""
     return f"~/{camera}/{name}" if camera else f"~/{name}"
 
 

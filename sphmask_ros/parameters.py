@@ -170,28 +170,30 @@ class Parameters:
 
     @property
     def needs_poses(self) -> bool:
-        """Whether it has to be known where frames are to each other."""
+        """Returns whether it has to be known where frames are to each other."""
         return bool(self.fixed_frame or self.target_frame or self.box_frame or self.input == "rgbd")
 
     @cached_property
     def region(self) -> Region:
-        """What is looked at of a cloud."""
+        """Returns the part of a cloud that is looked at."""
         boxes = {name: getattr(self, name) or None for name in ("crop_box", "ego_box")}
         return Region(self.min_range, self.max_range, voxel_filter=self.voxel_filter, **boxes)
 
     @cached_property
     def least_scores(self) -> dict[str, float]:
-        """Least score of the classes that have one of their own."""
+        """Returns the least score of the classes that have one of their own."""
         return read_class_scores(self.class_scores)
 
     @staticmethod
     def declare(node: Node) -> Parameters:
-        """Declare every parameter on the node, with its descriptor, and return the values it starts with."""
+        """Declares every parameter on the node, with its descriptor. Returns the values that it starts
+        with."""
         return Parameters(**{field.name: _declare(node, field) for field in dataclasses.fields(Parameters)})
 
     @staticmethod
     def unknown(node: Node) -> dict[str, str]:
-        """Parameters that the node was started with but has not, and which of ours each may be meant for."""
+        """Returns the parameters that the node was started with but has not, and which of ours each may be
+        meant for."""
         given = getattr(node, "_parameter_overrides", {})  # rclpy does not tell them otherwise
         names = [field.name for field in dataclasses.fields(Parameters)]
         return {
@@ -202,7 +204,7 @@ class Parameters:
 
     @staticmethod
     def names(when: str) -> list[str]:
-        """Parameters that may be set then."""
+        """Returns the parameters that may be set then."""
         return [field.name for field in dataclasses.fields(Parameters) if field.metadata["when"] == when]
 
 
@@ -219,7 +221,7 @@ def _declare(node: Node, field: dataclasses.Field) -> Any:
 
 
 def descriptor(field: dataclasses.Field) -> ParameterDescriptor:
-    """What `ros2 param describe` tells of a parameter."""
+    """Returns what `ros2 param describe` tells of a parameter."""
     limits = field.metadata["limits"]
     made = ParameterDescriptor(
         description=field.metadata["description"],

@@ -140,7 +140,7 @@ class Perception:
         )
 
     def nothing(self, header: Header, settings: Parameters) -> Answer:
-        """The answer to a cloud that has none."""
+        """Returns the answer to a cloud without instances."""
         instances = self.segmenter(NO_POINTS.xyz)
         rays = self.segmenter.config.model.rays
         target = settings.target_frame, None

@@ -85,7 +85,8 @@ class _History:
 
 
 def interpolate(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
-    """The pose (4, 4) at a share, 0 to 1, of the way between two: lerp of position, slerp of rotation."""
+    """Returns the pose (4, 4) at a share, 0 to 1, of the way between two: lerp of position, slerp of
+    rotation."""
     pose = np.eye(4)
     pose[:3, 3] = (1 - share) * before[:3, 3] + share * after[:3, 3]
     turns = Rotation.from_matrix(np.stack([before[:3, :3], after[:3, :3]]))
@@ -118,7 +119,7 @@ class Poses:
     def find(
         self, target: str, source: str, seconds: float, timeout: float = 0.0, patient: bool = True
     ) -> np.ndarray:
-        """(4, 4) that takes points of the source frame to the target frame at a time.
+        """Returns (4, 4) that takes points of the source frame to the target frame at a time.
 
         timeout: seconds to wait for what is not known yet; patient: also where nothing joins the frames.
         Raises PoseError when it is not known then.
@@ -192,12 +193,13 @@ def listen(node: Node, poses: Poses, refuse: Refuse) -> None:
 
 
 def stamp_seconds(stamp: Any) -> float:
-    """Seconds of a builtin_interfaces/Time, which may be negative (rclpy's own Time may not)."""
+    """Returns the seconds of a builtin_interfaces/Time, which may be negative (rclpy's own Time may not)."""
     return float(stamp.sec) + float(stamp.nanosec) / NS_PER_SECOND
 
 
 def pose_matrix(place: Any, turn: Quaternion) -> np.ndarray:
-    """(4, 4) of a position and a quaternion. Raises ValueError where the quaternion is no rotation."""
+    """Returns (4, 4) of a position and a quaternion. Raises ValueError where the quaternion is no
+    rotation."""
     quaternion = (turn.x, turn.y, turn.z, turn.w)
     length = math.hypot(*quaternion)
     if not abs(length * length - 1) <= NORMALIZED:  # NaN is not

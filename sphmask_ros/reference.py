@@ -57,7 +57,7 @@ SERVICES = {
 
 
 def tables() -> str:
-    """Topics, services and parameters as Markdown."""
+    """Returns the topics, services and parameters as Markdown."""
     topics = {f"{name} (in)": row for name, row in INPUTS.items()}
     topics |= {f"~/{name}": row for name, row in OUTPUTS.items()} | REPORTS
     parameters = {
@@ -74,7 +74,7 @@ def tables() -> str:
 
 
 def parameters_file() -> str:
-    """The parameters file: every parameter at its default, with its meaning."""
+    """Returns the parameters file: every parameter at its default, with its meaning."""
     lines = ["# Parameters of the node `segment`, each at its default.", "/**:", "  ros__parameters:"]
     for field in dataclasses.fields(Parameters):
         lines += [f"    # {_meaning(field)}", f"    {field.name}: {_value(field.default)}"]
@@ -82,7 +82,7 @@ def parameters_file() -> str:
 
 
 def inserted(text: str) -> str:
-    """The text of docs/ros.md with its tables replaced."""
+    """Returns the text of docs/ros.md with its tables replaced."""
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.split(END)[1]}"
 

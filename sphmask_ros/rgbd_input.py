@@ -40,12 +40,12 @@ class Pairs(Generic[First, Second]):
         self._seconds: dict[int, Second] = {}
 
     def add_first(self, stamp: int, item: First, tolerance: int) -> tuple[First, Second] | None:
-        """A pair with this item of the first stream, if there is one; all times are nanoseconds."""
+        """Returns a pair with this item of the first stream, if there is one; all times are nanoseconds."""
         partner = self._add(self._firsts, item, self._seconds, stamp, tolerance)
         return None if partner is None else (item, partner)
 
     def add_second(self, stamp: int, item: Second, tolerance: int) -> tuple[First, Second] | None:
-        """The same of the second stream."""
+        """Returns the same for an item of the second stream."""
         partner = self._add(self._seconds, item, self._firsts, stamp, tolerance)
         return None if partner is None else (partner, item)
 

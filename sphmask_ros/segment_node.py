@@ -118,7 +118,7 @@ class SegmentNode(LifecycleNode):
 
     @transition("unconfigured")
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """After a transition that raised half-way: begin again."""
+        """Begins again after a transition that raised half-way."""
         self.stop()
         self._let_go()
         return TransitionCallbackReturn.SUCCESS

@@ -66,7 +66,7 @@ class SerializedCompressedImage:
 
 
 def read_serialized(kind: type, message: memoryview) -> Any:
-    """The fields of a serialized message of that type; clouds and images are views of it.
+    """Returns the fields of a serialized message of that type; clouds and images are views of it.
 
     Raises ValueError where the bytes end early or are no such message.
     """

@@ -16,7 +16,7 @@ LEAVE, GRACE = 0.7, 1.0
 
 
 def end_on_signals() -> Future[None]:
-    """Hear the signals on a thread of its own; what is returned is done once one has come.
+    """Hears the signals on a thread of its own. Returns a future that is done once one has come.
 
     Python would raise KeyboardInterrupt wherever the main thread is, and only once that is back from native
     code: loading a model or segmenting a large cloud may take longer than a supervisor waits.

@@ -17,7 +17,7 @@ RETRIED = ("on_configure", "on_activate")
 
 
 def transition(reached: str) -> Callable[[Transition], Transition]:
-    """A transition callback that leads to that state: log what it raises, and fail."""
+    """Returns a transition's callback that leads to that state, and that logs what it raises, and fails."""
 
     def decorate(callback: Transition) -> Transition:
         @functools.wraps(callback)
@@ -38,6 +38,6 @@ def transition(reached: str) -> Callable[[Transition], Transition]:
 
 
 def one_line(error: Exception) -> str:
-    """What an exception says, in one line, with its type where it is none that we raise for users."""
+    """Returns what an exception says, in one line, with its type where it is none that we raise for users."""
     text = wording.one_line(error)
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"

@@ -52,7 +52,8 @@ BAD_INPUT = 2
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> int:
-    """Command line; returns the exit code. program: how the command is called in what it prints."""
+    """Runs the command line. Returns the exit status. program: what the command calls itself in what it
+    prints."""
     options = _parser(program).parse_args(arguments)
     try:
         return _adapt(options)
@@ -98,7 +99,7 @@ def _write_mean(before: str, after: Path, output: Path) -> None:
 
 
 def configuration(config: Config, options: argparse.Namespace, frames: int) -> Config:
-    """The model's configuration with the recipe of adaptation to so many frames."""
+    """Returns the model's configuration with the recipe of adaptation to so many frames."""
     meshes = find_spec("mujoco") is not None and find_spec("embreex") is not None
     scenes = REPEATS * frames + MIXED + SIMULATED
     epochs = max(1, round(options.batches * BATCH / scenes))

@@ -23,7 +23,7 @@ NODE_SPACING = 2
 
 
 def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
-    """A random variant of a scene.
+    """Returns a random variant of a scene.
 
     unit_voxel: edge of a voxel in model units. Elastic distortion moves the points on the voxel grid alone,
     as published: the coordinates that are features and every target (boxes, rays, centers) stay undistorted.
@@ -45,7 +45,7 @@ def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generat
 
 
 def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:
-    """(3, 3) linear map: jitter of the axes, flips, scale, rotation about z, tilt."""
+    """Returns (3, 3) linear map: jitter of the axes, flips, scale, rotation about z, tilt."""
     axes = np.eye(3) + rng.normal(0, config.axis_jitter, (3, 3))
     mirror = [rng.choice([-1.0, 1.0]) if axis in config.flip else 1.0 for axis in "xyz"]
     axes = np.diag(mirror) @ axes * rng.uniform(1 - config.scale, 1 + config.scale)
@@ -55,7 +55,8 @@ def random_axes(config: AugmentConfig, rng: Generator) -> NDArray[np.float64]:
 
 
 def affine(rows: Array, matrix: NDArray, shift: NDArray) -> Array:
-    """The matrix (3, 3) times each row (N, 3), plus shift (3,); numpy's product would start threads."""
+    """Returns the matrix (3, 3) times each row (N, 3), plus shift (3,); numpy's product would start
+    threads."""
     rows, matrix, shift = (np.ascontiguousarray(array, np.float32) for array in (rows, matrix, shift))
     changed = np.empty_like(rows)
     native.affine(rows, matrix, shift, changed)
@@ -73,7 +74,7 @@ def elastic(xyz: Array, spacing: float, magnitude: float, rng: Generator) -> Arr
 
 
 def smooth_noise(shape: NDArray, rng: Generator) -> Array:
-    """Gaussian noise (X, Y, Z, 3) on a grid, twice through a box filter of three cells."""
+    """Returns Gaussian noise (X, Y, Z, 3) on a grid, twice through a box filter of three cells."""
     noise = rng.standard_normal((3, *shape), np.float32)
     for _ in range(2):
         noise = uniform_filter(noise, (1, 3, 3, 3), mode="constant")
@@ -81,7 +82,8 @@ def smooth_noise(shape: NDArray, rng: Generator) -> Array:
 
 
 def augment_color(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
-    """Shift, stretch or drop the colors (N, 3) of a scene, all points alike; they may leave [-1, 1]."""
+    """Returns the colors (N, 3) of a scene shifted, stretched or dropped, all points alike; they may leave
+    [-1, 1]."""
     if rng.random() < config.color_drop:
         return np.zeros_like(rgb)
     gain, shift = rng.normal(1, config.color_gain, 3), rng.normal(0, config.color_jitter, 3)
@@ -92,7 +94,7 @@ def augment_color(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
 
 
 def take_share(scene: Scene, share: float, rng: Generator) -> Scene:
-    """A random share of the points, at least one, in their order."""
+    """Returns a random share of the points, at least one, in their order."""
     count = max(int(len(scene) * share), 1)
     return scene.take(np.sort(rng.choice(len(scene), count, replace=False)))
 
@@ -106,7 +108,8 @@ def drop_points(scene: Scene, most: float, rng: Generator) -> Scene:
 
 
 def crop(scene: Scene, margin: float, rng: Generator) -> Scene:
-    """The instances and what lies within a random margin, up to `margin` (model units) a side, in x and y."""
+    """Returns the instances and what lies within a random margin, up to `margin` (model units) a side, in x
+    and y."""
     objects = scene.xyz[scene.instance >= 0, :2]
     if not len(objects):
         return scene
@@ -116,7 +119,7 @@ def crop(scene: Scene, margin: float, rng: Generator) -> Scene:
 
 
 def limit(scene: Scene, most: int, rng: Generator) -> Scene:
-    """At most that many points: those in a square window in x and y about a random one."""
+    """Returns at most that many points: those in a square window in x and y about a random one."""
     if len(scene) <= most:
         return scene
     ground = scene.xyz[:, :2]

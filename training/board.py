@@ -19,7 +19,7 @@ SCENES = (0, 1)
 
 
 def summary_writer() -> Any:
-    """TensorBoard's class of writers; raises ConfigError where TensorBoard is missing."""
+    """Returns TensorBoard's class of writers; raises ConfigError where TensorBoard is missing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

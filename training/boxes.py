@@ -10,7 +10,7 @@ EPSILON = 1e-6
 
 
 def box_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and GIoU of boxes (..., 6) that broadcast against each other; two tensors (...)."""
+    """Returns IoU and GIoU of boxes (..., 6) that broadcast against each other; two tensors (...)."""
     overlap = _volume(b[..., :3].maximum(a[..., :3]), b[..., 3:].minimum(a[..., 3:]))
     union = _volume(a[..., :3], a[..., 3:]) + _volume(b[..., :3], b[..., 3:]) - overlap
     hull = _volume(b[..., :3].minimum(a[..., :3]), b[..., 3:].maximum(a[..., 3:]))

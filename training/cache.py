@@ -31,7 +31,7 @@ HASH_DIGITS = 16
 
 
 def cache_root(config: Config) -> Path:
-    """`data.cache`, or the folder sphmask of the user's caches (XDG Base Directory Specification)."""
+    """Returns `data.cache`, or the folder sphmask of the user's caches (XDG Base Directory Specification)."""
     if config.data.cache:
         return Path(config.data.cache).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sphmask"
@@ -46,7 +46,7 @@ def identity(files: Sequence[Path]) -> list[tuple[str, int, int]]:
 def fill(
     root: Path, name: str, key: Mapping[str, Any], make: Callable[[int], Table], seeds: Sequence[int]
 ) -> list[Path]:
-    """The files of the scenes `make(seed)`, those that are missing made by all cores of this machine.
+    """Returns the files of the scenes `make(seed)`, those that are missing made by all cores of this machine.
 
     name: of the kind of scene, as people read it; key: all that decides what `make` returns, plain values.
     Raises ConfigError where the folder cannot be written, and what `make` raises.

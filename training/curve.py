@@ -24,7 +24,7 @@ DRAWN = (*SCORES, "mIoU", "foreground_recall")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit code."""
+    """Runs the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(
         description="Draw the losses and scores over the epochs of a training run, or of several, each of "
         "which went on from the weights of the one before; over the steps of one that ended before an epoch."

@@ -50,12 +50,12 @@ def leave() -> None:
 
 
 def rank() -> int:
-    """Number of this process; process 0 validates and writes files."""
+    """Returns the number of this process; process 0 validates and writes files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def world_size() -> int:
-    """Processes that train together."""
+    """Returns the number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -65,7 +65,7 @@ def total(values: Tensor) -> Tensor:
 
 
 def largest(value: int, device: torch.device) -> int:
-    """The largest of the processes' numbers."""
+    """Returns the largest of the processes' numbers."""
     return int(_reduced(torch.tensor(value, device=device), dist.ReduceOp.MAX))
 
 
@@ -108,7 +108,7 @@ class SharedNorm(nn.BatchNorm1d):
 
     @classmethod
     def of(cls, norm: nn.BatchNorm1d) -> SharedNorm:
-        """The same norm, over all processes: with the very parameters and buffers of `norm`."""
+        """Returns the same norm, over all processes: with the very parameters and buffers of `norm`."""
         shared = cls(norm.num_features, norm.eps, norm.momentum)
         shared.weight, shared.bias = norm.weight, norm.bias
         for name, buffer in norm.named_buffers():

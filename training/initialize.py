@@ -36,7 +36,8 @@ def initialize(model: SphericalMask, config: Config) -> str:
 
 
 def take(model: SphericalMask, state: dict[str, Tensor], source: str) -> str:
-    """Copy every tensor that the model has in the same shape; what was taken and what was not, in words.
+    """Copies every tensor that the model has in the same shape. Returns in words what was taken and what was
+    not.
 
     Of ISBNet's checkpoints only what means the same there.
     """
@@ -57,7 +58,8 @@ def take(model: SphericalMask, state: dict[str, Tensor], source: str) -> str:
 
 
 def modules_of(chosen: Set[str], keys: Iterable[str]) -> list[str]:
-    """Names of the largest modules of which every key is chosen; and chosen keys of no such module."""
+    """Returns the names of the largest modules of which every key is chosen; and chosen keys of no such
+    module."""
     others = [key + "." for key in keys if key not in chosen]
     modules = set()
     for key in chosen:
@@ -88,7 +90,7 @@ def _counted(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def mask_prior(slope: float, radius: float, mask_dim: int, num_layers: int = 2) -> Tensor:
-    """(P,) parameters of a migration network: high near the query, where boxes are like its own.
+    """Returns (P,) parameters of a migration network: high near the query, where boxes are like its own.
 
     The first layer holds the terms, a middle one hands them on, the last adds them up.
     """

@@ -65,7 +65,7 @@ class Waiting:
 
 
 def batches_per_epoch(n_scenes: int, config: Config) -> int:
-    """Batches that visit every scene `repeats` times; a last, smaller one is left out if there is another."""
+    """Returns the number of batches that visit every scene `repeats` times, without a last, smaller one."""
     places, size = n_scenes * config.train.repeats, config.train.batch_size * world_size()
     if world_size() > 1 and places < size:
         raise ConfigError(
@@ -78,7 +78,8 @@ def batches_per_epoch(n_scenes: int, config: Config) -> int:
 def load_batches(
     scenes: Sequence[Scene], config: Config, epoch: int, start: int, pinned: bool = False
 ) -> Waiting:
-    """This process's batches of an epoch from number `start` on; pinned: ready to be copied to a GPU."""
+    """Returns this process's batches of an epoch from number `start` on; pinned: ready to be copied to a
+    GPU."""
     keep_freed_memory()  # in this process and in the workers, which inherit it
     batches = EpochBatches(scenes, config, epoch)
     loader = DataLoader(

@@ -28,17 +28,17 @@ def append(path: Path, record: Record) -> None:
 
 
 def read(path: Path) -> list[Record]:
-    """The records of whole epochs."""
+    """Returns the records of whole epochs."""
     return [record for record in read_all(path) if "step" not in record]
 
 
 def read_steps(path: Path) -> list[Record]:
-    """The records of steps within epochs."""
+    """Returns the records of steps within epochs."""
     return [record for record in read_all(path) if "step" in record]
 
 
 def read_all(path: Path) -> list[Record]:
-    """All records in their order; what is no record, as a line that was cut off, is left out."""
+    """Returns all records in their order; what is no record, as a line that was cut off, is left out."""
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
     records = (_record(line) for line in lines)
     return [record for record in records if record is not None]
@@ -54,12 +54,12 @@ def keep(path: Path, epochs: int, steps: int) -> None:
 
 
 def losses(record: Record) -> dict[str, float]:
-    """The weighted terms of the loss in a record."""
+    """Returns the weighted terms of the loss in a record."""
     return {name: value for name, value in record.items() if name not in OTHERS}
 
 
 def line(record: Record) -> str:
-    """A record of an epoch for people."""
+    """Returns a record of an epoch as a line for people."""
     scores = "".join(f"  {name} {record[name]:.3f}" for name in (*SCORES, *POINTWISE) if name in record)
     loss, seconds, waited = sum(losses(record).values()), record["seconds"], record["waited"]
     time = f"{seconds:.0f} s, {waited:.0%} of it waiting for scenes"

@@ -58,7 +58,7 @@ class Criterion:
         return terms
 
     def pointwise(self, predicted: PointwisePredictions, xyz: Tensor, targets: Targets) -> Terms:
-        """Terms of the point-wise heads, over the V voxels at xyz (V, 3)."""
+        """Returns the terms of the point-wise heads, over the V voxels at xyz (V, 3)."""
         terms = {"semantic": semantic_loss(predicted.semantic_logits, targets.semantic, self.class_weights)}
         inside = targets.instance != IGNORE
         count = total(inside.sum()).clamp(min=1)
@@ -74,7 +74,7 @@ class Criterion:
         return {f"point_{name}": self.config.loss.pointwise * term for name, term in terms.items()}
 
     def queries(self, predictions: Predictions, queries: QueryPredictions, targets: Targets) -> Terms:
-        """Terms of the matched queries, averaged over the scenes of the batch.
+        """Returns the terms of the matched queries, averaged over the scenes of the batch.
 
         Every output has a gradient, if only zero: going back through batch norm takes all processes.
         """
@@ -96,7 +96,8 @@ class Criterion:
     def quality(
         self, predictions: Predictions, queries: QueryPredictions, voxels: VoxelBatch, targets: Targets
     ) -> Tensor:
-        """Error of the confidence of all queries, matched or not, averaged over the scenes of the batch."""
+        """Returns the error of the confidence of all queries, matched or not, averaged over the scenes of the
+        batch."""
         superpoints = predictions.encoding.superpoints
         sizes = superpoints.sizes(voxels.superpoints, voxels.superpoint_offsets[-1]).to(voxels.xyz)
         term = queries.confidence.sum() * 0
@@ -111,7 +112,8 @@ class Criterion:
         return self.config.loss.quality * term / (len(targets.scenes) * world_size())
 
     def scene(self, queries: QueryPredictions, b: int, xyz: Tensor, scene: InstanceTargets) -> Terms:
-        """Terms of scene b, of the matching and of the auxiliary one; xyz (S_b, 3) of its superpoints."""
+        """Returns the terms of scene b, of the matching and of the auxiliary one; xyz (S_b, 3) of its
+        superpoints."""
         config, loss = self.config.matching, self.config.loss
         cost = matching_cost(
             queries.class_logits[b],
@@ -132,7 +134,8 @@ class Criterion:
     def matched(
         self, queries: QueryPredictions, b: int, xyz: Tensor, scene: InstanceTargets, pairs: Match
     ) -> Terms:
-        """Weighted terms of scene b for the P pairs of one matching; xyz (S_b, 3) of its superpoints."""
+        """Returns the weighted terms of scene b for the P pairs of one matching; xyz (S_b, 3) of its
+        superpoints."""
         loss, q, g, n = self.config.loss, pairs.queries, pairs.instances, len(pairs.queries)
         masks, boxes = scene.masks[g].to(xyz), queries.boxes[b, q]
         delta = queries.migration[b][q]
@@ -160,7 +163,7 @@ class Criterion:
 
 
 def on_chosen(targets: Targets, superpoints: SuperpointTable, voxels: VoxelBatch) -> Targets:
-    """The targets where masks are predicted on some superpoints alone."""
+    """Returns the targets where masks are predicted on some superpoints alone."""
     if superpoints.chosen is None:
         return targets
     starts = voxels.superpoint_offsets
@@ -172,19 +175,21 @@ def on_chosen(targets: Targets, superpoints: SuperpointTable, voxels: VoxelBatch
 
 
 def enough_foreground(foreground: Tensor) -> bool:
-    """Whether the foreground voxels (V,) bool of the batch, those of all processes, are worth queries."""
+    """Returns whether the foreground voxels (V,) bool of the batch, those of all processes, are worth
+    queries."""
     return int(total(foreground.sum())) > MIN_FOREGROUND
 
 
 def semantic_loss(logits: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
-    """Cross-entropy of logits (V, K) against labels (V,), IGNORE left out; 0 when all are."""
+    """Returns the cross-entropy of logits (V, K) against labels (V,), IGNORE left out; 0 when all are."""
     weights = class_weights.to(logits)
     loss = F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
     return loss / total(weights[labels[labels != IGNORE]].sum()).clamp(min=EPSILON)
 
 
 def class_loss(logits: Tensor, queries: Tensor, class_ids: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy over all queries (Q, K + 1): the matched ones' classes (P,), "none" for the rest.
+    """Returns the cross-entropy over all queries (Q, K + 1): the matched ones' classes (P,), "none" for the
+    rest.
 
     weights (K + 1,) of the classes.
     """
@@ -193,18 +198,20 @@ def class_loss(logits: Tensor, queries: Tensor, class_ids: Tensor, weights: Tens
 
 
 def dice_loss(delta: Tensor, masks: Tensor) -> Tensor:
-    """(P,) dice loss of migrations (P, S), as logits, against masks (P, S)."""
+    """Returns (P,) dice loss of migrations (P, S), as logits, against masks (P, S)."""
     p = delta.sigmoid()
     return 1 - (2 * (p * masks).sum(1) + 1) / (p.sum(1) + masks.sum(1) + 1)
 
 
 def bce_loss(delta: Tensor, masks: Tensor) -> Tensor:
-    """(P,) binary cross-entropy of migrations (P, S), as logits, against masks (P, S): means over S."""
+    """Returns (P,) binary cross-entropy of migrations (P, S), as logits, against masks (P, S): means over
+    S."""
     return F.binary_cross_entropy_with_logits(delta, masks, reduction="none").mean(1)
 
 
 def focal_loss(delta: Tensor, masks: Tensor, alpha: float, gamma: float) -> Tensor:
-    """(P,) focal loss (Lin et al. 2017, eq. 5) of migrations (P, S), as logits, against masks (P, S)."""
+    """Returns (P,) focal loss (Lin et al. 2017, eq. 5) of migrations (P, S), as logits, against masks (P,
+    S)."""
     wrong = (masks - delta.sigmoid()).abs()
     weight = (alpha * masks + (1 - alpha) * (1 - masks)) * wrong**gamma
     return (weight * F.binary_cross_entropy_with_logits(delta, masks, reduction="none")).mean(1)
@@ -218,7 +225,7 @@ MASK_LOSSES: dict[str, Callable[[Tensor, Tensor, LossConfig], Tensor]] = {
 
 
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:
-    """(P,) IoU, in superpoints, of each of the boolean masks (P, S) with its own."""
+    """Returns (P,) IoU, in superpoints, of each of the boolean masks (P, S) with its own."""
     return (a & b).sum(1) / ((a | b).sum(1) + EPSILON)
 
 
@@ -231,7 +238,8 @@ def margin_loss(
     loss: LossConfig | None = None,
     migrations: int = 2,
 ) -> Tensor:
-    """Soft margin (scalar) that migrates superpoints to their side of the query's rays (paper section 3.4).
+    """Returns the soft margin (scalar) that migrates superpoints to their side of the query's rays (paper
+    section 3.4).
 
     delta (P, S) migrations, masks (P, S) bool of the instances, rays (P, R), xyz (S, 3) of the superpoints.
     True positives have the weight `loss.cohesion`, the wrong ones `loss.correction`.

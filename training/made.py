@@ -70,7 +70,7 @@ class MadeScenes(Sequence[Scene]):
         return MadeScenes(self.files * times, self.unit)
 
     def with_classes(self, classes: Iterable[int]) -> MadeScenes:
-        """Those of the scenes that have points of any of these semantic classes."""
+        """Returns those of the scenes that have points of any of these semantic classes."""
         wanted = list(classes)
         return MadeScenes(tuple(file for file in self.files if _has_any(file, wanted)), self.unit)
 
@@ -91,7 +91,8 @@ def _has_any(file: Path, classes: Sequence[int]) -> bool:
 
 
 def made_scenes(maker: Maker, seeds: Sequence[int], config: Config) -> MadeScenes:
-    """What training sees of the maker's clouds: upright, thinned, with the superpoints of inference."""
+    """Returns what training sees of the maker's clouds: upright, thinned, with the superpoints of
+    inference."""
     key = maker.key | {"preparation": _preparation(config)}
     make = partial(_thinned_table, maker.make, config)
     files = fill(cache_root(config), f"{maker.name}-scenes", key, make, seeds)
@@ -99,7 +100,7 @@ def made_scenes(maker: Maker, seeds: Sequence[int], config: Config) -> MadeScene
 
 
 def made_clouds(maker: Maker, seeds: Sequence[int], config: Config) -> list[scenes.Scene]:
-    """The maker's clouds as they are, for validation."""
+    """Returns the maker's clouds as they are, for validation."""
     files = fill(
         cache_root(config), f"{maker.name}-clouds", maker.key, partial(_cloud_table, maker.make), seeds
     )
@@ -109,12 +110,12 @@ def made_clouds(maker: Maker, seeds: Sequence[int], config: Config) -> list[scen
 
 
 def thinned(raw: scenes.Scene, config: Config) -> Scene:
-    """One frame as the model sees it, with a few points a voxel: what training keeps."""
+    """Returns one frame as the model sees it, with a few points a voxel: what training keeps."""
     return thin(prepared(raw, config), 1 / (POINTS_PER_EDGE * config.model.voxel_scale))
 
 
 def prepared(raw: scenes.Scene, config: Config) -> Scene:
-    """One frame as the model sees it, every finite point."""
+    """Returns one frame as the model sees it, every finite point."""
     rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
     cloud = prepare(torch.from_numpy(raw.cloud.xyz), rgb, config)
     rows = cloud.rows.numpy()

@@ -34,7 +34,7 @@ def matching_cost(
     target_boxes: Tensor,
     config: MatchingConfig,
 ) -> Tensor:
-    """(Q, G) cost of each pair, without that of the masks.
+    """Returns (Q, G) cost of each pair, without that of the masks.
 
     class_logits (Q, K + 1), confidence (Q,), boxes (Q, 6) of queries; class_ids (G,), target_boxes (G, 6).
     """
@@ -46,7 +46,8 @@ def matching_cost(
 
 @torch.no_grad()
 def mask_cost(delta: Tensor, masks: Tensor, config: MatchingConfig) -> Tensor:
-    """(Q, G) cost of the masks of each pair: delta (Q, S) migrations, as logits, masks (G, S) of 0 and 1."""
+    """Returns (Q, G) cost of the masks of each pair: delta (Q, S) migrations, as logits, masks (G, S) of 0
+    and 1."""
     p = delta.sigmoid()
     dice = 1 - (2 * p @ masks.T + 1) / (p.sum(1, keepdim=True) + masks.sum(1) + 1)
     inside, outside = F.softplus(-delta), F.softplus(delta)
@@ -55,7 +56,7 @@ def mask_cost(delta: Tensor, masks: Tensor, config: MatchingConfig) -> Tensor:
 
 
 def match(cost: Tensor, repeats: int = 1) -> Match:
-    """The assignment of least cost (Q, G), every instance standing for `repeats` of its kind."""
+    """Returns the assignment of least cost (Q, G), every instance standing for `repeats` of its kind."""
     rows, columns = linear_sum_assignment(cost.repeat(1, repeats).cpu().numpy())
     return Match(
         torch.as_tensor(rows, device=cost.device),

@@ -72,7 +72,7 @@ class View:
 
     @classmethod
     def of(cls, scene: Scene) -> View:
-        """The view of an organized frame, standing on its main support, or on its largest plane.
+        """Returns the view of an organized frame, standing on its main support, or on its largest plane.
 
         Pixels that the camera did not measure lose their labels, which were drawn on the color image.
         """
@@ -88,7 +88,8 @@ class View:
         return cls(labeled, upright_xyz, frame.rotation.numpy(), camera - foot, intrinsics_of(scene.cloud))
 
     def groups(self) -> list[NDArray[np.int64]]:
-        """Points of each group of objects that touch in the image: one may hide a part of another."""
+        """Returns the points of each group of objects that touch in the image: one may hide a part of
+        another."""
         seen = (self.scene.instance >= 0).reshape(self.scene.cloud.shape)
         parts, _ = ndimage.label(ndimage.binary_dilation(seen, iterations=SHADOW))
         points = np.flatnonzero(seen)
@@ -98,7 +99,7 @@ class View:
 
 @lru_cache(VIEWS_KEPT)
 def view_of_file(read: Callable[[Path], Scene], path: Path) -> View:
-    """The view of a frame's file, read again only when many others have been since."""
+    """Returns the view of a frame's file, read again only when many others have been since."""
     return View.of(read(path))
 
 
@@ -117,13 +118,13 @@ class Mixtures:
 
 
 def mixed_scenes(scenes: Sequence[Scene], count: int, seed: int) -> Iterator[Scene]:
-    """That many random mixtures of organized frames, each repeatable by seed and place."""
+    """Returns that many random mixtures of organized frames, each repeatable by seed and place."""
     views = [View.of(scene) for scene in scenes]
     return (mixture(len(views), views.__getitem__, seed, place) for place in range(count))
 
 
 def mixture(count: int, view: Callable[[int], View], seed: int, place: int) -> Scene:
-    """The mixture of random ones of `count` views that has this place among those of a seed."""
+    """Returns the mixture of random ones of `count` views that has this place among those of a seed."""
     rng = np.random.default_rng((seed, place))
     base, *donors = rng.permutation(count)[: rng.integers(*FRAMES, endpoint=True)].tolist()
     mixed = mix(view(base), [view(donor) for donor in donors], rng)
@@ -131,7 +132,7 @@ def mixture(count: int, view: Callable[[int], View], seed: int, place: int) -> S
 
 
 def mix(base: View, donors: Sequence[View], rng: Generator) -> Scene:
-    """The base frame with the objects of the donors among its own, what they hide left out.
+    """Returns the base frame with the objects of the donors among its own, what they hide left out.
 
     Instances keep their labels; those of the donors follow on the base's.
     """
@@ -145,7 +146,8 @@ def mix(base: View, donors: Sequence[View], rng: Generator) -> Scene:
 
 
 def place(view: View, group: Array, rng: Generator) -> Array | None:
-    """The group (M, 3) moved to a free place of the table, or onto an object; None where there is none."""
+    """Returns the group (M, 3) moved to a free place of the table, or onto an object; None where there is
+    none."""
     if rng.random() < ON_TOP:
         lifted = _on_top(view, group, rng)
         if lifted is not None and _distance(view, lifted) > NEARER * _distance(view, group):
@@ -196,7 +198,7 @@ def insert(view: View, moved: Array, donor: Scene, group: NDArray[np.int64]) -> 
 
 
 def intrinsics_of(cloud: Cloud) -> Array:
-    """Focal lengths and middle (2, 2) of the pinhole camera that saw an organized frame, pixels.
+    """Returns the focal lengths and middle (2, 2) of the pinhole camera that saw an organized frame, pixels.
 
     Least squares over all points, along the width and the height: pixel = focal * x / z + middle.
     """
@@ -209,13 +211,13 @@ def intrinsics_of(cloud: Cloud) -> Array:
 
 
 def cells(xyz: Array) -> NDArray[np.int64]:
-    """(M, 2) cells of a map of the table, the camera in the middle of its side, of points (M, 3)."""
+    """Returns (M, 2) cells of a map of the table, the camera in the middle of its side, of points (M, 3)."""
     index = np.floor(xyz[:, :2] / CELL + np.array([CELLS // 2, 0])).astype(int)
     return np.clip(index, 0, CELLS - 1)
 
 
 def footprint(xyz: Array) -> Mask:
-    """(CELLS, CELLS) where points (M, 3) are, seen from above."""
+    """Returns (CELLS, CELLS) where points (M, 3) are, seen from above."""
     taken = np.zeros((CELLS, CELLS), bool)
     taken[tuple(cells(xyz[np.isfinite(xyz).all(1)]).T)] = True
     return taken

@@ -12,7 +12,7 @@ from sphmask_core.config import TrainConfig
 
 
 def build_optimizer(parameters: Sequence[nn.Parameter], train: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW, Adam or SGD with Nesterov momentum; Adam's step is one fused kernel, which is faster."""
+    """Returns AdamW, Adam or SGD with Nesterov momentum; Adam's step is one fused kernel, which is faster."""
     settings = train.optimizer
     decay = settings.weight_decay
     if settings.kind == "sgd":

@@ -23,7 +23,7 @@ SKIPPED, MEASURED = 3, 10
 def outlook(
     phases: Sequence[Phase], scenes: int, validation: int, model: nn.Module, device: torch.device
 ) -> Iterator[str]:
-    """Lines that say what a run will do, before it does it."""
+    """Yields the lines that say what a run will do, before it does it."""
     parameters = sum(p.numel() for p in model.parameters())
     where = f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
     many = f", {world_size()} processes" if world_size() > 1 else ""
@@ -46,7 +46,7 @@ class Speed:
         self.device, self.seen, self.began = device, 0, 0.0
 
     def after_batch(self, left: int) -> str | None:
-        """The line, once it is known; left: batches to come."""
+        """Returns the line, once it is known; left: batches to come."""
         self.seen += 1
         if self.seen == SKIPPED:
             self.began = time.monotonic()
@@ -58,7 +58,7 @@ class Speed:
 
 
 def peak_memory(device: torch.device) -> str:
-    """The most memory that this process has taken, on the device that trains."""
+    """Returns the most memory that this process has taken, on the device that trains."""
     if device.type == "cuda":
         size = torch.cuda.max_memory_reserved(device)
     else:

@@ -22,7 +22,8 @@ _work: Callable[[Any], Any]
 
 
 def in_parallel(do: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
-    """The results of `do(item)`, in the order in which they are ready; the first error is raised as it is.
+    """Yields the results of `do(item)`, in the order in which they are ready; the first error is raised as it
+    is.
 
     `do` goes to each process once, by pickle, so that what it keeps serves all items that the process gets.
     With one process, or one item, this process does the work.
@@ -41,7 +42,7 @@ def in_parallel(do: Callable[[Item], Result], items: Sequence[Item], processes: 
 
 
 def own_cores() -> int:
-    """Cores for each process of a training run on this machine, at least one."""
+    """Returns the cores for each process of a training run on this machine, at least one."""
     return max(len(os.sched_getaffinity(0)) // world_size(), 1)
 
 

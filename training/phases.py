@@ -30,52 +30,52 @@ class Phase:
 
     @property
     def train(self) -> TrainConfig:
-        """The phase's recipe."""
+        """Returns the recipe of the phase."""
         return self.config.train
 
     @property
     def end_epoch(self) -> int:
-        """The run's epoch after the last of this phase."""
+        """Returns the number of the run's epoch after the last of this phase."""
         return self.first_epoch + self.train.epochs
 
     @property
     def end_batch(self) -> int:
-        """The run's batch after the last of this phase."""
+        """Returns the number of the run's batch after the last of this phase."""
         return self.first_batch + self.train.epochs * self.steps.batches
 
     def epoch(self, batch: int) -> int:
-        """The run's epoch that a batch of the run belongs to."""
+        """Returns the run's epoch that a batch of the run belongs to."""
         return self.first_epoch + (batch - self.first_batch) // self.steps.batches
 
     def place(self, batch: int) -> int:
-        """Number of a batch of the run in its epoch."""
+        """Returns the number of a batch of the run in its epoch."""
         return (batch - self.first_batch) % self.steps.batches
 
     def step(self, batch: int) -> int:
-        """The run's optimizer step that a batch of the run belongs to."""
+        """Returns the run's optimizer step that a batch of the run belongs to."""
         return self.first_step + self.steps.number(batch - self.first_batch)
 
     def ends_step(self, batch: int) -> bool:
-        """Whether a batch of the run is the last one of its step."""
+        """Returns whether a batch of the run is the last one of its step."""
         return self.steps.ends_with(batch - self.first_batch)
 
     def ends_epoch(self, batch: int) -> bool:
-        """Whether a batch of the run is the last one of its epoch."""
+        """Returns whether a batch of the run is the last one of its epoch."""
         return self.place(batch) == self.steps.batches - 1
 
     def rate(self, batch: int) -> float:
-        """Learning rate of the step that a batch of the run belongs to."""
+        """Returns the learning rate of the step that a batch of the run belongs to."""
         step = self.steps.number(batch - self.first_batch)
         return learning_rate(step, self.steps.per_epoch, self.train)
 
     def validates(self, epoch: int) -> bool:
-        """Whether validation is due after that epoch of the run."""
+        """Returns whether validation is due after that epoch of the run."""
         done = epoch - self.first_epoch + 1
         return done % self.train.validate_every == 0 or done == self.train.epochs
 
 
 def recipes(config: Config) -> list[Config]:
-    """The configuration of each phase: its recipe stands in `train`."""
+    """Returns the configuration of each phase: its recipe stands in `train`."""
     train, backbone = config.train, config.train.backbone
     if not backbone.epochs:
         return [config]
@@ -85,7 +85,7 @@ def recipes(config: Config) -> list[Config]:
 
 
 def plan(config: Config, batches_per_epoch: Callable[[Config], int]) -> list[Phase]:
-    """The phases of a run; batches_per_epoch says how many batches an epoch of a recipe has."""
+    """Returns the phases of a run; batches_per_epoch says how many batches an epoch of a recipe has."""
     planned: list[Phase] = []
     epoch = batch = step = 0
     for recipe in recipes(config):
@@ -98,5 +98,5 @@ def plan(config: Config, batches_per_epoch: Callable[[Config], int]) -> list[Pha
 
 
 def phase_of(phases: list[Phase], batch: int) -> Phase:
-    """The phase that a batch of the run belongs to; the last one after the run's end."""
+    """Returns the phase that a batch of the run belongs to; the last one after the run's end."""
     return next((phase for phase in phases if batch < phase.end_batch), phases[-1])

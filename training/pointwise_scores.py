@@ -53,8 +53,8 @@ class PointwiseScores:
         self.foreground_voxels += int(foreground.sum())
 
     def means(self) -> dict[str, float]:
-        """Mean IoU over the classes that occur, mean error of the centers in meters, and the share of the
-        instances' voxels that is foreground; NaN where no voxel counts."""
+        """Returns the mean IoU over the classes that occur, mean error of the centers in meters, and the
+        share of the instances' voxels that is foreground; NaN where no voxel counts."""
         hits = self.confusion.diagonal()
         union = self.confusion.sum(0) + self.confusion.sum(1) - hits
         occurs = self.confusion.sum(1) > 0
@@ -70,7 +70,7 @@ class PointwiseScores:
 def pointwise_scores(
     model: SphericalMask, scenes: Iterable[Scene], device: torch.device, stop: Callable[[], bool]
 ) -> dict[str, float]:
-    """mIoU, offset error and foreground recall over whole scenes; nothing when stopped.
+    """Returns mIoU, offset error and foreground recall over whole scenes; nothing when stopped.
 
     Scenes of more voxels than the network sees at once (`inference.block_voxels`) are left out.
     """

@@ -30,7 +30,8 @@ PROGRAM = "python -m training.prepare"
 
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
-    """Command line; returns the exit code. program: how the command is called in what it prints."""
+    """Runs the command line. Returns the exit status. program: what the command calls itself in what it
+    prints."""
     asked = _parser(program).parse_args(arguments)
     try:
         options = Options(asked.raw, _config(asked), asked.superpoints, asked.partial)
@@ -93,7 +94,7 @@ def prepare(options: Options, out: Path, processes: int) -> list[str]:
 
 
 def find_sources(options: Options) -> list[Source]:
-    """What is in the raw folder: scenes that others prepared, or the data set as downloaded."""
+    """Returns what is in the raw folder: scenes that others prepared, or the data set as downloaded."""
     if not options.raw.is_dir():
         raise FormatError(f"{options.raw}: no such folder")
     form = FORMATS[options.config.data.dataset]

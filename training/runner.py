@@ -67,22 +67,22 @@ class Runner:
 
     @property
     def checkpoint(self) -> Path:
-        """The run's last state."""
+        """Returns the file of the run's last state."""
         return self.folder / "checkpoint.pt"
 
     @property
     def log_file(self) -> Path:
-        """One record an epoch, and one each `train.log_every` steps."""
+        """Returns the file with a record of each epoch, and one of each `train.log_every` steps."""
         return self.folder / "log.jsonl"
 
     @property
     def phase(self) -> Phase:
-        """The phase that the run is in."""
+        """Returns the phase that the run is in."""
         return phase_of(self.phases, self._batch)
 
     @property
     def epoch_number(self) -> int:
-        """The epoch that the run is in, from 0."""
+        """Returns the epoch that the run is in, from 0."""
         return self.phase.epoch(self._batch)
 
     @property
@@ -118,12 +118,12 @@ class Runner:
             self.board = Board(self.folder, self.epoch_number, step + 1)
 
     def outlook(self) -> list[str]:
-        """What the run is going to do, in words."""
+        """Returns what the run is going to do, in words."""
         sizes = len(self.scenes), len(self.validation)
         return list(outlook(self.phases, *sizes, self.state.model, self.device))
 
     def run(self) -> int:
-        """Train to the last epoch, or to a signal: returns its number, or 0."""
+        """Trains to the last epoch, or to a signal. Returns the signal's number, or 0."""
         batches = self.phases[-1].end_batch
         initial = self.state.batches
         with (
@@ -141,7 +141,8 @@ class Runner:
         return 0
 
     def epoch(self, bar: tqdm) -> int:
-        """The rest of the epoch that the run is in, to its end or to a signal: returns its number, or 0."""
+        """Trains the rest of the epoch that the run is in, or up to a signal. Returns the signal's number, or
+        0."""
         phase, number, began, waited = self.phase, self.epoch_number, time.monotonic(), 0.0
         if not self.state.validating:
             first = phase.place(self.state.batches)
@@ -162,7 +163,8 @@ class Runner:
         return self.finish_epoch(phase, self.record(phase, time.monotonic() - began, waited), bar)
 
     def batch(self, batch: Batch, phase: Phase) -> dict[str, float]:
-        """Forward, backward, and a step when enough are gathered; the loss of all processes by terms."""
+        """Trains on a batch, with a step when enough are gathered. Returns the loss of all processes by
+        terms."""
         state = self.state
         if state.batches == phase.first_batch and state.batches:
             state.begin_phase(phase.train)
@@ -181,7 +183,7 @@ class Runner:
         return values
 
     def rate(self) -> float:
-        """Learning rate of the last batch's step."""
+        """Returns the learning rate of the last batch's step."""
         batch = max(self.state.batches - 1, 0)
         return phase_of(self.phases, batch).rate(batch)
 
@@ -211,14 +213,16 @@ class Runner:
             self.state.save(self.checkpoint)
 
     def record(self, phase: Phase, seconds: float, waited: float) -> log.Record:
-        """The epoch's line in the log, before validation; seconds: of training, and of waiting for scenes."""
+        """Returns the epoch's line in the log, before validation; seconds: of training, and of waiting for
+        scenes."""
         losses = {name: value / phase.steps.batches for name, value in self.state.sums.items()}
         share = waited / max(seconds, CLOCK)
         head = {"epoch": self.epoch_number, "seconds": round(seconds, 1), "waited": share, "lr": self.rate()}
         return head | losses
 
     def finish_epoch(self, phase: Phase, record: log.Record, bar: tqdm) -> int:
-        """Validate when it is time, write log and checkpoint; a signal that came in between, or 0."""
+        """Validates when it is time, writes log and checkpoint. Returns a signal that came in between, or
+        0."""
         self.save()
         if phase.validates(record["epoch"]):
             if len(self.validation):
@@ -237,7 +241,8 @@ class Runner:
         return 0
 
     def validate(self, epoch: int, pointwise_only: bool) -> dict[str, float]:
-        """Scores of the validation scenes: of the point-wise heads, then of instances; pictures of some."""
+        """Returns the scores of the validation scenes: of the point-wise heads, then of instances; pictures
+        of some."""
         model, scenes, asked = self.state.result, self.validation, self.interrupts
         scores = pointwise_scores(model, scenes, self.device, lambda: asked.asked > 0)
         if pointwise_only or not scores:

@@ -37,7 +37,7 @@ class Scene:
         return len(self.xyz)
 
     def take(self, index: NDArray) -> Scene:
-        """The points that an index array or a mask picks."""
+        """Returns the points that an index array or a mask picks."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: rows[index] for name, rows in columns.items() if rows is not None})
 
@@ -51,15 +51,15 @@ class Batch:
     instance: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; pinned memory is copied while the host goes on."""
+        """Returns the batch on a device; pinned memory is copied while the host goes on."""
         return self.each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The batch in memory that a GPU can read by itself."""
+        """Returns the batch in memory that a GPU can read by itself."""
         return self.each(Tensor.pin_memory)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch with each of its tensors changed."""
+        """Returns the batch with each of its tensors changed."""
         tensors = {name: field for name, field in vars(self.voxels).items() if isinstance(field, Tensor)}
         changed: dict[str, Any] = {name: change(tensor) for name, tensor in tensors.items()}
         return Batch(replace(self.voxels, **changed), change(self.semantic), change(self.instance))
@@ -84,7 +84,8 @@ def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:
 
 
 def thin(scene: Scene, cell: float) -> Scene:
-    """One point per cubic cell (model units): mean position and color, labels of the cell's first point."""
+    """Returns one point per cubic cell (model units): mean position and color, labels of the cell's first
+    point."""
     index = np.floor((scene.xyz - scene.xyz.min(0)) / cell).astype(np.int64)
     key = np.ravel_multi_index(tuple(index.T), tuple(index.max(0) + 1))
     _, first, cell_of, count = np.unique(key, return_index=True, return_inverse=True, return_counts=True)

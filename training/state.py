@@ -54,7 +54,7 @@ class TrainState:
 
     @property
     def result(self) -> SphericalMask:
-        """The model that validation and the exported weights use."""
+        """Returns the model that validation and the exported weights use."""
         return cast(SphericalMask, self.average.module) if self.average is not None else self.model
 
     def count_batch(self, terms: dict[str, float]) -> None:
@@ -66,7 +66,7 @@ class TrainState:
         self.batches += 1
 
     def take_recent(self) -> dict[str, float]:
-        """Mean loss terms of the batches since this was last asked."""
+        """Returns the mean loss terms of the batches since this was last asked."""
         recent, self.recent = self.recent, {}
         batches = recent.pop("batches", 1.0)
         return {name: value / batches for name, value in recent.items()}

@@ -25,7 +25,7 @@ Heads = TypeVar("Heads", PointwisePredictions, QueryPredictions)
 def batch_terms(
     model: SphericalMask, criterion: Criterion, batch: Batch, config: Config, pointwise_only: bool
 ) -> Terms:
-    """Weighted terms of the loss of a batch that is on the model's device."""
+    """Returns the weighted terms of the loss of a batch that is on the model's device."""
     device, mixed = batch.semantic.device.type, config.train.precision == "bfloat16"
     with torch.autocast(device, torch.bfloat16, enabled=mixed):
         predictions = model(batch.voxels, pointwise_only, enough_foreground)
@@ -46,7 +46,7 @@ def check_precision(config: Config, device: torch.device) -> None:
 
 
 def in_float32(predictions: Predictions) -> Predictions:
-    """What the heads say, in float32."""
+    """Returns what the heads say, in float32."""
     queries = None if predictions.queries is None else _float32(predictions.queries)
     encoding = replace(predictions.encoding, pointwise=_float32(predictions.encoding.pointwise))
     return replace(predictions, encoding=encoding, queries=queries)

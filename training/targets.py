@@ -37,7 +37,7 @@ class InstanceTargets:
         return len(self.class_ids)
 
     def on(self, superpoints: Tensor) -> InstanceTargets:
-        """The targets where masks are predicted on some superpoints (P,) of the scene alone.
+        """Returns the targets where masks are predicted on some superpoints (P,) of the scene alone.
 
         Instances that have none of them are no targets, as published.
         """
@@ -48,7 +48,7 @@ class InstanceTargets:
 
     @property
     def radial(self) -> Tensor:
-        """(G, R + 3) the radial label: rays, then centroid."""
+        """Returns the radial label (G, R + 3): rays, then centroid."""
         return torch.cat([self.rays, self.centers], dim=1)
 
 
@@ -70,7 +70,7 @@ class Targets:
 def build_targets(
     voxels: VoxelBatch, semantic: Tensor, instance: Tensor, class_shift: int, rays: tuple[int, int]
 ) -> Targets:
-    """Targets of a batch from its points' labels.
+    """Returns the targets of a batch from its points' labels.
 
     semantic, instance: (N,) int64 in the order of `voxels.point_to_voxel`; ids are unique in a scene.
     """
@@ -93,7 +93,8 @@ def build_targets(
 def label_voxels(
     voxels: VoxelBatch, semantic: Tensor, instance: Tensor, class_shift: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The labels of voxels, those of their first points: semantic and instance are (N,) int64 of points.
+    """Returns the labels of voxels, those of their first points: semantic and instance are (N,) int64 of
+    points.
 
     Returns the semantic class (V,), the instance (V,) numbered over the batch or IGNORE, and the class (G,)
     of each instance.
@@ -106,14 +107,14 @@ def label_voxels(
 
 
 def first_points(point_to_voxel: Tensor, n_voxels: int) -> Tensor:
-    """(V,) the first point of each voxel, from the voxel (N,) of each point."""
+    """Returns the first point (V,) of each voxel, from the voxel (N,) of each point."""
     order = torch.arange(len(point_to_voxel), device=point_to_voxel.device)
     first = order.new_full((n_voxels,), len(order))
     return first.scatter_reduce(0, point_to_voxel, order, "amin")
 
 
 def consecutive_instances(class_ids: Tensor, instance: Tensor, scene: Tensor) -> tuple[Tensor, Tensor]:
-    """Number instances 0..G-1 over the batch, scene by scene; those of a class < 0 are no targets.
+    """Numbers instances 0..G-1 over the batch, scene by scene; those of a class < 0 are no targets.
 
     class_ids, instance, scene: (V,) int64 of voxels. Returns (V,) ids or IGNORE, and the (G,) class of each
     instance's first voxel.
@@ -130,7 +131,7 @@ def consecutive_instances(class_ids: Tensor, instance: Tensor, scene: Tensor) ->
 
 
 def radial_lengths(offsets: Tensor, owner: Tensor, n: int, rays: tuple[int, int]) -> Tensor:
-    """(n, R) largest length of the offsets (P, 3) of each owner (P,) in each sector, or EMPTY_RAY."""
+    """Returns (n, R) largest length of the offsets (P, 3) of each owner (P,) in each sector, or EMPTY_RAY."""
     n_rays = rays[0] * rays[1]
     slots = owner * n_rays + sectors(offsets, rays)
     lengths = offsets.new_full((n * n_rays,), EMPTY_RAY)
@@ -138,7 +139,7 @@ def radial_lengths(offsets: Tensor, owner: Tensor, n: int, rays: tuple[int, int]
 
 
 def superpoint_masks(superpoints: Tensor, instance: Tensor, n: int) -> Tensor:
-    """(n, S) float32: 1 where at least half of the superpoint's voxels are of the instance.
+    """Returns (n, S) float32: 1 where at least half of the superpoint's voxels are of the instance.
 
     superpoints, instance: (V,) int64; instance is negative outside of instances.
     """
@@ -150,7 +151,7 @@ def superpoint_masks(superpoints: Tensor, instance: Tensor, n: int) -> Tensor:
 
 
 def instance_centers(owner: Tensor, xyz: Tensor, n: int) -> Tensor:
-    """(n, 3) mean of the voxels xyz (P, 3) of each owner (P,)."""
+    """Returns (n, 3) mean of the voxels xyz (P, 3) of each owner (P,)."""
     sums = xyz.new_zeros(n, 3).index_add_(0, owner, xyz)
     return sums / owner.bincount(minlength=n)[:, None]
 

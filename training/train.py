@@ -39,7 +39,8 @@ BAD_INPUT = (ConfigError, CheckpointError, CloudError, PreparedError)
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "train.py") -> int:
-    """Command line; returns the exit code. program: how the command is called in what it prints."""
+    """Runs the command line. Returns the exit status. program: what the command calls itself in what it
+    prints."""
     options = _parser(program).parse_args(arguments)
     try:
         return _train(options, program)

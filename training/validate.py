@@ -22,7 +22,8 @@ def validate(
     gallery: Gallery,
     stop: Callable[[], bool],
 ) -> dict[str, float]:
-    """AP, AP50 and AP25 of the model on whole scenes, as `sphmask eval` scores them; none when stopped.
+    """Returns AP, AP50 and AP25 of the model on whole scenes, as `sphmask eval` scores them; none when
+    stopped.
 
     Of simulated scenes of several classes all classes are one, and `class_AP50` is the mean over classes.
     """

@@ -51,13 +51,14 @@ class Bag(Protocol):
 
     @property
     def topics(self) -> Mapping[str, str]:
-        """The type of each topic, such as sensor_msgs/msg/PointCloud2."""
+        """Returns the type of each topic, such as sensor_msgs/msg/PointCloud2."""
 
     def messages(self, topic: str | None = None) -> Iterator[Message]:
         """Gives the messages of one topic or of all, by time."""
 
     def copying(self, path: Path, compression: str | None = None) -> AbstractContextManager[Copy]:
-        """Context of a `Copy` that holds nothing yet and is at `path`, whole, once the block succeeds.
+        """Returns the context of a `Copy` that holds nothing yet and is at `path`, whole, once the block
+        succeeds.
 
         compression: one of COMPRESSIONS; None: as this bag is compressed.
         """

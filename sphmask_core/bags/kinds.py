@@ -13,7 +13,7 @@ INFORMATION = "rosbag2_bagfile_information"
 
 
 def is_bag(path: Path) -> bool:
-    """Whether a path is a bag: a file with the suffix of one, or a folder that rosbag2 recorded."""
+    """Returns whether a path is a bag: a file with the suffix of one, or a folder that rosbag2 recorded."""
     return path.suffix in BAG_SUFFIXES or (path / METADATA).is_file()
 
 

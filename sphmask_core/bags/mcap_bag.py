@@ -42,7 +42,7 @@ class McapBag:
 
     @property
     def topics(self) -> dict[str, str]:
-        """The type of each topic; for messages that are not ROS 2's, the name of their schema."""
+        """Returns the type of each topic; for messages that are not ROS 2's, the name of their schema."""
         return {
             channel.topic: _type(summary, channel.schema_id)
             for summary in self._summaries

@@ -31,7 +31,7 @@ class Rosbag2:
 
     @property
     def topics(self) -> dict[str, str]:
-        """Type of each topic."""
+        """Returns the type of each topic."""
         return {connection.topic: connection.msgtype for connection in self._reader.connections}
 
     def messages(self, topic: str | None = None) -> Iterator[Message]:

@@ -92,7 +92,7 @@ def segment_bag(
     images: ImageTopics | None = None,
     say: Say = lambda remark: None,
 ) -> Iterator[BagFrame]:
-    """Copy a bag to `output` with the topics of OUTPUTS more; a frame is given as soon as it is done.
+    """Copies a bag to `output` and adds the topics of OUTPUTS. Yields each frame as soon as it is done.
 
     topic None: the only one of clouds; compression None: as the bag's; images: the topics of an RGB-D camera
     in the place of clouds; say: told what is to be said once. `output` is there, whole, once all frames were

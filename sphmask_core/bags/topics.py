@@ -55,7 +55,7 @@ class Sent:
 
     @property
     def stamp(self) -> int:
-        """The stamp of the header, or else the time of the recording; nanoseconds."""
+        """Returns the stamp of the header, or else the time of the recording; nanoseconds."""
         return self.message.time if self.header is None else nanoseconds(self.header)
 
 
@@ -64,7 +64,7 @@ class Topics(Protocol):
 
     @property
     def name(self) -> str:
-        """The topic whose messages are answered."""
+        """Returns the topic whose messages are answered."""
 
     def take(self, message: Message) -> list[Sent]:
         """Take a message of any topic; returns what can be segmented now."""
@@ -111,7 +111,7 @@ class RgbdTopics:
 
     @property
     def name(self) -> str:
-        """The topic of the depth images."""
+        """Returns the topic of the depth images."""
         return self.topics.depth
 
     def take(self, message: Message) -> list[Sent]:

@@ -68,7 +68,7 @@ RENAMES = [
 
 
 def our_name(published: str) -> str | None:
-    """Our name of a published parameter; None for dead weights."""
+    """Returns our name of a published parameter; None for dead weights."""
     if DEAD.match(published):
         return None
     for pattern, name in RENAMES:
@@ -77,7 +77,7 @@ def our_name(published: str) -> str | None:
 
 
 def import_published(net: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a published state dict; 1x1 convolutions of rows become matrices."""
+    """Returns a published state dict under our names; 1x1 convolutions of rows become matrices."""
     renamed = {our_name(key): value for key, value in net.items()}
     return {key: _as_matrix(key, value) for key, value in renamed.items() if key is not None}
 

@@ -28,7 +28,7 @@ class CheckpointError(ValueError):
 
 
 def read_published(path: str | Path) -> dict[str, Tensor]:
-    """State dict of a published checkpoint {"net": ..., "epoch": ...}, under our names."""
+    """Returns the state dict of a published checkpoint {"net": ..., "epoch": ...}, under our names."""
     try:
         Path(path).open("rb").close()  # what is wrong with the file itself is said as it is
         with warnings.catch_warnings():  # of pickles that are none of ours, beside the one line that we say
@@ -81,7 +81,8 @@ def save_weights(path: str | Path, model: SphericalMask, config: Config, half: b
 
 
 def load_model(source: str | Path, config: str | Path | None = None) -> SphericalMask:
-    """A model in eval mode from a preset's name, own weights, or published ones with a configuration."""
+    """Returns a model in eval mode from a preset's name, own weights, or published ones with a
+    configuration."""
     path = _find(source)
     if path.suffix == ".pth":
         if config is None:
@@ -98,13 +99,14 @@ def load_model(source: str | Path, config: str | Path | None = None) -> Spherica
 
 
 def read_state(source: str | Path) -> dict[str, Tensor]:
-    """State dict of a preset's name, own weights, or a published checkpoint (.pth), under our names."""
+    """Returns the state dict of a preset's name, own weights, or a published checkpoint (.pth), under our
+    names."""
     path = _find(source)
     return read_published(path) if path.suffix == ".pth" else read_weights(path)[0]
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Config]:
-    """Weights and the configuration stored beside them."""
+    """Returns the weights and the configuration stored beside them."""
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}

@@ -59,7 +59,8 @@ def back_project(
     camera: ColorCamera | None = None,
     unit: float | None = None,
 ) -> Cloud:
-    """The cloud of a depth image, organized as it is, in the camera's optical frame (z forward, y down).
+    """Returns the cloud of a depth image, organized as it is, in the camera's optical frame (z forward, y
+    down).
 
     depth (H, W): uint16, or float32; 0 and what is not finite are NaN points. color (h, w, 3) uint8: of the
     same pixels where `camera` is None, else of that camera; a point that it does not see is mid-gray. unit:
@@ -117,7 +118,8 @@ def read_rgbd(
     unit: float | None = None,
     max_points: int = MAX_POINTS,
 ) -> Cloud:
-    """The cloud of a depth image and, if given, the color image of its pixels; CloudError names the file."""
+    """Returns the cloud of a depth image and, if given, the color image of its pixels; CloudError names the
+    file."""
     pixels = None if color is None else read_color(color)
     try:
         image = read_depth(depth)
@@ -130,7 +132,7 @@ def read_rgbd(
 
 
 def read_depth(path: Path) -> np.ndarray:
-    """(H, W) uint16 of a 16-bit PNG or TIFF, or what an .npy file holds."""
+    """Returns (H, W) uint16 of a 16-bit PNG or TIFF, or what an .npy file holds."""
     if path.suffix == ".npy":
         return _array(path)
     pixels = _pixels(path)
@@ -142,12 +144,12 @@ def read_depth(path: Path) -> np.ndarray:
 
 
 def read_color(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 of an image file; gray is three times itself."""
+    """Returns (H, W, 3) uint8 of an image file; gray is three times itself."""
     return _pixels(path, "RGB")
 
 
 def read_gray(path: Path) -> np.ndarray:
-    """(H, W) uint8 or uint16 numbers of an image with one channel or a palette."""
+    """Returns (H, W) uint8 or uint16 numbers of an image with one channel or a palette."""
     pixels = _pixels(path)
     if pixels.ndim != 2 or pixels.dtype.kind == "f":
         raise CloudError(f"{path}: {pixels.dtype} {pixels.shape} is no mask; expected 8- or 16-bit gray")
@@ -182,7 +184,7 @@ def _pixels(path: Path, mode: str | None = None) -> np.ndarray:
 
 
 def tum_frames(folder: Path) -> Iterator[tuple[float, Path, Path | None]]:
-    """Time in seconds, depth and color file of each frame of a folder of the TUM RGB-D benchmark.
+    """Yields time (seconds), depth and color file of each frame of a folder of the TUM RGB-D benchmark.
 
     depth.txt and rgb.txt list times and files; the color of a depth image is the nearest within 20 ms.
     """

@@ -23,7 +23,7 @@ SUFFIX = ".npz"
 
 
 def frame_files(root: str | Path) -> list[Path]:
-    """The frames of a folder that have labels, by name; raises CloudError where there are none."""
+    """Returns the frames of a folder that have labels, by name; raises CloudError where there are none."""
     files = sorted(path for path in Path(root).glob(f"*{SUFFIX}") if not path.name.startswith("."))
     labeled = [path for path in files if "label" in _names(path)]
     if not labeled:
@@ -32,13 +32,14 @@ def frame_files(root: str | Path) -> list[Path]:
 
 
 def read_frame(path: str | Path) -> Scene:
-    """A labeled frame; what is no object is of class SUPPORT, for nobody told it from the background."""
+    """Returns a labeled frame. What is no object is of class SUPPORT: nobody told it from the background."""
     path = Path(path)
     return labeled_scene(path.stem, read_cloud(path))
 
 
 def labeled_scene(name: str, cloud: Cloud) -> Scene:
-    """The scene of a cloud by its labels: objects from 1, 0 for what is no object; without any, unknown."""
+    """Returns the scene of a cloud by its labels: objects from 1, 0 for what is no object; without any,
+    unknown."""
     label = np.full(len(cloud.xyz), -1) if cloud.labels is None else cloud.labels
     semantic = np.select([label > 0, label == 0], [OBJECT, SUPPORT], UNLABELED)
     instance = np.where(label > 0, label - 1, UNLABELED)
@@ -46,7 +47,7 @@ def labeled_scene(name: str, cloud: Cloud) -> Scene:
 
 
 def frame_group(path: Path) -> str:
-    """The name under which a frame's scores are gathered."""
+    """Returns the name under which a frame's scores are gathered."""
     with np.load(path, allow_pickle=False) as arrays:
         return str(arrays["group"]) if "group" in arrays.files else path.stem.split("_")[0]
 

@@ -29,19 +29,20 @@ LENS = 4
 
 
 def is_depth_image(path: Path) -> bool:
-    """Whether a file is the depth image of a labeled frame, by its name."""
+    """Returns whether a file is the depth image of a labeled frame, by its name."""
     return path.name.endswith(DEPTH)
 
 
 def files_of(depth: Path) -> list[Path]:
-    """All files that a depth image is read with, itself the first; those that are missing are left out."""
+    """Returns all files that a depth image is read with, itself the first; those that are missing are left
+    out."""
     stem = depth.name.removesuffix(DEPTH)
     names = (depth.name, INTRINSICS, *(stem + end for end in (MASK, *COLORS)))
     return [path for name in names if (path := depth.with_name(name)).is_file()]
 
 
 def read_images(depth: Path) -> Scene:
-    """The labeled frame of a depth image; raises CloudError, which names the file that is wrong."""
+    """Returns the labeled frame of a depth image; raises CloudError, which names the file that is wrong."""
     stem = depth.name.removesuffix(DEPTH)
     intrinsics, scale = _read_intrinsics(depth.with_name(INTRINSICS))
     color = next((path for path in files_of(depth) if path.name.endswith(COLORS)), None)

@@ -39,7 +39,7 @@ class PcdHeader:
 
 
 def parse_pcd(content: bytes, max_points: int = MAX_POINTS) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
-    """Columns of a .pcd file by field name, each (N,) or (N, count), and (height, width).
+    """Returns the columns of a .pcd file by field name, each (N,) or (N, count), and (height, width).
 
     Raises ValueError with what is wrong.
     """

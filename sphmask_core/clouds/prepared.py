@@ -80,12 +80,12 @@ class Manifest:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits that have scenes, sorted."""
+        """Returns the names of the splits that have scenes, sorted."""
         return tuple(sorted({scene.split for scene in self.scenes}))
 
 
 def scene_path(root: Path, split: str, name: str) -> Path:
-    """File of a scene."""
+    """Returns the file of a scene."""
     return root / split / f"{name}.npy"
 
 
@@ -146,7 +146,8 @@ def _manifest(values: dict[str, Any]) -> Manifest:
 
 
 def scenes_of(manifest: Manifest, split: str, area: int) -> Sequence[SceneRecord]:
-    """Scenes of a split, by name; of a data set in areas, `val` is one area and `train` all others."""
+    """Returns the scenes of a split, by name; of a data set in areas, `val` is one area and `train` all
+    others."""
     wanted = {split}
     if split not in manifest.splits and split in ("train", "val"):
         held_out = {f"Area_{area}"} & set(manifest.splits)

@@ -74,7 +74,7 @@ class Thinned:
 
 
 def thin(xyz: np.ndarray, rgb: np.ndarray | None, edge: float) -> Thinned:
-    """Group the finite points of xyz (N, 3) float32 by voxels of an edge, meters; rgb (N, 3) of any type.
+    """Returns the mean of the finite points in each voxel: xyz (N, 3) float32, edge in meters; rgb (N, 3).
 
     Raises ValueError for a cloud that is too large for such voxels.
     """

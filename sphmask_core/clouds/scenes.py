@@ -138,7 +138,7 @@ def every(scene: Scene, step: int) -> Scene:
 
 
 def scene_files(root: str | Path, split: str = "all") -> list[Path]:
-    """mOSD's files of a split, by index: validation is every fifth."""
+    """Returns the files of a split of mOSD, by index: every fifth is for validation."""
     numbered = [(re.fullmatch(r"\D*(\d+)", path.stem), path) for path in Path(root).glob("*.pcd")]
     files = sorted((int(match[1]), path) for match, path in numbered if match)
     if not files:
@@ -157,7 +157,8 @@ def read_scene(path: str | Path) -> Scene:
 
 
 def ground_truth(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Semantic and instance labels (N,) of mOSD's: 0 invalid, 1 to 9 table, 20 to 29 the first object, ..."""
+    """Returns the semantic and instance labels (N,) of mOSD's: 0 invalid, 1 to 9 table, 20 to 29 the first
+    object, ..."""
     is_object = labels >= FIRST_OBJECT
     is_table = (labels > 0) & (labels < FIRST_OBJECT // 2)
     semantic = np.select([is_object, is_table], [OBJECT, SUPPORT], UNLABELED)

@@ -12,7 +12,7 @@ from sphmask_core.messages.images import info_beside
 
 
 def image_topics(path: Path, options: argparse.Namespace) -> ImageTopics | None:
-    """The topics that were asked for; None where clouds are to be segmented."""
+    """Returns the topics that were asked for; None where clouds are to be segmented."""
     if options.depth_topic is None:
         if options.color_topic or options.info_topic or options.color_info_topic:
             raise ValueError("--color-topic, --info-topic and --color-info-topic go with --depth-topic")

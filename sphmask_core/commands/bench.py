@@ -116,7 +116,7 @@ def _forget_peak(device: torch.device) -> None:
 
 
 def simulated_clouds() -> list[tuple[str, Cloud]]:
-    """Frames of 640 x 480 points of a simulated camera over tables."""
+    """Returns the frames of 640 x 480 points of a simulated camera over tables."""
     return [(f"simulated {seed}", simulate_cloud(seed, *FRAME)) for seed in range(SIMULATED)]
 
 

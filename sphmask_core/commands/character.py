@@ -50,7 +50,7 @@ class Character:
 
 
 def character(cloud: Cloud) -> Character:
-    """The character of a cloud (N, 3); it depends on nothing but the cloud."""
+    """Returns the character of a cloud (N, 3); it depends on nothing but the cloud."""
     xyz = cloud.xyz[np.isfinite(cloud.xyz).all(1)]
     if not len(xyz):
         return Character(0, 0.0, 0.0, 0.0, cloud.shape[0] > 1, False, cloud.rgb is not None)

@@ -39,7 +39,7 @@ TRAINED = {
 
 
 def choose(cloud: Character) -> str:
-    """The preset for a cloud."""
+    """Returns the preset for a cloud."""
     if cloud.extent > (COLORED_STREET if cloud.colored else COLORLESS_STREET):
         return "street"
     if cloud.optical or cloud.organized:
@@ -48,7 +48,7 @@ def choose(cloud: Character) -> str:
 
 
 def unlike(cloud: Character, preset: str) -> str:
-    """One line on how a cloud is unlike what a preset was trained on; empty where it is not
+    """Returns one line on how a cloud is unlike what a preset was trained on; empty where it is not
     or the model is one's own."""
     trained = TRAINED.get(preset)
     if trained is None or not cloud.points:

@@ -24,22 +24,23 @@ class DepthImages:
 
     @property
     def settings(self) -> list[float]:
-        """What results depend on, beside the images."""
+        """Returns what results depend on, beside the images."""
         lens = self.intrinsics
         return [lens.fx, lens.fy, lens.cx, lens.cy, self.unit]
 
     def read(self, path: Path, max_points: int) -> Cloud:
-        """The cloud of a depth image; CloudError in one line where there is none."""
+        """Returns the cloud of a depth image; CloudError in one line where there is none."""
         return read_rgbd(path, self.colors[path], self.intrinsics, self.unit, max_points)
 
 
 def is_tum_folder(path: Path) -> bool:
-    """Whether a path is a folder of the TUM RGB-D benchmark, which lists its depth images."""
+    """Returns whether a path is a folder of the TUM RGB-D benchmark, which lists its depth images."""
     return (path / TUM_LIST).is_file()
 
 
 def depth_images(options: argparse.Namespace) -> DepthImages | None:
-    """The depth images that were asked for; None where clouds were. Raises ValueError for half of either."""
+    """Returns the depth images that were asked for; None where clouds were. Raises ValueError for half of
+    either."""
     folders = [path for path in options.clouds if is_tum_folder(path)]
     if options.depth is None and not folders:
         given = [

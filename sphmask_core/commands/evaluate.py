@@ -42,7 +42,7 @@ PICTURED_SCENES, PICTURED_OBJECTS = 6, 24
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Score a split and return the exit status.
+    """Scores a split. Returns the exit status.
 
     AP takes every instance; overlap and pictures take those from the score threshold on.
     """

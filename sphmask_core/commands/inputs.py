@@ -35,11 +35,11 @@ class Inputs:
 
     @property
     def usual_up(self) -> Vector:
-        """The unit vector up in what such files hold."""
+        """Returns the unit vector up in what such files hold."""
         return LEVEL_CAMERA if self.images else Z
 
     def read(self, path: Path) -> Cloud:
-        """The cloud of a file, in its own unit. Raises CloudError, which names the file."""
+        """Returns the cloud of a file, in its own unit. Raises CloudError, which names the file."""
         if self.images:
             return self.images.read(path, self.max_points)
         return read_cloud(path, self.max_points)
@@ -64,7 +64,8 @@ def _in_meters(cloud: Cloud, unit: str | None, voxel_size: float) -> Cloud:
 
 
 def request_of(options: argparse.Namespace, segmenter: Segmenter, min_score: float) -> Request:
-    """What is asked of a model for each cloud; raises ValueError in one line for what is no such thing."""
+    """Returns what is asked of a model for each cloud; raises ValueError in one line for what is no such
+    thing."""
     try:
         scores = read_class_scores(options.class_scores)
         segmenter.least_scores(min_score, scores)
@@ -74,7 +75,7 @@ def request_of(options: argparse.Namespace, segmenter: Segmenter, min_score: flo
 
 
 def region_of(options: argparse.Namespace) -> Region:
-    """What is looked at of each cloud; raises ValueError in one line for what is no region."""
+    """Returns what is looked at of each cloud; raises ValueError in one line for what is no region."""
     boxes = {name: tuple(getattr(options, name) or ()) or None for name in ("crop_box", "ego_box")}
     try:
         return Region(options.min_range, options.max_range, voxel_filter=options.voxel_filter, **boxes)
@@ -84,7 +85,7 @@ def region_of(options: argparse.Namespace) -> Region:
 
 
 def chosen(name: str, cloud: Cloud) -> str:
-    """Choose the preset for a cloud, say which and why, and return it."""
+    """Chooses the preset for a cloud, and says which and why. Returns its name."""
     what = character(cloud)
     preset = choose(what)
     print(f"model {preset}, for {name}: {what}", flush=True)

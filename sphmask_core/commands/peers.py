@@ -23,7 +23,8 @@ TOLERANCE = 1e-3
 
 
 def compare_convolutions(levels: list[Level], channels: int) -> list[str]:
-    """A table, one line a level of the U-Net: milliseconds of processor time, and how many times ours.
+    """Returns a table, one line a level of the U-Net: milliseconds of processor time, and how many times
+    ours.
 
     spconv takes part where it is installed; its CPU engine is right with one thread only.
     """

@@ -45,7 +45,7 @@ class PredictionFolder:
             temporary.write_text(json.dumps(settings, indent=1) + "\n")
 
     def has(self, name: str) -> bool:
-        """Whether the scene was done."""
+        """Returns whether the scene was done."""
         return self._path(name).is_file()
 
     def save(self, name: str, instances: Instances, milliseconds: float) -> None:

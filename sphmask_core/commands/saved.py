@@ -22,7 +22,7 @@ LONGEST = 1 << 26
 
 
 def is_result(path: Path) -> bool:
-    """Whether the path is one of the files of a result, of which .json and .ply are there."""
+    """Returns whether the path is one of the files of a result, of which .json and .ply are there."""
     record = path.with_suffix(".json")
     if path.suffix not in RESULT_SUFFIXES or not path.with_suffix(".ply").is_file() or not record.is_file():
         return False

@@ -172,7 +172,7 @@ class SegmentTask:
         return f"{path.name}: {len(cloud.xyz)} points, {summary(instances)}{remark}{table(instances)}"
 
     def is_done(self, path: Path) -> bool:
-        """Whether the results are there, with these settings, and newer than the cloud."""
+        """Returns whether the results are there, with these settings, and newer than the cloud."""
         files = result_files(self.output, path, self.picture)
         try:
             newer = min(file.stat().st_mtime for file in files) > path.stat().st_mtime

@@ -41,7 +41,7 @@ COMPAT = "inference.compat"
 
 
 def current_path(path: str) -> str:
-    """Today's path of a key, or of a key below a section that has moved."""
+    """Returns today's path of a key, or of a key below a section that has moved."""
     for old, new in RENAMED.items():
         if path == old or path.startswith(old + "."):
             return new + path[len(old) :]
@@ -49,7 +49,8 @@ def current_path(path: str) -> str:
 
 
 def modernize(values: dict[str, Any]) -> dict[str, Any]:
-    """The same nested values under today's keys; raises ConfigError where an old and a new key disagree."""
+    """Returns the same nested values under today's keys; raises ConfigError where an old and a new key
+    disagree."""
     values = copy.deepcopy(values)
     for old, new in RENAMED.items():
         _move(values, old, new)

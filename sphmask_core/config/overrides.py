@@ -20,7 +20,8 @@ SIMILAR = 0.5
 
 
 def override(config: Config, settings: Sequence[str]) -> Config:
-    """The configuration with settings `section.key=value` applied; values are YAML, the last one counts.
+    """Returns the configuration with settings `section.key=value` applied; values are YAML, the last one
+    counts.
 
     Raises ConfigError for a setting that does not exist, and names the nearest that does.
     """

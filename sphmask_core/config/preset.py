@@ -58,25 +58,26 @@ class Config:
 
     @property
     def class_shift(self) -> int:
-        """Semantic classes before the first instance class."""
+        """Returns the semantic classes before the first instance class."""
         return len(self.semantic_classes) - len(self.instance_classes)
 
     @property
     def found_classes(self) -> tuple[str, ...]:
-        """Names of the classes that instances are of: `instance_classes`, then those of `whole_classes`."""
+        """Returns the names of the classes that instances are of: `instance_classes`, then those of
+        `whole_classes`."""
         return tuple(self.semantic_classes[i] for i in self.semantic_ids)
 
     @property
     def semantic_ids(self) -> tuple[int, ...]:
-        """Semantic class of each of `found_classes`."""
+        """Returns the semantic class of each of `found_classes`."""
         return (*range(self.class_shift, len(self.semantic_classes)), *self.inference.whole_classes)
 
     @property
     def whole_ids(self) -> range:
-        """The classes among `found_classes` that are one instance each."""
+        """Returns the classes among `found_classes` that are one instance each."""
         return range(len(self.instance_classes), len(self.semantic_ids))
 
     @property
     def unit(self) -> float:
-        """Meters in one model unit: one voxel is always 1 / voxel_scale units (2 cm at 50)."""
+        """Returns the meters in one model unit: one voxel is always 1 / voxel_scale units (2 cm at 50)."""
         return self.voxel_size * self.model.voxel_scale

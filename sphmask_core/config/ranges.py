@@ -34,7 +34,7 @@ class Range:
 
 
 def number(default: Any, low: float, high: float = math.inf, *, above: bool = False) -> Any:
-    """A dataclass field whose number, or every number of whose tuple, lies from `low` to `high`.
+    """Returns a dataclass field whose number, or every number of whose tuple, lies from `low` to `high`.
 
     With `above`, `low` itself is outside. NaN and infinity are always outside.
     """
@@ -42,7 +42,7 @@ def number(default: Any, low: float, high: float = math.inf, *, above: bool = Fa
 
 
 def count(default: Any, low: int = 1, high: int = COUNT) -> Any:
-    """A dataclass field that counts something, `low` to `high`."""
+    """Returns a dataclass field that counts something, `low` to `high`."""
     return number(default, low, high)
 
 

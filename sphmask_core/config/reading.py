@@ -61,7 +61,7 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str) -> Any:
-    """Plain values of a YAML text; raises yaml.YAMLError, for whatever is wrong with it."""
+    """Returns plain values of a YAML text; raises yaml.YAMLError, for whatever is wrong with it."""
     if len(text) > MAX_TEXT:
         raise yaml.YAMLError(f"longer than {MAX_TEXT} characters")
     try:
@@ -73,7 +73,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def preset_names() -> list[str]:
-    """Names of the presets, sorted."""
+    """Returns the names of the presets, sorted."""
     return sorted({path.stem for path in PRESET_DIR.glob("*.yaml")} - {NODE_PARAMETERS})
 
 
@@ -106,12 +106,12 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Nested plain values, the inverse of `from_dict`."""
+    """Returns nested plain values, the inverse of `from_dict`."""
     return dataclasses.asdict(config)
 
 
 def shown(value: Any) -> str:
-    """A value in a message: a few words of it, however large it is."""
+    """Returns a value in a message: a few words of it, however large it is."""
     return reprlib.repr(value)
 
 

@@ -28,12 +28,12 @@ class Detections:
 
     @property
     def precision(self) -> float:
-        """Of the instances shown, those that are an object; 1 where none is shown."""
+        """Returns the share of the instances shown that are an object; 1 where none is shown."""
         return self.hits / self.shown if self.shown else 1.0
 
     @property
     def recall(self) -> float:
-        """Of the objects, those that an instance shows; 1 where there is none."""
+        """Returns the share of the objects that an instance shows; 1 where there is none."""
         return self.hits / self.objects if self.objects else 1.0
 
 
@@ -58,7 +58,7 @@ def detections(scan: ScanResult, shift: int, min_score: float, min_region: int) 
 
 
 def add(parts: Iterable[Detections]) -> Detections:
-    """The counts of many scenes together."""
+    """Returns the sums of the counts of many scenes."""
     rows = [(part.hits, part.shown, part.objects) for part in parts]
     hits, shown, objects = np.sum(rows, axis=0).tolist() if rows else (0, 0, 0)
     return Detections(hits, shown, objects)

@@ -117,7 +117,7 @@ class Intersections:
 
     @cached_property
     def iou(self) -> np.ndarray:
-        """(I, G)"""
+        """Returns the IoU (I, G) of predictions with objects."""
         return self.common / (self.sizes[:, None] + self.object_sizes - self.common)
 
     def of(self, predictions: np.ndarray, objects: np.ndarray) -> Intersections:

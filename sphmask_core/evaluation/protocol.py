@@ -49,7 +49,7 @@ class Protocol:
 
     @property
     def shift(self) -> int:
-        """What to subtract from semantic labels to have the classes of `scan`."""
+        """Returns what to subtract from semantic labels to have the classes of `scan`."""
         return 0 if self.classes else OBJECT
 
     def with_classes(self, config: Config) -> Protocol:
@@ -97,7 +97,8 @@ class Protocol:
 
 
 def protocol_of(dataset: str, manifest: Manifest | None, config: Config) -> Protocol:
-    """The protocol of a data set for a model of that configuration, whose classes must be the data set's."""
+    """Returns the protocol of a data set for a model of that configuration, whose classes must be the data
+    set's."""
     if manifest is None:
         return Protocol()
     if manifest.semantic_classes != config.semantic_classes:

@@ -31,7 +31,7 @@ def scene_table(scenes: Sequence[SceneScores], pooled: Scores) -> str:
 
 
 def group_table(scenes: Sequence[SceneScores], groups: Sequence[str], protocol: Protocol) -> str:
-    """One line a group of scenes, of those that a split names; nothing where it names none."""
+    """Returns one line a group of scenes, of those that a split names; nothing where it names none."""
     lines = []
     for group in dict.fromkeys(groups):
         members = [scene for scene, name in zip(scenes, groups, strict=True) if name == group]
@@ -42,7 +42,7 @@ def group_table(scenes: Sequence[SceneScores], groups: Sequence[str], protocol: 
 
 
 def detection_line(detections: Detections) -> str:
-    """Precision and recall at the score threshold, in words."""
+    """Returns the precision and recall at the score threshold, in words."""
     return (
         f"shown at the threshold: precision {detections.precision:.3f}, recall {detections.recall:.3f} "
         f"at an IoU of 0.5 ({detections.hits} right of {detections.shown} shown, "

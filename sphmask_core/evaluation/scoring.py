@@ -93,7 +93,7 @@ class Gallery:
 
     @property
     def scenes(self) -> list[SceneResult]:
-        """The scenes that were kept, the worst first."""
+        """Returns the scenes that were kept, the worst first."""
         return [result for *_, result in self.results]
 
 

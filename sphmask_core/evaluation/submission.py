@@ -143,7 +143,7 @@ def _check_mask(path: Path, vertices: int) -> None:
 
 
 def check_split(folder: Path, manifest: Manifest, split: str) -> list[str]:
-    """`check` against the scenes of a prepared split."""
+    """Returns what `check` finds, against the scenes of a prepared split."""
     scans = {scene.name: scene.points for scene in scenes_of(manifest, split, 0)}
     return check(folder, scans, manifest.label_ids[manifest.class_shift :])
 

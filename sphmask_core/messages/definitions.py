@@ -49,11 +49,12 @@ class Definitions:
         return self._store.deserialize_cdr(data, full_name(name))
 
     def write(self, name: str, message: Any) -> bytes:
-        """CDR bytes of a message."""
+        """Returns the CDR bytes of a message."""
         return bytes(self._store.serialize_cdr(message, full_name(name)))
 
     def describe(self, name: str) -> tuple[str, str]:
-        """Definition with all that it contains, as .msg text, and ROS 2's hash of it; empty when unknown."""
+        """Returns the definition with all that it contains, as .msg text, and ROS 2's hash of it; empty when
+        unknown."""
         name = full_name(name)
         if name not in self._store.fielddefs:
             return "", ""
@@ -73,6 +74,6 @@ class Definitions:
 
 
 def full_name(name: str) -> str:
-    """`sensor_msgs/msg/PointCloud2` of `sensor_msgs/PointCloud2`."""
+    """Returns `sensor_msgs/msg/PointCloud2` of `sensor_msgs/PointCloud2`."""
     package, message = name.split("/")[0], name.split("/")[-1]
     return f"{package}/msg/{message}"

@@ -25,7 +25,8 @@ QUANTIZED = struct.Struct("<iff")
 
 
 def read_depth_image(msg: Any) -> np.ndarray:
-    """(H, W) uint16 millimeters or float32 meters, of an Image or a CompressedImage of compressedDepth."""
+    """Returns (H, W) uint16 millimeters or float32 meters, of an Image or a CompressedImage of
+    compressedDepth."""
     if not hasattr(msg, "encoding"):
         return _compressed_depth(msg)
     if msg.encoding not in DEPTHS:
@@ -35,7 +36,7 @@ def read_depth_image(msg: Any) -> np.ndarray:
 
 
 def read_color_image(msg: Any) -> np.ndarray:
-    """(H, W, 3) uint8 of an Image, or of a CompressedImage (JPEG or PNG)."""
+    """Returns (H, W, 3) uint8 of an Image, or of a CompressedImage (JPEG or PNG)."""
     if not hasattr(msg, "encoding"):
         return _decoded(bytes(msg.data), "RGB")
     if msg.encoding not in COLORS:
@@ -47,7 +48,8 @@ def read_color_image(msg: Any) -> np.ndarray:
 
 
 def read_intrinsics(msg: Any, shape: tuple[int, int] | None = None) -> Intrinsics:
-    """Of a CameraInfo: of the rectified image, P, and where that is not set of the raw one, K.
+    """Returns the intrinsics of a CameraInfo: P, of the rectified image, or where that is not set K, of the
+    raw one.
 
     shape (height, width): of the image, which may have the camera's region of interest, or the same view in
     fewer or more pixels; None: all pixels of the camera. Raises CloudError where it has another view.
@@ -62,14 +64,14 @@ def read_intrinsics(msg: Any, shape: tuple[int, int] | None = None) -> Intrinsic
 
 
 def info_beside(topic: str) -> str:
-    """The topic of the camera_info of a topic of images, by the convention of image_transport."""
+    """Returns the topic of the camera_info of a topic of images, by the convention of image_transport."""
     for transport in ("/compressedDepth", "/compressed"):
         topic = topic.removesuffix(transport)
     return f"{topic.rpartition('/')[0]}/camera_info"
 
 
 def is_distorted(msg: Any) -> bool:
-    """Whether a CameraInfo is of a lens with distortion."""
+    """Returns whether a CameraInfo is of a lens with distortion."""
     return bool(np.any(np.asarray(msg.d, np.float64)))
 
 

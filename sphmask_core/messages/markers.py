@@ -46,7 +46,7 @@ class InstanceMarkers:
     def update(
         self, header: Any, instances: Instances, tracks: Tracks, placed: Placements, rays: tuple[int, int]
     ) -> Any:
-        """Markers of namespace label, box and polygon under the objects' ids, and deletions.
+        """Returns the markers of namespace label, box and polygon under the objects' ids, and deletions.
 
         `rays` are the polar and azimuth sectors of the instances' rays.
         """

@@ -43,7 +43,7 @@ def read_points(msg: Any, names: Container[str]) -> np.ndarray:
 
 
 def read_cloud_message(msg: Any) -> Cloud:
-    """Position and color of every point of a message.
+    """Returns the position and color of every point of a message.
 
     Points without a place are NaN: those that are not finite, and those at the origin, which is the sensor,
     as LiDAR drivers have it where nothing came back.
@@ -96,7 +96,8 @@ def write_points(make: Make, header: Any, points: np.ndarray) -> Any:
 
 
 def cloud_points(cloud: Cloud) -> np.ndarray:
-    """Structured array (height, width): x, y, z, and rgb as PCL and RViz read it, where there are colors."""
+    """Returns the structured array (height, width): x, y, z, and rgb as PCL and RViz read it, where there are
+    colors."""
     columns = POSITION + (LABEL[:1] if cloud.rgb is not None else [])
     points = np.empty(len(cloud.xyz), columns)
     for axis, column in zip("xyz", cloud.xyz.T, strict=True):

@@ -35,7 +35,7 @@ class RgbdFrame:
 
     @property
     def header(self) -> Any:
-        """The depth image's."""
+        """Returns the header of the depth image."""
         return self.depth.header
 
 

@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
         return self.conv2(y, level, start=self.shortcut(x))  # type: ignore[no-any-return]
 
     def in_order(self) -> list[nn.Module]:
-        """Its layers in the order in which the kernel takes their weights."""
+        """Returns its layers in the order in which the kernel takes their weights."""
         layers = [self.norm1, self.conv1, self.norm2, self.conv2]
         return layers if isinstance(self.shortcut, nn.Identity) else [*layers, self.shortcut]
 
@@ -84,7 +84,7 @@ class UNetLevel(nn.Module):
         return x
 
     def in_order(self) -> list[nn.Module]:
-        """Its layers and those of all deeper levels in the order in which they work."""
+        """Returns its layers and those of all deeper levels in the order in which they work."""
         layers = _of_blocks(self.head)
         if self.inner is None:
             return layers
@@ -116,7 +116,7 @@ class SparseUNet(nn.Module):
         return norm_relu(x, self.output_norm)
 
     def in_order(self) -> list[nn.Module]:
-        """All layers in the order in which they work."""
+        """Returns all layers in the order in which they work."""
         return [self.input, *self.unet.in_order(), self.output_norm]
 
     def _infer(self, features: Tensor, coords: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class SparseUNet(nn.Module):
         return out
 
     def packed(self) -> Tensor:
-        """All weights as the kernel reads them, kept for as long as they stay as they are."""
+        """Returns all weights as the kernel reads them, kept for as long as they stay as they are."""
         layers = self.in_order()
         now = versions(layers)
         if self._kept is None or self._kept[0] != now:
@@ -145,7 +145,7 @@ def _packed(layer: nn.Module) -> Tensor:
 
 
 def make_backbone(config: ModelConfig) -> nn.Module:
-    """The backbone of a configuration: the sparse U-Net, or the class that `model.backbone` names.
+    """Returns the backbone of a configuration: the sparse U-Net, or the class that `model.backbone` names.
 
     Raises ConfigError where that class cannot be had.
     """

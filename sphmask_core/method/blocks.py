@@ -54,7 +54,7 @@ class Tile:
         return inside
 
     def near(self, other: Tile, margin: int) -> bool:
-        """Whether the two tiles, each grown by `margin`, overlap."""
+        """Returns whether the two tiles, each grown by `margin`, overlap."""
         gaps = [max(self.low[i], other.low[i]) - min(self.high[i], other.high[i]) for i in (0, 1)]
         return max(gaps) < 2 * margin
 

@@ -125,7 +125,7 @@ def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tenso
 
 
 def has_instance(queries: QueryPredictions, scene: int) -> bool:
-    """Whether the best class of any query is an instance class."""
+    """Returns whether the best class of any query is an instance class."""
     logits = queries.class_logits[scene]
     return bool((logits.argmax(1) < logits.shape[1] - 1).any())
 
@@ -177,7 +177,7 @@ def standard_nms(candidates: Candidates, voxel_counts: Tensor, threshold: float)
 
 
 def masks_on_points(masks: Tensor, point_superpoints: Tensor, vote: Tensor | None = None) -> Tensor:
-    """(I, S) over superpoints -> (I, N) over points.
+    """Returns masks (I, N) over points from masks (I, S) over superpoints.
 
     point_superpoints (N,): the superpoint of each point's voxel. `vote` (N,), where the points bring their
     own superpoints: a point is in when at least half of its superpoint's points are.

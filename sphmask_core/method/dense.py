@@ -29,7 +29,7 @@ class PackedLayers:
 
     @property
     def outputs(self) -> int:
-        """Channels after the last layer."""
+        """Returns the channels after the last layer."""
         return int(self.widths[-1])
 
 
@@ -74,7 +74,7 @@ def _pack(weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def dense(x: Tensor, layers: PackedLayers) -> Tensor:
-    """Rows x (N, in) float32 through all layers: (N, out); no gradient."""
+    """Returns the rows (N, out) that the layers make of rows x (N, in) float32; no gradient."""
     out = torch.empty(len(x), layers.outputs)
     native.dense(x.contiguous(), layers.widths, layers.rectified, layers.packed, out)
     return out
@@ -87,7 +87,8 @@ def pool_neighbors(
     radius: float,
     layers: PackedLayers,
 ) -> Tensor:
-    """Maximum over the neighbors of each center of [(p - q) / radius, |b_p - b_q|, f] through all layers.
+    """Returns the maximum over each center's neighbors of [(p - q) / radius, |b_p - b_q|, f] after all
+    layers.
 
     points: coordinates (N, 3), sizes of boxes (N, 3) and features (N, w); neighbors (n, k) int64 rows of
     points; centers: coordinates and sizes (n, 3) -> (n, out); no gradient.

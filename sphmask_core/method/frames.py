@@ -61,7 +61,8 @@ class Frame:
 
 
 def dominant_plane(xyz: Tensor) -> Plane:
-    """The plane with most of the (N, 3) finite points: seeded RANSAC, then least squares on its inliers."""
+    """Returns the plane with most of the (N, 3) finite points: seeded RANSAC, then least squares on its
+    inliers."""
     points = _subset(xyz, FITTED_POINTS).T.contiguous()  # along memory all that follows is many times as fast
     if points.shape[1] < 3:
         return _facing_plane(points)
@@ -93,15 +94,16 @@ def upright(xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: Vector 
 
 
 def frame_on(xyz: Tensor, normal: Tensor, offset: float) -> Frame:
-    """The frame whose z is a plane's normal (3,) float64, zero on the plane; x and y from the mean of (N,
-    3)."""
+    """Returns the frame whose z is a plane's normal (3,) float64, zero on the plane; x and y from the mean of
+    (N, 3)."""
     mean = _mean(xyz)
     origin = mean - (mean @ normal + offset) * normal
     return Frame(_axes(normal).float(), origin.float())
 
 
 def frame_on_support(xyz: Tensor, main: Support | None) -> Frame:
-    """The frame of the (N, 3) finite points on their main support; without one, on their dominant plane."""
+    """Returns the frame of the (N, 3) finite points on their main support; without one, on their dominant
+    plane."""
     if main is None:
         return upright(xyz, "plane")
     return frame_on(xyz, torch.from_numpy(main.normal), main.offset)

@@ -29,7 +29,7 @@ WITHIN_CONE = 0.99
 
 
 def find_vertical(xyz: np.ndarray, guess: Vector = Z) -> np.ndarray:
-    """The unit vector up (3,) float64 of a cloud of a room, (N, 3) finite points in meters.
+    """Returns the unit vector up (3,) float64 of a cloud of a room, (N, 3) finite points in meters.
 
     guess: the vertical to start from; where it is z and the cloud lies within a cone about z, it is in a
     camera's optical frame, and -y is the guess. Up to 45 degrees from the guess are found; a cloud without
@@ -49,7 +49,8 @@ def find_vertical(xyz: np.ndarray, guess: Vector = Z) -> np.ndarray:
 
 
 def is_optical(xyz: np.ndarray) -> bool:
-    """Whether a cloud is in the optical frame of the camera that saw it: all of it in a cone about z."""
+    """Returns whether a cloud is in the optical frame of the camera that saw it: all of it in a cone about
+    z."""
     step = max(1, len(xyz) // SAMPLED)
     x, y, z = xyz[::step].T
     inside = (z > 0) & (np.abs(x) < CONE * z) & (np.abs(y) < CONE * z)
@@ -59,7 +60,8 @@ def is_optical(xyz: np.ndarray) -> bool:
 
 
 def surface_normals(xyz: np.ndarray) -> np.ndarray:
-    """(K, 3) float64 unit normals of flat neighborhoods, spread evenly over the cloud, signs arbitrary."""
+    """Returns (K, 3) float64 unit normals of flat neighborhoods, spread evenly over the cloud, signs
+    arbitrary."""
     rng = np.random.default_rng(0)
     if len(xyz) < 2 * NEIGHBORS:
         return np.zeros((0, 3))

@@ -68,7 +68,7 @@ class Ground:
 
 
 def find_ground(xyz: np.ndarray, kind: GroundKind) -> Ground | None:
-    """The ground of a cloud (N, 3) float32, meters, z up; None where there is none.
+    """Returns the ground of a cloud (N, 3) float32, meters, z up; None where there is none.
 
     `floor`: one level plane, the lowest of any size. `terrain`: a map of heights that rises by at most 30 %.
     """

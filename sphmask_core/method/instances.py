@@ -45,13 +45,13 @@ class Instances:
 
     @cached_property
     def masks(self) -> np.ndarray:
-        """(I, N) bool, made when first asked for, a byte an instance and point; masks may overlap."""
+        """Returns (I, N) bool, made when first asked for, a byte an instance and point; masks may overlap."""
         # Gathered as rows of the transpose, thirty times as fast as columns.
         return np.ascontiguousarray(self.segment_masks.T).take(self.segments, axis=0).T
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """(I,) int64: points of each instance."""
+        """Returns (I,) int64: points of each instance."""
         counts = np.bincount(self.segments, minlength=self.segment_masks.shape[1])
         return np.array([counts[mask].sum() for mask in self.segment_masks], np.int64)
 
@@ -80,7 +80,7 @@ def to_instances(
     min_scores: Tensor,
     timings: dict[str, float],
 ) -> Instances:
-    """Instances of a cloud from masks (I, S) over its segments.
+    """Returns the instances of a cloud from masks (I, S) over its segments.
 
     numbers (M,) int64: the segments of the points rows (M,) of xyz (N, 3), input frame; all other points are
     of none. min_scores (C,) float32: the least score of each class.
@@ -129,14 +129,15 @@ def _shown(candidates: Candidates, sizes: Tensor, config: Config, min_scores: Te
 
 
 def moved(instances: Instances, offset: np.ndarray) -> Instances:
-    """The instances with centers and boxes moved by an offset (3,), float64 unless it is zero."""
+    """Returns the instances with centers and boxes moved by an offset (3,), float64 unless it is zero."""
     if not offset.any():
         return instances
     return replace(instances, centers=instances.centers + offset, boxes=instances.boxes + np.tile(offset, 2))
 
 
 def spread(instances: Instances, rows: np.ndarray, numbers: np.ndarray, xyz: np.ndarray) -> Instances:
-    """The instances of a cloud of K points as those of a cloud xyz (N, 3) of which these are the means.
+    """Returns the instances of a cloud of K points as those of a cloud xyz (N, 3) of which these are the
+    means.
 
     rows (M,): the points of xyz that have a mean, numbers (M,): which of the K it is.
     """

@@ -20,11 +20,12 @@ class Layers(nn.Sequential):
         return dense(x, self.packed()) if self.fuses(x) else super().forward(x)
 
     def fuses(self, x: Tensor) -> bool:
-        """Whether the layers are one kernel for an input x."""
+        """Returns whether the layers are one kernel for an input x."""
         return not self.training and fuses(x)
 
     def packed(self) -> PackedLayers:
-        """The layers as the kernel reads them, kept while parameters and statistics stay as they are."""
+        """Returns the layers as the kernel reads them, kept while parameters and statistics stay as they
+        are."""
         now = versions(self)
         if self._kept is None or self._kept[0] != now:
             with torch.no_grad():

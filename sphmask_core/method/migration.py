@@ -51,7 +51,8 @@ def migrate(
     features: Tensor,
     num_layers: int = 2,
 ) -> Tensor:
-    """Migration of each superpoint for each query: W2^T ReLU(W1^T z + b1), z = [q - p_s, |b_q - b_s|, m_s].
+    """Returns the migration of each superpoint for each query: W2^T ReLU(W1^T z + b1), z = [q - p_s, |b_q -
+    b_s|, m_s].
 
     parameters (Q, P); query_xyz (Q, 3); query_boxes (Q, 6); sp_xyz (S, 3); sp_boxes (S, 6);
     features (S, M) -> (Q, S), model units. z is never built: its parts linear in p_s and m_s are one
@@ -84,7 +85,8 @@ def migrate_fused(
     features: Tensor,
     num_layers: int,
 ) -> Tensor:
-    """Migration (Q, S) of superpoints by networks `parameters` (Q, P) of two or three layers; no gradient.
+    """Returns the migration (Q, S) of superpoints by networks `parameters` (Q, P) of two or three layers; no
+    gradient.
 
     query_xyz, query_sizes (Q, 3); sp_xyz, sp_sizes (S, 3), sizes being those of boxes; features (S, M); all
     float32 on the CPU.

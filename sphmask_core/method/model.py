@@ -104,7 +104,8 @@ class SphericalMask(nn.Module):
     def encode(
         self, voxels: VoxelBatch, stage: Callable[[str], None] = no_stage, mask_voxels: int | None = None
     ) -> Encoding:
-        """Backbone, point-wise heads and superpoints of a batch; `stage` is told the name of each part.
+        """Returns what backbone and point-wise heads say of a batch, and its superpoints; `stage`: see
+        `predict`.
 
         mask_voxels, where every voxel is its own superpoint: keep so many random foreground ones of a scene.
         """
@@ -127,14 +128,16 @@ class SphericalMask(nn.Module):
     def superpoint_table(
         self, table: Tensor, offsets: list[int], chosen: Tensor | None = None
     ) -> SuperpointTable:
-        """Superpoints of coordinate, box and feature, table (S, 3 + 6 + C), with their mask features."""
+        """Returns superpoints, with mask features, from coordinate, box and feature of each: (S, 3 + 6 +
+        C)."""
         xyz, boxes, features = table.split([3, CORNERS, table.shape[1] - 3 - CORNERS], dim=1)
         return SuperpointTable(xyz, boxes, features, self.mask_tower(features), offsets, chosen)
 
     def choose_voxels(
         self, voxels: VoxelBatch, table: Tensor, foreground: Tensor, most: int
     ) -> SuperpointTable:
-        """At most so many random foreground voxels of each scene, of table (V, 3 + 6 + C), as superpoints.
+        """Returns at most so many random foreground voxels of each scene, of table (V, 3 + 6 + C), as
+        superpoints.
 
         The published training without superpoints does so to bound memory.
         """
@@ -162,7 +165,8 @@ class SphericalMask(nn.Module):
     def sample_seeds(
         self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor
     ) -> tuple[PointSet, list[bool]]:
-        """First aggregator on the voxels `foreground` (F,), rows of the batch; `model.seeds` in each scene.
+        """Samples `model.seeds` seeds in each scene from the voxels `foreground` (F,) int64, by the first
+        aggregator.
 
         Returns the seeds and, for each of the B scenes, whether it has any.
         """
@@ -199,7 +203,8 @@ class SphericalMask(nn.Module):
         return QueryPredictions(xyz, class_logits, confidence, boxes, rays, centers, migration, list(active))
 
     def radial_instance_detection(self, x: Tensor, xyz: Tensor) -> list[Tensor]:
-        """Radial instance detection (RID, paper section 3.2) of queries x (n, D) at xyz (n, 3).
+        """Detects the instance of each query x (n, D) at xyz (n, 3): radial instance detection, RID, section
+        3.2.
 
         Returns class logits, confidence, ray lengths and center of each query.
         """
@@ -209,7 +214,8 @@ class SphericalMask(nn.Module):
     def radial_point_migration(
         self, parameters: Tensor, xyz: Tensor, boxes: Tensor, superpoints: SuperpointTable
     ) -> list[Tensor]:
-        """Radial point migration (RPM, paper section 3.3) of each scene by its queries' networks.
+        """Migrates the superpoints of each scene by its queries' networks: radial point migration, RPM,
+        section 3.3.
 
         parameters (B, Q, P), xyz (B, Q, 3), boxes (B, Q, 6). Returns the migrations (Q, S_b) of each scene.
         """

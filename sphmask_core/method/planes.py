@@ -72,32 +72,33 @@ class Patch:
 
     @property
     def area(self) -> float:
-        """Square meters of its largest connected part."""
+        """Returns the area of its largest connected part, square meters."""
         return self.compactness * self.extent[0] * self.extent[1]
 
     def heights(self, xyz: np.ndarray) -> np.ndarray:
-        """(N,) distances of (N, 3) points from the plane, positive on the sensor's side."""
+        """Returns (N,) distances of (N, 3) points from the plane, positive on the sensor's side."""
         return xyz @ self.normal.astype(xyz.dtype) + xyz.dtype.type(self.offset)
 
     def feet(self, xyz: np.ndarray) -> np.ndarray:
-        """(N, 2) coordinates of (N, 3) points along the axes."""
+        """Returns (N, 2) coordinates of (N, 3) points along the axes."""
         return xyz @ self.axes.T.astype(xyz.dtype)
 
 
 def sample(xyz: np.ndarray) -> np.ndarray:
-    """At most `SAMPLED_POINTS` finite points (M, 3), spread evenly over the rows of xyz (N, 3); float32."""
+    """Returns at most `SAMPLED_POINTS` finite points (M, 3), spread evenly over the rows of xyz (N, 3);
+    float32."""
     points = np.empty((SAMPLED_POINTS, 3), np.float32)
     return points[: native.sample(xyz, _jitter, points)]
 
 
 def tolerances(points: np.ndarray) -> np.ndarray:
-    """(M,) float32: how far from a plane the points (M, 3) may lie that are on it."""
+    """Returns (M,) float32: how far from a plane the points (M, 3) may lie that are on it."""
     squares = np.einsum("ij,ij->i", points, points)
     return np.minimum(TOLERANCE + TOLERANCE_GROWTH * squares, MOST_TOLERANCE).astype(np.float32)
 
 
 def find_patches(points: np.ndarray, tolerance: np.ndarray) -> list[Patch]:
-    """The planes of points (M, 3) float32, largest first; tolerance (M,) float32."""
+    """Returns the planes of points (M, 3) float32, largest first; tolerance (M,) float32."""
     patches = np.zeros(MOST_PLANES, _PATCH)
     seen = np.zeros((MOST_PLANES, CELLS, CELLS), bool)
     fewest = max(FEWEST_POINTS, int(np.ceil(LEAST_SHARE * len(points))))

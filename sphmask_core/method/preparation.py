@@ -39,7 +39,8 @@ class PreparedCloud:
 
     @property
     def point_superpoints(self) -> Tensor:
-        """(M,) int64: the superpoint of each point, its own if it came with one, else that of its voxel."""
+        """Returns (M,) int64: the superpoint of each point, its own if it came with one, else that of its
+        voxel."""
         if self.points.superpoints is not None or self.voxels is None:
             return self.rows if self.points.superpoints is None else self.points.superpoints
         return self.voxels.superpoints.index_select(0, self.voxels.point_to_voxel)

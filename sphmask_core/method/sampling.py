@@ -57,7 +57,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def farthest_points_reference(xyz: Tensor, n: int, first: int = 0, skip: Tensor | None = None) -> Tensor:
-    """`farthest_points` in plain torch operations."""
+    """Returns what `farthest_points` does, by plain torch operations."""
     distance = torch.full((len(xyz),), torch.inf, device=xyz.device)
     if skip is not None:
         distance[skip] = -1.0
@@ -71,7 +71,7 @@ def farthest_points_reference(xyz: Tensor, n: int, first: int = 0, skip: Tensor 
 
 
 def ball_query_reference(xyz: Tensor, queries: Tensor, radius: float, k: int) -> Tensor:
-    """`ball_query` in plain torch operations."""
+    """Returns what `ball_query` does, by plain torch operations."""
     reach = torch.tensor(radius, dtype=torch.float32, device=xyz.device)
     chunks = queries.split(max(1, PAIRS_AT_ONCE // len(xyz)))
     return torch.cat([_first_hits(squared_distances(q[:, None], xyz) < reach * reach, k) for q in chunks])

@@ -61,7 +61,7 @@ def ray_directions(rays: tuple[int, int]) -> np.ndarray:
 def polygon(
     center: np.ndarray, ray_lengths: np.ndarray, rays: tuple[int, int], rotation: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Triangle mesh that the rays span, closed at both poles, in the input frame.
+    """Returns the triangle mesh that the rays span, closed at both poles, in the input frame.
 
     center (3,); ray_lengths (R,) meters; rotation (3, 3): rows are the model frame's axes. Returns vertices
     (R + 2, 3) and faces (2 * R_w * R_h, 3) of vertex indices, counter-clockwise seen from outside.

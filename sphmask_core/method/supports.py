@@ -106,7 +106,7 @@ class Support:
     """1/meter: standard deviation of the points' heights over their squared distance from the sensor."""
 
     def heights(self, xyz: np.ndarray) -> np.ndarray:
-        """(N,) heights of (N, 3) points above the plane, meters."""
+        """Returns (N,) heights of (N, 3) points above the plane, meters."""
         return xyz @ self.normal.astype(xyz.dtype) + xyz.dtype.type(self.offset)
 
 

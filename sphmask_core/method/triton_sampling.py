@@ -67,7 +67,7 @@ def _ball_kernel(xyz_ptr, query_ptr, hits_ptr, count, reach, k, POINTS: tl.const
 
 
 def farthest_points(xyz: Tensor, n: int, first: int, skip: Tensor | None) -> Tensor:
-    """As `sampling.farthest_points`, on CUDA."""
+    """Returns what `sampling.farthest_points` does, on CUDA."""
     points = xyz.float().T.contiguous()
     distance = points.new_full((len(xyz),), torch.inf)
     if skip is not None:
@@ -79,7 +79,7 @@ def farthest_points(xyz: Tensor, n: int, first: int, skip: Tensor | None) -> Ten
 
 
 def ball_query(xyz: Tensor, queries: Tensor, radius: float, k: int) -> Tensor:
-    """As `sampling.ball_query`, on CUDA."""
+    """Returns what `sampling.ball_query` does, on CUDA."""
     points, queries = xyz.float().T.contiguous(), queries.float().contiguous()
     hits = torch.full((len(queries), k), -1, dtype=torch.int64, device=xyz.device)
     reach = torch.tensor(radius, dtype=torch.float32).square().item()

@@ -49,7 +49,7 @@ class VoxelBatch:
 
     @property
     def batch_size(self) -> int:
-        """Number B of scenes in the batch."""
+        """Returns the number B of scenes in the batch."""
         return len(self.superpoint_offsets) - 1
 
 
@@ -71,7 +71,7 @@ def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
 
 
 def segment_mean_reference(values: Tensor, segments: Tensor, count: int) -> Tensor:
-    """The same by plain torch operations, on any device."""
+    """Returns the same by plain torch operations, on any device."""
     total = values.new_zeros(count, values.shape[1]).index_add(0, segments, values)
     return total / segment_sizes(segments, count).clamp(min=1)[:, None]
 
@@ -102,7 +102,7 @@ def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
 
 
 def segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
-    """The same by plain torch operations, on any device."""
+    """Returns the same by plain torch operations, on any device."""
     index = segments[:, None].expand(-1, 3)
     low = xyz.new_full((count, 3), torch.inf).scatter_reduce(0, index, xyz, "amin")
     high = xyz.new_full((count, 3), -torch.inf).scatter_reduce(0, index, xyz, "amax")
@@ -120,7 +120,7 @@ def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
 
 
 def voxel_keys_reference(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
-    """The same by plain torch operations, on any device."""
+    """Returns the same by plain torch operations, on any device."""
     scaled = xyz * voxel_scale
     scaled = scaled - scaled.min(0).values
     _check_extent(scaled.max().item())
@@ -136,7 +136,7 @@ def _check_extent(extent: float) -> None:
 
 
 def voxelize(scenes: Sequence[Points], voxel_scale: float, with_coords: bool = True) -> VoxelBatch:
-    """Group the points of each scene into voxels. Every scene has at least one point."""
+    """Returns the voxels of the points of each scene. Every scene has at least one point."""
     places = [p.xyz if p.grid_xyz is None else p.grid_xyz for p in scenes]
     keys = _joined([voxel_keys(xyz, voxel_scale, scene) for scene, xyz in enumerate(places)])
     point_to_voxel, first = number_by_first_appearance(keys)

@@ -48,7 +48,7 @@ from sphmask_core.native.kernels import (
 
 
 def threads() -> int:
-    """Threads of a kernel: as many as torch's."""
+    """Returns the number of threads of a kernel: as many as torch has."""
     return torch.get_num_threads()
 
 

@@ -58,7 +58,7 @@ class Array:
     ctype = ctypes.c_void_p
 
     def taker(self, name: str, sizes: Sizes) -> Callable[[Any, Known], int | None]:
-        """The function that checks an array, notes its sizes and returns its address.
+        """Returns the function that checks an array, notes its sizes and returns its address.
 
         It runs for every array of every call, so it looks up nothing that can be known before.
         """
@@ -119,7 +119,7 @@ class Number:
     high: float
 
     def taker(self, name: str, sizes: Sizes) -> Callable[[Any, Known], Any]:
-        """The function that checks a number and returns it."""
+        """Returns the function that checks a number and returns it."""
         types: Any = self.types
         low, high = self.low, self.high
 
@@ -142,17 +142,17 @@ Argument = Array | Number
 
 
 def array(dtype: torch.dtype, *shape: int | str) -> Array:
-    """An array that is read."""
+    """Returns the argument of a kernel that is an array to be read."""
     return Array(dtype, shape)
 
 
 def out(kind: Array) -> Array:
-    """The same array, written to."""
+    """Returns the same argument for an array that is written to."""
     return replace(kind, written=True)
 
 
 def maybe(kind: Array) -> Array:
-    """The same array, or None."""
+    """Returns the same argument where None may stand in its place."""
     return replace(kind, optional=True)
 
 
@@ -162,12 +162,12 @@ _KINDS: dict[tuple[type, ...], str] = {_WHOLE: "a whole number", _REAL: "a numbe
 
 
 def whole(low: int, high: int = INT64_MAX) -> Number:
-    """A whole number from `low` to `high`, int64 in C."""
+    """Returns the argument of a kernel that is a whole number from `low` to `high`, int64 in C."""
     return Number(ctypes.c_int64, _WHOLE, low, high)
 
 
 def real(low: float = -FLOAT32_MAX, high: float = FLOAT32_MAX, ctype: type = ctypes.c_float) -> Number:
-    """A finite number from `low` to `high`, float in C."""
+    """Returns the argument of a kernel that is a finite number from `low` to `high`, float in C."""
     return Number(ctype, _REAL, low, high)
 
 
@@ -182,20 +182,21 @@ class Signature:
     """Whether its last argument is the number of threads."""
 
     def sizes(self) -> Sizes:
-        """Places of all sizes: numbers first, then names in the order in which they appear."""
+        """Returns the places of all sizes: numbers first, then names in the order in which they appear."""
         shapes = [size for kind in self.arguments.values() if isinstance(kind, Array) for size in kind.shape]
         fixed = dict.fromkeys(size for size in shapes if isinstance(size, int))
         return {size: place for place, size in enumerate(fixed | dict.fromkeys(shapes))}
 
     def c_types(self) -> list[Any]:
-        """The types of the C function's arguments."""
+        """Returns the types of the C function's arguments."""
         named = sum(isinstance(size, str) for size in self.sizes())
         result: list[Any] = [] if self.result is None else [ctypes.POINTER(self.result)]
         kinds = [kind.ctype for kind in self.arguments.values()]
         return [*kinds, *result, *[ctypes.c_int64] * (named + self.parallel)]
 
     def bind(self, library: ctypes.CDLL, function: str) -> Callable[..., Any]:
-        """The C function `sphmask_<function>` as one of Python: one value for each argument, in their order.
+        """Returns the C function `sphmask_<function>` as one of Python: one value for each argument, in their
+        order.
 
         It returns the number that the C function finds. A value of the wrong type raises a TypeError, one
         that the function cannot work with a ValueError, lack of memory a MemoryError, and the flag that

@@ -66,7 +66,7 @@ def _function(
 
 
 def bind_all(library: ctypes.CDLL) -> SimpleNamespace:
-    """Every function of the table by its name, from another library than the one in use."""
+    """Returns every function of the table by its name, from another library than the one in use."""
     return SimpleNamespace(**{name: entry.bind(library, name) for name, entry in _TABLE.items()})
 
 

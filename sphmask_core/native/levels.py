@@ -29,7 +29,7 @@ class Level(NamedTuple):
 
     @property
     def module(self) -> str:
-        """Name of the library's file, without its suffix."""
+        """Returns the name of the library's file, without its suffix."""
         return "_" + self.name.replace("-", "_")
 
 
@@ -49,7 +49,7 @@ vectorize loops with conditions; results are the same without them."""
 
 
 def levels_of(machine: str) -> tuple[Level, ...]:
-    """The levels of a kind of machine ("x86_64", "aarch64", ...), the lowest first."""
+    """Returns the levels of a kind of machine ("x86_64", "aarch64", ...), the lowest first."""
     return X86_64 if machine in ("x86_64", "amd64") else (Level(machine, (), frozenset()),)
 
 
@@ -58,7 +58,7 @@ LEVELS = levels_of(sysconfig.get_platform().split("-")[-1])
 
 
 def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """What the processor has and the operating system supports; nothing where that cannot be read."""
+    """Returns what the processor has and the operating system supports; nothing where that cannot be read."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
@@ -68,7 +68,8 @@ def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 
 def runnable(levels: Sequence[Level], features: frozenset[str]) -> list[Level]:
-    """The levels that a processor with these features can run, the best first; each needs all before it."""
+    """Returns the levels that a processor with these features can run, the best first; each needs all before
+    it."""
     usable: list[Level] = []
     for level in levels:
         if not level.features <= features:
@@ -78,7 +79,8 @@ def runnable(levels: Sequence[Level], features: frozenset[str]) -> list[Level]:
 
 
 def main(names: Sequence[str]) -> str:
-    """The names of the levels that this machine runs, or the compiler flags of the level that is named."""
+    """Returns the names of the levels that this machine runs, or the compiler flags of the level that is
+    named."""
     if not names:
         return " ".join(level.name for level in reversed(runnable(LEVELS, processor_features())))
     flags = {level.name: level.flags for level in (*X86_64, *levels_of("aarch64"))}

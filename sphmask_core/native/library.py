@@ -15,19 +15,19 @@ VARIABLE = "SPHMASK_CPU"
 
 
 def library_path(level: Level) -> Path | None:
-    """The file of a level's kernels, None where they are not built."""
+    """Returns the file of a level's kernels, None where they are not built."""
     folder = Path(__file__).parent
     paths = (folder / f"{level.module}{suffix}" for suffix in importlib.machinery.EXTENSION_SUFFIXES)
     return next((path for path in paths if path.exists()), None)
 
 
 def usable_levels() -> list[Level]:
-    """The levels that are built and that this processor runs, the best first."""
+    """Returns the levels that are built and that this processor runs, the best first."""
     return [level for level in runnable(LEVELS, processor_features()) if library_path(level)]
 
 
 def choose_level() -> Level:
-    """The best level, or the one that SPHMASK_CPU names."""
+    """Returns the best level, or the one that SPHMASK_CPU names."""
     levels, wanted = usable_levels(), os.environ.get(VARIABLE)
     if not levels and not any(library_path(level) for level in LEVELS):
         raise ImportError(f"{Path(__file__).parent}: the C++ kernels are not built; run `pip install -e .`")
@@ -42,7 +42,7 @@ def choose_level() -> Level:
 
 
 def open_library(level: Level) -> ctypes.CDLL:
-    """The C functions of a level."""
+    """Returns the C functions of a level."""
     path = library_path(level)
     if path is None:
         raise ImportError(f"the C++ kernels for {level.name} are not built; run `pip install -e .`")

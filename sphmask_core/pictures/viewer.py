@@ -70,14 +70,14 @@ class SegmentedCloud:
 
     @property
     def colors(self) -> np.ndarray:
-        """(N, 3) uint8: the object's color, else the cloud's, else gray."""
+        """Returns (N, 3) uint8: the object's color, else the cloud's, else gray."""
         rgb = self.cloud.rgb
         plain = np.full((len(self.labels), 3), MID_GRAY, np.uint8) if rgb is None else rgb
         return np.where(self.labels[:, None] > 0, object_colors(self.labels), plain)
 
     @property
     def captions(self) -> list[str]:
-        """Class, id and score of each instance."""
+        """Returns the class, id and score of each instance."""
         rows = zip(self.class_names, self.ids, self.scores, strict=True)
         return [f"{name} {number}: {score:.2f}" for name, number, score in rows]
 

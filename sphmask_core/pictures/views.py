@@ -72,7 +72,7 @@ def _oblique(
 
 
 def eye_axes(up: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:
-    """Rows: right, down and forward of an eye that looks down at 40 degrees.
+    """Returns the rows: right, down and forward of an eye that looks down at 40 degrees.
 
     A cloud that lies to one side of the origin is seen from there, where its sensor was.
     """

@@ -37,7 +37,7 @@ class Cancellation:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the computation was called off."""
+        """Returns whether the computation was called off."""
         return int(self.flag[0]) == CALLED_OFF
 
     def cancel(self) -> None:

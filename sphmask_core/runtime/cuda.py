@@ -18,7 +18,7 @@ B = TypeVar("B")
 
 
 def find_device(name: str) -> str:
-    """The device of that name (auto, cpu, cuda, cuda:N); `auto` is cuda where there is one, else cpu.
+    """Returns the device of that name (auto, cpu, cuda, cuda:N); `auto` is cuda where there is one, else cpu.
 
     Raises ValueError for other names, and for a device that this machine does not have.
     """
@@ -36,12 +36,12 @@ def find_device(name: str) -> str:
 
 @functools.cache
 def kernels(module: str, device: torch.device) -> ModuleType | None:
-    """Our module of Triton kernels, loaded when first wanted; None off CUDA or where there is no Triton."""
+    """Returns our module of Triton kernels, loaded when first wanted; None off CUDA or without Triton."""
     return import_module(module) if device.type == "cuda" and find_spec("triton") else None
 
 
 def side_by_side(device: torch.device, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
-    """What both branches return; in inference on CUDA the second has a stream of its own.
+    """Returns what both branches return; in inference on CUDA the second has a stream of its own.
 
     Memory that the second stream has made is used again by that stream alone, which waits for the main one
     before it begins: nothing can be overwritten that is still read there.

@@ -18,7 +18,7 @@ TORCH_HAS_NONE = ("can't allocate memory", "out of memory")
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that there is no memory."""
+    """Returns whether an error says that there is no memory."""
     by_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in TORCH_HAS_NONE)
     return isinstance(error, MemoryError) or by_torch
 

@@ -54,7 +54,7 @@ class Body:
 
     @cached_property
     def extents(self) -> np.ndarray:
-        """(2, parts, D): smallest and largest coordinate of each part along each of `DIRECTIONS`."""
+        """Returns (2, parts, D): smallest and largest coordinate of each part along each of `DIRECTIONS`."""
         return extents(self.parts, DIRECTIONS)
 
     @cached_property
@@ -67,8 +67,8 @@ class Body:
 
     @cached_property
     def margin(self) -> np.ndarray:
-        """(STEPS,) meters: how far the edge of its support must be from its center of mass, along each
-        axis."""
+        """Returns (STEPS,) meters: how far the edge of its support must be from its center of mass, along
+        each axis."""
         lows = self.extents[0, :, -1]
         base = [face for face, z in zip(self.faces[0], lows, strict=True) if z < self.low + LEVEL]
         return np.asarray(STEADY / 2 * np.ptp(np.concatenate(base) @ AXES, axis=0))
@@ -79,7 +79,7 @@ class Body:
 
     @property
     def cavity(self) -> Revolved | None:
-        """The body's hollow part that can hold another object (a cup, a bowl), or None."""
+        """Returns the body's hollow part that can hold another object (a cup, a bowl), or None."""
         first = self.parts[0]
         return first.shape if isinstance(first.shape, Revolved) and opens(first, 1) else None
 
@@ -97,7 +97,7 @@ class Item:
 
     @cached_property
     def extents(self) -> np.ndarray:
-        """(2, parts, D): smallest and largest coordinate of each part along each of `DIRECTIONS`."""
+        """Returns (2, parts, D): smallest and largest coordinate of each part along each of `DIRECTIONS`."""
         return np.asarray(self.body.extents + DIRECTIONS @ self.offset)
 
     @cached_property
@@ -120,26 +120,27 @@ class Item:
 
 
 def opens(solid: Solid, side: int) -> bool:
-    """Whether a solid is hollow and opens upwards (side 1) or downwards (0)."""
+    """Returns whether a solid is hollow and opens upwards (side 1) or downwards (0)."""
     shape, up = solid.shape, solid.rotation[2, 2]
     return isinstance(shape, Revolved) and shape.hollow and bool(up > 0.999 if side else up < -0.999)
 
 
 def extents(parts: Sequence[Solid], directions: np.ndarray) -> np.ndarray:
-    """(2, parts, D): smallest and largest coordinate of each solid along each direction (D, 3)."""
+    """Returns (2, parts, D): smallest and largest coordinate of each solid along each direction (D, 3)."""
     both = np.concatenate([-directions, directions])
     reach = np.array([part.reach(both) for part in parts])
     return np.stack([-reach[:, : len(directions)], reach[:, len(directions) :]])
 
 
 def gaps(mine: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(parts, others, D): meters between solids along each direction, negative where they overlap."""
+    """Returns (parts, others, D): meters between solids along each direction, negative where they overlap."""
     (low, high), (other_low, other_high) = mine[:, :, None], others[:, None]
     return np.maximum(low - other_high, other_low - high)
 
 
 def overlap_ends(mine: np.ndarray, others: np.ndarray, speed: np.ndarray) -> np.ndarray:
-    """(parts, others) after which distance solids part that move by speed (D,) along each direction.
+    """Returns (parts, others): the distance after which solids part that move by speed (D,) along each
+    direction.
 
     -inf where they never overlap.
     """

@@ -33,13 +33,13 @@ class Camera:
 
     @cached_property
     def directions(self) -> np.ndarray:
-        """(3, height, width) float32 rays in the optical frame, z = 1."""
+        """Returns (3, height, width) float32 rays in the optical frame, z = 1."""
         u = (np.arange(self.width) + 0.5 - self.width / 2) / self.focal
         v = (np.arange(self.height) + 0.5 - self.height / 2) / self.focal
         return np.stack([*np.meshgrid(u, v), np.ones((self.height, self.width))]).astype(np.float32)
 
     def depths(self, points: np.ndarray) -> np.ndarray:
-        """(K,) meters along the optical axis of points (K, 3) in the world."""
+        """Returns (K,) meters along the optical axis of points (K, 3) in the world."""
         return (points - self.position) @ self.rotation[:, 2]
 
     def window(self, hull: np.ndarray) -> tuple[slice, slice]:
@@ -88,7 +88,7 @@ def render(solids: Sequence[tuple[int, Solid]], camera: Camera) -> Image:
 
 
 def normals(depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """(3, height, width) unit normals towards the camera in its frame, from the depth's slopes.
+    """Returns (3, height, width) unit normals towards the camera in its frame, from the depth's slopes.
 
     For the surface z (x, y, 1) with rays (x, y, 1): (f dz/du, f dz/dv, -z - f x dz/du - f y dz/dv).
     """

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def frame_panels(scene: Scene) -> list[tuple[Image, str]]:
-    """Color, depth and labels of an organized frame."""
+    """Returns the color, depth and labels of an organized frame."""
     cloud = scene.cloud
     depth = cloud.xyz[:, 2].reshape(cloud.shape)
     known = np.isfinite(depth)

@@ -28,7 +28,8 @@ LOST_AT_EDGES = 0.15
 
 
 def measure(rng: np.random.Generator, image: Image, facing: np.ndarray, camera: Camera) -> Image:
-    """The image with measured depth, NaN and label 0 where there is none; `facing` (height, width): cosines.
+    """Returns the image with measured depth, NaN and label 0 where there is none; `facing` (height, width):
+    cosines.
 
     Disparity is noisy and comes in steps of 1/8 pixel, so that the error grows with the square of the depth.
     Nothing is seen where the projector's light does not reach or the infrared camera does not look, at

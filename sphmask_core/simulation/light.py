@@ -28,7 +28,8 @@ class Light:
     def colors(
         self, rng: np.random.Generator, rgb: np.ndarray, facing: np.ndarray, camera: Camera
     ) -> np.ndarray:
-        """(height, width, 3) uint8 of surface colors; `facing` (3, height, width) normals in its frame."""
+        """Returns (height, width, 3) uint8 of surface colors; `facing` (3, height, width) normals in its
+        frame."""
         lamp = self.lamp @ camera.rotation
         light = AMBIENT + (1 - AMBIENT) * np.clip(product(lamp, facing), 0, 1)
         light *= 1 + product(self.fall, camera.directions[:2])

@@ -41,7 +41,7 @@ class Brand:
 
 
 def random_brand(rng: Random) -> Brand:
-    """A grocery carton, a cube, a book, or something small."""
+    """Returns a grocery carton, a cube, a book, or something small."""
     kind = rng.choice(4, p=[0.5, 0.2, 0.15, 0.15])
     low, high = [
         ([0.035, 0.08, 0.13], [0.1, 0.17, 0.28]),
@@ -53,7 +53,7 @@ def random_brand(rng: Random) -> Brand:
 
 
 def can(rng: Random) -> Body:
-    """A can, a flat tin or a tube, standing or lying on its side."""
+    """Returns a can, a flat tin or a tube, standing or lying on its side."""
     kind = rng.choice(3, p=[0.45, 0.25, 0.3])
     low, high = [
         ([0.028, 0.06], [0.05, 0.16]),
@@ -65,7 +65,7 @@ def can(rng: Random) -> Body:
 
 
 def bottle(rng: Random) -> Body:
-    """A bottle with body, shoulder and neck, standing or lying."""
+    """Returns a bottle with body, shoulder and neck, standing or lying."""
     radius, neck = rng.uniform(0.025, 0.045), rng.uniform(0.01, 0.016)
     heights = rng.uniform([0.09, 0.02, 0.03], [0.19, 0.06, 0.07])
     parts = [
@@ -89,7 +89,7 @@ def bowl(rng: Random) -> Body:
 
 
 def mug(rng: Random) -> Body:
-    """A cup with an open handle."""
+    """Returns a cup with an open handle."""
     radius, height = rng.uniform([0.033, 0.075], [0.05, 0.12])
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
     paint = plain(rng)
@@ -101,7 +101,7 @@ def mug(rng: Random) -> Body:
 
 
 def pot(rng: Random) -> Body:
-    """A wide hollow cylinder with a grip on either side."""
+    """Returns a wide hollow cylinder with a grip on either side."""
     radius, height = rng.uniform([0.07, 0.06], [0.11, 0.12])
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
     paint = plain(rng)
@@ -120,7 +120,7 @@ def soft_thing(rng: Random) -> Body:
 
 
 def open_box(rng: Random) -> Body:
-    """A box without a lid."""
+    """Returns a box without a lid."""
     width, depth, height = rng.uniform([0.12, 0.1, 0.04], [0.28, 0.2, 0.15])
     x, y = (width - CARDBOARD) / 2, (depth - CARDBOARD) / 2
     bottom = Box(width - 2 * CARDBOARD, depth - 2 * CARDBOARD, CARDBOARD)
@@ -142,13 +142,13 @@ ROUND: tuple[tuple[Callable[[Random], Body], float], ...] = (
 
 
 def round_thing(rng: Random) -> Body:
-    """Any of the objects that are made of bodies of revolution."""
+    """Returns any of the objects that are made of bodies of revolution."""
     makers, chances = zip(*ROUND, strict=True)
     return makers[rng.choice(len(makers), p=chances)](rng)
 
 
 def turn(axis: int, angle: float) -> np.ndarray:
-    """(3, 3) rotation about a coordinate axis (0, 1, 2: x, y, z) by an angle in radians."""
+    """Returns (3, 3) rotation about a coordinate axis (0, 1, 2: x, y, z) by an angle in radians."""
     return np.asarray(Rotation.from_euler("xyz"[axis], angle).as_matrix())
 
 

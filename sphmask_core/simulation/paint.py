@@ -38,7 +38,8 @@ class Paint:
 
 
 def random_colors(rng: np.random.Generator) -> np.ndarray:
-    """(4, 3): the first color, a second one that is often similar to it, and two colors for patches."""
+    """Returns (4, 3): the first color, a second one that is often similar to it, and two colors for
+    patches."""
     first, second, *patches = rng.uniform(0.05, 0.95, (4, 3))
     near = first + (second - first) * rng.choice([0.0, 0.15, 1.0], p=[0.4, 0.3, 0.3])
     return np.stack([first, near, *patches])
@@ -49,13 +50,13 @@ def plain(rng: np.random.Generator) -> Paint:
 
 
 def random_paint(rng: np.random.Generator) -> Paint:
-    """Plain or striped, and half of the time printed with patches of 1 to 8 cm."""
+    """Returns a paint that is plain or striped, and half of the time printed with patches of 1 to 8 cm."""
     stripes = rng.normal(size=3) * rng.uniform(5, 40) if rng.random() < 0.6 else PLAIN
     return Paint(random_colors(rng), stripes, rng.uniform(12, 90, 3) if rng.random() < 0.5 else PLAIN)
 
 
 def table_paint(rng: np.random.Generator) -> Paint:
-    """Of wood or paint, mostly pale and nearly plain."""
+    """Returns the paint of a table: wood or paint, mostly pale and nearly plain."""
     stripes = rng.normal(size=3) * rng.uniform(5, 40)
     if rng.random() < 0.3:
         return Paint(random_colors(rng), stripes, PLAIN)

@@ -67,12 +67,13 @@ class Pile:
         return self._keep(item, [contact for contact in contacts if len(contact.points)])
 
     def free(self, item: Item, beside: int = -1) -> bool:
-        """Whether the item overlaps no other item; those in `beside` are not looked at."""
+        """Returns whether the item overlaps no other item; those in `beside` are not looked at."""
         others = self._extents[:, self._owner != beside]
         return bool((gaps(item.extents, others).max(2) > -TOUCH).all())
 
     def slide(self, item: Item, anchor: int, direction: np.ndarray) -> float:
-        """How far to move the item, which stands within item `anchor`, until it touches it from beside."""
+        """Returns how far to move the item, which stands within item `anchor`, until it touches it from
+        beside."""
         wall = self.items[anchor].extents[..., :-1]
         return float(overlap_ends(item.extents[..., :-1], wall, DIRECTIONS[:-1] @ direction).max())
 

@@ -11,7 +11,7 @@ many processes simulate at once."""
 
 
 def product(matrix: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """A matrix (K, 3) or a row (3,) times columns (3, ...), in their type: (K, ...) or (...)."""
+    """Returns a matrix (K, 3) or a row (3,) times columns (3, ...), in their type: (K, ...) or (...)."""
     flat = columns.reshape(len(columns), -1)
     matrix = matrix.astype(columns.dtype, copy=False)
     products = np.empty((*matrix.shape[:-1], flat.shape[1]), columns.dtype)

@@ -36,7 +36,8 @@ class Thing:
 
 
 def room(rng: Random) -> tuple[list[Thing], Pile]:
-    """The things of a room, its floor first, about the origin with the floor at z = 0; and their pile."""
+    """Returns the things of a room, its floor first, about the origin with the floor at z = 0; and their
+    pile."""
     size = rng.uniform([3.2, 2.8, 2.3], [5.5, 4.5, 2.8])
     floor = Solid(
         Box(size[0] + 2 * THICK, size[1] + 2 * THICK, THICK), np.eye(3), np.zeros(3), table_paint(rng)
@@ -111,7 +112,7 @@ def _body(parts: list[Part], paint: Paint) -> Body:
 
 
 def furniture(rng: Random, name: str) -> Body:
-    """A piece of furniture of a class, its back towards -y."""
+    """Returns a piece of furniture of a class, its back towards -y."""
     maker = {
         "table": _table, "desk": _desk, "chair": _chair, "sofa": _sofa, "bed": _bed, "bookshelf": _bookshelf,
         "toilet": _toilet,

@@ -48,7 +48,7 @@ BACKGROUND = 0.15
 
 
 def simulate_cloud(seed: int, width: int = 320, height: int = 240) -> Cloud:
-    """One organized frame of a random table.
+    """Returns one organized frame of a random table.
 
     Labels: 0 nothing, 1 table, 2 floor, 3 wall, 20, 30, 40, ... objects.
     """
@@ -67,7 +67,7 @@ def simulate_cloud(seed: int, width: int = 320, height: int = 240) -> Cloud:
 
 
 def simulate_plain_room(seed: int) -> Scene:
-    """A furnished room as many views of a depth camera show it, z up: about 150,000 points.
+    """Returns a furnished room as many views of a depth camera show it, z up: about 150,000 points.
 
     Classes are the indices of `ROOM_CLASSES`; small things on furniture are unlabeled.
     """
@@ -86,7 +86,7 @@ def simulate_plain_room(seed: int) -> Scene:
 
 
 def simulate_plain_yard(seed: int, sensor: Lidar | None = None) -> Scene:
-    """One turn of a LiDAR in a yard, organized (beams, columns), z up; classes of `yards.CLASSES`."""
+    """Returns one turn of a LiDAR in a yard, organized (beams, columns), z up; classes of `yards.CLASSES`."""
     rng = np.random.default_rng(seed)
     sensor = sensor or Lidar()
     items, classes = yard(rng)
@@ -109,7 +109,8 @@ def labeled(items: Sequence[Item]) -> list[tuple[int, Solid]]:
 
 
 def random_camera(rng: Random, items: Sequence[Item], away: np.ndarray, width: int, height: int) -> Camera:
-    """A camera 0.6 to 1.3 m from the objects' middle, looking along `away` (2,), down by 18 to 65 degrees."""
+    """Returns a camera 0.6 to 1.3 m from the objects' middle, looking along `away` (2,), down by 18 to 65
+    degrees."""
     pitch = np.radians(rng.choice([rng.uniform(18, 65), rng.uniform(32, 45)]))
     rotation = _looking(away, pitch) @ turn(2, np.radians(rng.uniform(-5, 5)))
     forward = rotation[:, 2]

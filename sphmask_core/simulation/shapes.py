@@ -25,17 +25,18 @@ class Shape(Protocol):
 
     @property
     def surface(self) -> np.ndarray:
-        """(K, 3) points of the surface: corners, rings."""
+        """Returns (K, 3) points of the surface: corners, rings."""
 
     @property
     def hull(self) -> np.ndarray:
-        """(K, 3) points whose convex hull holds the solid."""
+        """Returns (K, 3) points whose convex hull holds the solid."""
 
     def reach(self, directions: np.ndarray) -> np.ndarray:
-        """How far (D,) the solid reaches along each direction (D, 3)."""
+        """Returns how far (D,) the solid reaches along each direction (D, 3)."""
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """First t > 0 (P,) with origin (3,) + t * directions (3, P) on the surface, inf for none."""
+        """Returns the first t > 0 (P,) with origin (3,) + t * directions (3, P) on the surface, inf for
+        none."""
 
 
 def span(
@@ -89,7 +90,7 @@ class Revolved:
 
     @classmethod
     def cone(cls, bottom: float, top: float, height: float, hollow: bool = False) -> Revolved:
-        """Radii `bottom` and `top`; a cylinder when they are equal."""
+        """Returns a cone of radii `bottom` and `top`; a cylinder when they are equal."""
         slope = (top - bottom) / height
         return cls(height, bottom**2, 2 * bottom * slope, slope**2, hollow)
 
@@ -99,7 +100,7 @@ class Revolved:
 
     @classmethod
     def bowl(cls, rim: float, height: float) -> Revolved:
-        """Part of a sphere of radius `rim` whose center is at the rim; `height` at most `rim`."""
+        """Returns the part of a sphere of radius `rim` whose center is at the rim; `height` at most `rim`."""
         return cls(height, rim**2 - height**2, 2 * height, -1.0, hollow=True)
 
     def squared_radius(self, z: np.ndarray | float) -> np.ndarray | float:
@@ -165,16 +166,16 @@ class Solid:
 
     @property
     def hull(self) -> np.ndarray:
-        """(K, 3) points in the world."""
+        """Returns (K, 3) points in the world."""
         return self.shape.hull @ self.rotation.T + self.position
 
     @property
     def surface(self) -> np.ndarray:
-        """(K, 3) points in the world."""
+        """Returns (K, 3) points in the world."""
         return self.shape.surface @ self.rotation.T + self.position
 
     def reach(self, directions: np.ndarray) -> np.ndarray:
-        """How far (D,) the solid reaches along each direction (D, 3) of the world from its origin."""
+        """Returns how far (D,) the solid reaches along each direction (D, 3) of the world from its origin."""
         return self.shape.reach(directions @ self.rotation) + directions @ self.position
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:

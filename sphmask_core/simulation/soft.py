@@ -34,7 +34,7 @@ class Soft:
 
     @cached_property
     def surface(self) -> np.ndarray:
-        """(K, 3) points of the surface, without its dents."""
+        """Returns (K, 3) points of the surface, without its dents."""
         heights = np.linspace(0, self.height, 9)[:, None]
         scale = np.maximum(1 - self._upward(heights) ** 2, 0) ** (1 / self.power)
         outline = [np.sign(wave) * np.abs(wave) ** (2 / self.power) for wave in (np.cos(RING), np.sin(RING))]
@@ -82,7 +82,7 @@ class Soft:
         return np.where(z < MIDDLE * self.height, 0.6, 1) * (z / self.height - MIDDLE) / (1 - MIDDLE)
 
     def outside(self, points: np.ndarray) -> np.ndarray:
-        """Implicit function (P,) of points (3, P): positive outside, negative inside."""
+        """Returns the implicit function (P,) of points (3, P): positive outside, negative inside."""
         x, y, z = points
         across, along = (x * (2 / self.width)) ** 2, (y * (2 / self.depth)) ** 2
         level = across + along if self.power == 2 else across * across + along * along
@@ -91,7 +91,7 @@ class Soft:
 
 
 def random_soft(rng: np.random.Generator) -> Soft:
-    """A bag of flour or crisps, a cushion, fruit."""
+    """Returns a bag of flour or crisps, a cushion, fruit."""
     low, high, power = [
         ([0.08, 0.06, 0.1], [0.16, 0.12, 0.22], 4),
         ([0.1, 0.1, 0.03], [0.24, 0.18, 0.08], 4),

@@ -66,7 +66,8 @@ class Theme:
 
 
 def table_scene(rng: Random, away: np.ndarray) -> list[Item]:
-    """A table, its top at z = 0, and objects at rest on it, seen along the level direction `away` (2,)."""
+    """Returns a table, its top at z = 0, and objects at rest on it, seen along the level direction `away`
+    (2,)."""
     sparse = rng.random() < SPARSE
     theme = _theme(rng, sparse)
     pile = Pile(_table(rng, away))

@@ -25,7 +25,7 @@ Part = tuple[Shape, float, float, float]
 
 
 def yard(rng: Random) -> tuple[list[Item], list[int]]:
-    """Ground, houses around it and things on it, and the class of each."""
+    """Returns the ground, houses around it and things on it, and the class of each."""
     pile = Pile(_body(rng, [(Box(2 * HALF, 2 * HALF, 0.1), 0, 0, 0)]).at(0, 0, -0.1))
     classes = [GROUND]
     for side in range(4):

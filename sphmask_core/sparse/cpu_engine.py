@@ -19,7 +19,7 @@ TYPES = tuple(native.gather_convolve)
 
 
 def pack_panels(weight: Tensor) -> Tensor:
-    """Weights (K, in, out) as the kernel reads them: (K, panels, in, width), padded with zeros.
+    """Returns the weights (K, in, out) as the kernel reads them: (K, panels, in, width), padded with zeros.
 
     A panel is as many output channels as the kernel sums in registers: four vectors, or two.
     """
@@ -37,7 +37,7 @@ def convolve_packed(
     start: Tensor | None = None,
     norm: nn.BatchNorm1d | None = None,
 ) -> Tensor:
-    """x (U, in), map (K, V) of rows of x, packed weights -> (V, out); no gradient.
+    """Returns the convolution (V, out) of x (U, in) by packed weights; map (K, V) of rows of x; no gradient.
 
     The convolution is added to `start` (V, out); then come `norm`, with its fixed statistics, and ReLU.
     """
@@ -54,7 +54,8 @@ def convolve_packed(
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
-    """ReLU(norm(x)) of x (V, C) float32, with the norm's fixed statistics, in one pass; no gradient."""
+    """Returns ReLU(norm(x)) of x (V, C) float32, with the norm's fixed statistics, in one pass; no
+    gradient."""
     x = x.contiguous()
     out = torch.empty_like(x)
     *arrays, epsilon = _statistics(norm)
@@ -68,12 +69,13 @@ def _statistics(norm: nn.BatchNorm1d) -> tuple[Tensor | float | None, ...]:
 
 
 def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
-    """x (U, in), map (K, V) of rows of x, weight (K, in, out) -> (V, out)."""
+    """Returns the convolution (V, out) of x (U, in) by weight (K, in, out); map (K, V) of rows of x."""
     return convolve_packed(x, kernel_map, pack_panels(weight), weight.shape[2])
 
 
 def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
-    """Gradient (K, in, out) of the weights; x (U, in), map (K, V), gradient of the outputs (V, out)."""
+    """Returns the gradient (K, in, out) of the weights; x (U, in), map (K, V), gradient of the outputs (V,
+    out)."""
     x, grad = x.contiguous(), grad.contiguous()
     out = torch.empty(len(kernel_map.index), x.shape[1], grad.shape[1], dtype=x.dtype)
     pairs = kernel_map.pairs

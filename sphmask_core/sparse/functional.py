@@ -21,7 +21,7 @@ from sphmask_core.sparse.maps import KernelMap
 def gather_convolve(
     x: Tensor, weight: Tensor, kernel_map: KernelMap, transposed: KernelMap | None = None
 ) -> Tensor:
-    """Convolve. x (U, in), weight (K, in, out), map (K, V) of rows of x -> (V, out).
+    """Returns the convolution (V, out) of x (U, in) by weight (K, in, out); map (K, V) of rows of x.
 
     `transposed` (K, U) is the same map seen from the input: row v stands in transposed[k, u] when u stands
     in map[k, v]. The gradient with respect to x is a convolution over it. None says that the map is a
@@ -36,7 +36,8 @@ def gather_convolve(
 
 
 def gather_convolve_reference(x: Tensor, weight: Tensor, kernel_map: KernelMap) -> Tensor:
-    """`gather_convolve` by plain torch operations, one kernel offset after the other, on any device."""
+    """Returns what `gather_convolve` does, by plain torch operations on any device, one kernel offset after
+    the other."""
     index = kernel_map.index
     out = x.new_zeros(index.shape[1], weight.shape[2])
     for k in range(weight.shape[0]):

@@ -48,7 +48,7 @@ class KernelMap:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """The map's pairs; on the CPU only."""
+        """Returns the map's pairs; on the CPU only."""
         index = self.index.contiguous()
         kernel, rows = index.shape
         starts = torch.empty(-(-rows // TILE_ROWS) * kernel + 1, dtype=torch.int64)
@@ -74,7 +74,7 @@ class Level:
 
 
 def pack(coords: Tensor, halvings: int = 0) -> Tensor:
-    """One int64 key per voxel; keys of neighbors differ by constants. coords (V, 4) int32 -> (V,).
+    """Returns one int64 key (V,) for each voxel (V, 4) int32; keys of neighbors differ by constants.
 
     x, y and z are halved first, `halvings` times.
     """
@@ -86,20 +86,20 @@ def pack(coords: Tensor, halvings: int = 0) -> Tensor:
 
 
 def pack_reference(coords: Tensor, halvings: int = 0) -> Tensor:
-    """The same by plain torch operations, on any device."""
+    """Returns the same by plain torch operations, on any device."""
     batch, x, y, z = coords.long().unbind(1)
     x, y, z = ((axis >> halvings) + 1 for axis in (x, y, z))
     return (((batch << BITS | x) << BITS) | y) << BITS | z
 
 
 def unpack(keys: Tensor) -> Tensor:
-    """The coordinates (V, 4) int32 that `pack` made the keys (V,) from."""
+    """Returns the coordinates (V, 4) int32 that `pack` made the keys (V,) from."""
     x, y, z = (((keys >> BITS * axis) & (2**BITS - 1)) - 1 for axis in (2, 1, 0))
     return torch.stack([keys >> 3 * BITS, x, y, z], dim=1).int()
 
 
 def number_by_first_appearance(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Number equal keys 0, 1, ... as they first appear. keys (N,) -> numbers (N,), first rows (V,)."""
+    """Returns numbers (N,) of keys (N,), 0, 1, ... as they first appear, and the first rows (V,) of each."""
     if keys.device.type != "cpu":
         return number_reference(keys)
     inverse, first = torch.empty_like(keys), torch.empty_like(keys)
@@ -108,7 +108,7 @@ def number_by_first_appearance(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def number_reference(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by plain torch operations, on any device."""
+    """Returns the same by plain torch operations, on any device."""
     unique, inverse = torch.unique(keys, return_inverse=True)
     rows = torch.arange(len(keys), device=keys.device)
     first = torch.full_like(unique, len(keys)).scatter_reduce_(0, inverse, rows, "amin")
@@ -117,7 +117,7 @@ def number_reference(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def build_levels(coords: Tensor, num_levels: int) -> list[Level]:
-    """Maps of `num_levels` levels, each half as fine as the one before. coords (V, 4) int32."""
+    """Returns the maps of `num_levels` levels, each half as fine as the one before. coords (V, 4) int32."""
     levels = [Level(coords, find_neighbors(coords))]
     for _ in range(num_levels - 1):
         fine = levels[-1]
@@ -127,7 +127,7 @@ def build_levels(coords: Tensor, num_levels: int) -> list[Level]:
 
 
 def find_neighbors(coords: Tensor) -> KernelMap:
-    """The 3^3 window on distinct coordinates (V, 4) int32: a map (27, V)."""
+    """Returns the 3^3 window on distinct coordinates (V, 4) int32: a map (27, V)."""
     keys = pack(coords)
     if keys.device.type != "cpu":
         return KernelMap(neighbors_reference(keys))
@@ -137,7 +137,7 @@ def find_neighbors(coords: Tensor) -> KernelMap:
 
 
 def neighbors_reference(keys: Tensor) -> Tensor:
-    """The same by plain torch operations, on any device."""
+    """Returns the same by plain torch operations, on any device."""
     steps = torch.arange(-1, 2, device=keys.device)
     x, y, z = torch.meshgrid(steps, steps, steps, indexing="ij")
     offsets = ((x << 2 * BITS) + (y << BITS) + z).flatten()
@@ -165,7 +165,7 @@ def _family_of(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def family_reference(coords: Tensor, parent: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The same by plain torch operations, on any device."""
+    """Returns the same by plain torch operations, on any device."""
     x, y, z = (coords[:, 1:] & 1).long().unbind(1)
     corner = 4 * x + 2 * y + z  # CUDA multiplies no matrices of integers
     rows = torch.arange(len(coords), device=coords.device)

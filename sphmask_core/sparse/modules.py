@@ -23,18 +23,19 @@ Versions = tuple[tuple[int, int], ...]
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
-    """ReLU(norm(x)) of x (V, C)."""
+    """Returns ReLU(norm(x)) of x (V, C)."""
     return cpu_engine.norm_relu(x, norm) if fuses(x, norm) else norm(x).relu()
 
 
 def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
-    """Whether the fused kernels apply: in inference on the CPU a norm is a fixed scale and shift."""
+    """Returns whether the fused kernels apply: in inference on the CPU a norm is a fixed scale and shift."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return plain and not torch.is_grad_enabled() and (norm is None or not norm.training)
 
 
 def versions(layers: Iterable[nn.Module]) -> Versions:
-    """Address and count of writes of the layers' parameters and statistics: differs once one has changed.
+    """Returns the address and count of writes of the layers' parameters and statistics: differs once one has
+    changed.
 
     The layers have no modules inside.
     """
@@ -67,7 +68,7 @@ class SparseConv(nn.Module):
         return self.weight.flatten(1, 3).permute(1, 2, 0)
 
     def packed(self) -> Tensor:
-        """The kernel as the C++ kernel reads it, kept for as long as the weights stay as they are."""
+        """Returns the kernel as the C++ kernel reads it, kept for as long as the weights stay as they are."""
         changes = _changes(self.weight)
         weights = self.weight.data_ptr(), changes
         if self._packed is None or self._packed[0] != weights:
@@ -82,7 +83,8 @@ class SparseConv(nn.Module):
         norm: nn.BatchNorm1d | None = None,
         start: Tensor | None = None,
     ) -> Tensor:
-        """The convolution by `kernel_map`, added to `start` where given; then, where given, norm and ReLU."""
+        """Returns the convolution by `kernel_map`, added to `start` where given; then, where given, norm and
+        ReLU."""
         if not isinstance(kernel_map, KernelMap):
             y = kernel_map(x, self.weight)
         elif fuses(x, norm):
@@ -103,7 +105,8 @@ class SubmanifoldConv(SparseConv):
     def forward(
         self, x: Tensor, level: AnyLevel, norm: nn.BatchNorm1d | None = None, start: Tensor | None = None
     ) -> Tensor:
-        """The convolution, added to `start` (V, out) where given; then, where given, norm and ReLU."""
+        """Returns the convolution, added to `start` (V, out) where given; then, where given, norm and
+        ReLU."""
         return self.convolve(x, level.neighbors, norm=norm, start=start)
 
 

@@ -21,7 +21,7 @@ ENGINES = ("triton", "spconv")
 
 
 def chosen(device: torch.device) -> bool:
-    """Whether spconv does the convolutions of tensors on `device`."""
+    """Returns whether spconv does the convolutions of tensors on `device`."""
     engine = os.environ.get("SPHMASK_CUDA_ENGINE", ENGINES[0])
     if engine not in ENGINES:
         raise ValueError(f"SPHMASK_CUDA_ENGINE={engine}: must be one of {', '.join(ENGINES)}")
@@ -42,18 +42,19 @@ class SpconvLevel:
         self.coarser: SpconvLevel | None = None
 
     def neighbors(self, x: Tensor, weight: Tensor) -> Tensor:
-        """3^3 convolution among the voxels of this level: (V, in) -> (V, out)."""
+        """Returns the 3^3 convolution among the voxels of this level: (V, in) -> (V, out)."""
         self.voxels = self._convolve(self.voxels, x, weight, "window", subm=True)
         return self.voxels.features  # type: ignore[no-any-return]
 
     def children(self, x: Tensor, weight: Tensor) -> Tensor:
-        """k = 2, s = 2, to the voxels of the next level: (V, in) -> (V', out)."""
+        """Returns the convolution of kernel and stride 2 to the voxels of the next level: (V, in) -> (V',
+        out)."""
         assert self.coarser is not None
         self.coarser.voxels = self._convolve(self.voxels, x, weight, "family", stride=2)
         return self.coarser.voxels.features  # type: ignore[no-any-return]
 
     def parents(self, x: Tensor, weight: Tensor) -> Tensor:
-        """The inverse of `children`, from the voxels of the next level: (V', in) -> (V, out)."""
+        """Returns the inverse of `children`, from the voxels of the next level: (V', in) -> (V, out)."""
         assert self.coarser is not None
         fine = self._convolve(self.coarser.voxels, x, weight, "family", inverse=True)
         return fine.features  # type: ignore[no-any-return]
@@ -79,7 +80,7 @@ def _convolution(inner: int, out: int, size: int, key: str, **kind: Any) -> Any:
 
 
 def build_levels(coords: Tensor, num_levels: int) -> list[SpconvLevel]:
-    """Levels of the voxels (V, 4) int32: scene, x, y, z; each half as fine as the one before."""
+    """Returns the levels of the voxels (V, 4) int32: scene, x, y, z; each half as fine as the one before."""
     _check_installed(coords.device)
     from spconv.pytorch import SparseConvTensor
 

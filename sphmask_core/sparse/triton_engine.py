@@ -85,7 +85,7 @@ def _weight_gradient_kernel(
 
 
 def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
-    """x (U, in), map (K, V) of rows of x, weight (K, in, out) -> (V, out)."""
+    """Returns the convolution (V, out) of x (U, in) by weight (K, in, out); map (K, V) of rows of x."""
     x, index, weight = x.contiguous(), kernel_map.index.contiguous(), weight.contiguous()
     kernel, channels, out_channels = weight.shape
     rows = index.shape[1]
@@ -102,7 +102,8 @@ def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
 
 
 def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
-    """Gradient (K, in, out) of the weights from x (U, in), map (K, V) and the outputs' gradient (V, out).
+    """Returns the gradient (K, in, out) of the weights from x (U, in), map (K, V) and the outputs' gradient
+    (V, out).
 
     Slabs of rows are summed apart, then together: enough programs for small weights, and no atomics.
     """

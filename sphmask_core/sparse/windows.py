@@ -24,12 +24,13 @@ class WindowMaps:
     """(K, V): the row of the target that reads each source voxel at each offset, -1: none."""
 
     def reversed(self) -> WindowMaps:
-        """The maps of the transposed convolution, from the targets back to the sources."""
+        """Returns the maps of the transposed convolution, from the targets back to the sources."""
         return WindowMaps(self.backward, self.forward)
 
 
 def coarsen(coords: Tensor, stride: int) -> Tensor:
-    """Voxels `stride` times as large that hold a voxel: coords (V, 4) int32 -> (V', 4), as they appear."""
+    """Returns the voxels `stride` times as large that hold a voxel: coords (V, 4) int32 -> (V', 4), as they
+    appear."""
     scene, position = coords[:, :1], coords[:, 1:]
     coarse = torch.cat([scene, position.div(stride, rounding_mode="floor")], dim=1).int()
     keys = pack(coarse)
@@ -39,7 +40,8 @@ def coarsen(coords: Tensor, stride: int) -> Tensor:
 def window_maps(
     source: Tensor, target: Tensor, kernel: int, stride: int = 1, dilation: int = 1
 ) -> WindowMaps:
-    """The maps of a convolution from the voxels source (V, 4) to target (V', 4), int32: scene, x, y, z.
+    """Returns the maps of a convolution from the voxels source (V, 4) to target (V', 4), int32: scene, x, y,
+    z.
 
     The target voxel at c reads the source voxels at stride * c + dilation * d; the K offsets d are in
     row-major order, from -(kernel // 2) to kernel // 2 where the kernel is odd, from 0 where it is even.

@@ -23,10 +23,10 @@ class DataSet(Protocol):
     """What a module of a data set has."""
 
     def load_scenes(self, config: Config, split: str) -> Sequence[Scene]:
-        """What training sees of a split."""
+        """Returns what training sees of a split."""
 
     def load_raw(self, config: Config, split: str) -> Sequence[RawScene]:
-        """The clouds and labels of a split as they stand in their files."""
+        """Returns the clouds and labels of a split as they stand in their files."""
 
 
 TABLES = ("adapt", "mosd", "synthetic", "tabletop")
@@ -35,7 +35,7 @@ PREPARED = ("scannetv2", "scannet200", "s3dis", "stpls3d", "folder")
 
 
 def dataset(config: Config) -> DataSet:
-    """The module of the configuration's data set."""
+    """Returns the module of the configuration's data set."""
     name = config.data.dataset
     modules = [module.name for module in pkgutil.iter_modules(__path__) if module.name != "prepared"]
     known = [*modules, *PREPARED]

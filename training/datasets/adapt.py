@@ -30,7 +30,7 @@ VERSION = 2
 
 
 def frame_paths(root: str | Path) -> list[Path]:
-    """The labeled frames in a folder; raises CloudError where there are none."""
+    """Returns the labeled frames in a folder; raises CloudError where there are none."""
     paths = sorted(
         path
         for path in Path(root).glob("*")
@@ -42,7 +42,8 @@ def frame_paths(root: str | Path) -> list[Path]:
 
 
 def own_frame(path: Path) -> scenes.Scene:
-    """A labeled frame: objects from 1, 0 for none, -1 unknown; its main support is told from the rest."""
+    """Returns a labeled frame: objects from 1, 0 for none, -1 unknown; its main support is told from the
+    rest."""
     if is_depth_image(path):
         scene = read_images(path)
     elif path.suffix == SUFFIX:
@@ -63,17 +64,17 @@ def own_frame(path: Path) -> scenes.Scene:
 
 
 def own_mixtures(paths: tuple[Path, ...]) -> Mixtures:
-    """Mixes the objects of organized frames; of a single frame, with itself."""
+    """Returns mixtures of the objects of organized frames; of a single frame, with itself."""
     return Mixtures(paths * max(1, 2 // len(paths)), SEED, own_frame)
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
-    """The frames themselves, whatever the split: adaptation has none to hold out."""
+    """Returns the frames themselves, whatever the split: adaptation has none to hold out."""
     return [own_frame(path) for path in frame_paths(config.data.root)]
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
-    """Own frames, mixtures of the organized ones, and simulated frames."""
+    """Returns own frames, mixtures of the organized ones, and simulated frames."""
     paths = tuple(frame_paths(config.data.root))
     files = [file for path in paths for file in (files_of(path) if is_depth_image(path) else [path])]
     key = {"version": VERSION, "files": identity(files)}

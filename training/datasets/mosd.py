@@ -27,18 +27,18 @@ class Frames:
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
-    """The clouds of a split as they stand in their files, with their labels."""
+    """Returns the clouds of a split as they stand in their files, with their labels."""
     return [scenes.read_scene(path) for path in scene_files(config, split)]
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
-    """Scenes of a split, thinned; superpoints are those that inference would find."""
+    """Returns the scenes of a split, thinned; superpoints are those that inference would find."""
     files = tuple(scene_files(config, split))
     maker = Maker("frames", Frames(files), {"files": identity(files)})
     return made_scenes(maker, range(len(files)), config)
 
 
 def scene_files(config: Config, split: str) -> list[Path]:
-    """Files of a split; nothing held out, all of them train."""
+    """Returns the files of a split; nothing held out, all of them train."""
     every = split == "train" and not config.data.tabletop.hold_out
     return scenes.scene_files(config.data.root, "all" if every else split)

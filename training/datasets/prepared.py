@@ -19,7 +19,7 @@ from ..scene import Scene
 
 
 def load_raw(config: Config, split: str) -> scenes.Split:
-    """The clouds of a split with their labels."""
+    """Returns the clouds of a split with their labels."""
     opened = scenes.open_split(config.data.dataset, config.data.root, split, config.data.s3dis.area)
     assert opened.manifest is not None
     if opened.manifest.semantic_classes != config.semantic_classes:
@@ -28,7 +28,7 @@ def load_raw(config: Config, split: str) -> scenes.Split:
 
 
 def load_scenes(config: Config, split: str) -> Sequence[Scene]:
-    """Scenes of a split, whole; `augment.point_share` says how much of one each visit takes."""
+    """Returns the scenes of a split, whole; `augment.point_share` says how much of one each visit takes."""
     return PreparedScenes(load_raw(config, split), config)
 
 
@@ -57,7 +57,7 @@ class PreparedScenes(Sequence[Scene]):
 
 
 def in_model_frame(raw: scenes.Scene, config: Config) -> Scene:
-    """A cloud as the model sees it."""
+    """Returns a cloud as the model sees it."""
     rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
     xyz = raw.cloud.xyz - far_offset(raw.cloud.xyz)
     _, kept, points = to_model_frame(torch.from_numpy(xyz.astype(np.float32)), rgb, config)

@@ -22,12 +22,13 @@ RARE = ("bed", "sofa", "refrigerator", "toilet", "bathtub")
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
-    """Clouds and labels as the sensor gives them."""
+    """Returns the clouds and labels as the sensor gives them."""
     return made_clouds(MAKER, _seeds(config, split), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
-    """Scenes of a split as the model sees them, thinned; for training, those with rare furniture twice."""
+    """Returns the scenes of a split as the model sees them, thinned; for training, those with rare furniture
+    twice."""
     rooms = made_scenes(MAKER, _seeds(config, split), config)
     if split != "train":
         return rooms
@@ -35,7 +36,7 @@ def load_scenes(config: Config, split: str) -> MadeScenes:
 
 
 def simulate(seed: int) -> scenes.Scene:
-    """One labeled room; ImportError without the extra `simulation`."""
+    """Returns one labeled room; ImportError without the extra `simulation`."""
     make = simulate_room if seed % KINDS else simulate_room_frame
     return make(seed, load_stock())
 

@@ -17,17 +17,17 @@ VERSION = 2
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
-    """Clouds and labels as the sensor gives them."""
+    """Returns the clouds and labels as the sensor gives them."""
     return made_clouds(MAKER, _seeds(config, split), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
-    """Scenes of a split as the model sees them, thinned."""
+    """Returns the scenes of a split as the model sees them, thinned."""
     return made_scenes(MAKER, _seeds(config, split), config)
 
 
 def simulate(seed: int) -> scenes.Scene:
-    """One labeled sweep; ImportError without the extra `simulation`."""
+    """Returns one labeled sweep; ImportError without the extra `simulation`."""
     return simulate_sweep(seed)
 
 

@@ -26,12 +26,12 @@ SHAPES, MESHES = 1, 1
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
-    """Clouds and labels as the camera gives them."""
+    """Returns the clouds and labels as the camera gives them."""
     return made_clouds(maker(config), _seeds(config, split), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
-    """Scenes of a split, thinned; superpoints are those that inference would find."""
+    """Returns the scenes of a split, thinned; superpoints are those that inference would find."""
     return made_scenes(maker(config), _seeds(config, split), config)
 
 
@@ -44,7 +44,7 @@ def maker(config: Config) -> Maker:
 
 
 def simulate_meshes(seed: int) -> scenes.Scene:
-    """One labeled frame of real meshes, by any camera; ImportError without the extra `simulation`."""
+    """Returns one labeled frame of real meshes, by any camera; ImportError without the extra `simulation`."""
     return simulate_scene(seed, _assets())
 
 
@@ -55,7 +55,7 @@ def _assets() -> Assets:
 
 
 def simulate_shapes(seed: int) -> scenes.Scene:
-    """One labeled frame of plain shapes, by a Kinect."""
+    """Returns one labeled frame of plain shapes, by a Kinect."""
     cloud = simulate_cloud(seed, WIDTH, HEIGHT)
     assert cloud.labels is not None
     hidden = np.bincount(cloud.labels)[cloud.labels] < VISIBLE

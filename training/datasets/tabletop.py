@@ -19,13 +19,13 @@ MIXING = 2
 
 
 def load_raw(config: Config, split: str) -> list[scenes.Scene]:
-    """The real clouds of a split, and mixtures of them."""
+    """Returns the real clouds of a split, and mixtures of them."""
     mixed = made_clouds(mixtures(config, split), range(_mixtures(config, split)), config)
     return [*mosd.load_raw(config, split), *mixed]
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
-    """Real, mixed and simulated scenes."""
+    """Returns real, mixed and simulated scenes."""
     real = mosd.load_scenes(config, split) * config.data.tabletop.real_repeats
     mixed = made_scenes(mixtures(config, split), range(_mixtures(config, split)), config)
     return real + mixed + synthetic.load_scenes(config, split)

@@ -33,12 +33,12 @@ class Job:
 
     @property
     def record(self) -> Path:
-        """Written when all scenes of the source are."""
+        """Returns the file that is written when all scenes of the source are."""
         return self.out / RECORDS / f"{self.source.split}_{self.source.name}.json"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that the result depends on but the raw files' contents."""
+        """Returns all that the result depends on but the raw files' contents."""
         config = self.options.config
         values = {
             "files": [str(file.absolute()) for file in self.source.files],
@@ -56,7 +56,7 @@ class Job:
 
 
 def is_done(job: Job) -> bool:
-    """Whether the source was prepared with these settings, after its files last changed."""
+    """Returns whether the source was prepared with these settings, after its files last changed."""
     try:
         if json.loads(job.record.read_text())["settings"] != job.settings:
             return False
@@ -68,7 +68,7 @@ def is_done(job: Job) -> bool:
 
 
 def scenes_of(job: Job) -> list[SceneRecord]:
-    """The scenes that were made of the source."""
+    """Returns the scenes that were made of the source."""
     return [SceneRecord(**scene) for scene in json.loads(job.record.read_text())["scenes"]]
 
 
@@ -121,6 +121,6 @@ def _with_superpoints(table: Table, options: Options) -> Table:
 
 
 def our_superpoints(table: Table, config: Config) -> np.ndarray:
-    """(N,) superpoints of the points as inference would find them."""
+    """Returns (N,) superpoints of the points as inference would find them."""
     rgb = None if table.rgb is None else torch.from_numpy(np.ascontiguousarray(table.rgb))
     return prepare(torch.from_numpy(table.xyz.astype(np.float32)), rgb, config).point_superpoints.numpy()

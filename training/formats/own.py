@@ -26,7 +26,7 @@ EVERY = 5
 
 
 def label_ids(options: Options) -> tuple[int, ...]:
-    """Value of each class in the clouds' field."""
+    """Returns the value of each class in the clouds' field."""
     classes = len(options.config.semantic_classes)
     ids = options.config.data.fields.label_ids or tuple(range(classes))
     if len(ids) != classes:
@@ -35,7 +35,7 @@ def label_ids(options: Options) -> tuple[int, ...]:
 
 
 def find(options: Options) -> list[Source]:
-    """A source a cloud."""
+    """Returns a source for each cloud."""
     label_ids(options)
     if any((options.raw / split).is_dir() for split in SPLITS):
         placed = [(split, path) for split in SPLITS for path in _clouds(options.raw / split)]
@@ -56,7 +56,7 @@ def _clouds(folder: Path) -> list[Path]:
 
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
-    """The cloud's valid points with their labels."""
+    """Yields the cloud's valid points with their labels."""
     path, fields = source.files[0], options.config.data.fields
     cloud = read_cloud(path)
     kept = np.isfinite(cloud.xyz[:, 0])

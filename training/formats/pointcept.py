@@ -19,7 +19,7 @@ LABELS = {"scannetv2": "segment20", "scannet200": "segment200", "s3dis": "segmen
 
 
 def find(options: Options) -> list[Source]:
-    """A source a scene; none where the folder is of another kind."""
+    """Returns a source for each scene; none where the folder is of another kind."""
     labels = LABELS.get(options.config.data.dataset)
     if labels is None:
         return []
@@ -34,7 +34,7 @@ def _source(coordinates: Path, labels: str) -> Source:
 
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
-    """The scene, in our conventions."""
+    """Yields the scene in our conventions."""
     columns = [_array(path) for path in source.files]
     for path, column in zip(source.files, columns, strict=True):
         if len(column) != len(columns[0]):

@@ -36,7 +36,7 @@ NUMPY: list[Any] = [
 
 
 def find(options: Options) -> list[Source]:
-    """A source a scene; none where the folder is of another kind."""
+    """Returns a source for each scene; none where the folder is of another kind."""
     paths = [path for folder in FOLDERS for path in sorted((options.raw / folder).glob(f"*{SUFFIX}*"))]
     return [_source(path, options.raw / "superpoints") for path in paths]
 
@@ -50,7 +50,7 @@ def _source(path: Path, superpoints: Path) -> Source:
 
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
-    """The scene, in our conventions."""
+    """Yields the scene in our conventions."""
     path = source.files[0]
     arrays = _arrays(path)
     if len(arrays) not in (2, 4, 6) or any(len(array) != len(arrays[0]) for array in arrays[:4]):

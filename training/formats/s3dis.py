@@ -27,12 +27,12 @@ SYNONYMS = {"stairs": "clutter"}
 
 
 def label_ids(options: Options) -> tuple[int, ...]:
-    """The classes in their official order, from 0."""
+    """Returns the classes in their official order, from 0."""
     return tuple(range(len(options.config.semantic_classes)))
 
 
 def find(options: Options) -> list[Source]:
-    """A source a room; areas are the splits."""
+    """Returns a source for each room; areas are the splits."""
     rooms = [room for area in OFFICIAL for room in sorted((options.raw / area).glob("*/"))]
     return [
         Source(f"{room.parent.name}_{room.name}", room.parent.name, (_room_file(room), *_objects(room)), read)
@@ -55,7 +55,8 @@ def _objects(room: Path) -> list[Path]:
 
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
-    """The room's points, each with the object whose annotation has it, or the nearest one that any has."""
+    """Yields the room's points, each with the object whose annotation has it, or the nearest one that any
+    has."""
     rows = read_numbers(source.files[0], 6)
     classes = options.config.semantic_classes
     instance = np.full(len(rows), -1)

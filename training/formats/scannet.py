@@ -40,12 +40,12 @@ STUFF = (0, 1)
 
 
 def label_ids(options: Options) -> tuple[int, ...]:
-    """The benchmark's number of each class, in the order of `semantic_classes`."""
+    """Returns the benchmark's number of each class, in the order of `semantic_classes`."""
     return SCANNET200_IDS if options.config.data.dataset == "scannet200" else SCANNET20_IDS
 
 
 def find(options: Options) -> list[Source]:
-    """A source a scan, its split as the official lists or the folders say."""
+    """Returns a source for each scan, its split as the official lists or the folders say."""
     label_map = _find_file(options.raw, LABEL_MAP)
     sources = []
     for split in OFFICIAL:
@@ -89,7 +89,7 @@ def _listed(raw: Path, split: str) -> set[str]:
 
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
-    """The scan's vertices with their classes, objects and superpoints."""
+    """Yields the scan's vertices with their classes, objects and superpoints."""
     mesh = read_cloud(source.files[0])
     if source.split == "test":
         segments = source.files[0].with_name(f"{source.name}{SEGMENTS}")
@@ -130,7 +130,7 @@ class Group:
 
 
 def read_label_map(path: Path) -> dict[str, Category]:
-    """Categories by the names that annotators gave."""
+    """Returns the categories by the names that annotators gave."""
     with naming(path), path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
         missing = {"id", "raw_category", "nyu40class"} - set(rows[0] if rows else ())

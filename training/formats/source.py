@@ -57,13 +57,13 @@ class Source:
 
 
 def check_files(sources: Sequence[Source]) -> list[str]:
-    """A line for every source with files that are not there."""
+    """Returns a line for every source with files that are not there."""
     missing = [(source, [file for file in source.files if not file.is_file()]) for source in sources]
     return [f"{files[0]}: missing; {source.name} needs it" for source, files in missing if files]
 
 
 def check_counts(sources: Sequence[Source], official: dict[str, int], options: Options) -> list[Source]:
-    """The sources, if the splits are as large as the official ones."""
+    """Returns the sources, if the splits are as large as the official ones."""
     if not sources:
         raise FormatError(
             f"{options.raw}: holds no scenes of {options.config.data.dataset}; see docs/datasets.md"
@@ -78,7 +78,7 @@ def check_counts(sources: Sequence[Source], official: dict[str, int], options: O
 
 
 def without_stuff(semantic: np.ndarray, instance: np.ndarray, classes: Iterable[int]) -> np.ndarray:
-    """(N,) instances, none on points of these classes."""
+    """Returns (N,) instances, none on points of these classes."""
     return np.where(np.isin(semantic, list(classes)), UNLABELED, instance)
 
 
@@ -96,7 +96,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def column_of(values: dict[str, Any], key: str, path: Path) -> Any:
-    """An entry of a JSON file."""
+    """Returns an entry of a JSON file."""
     if not isinstance(values, dict) or key not in values:
         raise FormatError(f"{path}: has no {key!r}")
     return values[key]

@@ -36,12 +36,12 @@ STUFF = (0,)
 
 
 def label_ids(options: Options) -> tuple[int, ...]:
-    """The classes in their official order, from 0."""
+    """Returns the classes in their official order, from 0."""
     return tuple(range(len(options.config.semantic_classes)))
 
 
 def find(options: Options) -> list[Source]:
-    """A source a cloud."""
+    """Returns a source for each cloud."""
     numbered = [(re.match(r"(\d+)_", path.name), path) for path in options.raw.glob("*_points_GTv3.txt")]
     files = sorted((int(match[1]), path) for match, path in numbered if match)
     return [
@@ -51,7 +51,7 @@ def find(options: Options) -> list[Source]:
 
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
-    """The cloud's blocks, those of the copies after its own."""
+    """Yields the cloud's blocks, those of the copies after its own."""
     rows = read_numbers(source.files[0], 8, ",")
     known = [UNLABELED, *label_ids(options)]
     unknown = np.setdiff1d(rows[:, 6], known)
@@ -65,7 +65,7 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
 
 
 def turned_copies(rows: np.ndarray, seed: int) -> Iterator[np.ndarray]:
-    """The cloud (N, 8), and turned copies of its rare classes; the same for the same seed."""
+    """Yields the cloud (N, 8), and turned copies of its rare classes; the same for the same seed."""
     yield rows
     rare = rows[np.isin(rows[:, 6], RARE)]
     for angle in np.random.default_rng(seed).uniform(*TURNS, COPIES):

@@ -19,7 +19,8 @@ REPAIRED = bytes(byte | LOST_BIT if byte in CONTROL else byte for byte in range(
 
 
 def read_numbers(path: Path, columns: int, delimiter: str | None = None) -> np.ndarray:
-    """(N, columns) float64, one row a line; damaged bytes are repaired, a line that stays bad is named."""
+    """Returns (N, columns) float64, one row a line; damaged bytes are repaired, a line that stays bad is
+    named."""
     text = path.read_bytes()
     if re.search(b"[" + re.escape(CONTROL) + b"]", text):
         text = text.translate(REPAIRED)

@@ -22,7 +22,7 @@ THIN = 0.08
 
 
 def small_thing(rng: Random, assets: Assets) -> Thing:
-    """Anything that stands on a surface."""
+    """Returns anything that stands on a surface."""
     kind = rng.choice(6, p=[0.2, 0.3, 0.14, 0.1, 0.12, 0.14])
     if kind == 0 and assets.things:
         model = assets.things[rng.integers(len(assets.things))].scaled(rng.uniform(0.9, 1.7))
@@ -39,7 +39,8 @@ def small_thing(rng: Random, assets: Assets) -> Thing:
 
 
 def floor_thing(rng: Random) -> Thing:
-    """Anything that stands on the floor: boxes, bins, bags, baskets, lamps, plants, shoes, suitcases."""
+    """Returns anything that stands on the floor: boxes, bins, bags, baskets, lamps, plants, shoes,
+    suitcases."""
     kind = rng.choice(8, p=[0.22, 0.2, 0.17, 0.1, 0.1, 0.07, 0.07, 0.07])
     if kind == 0:
         return parcel(rng, rng.uniform(0.2, 0.6))
@@ -59,14 +60,14 @@ def floor_thing(rng: Random) -> Thing:
 
 
 def graded(model: Model) -> Thing:
-    """Asked for, or too small for it."""
+    """Returns the model as a thing of class OTHER where it is large, and SMALL where it is not."""
     sides = np.sort(model.size)
     large = np.cbrt(sides.prod()) > ASKED and sides[1] > THIN
     return Thing(OTHER if large else SMALL, (model,))
 
 
 def monitor(rng: Random) -> Thing:
-    """A screen on a foot, a laptop, or a television."""
+    """Returns a screen on a foot, a laptop, or a television."""
     w = rng.choice([rng.uniform(0.35, 0.65), rng.uniform(0.7, 1.3)], p=[0.8, 0.2])
     h, dark = w * rng.uniform(0.55, 0.7), single(np.full(3, rng.uniform(0.03, 0.2)))
     made = Builder(rng)
@@ -80,7 +81,7 @@ def monitor(rng: Random) -> Thing:
 
 
 def lamp(rng: Random, height: float) -> Thing:
-    """A foot, a rod and a shade."""
+    """Returns a lamp: a foot, a rod and a shade."""
     made, metal = Builder(rng), plain(rng)
     wide = rng.uniform(0.09, 0.2) if height < 1 else rng.uniform(0.14, 0.28)
     shade = wide * rng.uniform(0.8, 1.6)
@@ -93,7 +94,7 @@ def lamp(rng: Random, height: float) -> Thing:
 
 
 def plant(rng: Random, height: float) -> Thing:
-    """A pot and leaves."""
+    """Returns a plant: a pot and leaves."""
     made, pot = Builder(rng), height * rng.uniform(0.2, 0.4)
     made.add(cup(pot * 0.35, pot * 0.5, pot, 0.01), (0, 0, 0), plain(rng))
     green = single(np.array([0.2, 0.5, 0.15]) * rng.uniform(0.4, 1.4) + rng.normal(scale=0.05, size=3))
@@ -114,7 +115,7 @@ def plant(rng: Random, height: float) -> Thing:
 
 
 def parcel(rng: Random, side: float) -> Thing:
-    """A carton, shut or open; a crate; a machine such as a computer or a printer."""
+    """Returns a carton, shut or open; a crate; a machine such as a computer or a printer."""
     made = Builder(rng)
     sides = side * rng.uniform(0.5, 1, 3)
     if rng.random() < 0.3:
@@ -154,7 +155,7 @@ def bin_of_waste(rng: Random) -> Thing:
 
 
 def bag(rng: Random) -> Thing:
-    """A backpack, a sack, a heap of clothes."""
+    """Returns a backpack, a sack, a heap of clothes."""
     half = rng.uniform([0.12, 0.08, 0.08], [0.26, 0.18, 0.26])
     body = upright(swollen(rng, half, rng.uniform(2, 4), rng.uniform(0.03, 0.12), "bag"))
     return Thing(OTHER, (body.painted(plain(rng) if rng.random() < 0.6 else printed(rng)),))
@@ -170,7 +171,7 @@ def suitcase(rng: Random) -> Thing:
 
 
 def person(rng: Random) -> Thing:
-    """Somebody who stands in the room."""
+    """Returns somebody who stands in the room."""
     made, trousers, shirt = Builder(rng), plain(rng), printed(rng)
     skin = single(rng.uniform([0.35, 0.2, 0.15], [0.95, 0.75, 0.65]))
     for side in (-1, 1):

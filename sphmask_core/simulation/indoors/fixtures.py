@@ -18,7 +18,7 @@ GLASS = 0.97
 
 
 def door(rng: Random, width: float, height: float) -> Thing:
-    """Frame and leaf, shut or open, for an opening of that size."""
+    """Returns a door: frame and leaf, shut or open, for an opening of that size."""
     made, paint = Builder(rng), surface(rng)
     frame = paint if rng.random() < 0.5 else plain(rng)
     for side in (-1, 1):
@@ -36,7 +36,8 @@ def door(rng: Random, width: float, height: float) -> Thing:
 
 
 def window(rng: Random, width: float, height: float, sill: float) -> Thing:
-    """Frame, bars and glass some centimeters behind the wall, a board below; now and then blinds."""
+    """Returns the frame, bars and glass some centimeters behind the wall, a board below; now and then
+    blinds."""
     made, frame = Builder(rng), plain(rng)
     deep = rng.uniform(0.02, 0.14)
     wide = rng.uniform(0.04, 0.08)
@@ -58,7 +59,7 @@ def window(rng: Random, width: float, height: float, sill: float) -> Thing:
 
 
 def picture(rng: Random) -> Thing:
-    """A framed print, a poster, a calendar."""
+    """Returns a framed print, a poster, a calendar."""
     w, h = rng.uniform([0.2, 0.2], [1.1, 0.9])
     made = Builder(rng)
     thick = rng.uniform(0.008, 0.04)
@@ -74,7 +75,7 @@ def picture(rng: Random) -> Thing:
 
 
 def board(rng: Random) -> Thing:
-    """A whiteboard, a mirror, a television, a notice board."""
+    """Returns a whiteboard, a mirror, a television, a notice board."""
     w, h = rng.uniform([0.5, 0.4], [2.2, 1.2])
     made = Builder(rng)
     made.block((w, 0.03, h), (0, -0.015, 0), plain(rng))
@@ -91,7 +92,7 @@ def board(rng: Random) -> Thing:
 
 
 def curtain(rng: Random, name: str = "curtain") -> Thing:
-    """A wave of cloth that hangs from a rod."""
+    """Returns a curtain: a wave of cloth that hangs from a rod."""
     w, h = rng.uniform([0.35, 1.4], [2.0, 2.3])
     return Thing(name, (_waves(rng, w, h).painted(plain(rng) if rng.random() < 0.6 else printed(rng)),))
 
@@ -112,7 +113,7 @@ def _waves(rng: Random, width: float, height: float) -> Model:
 
 
 def radiator(rng: Random) -> Thing:
-    """Fins before a wall."""
+    """Returns a radiator: fins before a wall."""
     w, h, z = rng.uniform([0.5, 0.4, 0.08], [1.6, 0.7, 0.18])
     made, paint = Builder(rng), single(rng.uniform(0.75, 0.97) * np.ones(3))
     made.block((w, 0.05, h), (0, -0.07, z), paint)
@@ -122,7 +123,7 @@ def radiator(rng: Random) -> Thing:
 
 
 def toilet(rng: Random) -> Thing:
-    """Bowl, seat, lid and cistern."""
+    """Returns a toilet: bowl, seat, lid and cistern."""
     made, white = Builder(rng), single(rng.uniform(0.8, 0.97) * np.ones(3))
     made.cushion((0.36, 0.48, 0.12), (0, -0.42, 0.32), white, 3)
     made.cushion((0.24, 0.4, 0.36), (0, -0.38, 0.0), white, 4)
@@ -134,7 +135,7 @@ def toilet(rng: Random) -> Thing:
 
 
 def sink(rng: Random) -> Thing:
-    """A basin on a wall, on a column or to be let into a counter."""
+    """Returns a basin on a wall, on a column or to be let into a counter."""
     made, white = Builder(rng), single(rng.uniform(0.6, 0.97) * np.ones(3))
     w, d = rng.uniform([0.4, 0.36], [0.7, 0.5])
     rim = bowl(0.5, 0.32, 0.03)

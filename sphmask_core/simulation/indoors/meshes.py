@@ -54,7 +54,7 @@ class Stock:
     furniture: tuple[tuple[Source, Model], ...] = ()
 
     def pick(self, rng: Random, name: str) -> Thing | None:
-        """A piece of a class, at a random height; None where there is none."""
+        """Returns a piece of a class, at a random height; None where there is none."""
         choice = [(source, model) for source, model in self.furniture if source.name == name]
         if not choice:
             return None

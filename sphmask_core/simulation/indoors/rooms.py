@@ -63,7 +63,7 @@ class Room:
     footprints: list[Footprint] = field(default_factory=list)
 
     def make(self, name: str) -> Thing:
-        """A piece of furniture."""
+        """Returns a piece of furniture."""
         mesh = self.stock.pick(self.rng, name) if self.rng.random() < MESH else None
         return mesh or MAKERS[name](self.rng)
 
@@ -120,7 +120,7 @@ class Room:
 
 
 def random_room(rng: Random, stock: Stock) -> list[Placed]:
-    """All things of a room, its middle at the origin and its floor at z = 0."""
+    """Returns all things of a room, its middle at the origin and its floor at z = 0."""
     kind = list(KINDS)[rng.choice(len(KINDS), p=SHARES)]
     size = rng.uniform([2.8, 2.6, 2.3], [5.4, 4.8, 2.9])
     if kind == "bath":

@@ -52,7 +52,7 @@ class Measured:
 
 
 def simulate_room(seed: int, stock: Stock) -> Scene:
-    """A fused scan of a furnished room, z up, floor near z = 0: some 100,000 points.
+    """Returns a fused scan of a furnished room, z up, floor near z = 0: some 100,000 points.
 
     Classes are indices of `CLASSES`; what is too small to be asked for, or hardly seen, is unlabeled.
     """
@@ -67,7 +67,7 @@ def simulate_room(seed: int, stock: Stock) -> Scene:
 
 
 def simulate_room_frame(seed: int, stock: Stock) -> Scene:
-    """One depth frame of a furnished room, turned upright: z up, the camera's foot at the origin."""
+    """Returns one depth frame of a furnished room, turned upright: z up, the camera's foot at the origin."""
     rng = np.random.default_rng(seed)
     placed = random_room(rng, stock)
     items, owner = _items(placed)

@@ -15,7 +15,7 @@ TILT = 0.2
 
 
 def chair(rng: Random) -> Thing:
-    """Of wood or metal, an office chair on castors, an armchair, or a stool."""
+    """Returns a chair of wood or metal, an office chair on castors, an armchair, or a stool."""
     makers = (_side_chair, _office_chair, _armchair, _stool, _shell_chair)
     return makers[rng.choice(len(makers), p=[0.4, 0.27, 0.13, 0.08, 0.12])](rng)
 
@@ -130,7 +130,7 @@ def _armchair(rng: Random) -> Thing:
 
 
 def sofa(rng: Random) -> Thing:
-    """Of one to four seats, with loose cushions and pillows, or with a corner."""
+    """Returns a sofa of one to four seats, with loose cushions and pillows, or with a corner."""
     seats = int(rng.choice([1, 2, 3, 4], p=[0.12, 0.38, 0.4, 0.1]))
     return _upholstered(rng, seats * rng.uniform(0.5, 0.75), seats)
 
@@ -166,7 +166,7 @@ def _upholstered(rng: Random, width: float, seats: int) -> Thing:
 
 
 def bench(rng: Random) -> Thing:
-    """A bench, an ottoman, a pouf."""
+    """Returns a bench, an ottoman, a pouf."""
     made, cloth = Builder(rng), _fabric(rng)
     w, d, h = rng.uniform([0.4, 0.35, 0.35], [1.5, 0.6, 0.5])
     if rng.random() < 0.5:
@@ -178,7 +178,7 @@ def bench(rng: Random) -> Thing:
 
 
 def bed(rng: Random) -> Thing:
-    """Frame, mattress, duvet, pillows, headboard at the back; a footboard now and then."""
+    """Returns a bed: frame, mattress, duvet, pillows, headboard at the back; a footboard now and then."""
     made, wood, sheet = Builder(rng), surface(rng), _fabric(rng)
     w, length, height = rng.uniform([0.9, 1.85, 0.4], [1.9, 2.1, 0.65])
     y = length / 2

@@ -45,18 +45,19 @@ class Side:
     yaw: float
 
     def place(self, x: float, y: float = 0.0, z: float = 0.0) -> np.ndarray:
-        """(3,) in the room."""
+        """Returns the place (3,) in the room."""
         return np.asarray(turned((0, 0, 1), self.yaw) @ [x, self.away + y, z])
 
 
 def sides(size: np.ndarray) -> list[Side]:
-    """The four walls of a room of that size (3,)."""
+    """Returns the four walls of a room of that size (3,)."""
     lengths = [(size[0], size[1]), (size[1], size[0])] * 2
     return [Side(float(a), float(b) / 2, k * np.pi / 2) for k, (a, b) in enumerate(lengths)]
 
 
 def shell(rng: Random, size: np.ndarray) -> tuple[list[Placed], list[tuple[Side, list[Opening]]]]:
-    """The room without furniture, its middle at the origin, its floor at z = 0; and each wall's openings."""
+    """Returns the room without furniture, its middle at the origin, its floor at z = 0; and each wall's
+    openings."""
     placed = [_still(_floor(rng, size))]
     if rng.random() < 0.6:
         placed.append(

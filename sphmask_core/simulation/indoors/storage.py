@@ -14,7 +14,7 @@ from sphmask_core.simulation.tabletop.model import box, turned
 
 
 def table(rng: Random) -> Thing:
-    """Dining, coffee, side or meeting table; square or round."""
+    """Returns a dining, coffee, side or meeting table; square or round."""
     kind = rng.choice(4, p=[0.4, 0.25, 0.2, 0.15])
     low = ([0.7, 0.65, 0.7], [0.7, 0.45, 0.3], [0.35, 0.35, 0.4], [1.6, 0.8, 0.7])[kind]
     high = ([1.6, 1.0, 0.78], [1.3, 0.8, 0.5], [0.6, 0.6, 0.7], [3.2, 1.4, 0.76])[kind]
@@ -67,7 +67,7 @@ def _table_legs(rng: Random, made: Builder, sides: tuple[float, float, float], p
 
 
 def desk(rng: Random) -> Thing:
-    """With drawers at one side or both, a back panel, a shelf above, or as an L."""
+    """Returns a desk with drawers at one side or both, a back panel, a shelf above, or as an L."""
     made, top = Builder(rng), surface(rng)
     body = top if rng.random() < 0.6 else surface(rng)
     w, d, h = rng.uniform([0.95, 0.5, 0.68], [1.8, 0.85, 0.78])
@@ -105,7 +105,8 @@ def _drawers(
 
 
 def cabinet(rng: Random) -> Thing:
-    """A chest of drawers, a cupboard with doors, a wardrobe, a filing cabinet, a night stand, a TV board."""
+    """Returns a chest of drawers, a cupboard with doors, a wardrobe, a filing cabinet, a night stand, a TV
+    board."""
     low, high = (([0.4, 0.38, 0.4], [0.6, 0.5, 0.7]), ([0.7, 0.4, 0.7], [1.6, 0.6, 1.2]),
                  ([0.7, 0.5, 1.7], [2.0, 0.65, 2.3]), ([0.38, 0.5, 0.6], [0.5, 0.65, 1.4]),
                  ([1.0, 0.35, 0.35], [2.0, 0.5, 0.6]))[rng.integers(5)]  # fmt: skip
@@ -140,7 +141,7 @@ def _feet(made: Builder, w: float, d: float, h: float, paint: Paint) -> None:
 
 
 def bookshelf(rng: Random) -> Thing:
-    """Boards, sides and mostly a back; books, boxes and gaps on them."""
+    """Returns a bookshelf: boards, sides and mostly a back; books, boxes and gaps on them."""
     made, paint = Builder(rng), surface(rng)
     w, d, h = rng.uniform([0.5, 0.24, 0.8], [2.2, 0.45, 2.4])
     columns = max(1, round(w / rng.uniform(0.6, 1.0)))
@@ -196,7 +197,7 @@ def _rack(
 
 
 def wall_shelf(rng: Random) -> Thing:
-    """A board with things on it, or a cupboard, that hangs on a wall."""
+    """Returns a board with things on it, or a cupboard, that hangs on a wall."""
     w, d, h, z = rng.uniform([0.5, 0.18, 0.3, 1.35], [1.6, 0.38, 0.8, 1.6])
     made, paint = Builder(rng), surface(rng)
     if rng.random() < 0.5:
@@ -214,7 +215,7 @@ def wall_shelf(rng: Random) -> Thing:
 
 
 def counter(rng: Random) -> Thing:
-    """A kitchen's base units under one board."""
+    """Returns a kitchen's base units under one board."""
     w, d, h = rng.uniform([1.0, 0.55, 0.84], [3.0, 0.68, 0.95])
     made, paint = Builder(rng), surface(rng)
     units = max(2, round(w / 0.6))
@@ -231,7 +232,7 @@ def counter(rng: Random) -> Thing:
 
 
 def refrigerator(rng: Random) -> Thing:
-    """Two doors one above the other, with handles; white, steel or dark."""
+    """Returns a refrigerator: two doors one above the other, with handles; white, steel or dark."""
     w, d, h = rng.uniform([0.5, 0.55, 0.8], [0.9, 0.75, 1.95])
     made = Builder(rng)
     paint = single(rng.choice([rng.uniform(0.75, 0.95), rng.uniform(0.4, 0.6), 0.08]) * np.ones(3))
@@ -248,7 +249,7 @@ def refrigerator(rng: Random) -> Thing:
 
 
 def appliance(rng: Random) -> Thing:
-    """A stove, a washing machine, a printer, a copier."""
+    """Returns a stove, a washing machine, a printer, a copier."""
     w, d, h = rng.uniform([0.5, 0.5, 0.55], [0.7, 0.7, 1.15])
     made, paint = Builder(rng), plain(rng)
     made.block((w, d, h), (0, 0, 0), paint)

@@ -57,17 +57,17 @@ class Thing:
 
     @property
     def low(self) -> np.ndarray:
-        """(3,) least coordinates."""
+        """Returns the least coordinates (3,)."""
         return np.min([model.low for model in self.models], axis=0)
 
     @property
     def high(self) -> np.ndarray:
-        """(3,) greatest coordinates."""
+        """Returns the greatest coordinates (3,)."""
         return np.max([model.high for model in self.models], axis=0)
 
     @property
     def size(self) -> np.ndarray:
-        """(3,) meters."""
+        """Returns the size (3,), meters."""
         return np.asarray(self.high - self.low)
 
     def called(self, name: str) -> Thing:
@@ -88,7 +88,7 @@ class Placed:
         return Pose(turned((0, 0, 1), self.yaw), self.position)
 
     def at(self, local: Vector) -> np.ndarray:
-        """(3,) a place of the thing's own frame in the room."""
+        """Returns where a place of the thing's own frame is in the room, (3,)."""
         return np.asarray(turned((0, 0, 1), self.yaw) @ np.asarray(local, float) + self.position)
 
 
@@ -106,7 +106,7 @@ class Footprint:
         return cls(local @ turned((0, 0, 1), yaw)[:2, :2].T + [x, y])
 
     def overlaps(self, other: Footprint) -> bool:
-        """Whether both share an area (separating axes)."""
+        """Returns whether both share an area (separating axes)."""
         for rectangle in (self.corners, other.corners):
             for axis in rectangle[1:3] - rectangle[:2]:
                 a, b = self.corners @ axis, other.corners @ axis
@@ -131,7 +131,8 @@ class Builder:
         gloss: float = 0.0,
         tilt: float = 0.0,
     ) -> Builder:
-        """A box that stands on `place`, the middle of its bottom; tilted about x through that point."""
+        """Returns a box that stands on `place`, the middle of its bottom; tilted about x through that
+        point."""
         half = np.asarray(sides, float) / 2
         model = box(half, (0, 0, half[2]))
         if tilt:
@@ -146,7 +147,7 @@ class Builder:
         power: float = 4.0,
         tilt: float = 0.0,
     ) -> Builder:
-        """A box with round corners and some folds, that stands on `place`."""
+        """Returns a box with round corners and some folds, that stands on `place`."""
         half = np.asarray(sides, float) / 2
         model = swollen(self.rng, half, power, self.rng.uniform(0.0, 0.04), "cushion")
         model = model.moved(np.eye(3), (0, 0, half[2]))
@@ -155,11 +156,11 @@ class Builder:
         return self.add(model, place, paint)
 
     def pole(self, start: Vector, end: Vector, radius: float, paint: Paint, sides: int = 6) -> Builder:
-        """A round bar between two places."""
+        """Returns a round bar between two places."""
         return self.add(tube(np.array([start, end], float), radius, sides=sides), (0, 0, 0), paint)
 
     def drum(self, radius: float, height: float, place: Vector, paint: Paint, rim: float = 0.0) -> Builder:
-        """A standing cylinder."""
+        """Returns a standing cylinder."""
         return self.add(cylinder(radius, height, rim=rim), place, paint)
 
     def add(self, model: Model, place: Vector, paint: Paint | None, gloss: float = 0.0) -> Builder:

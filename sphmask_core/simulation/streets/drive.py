@@ -49,7 +49,7 @@ class Drive:
 
     @classmethod
     def along(cls, seed: int, beams: Beams, speed: float, duration: float) -> Drive:
-        """A drive along the middle of a random street, half of it before its middle, half behind."""
+        """Returns a drive along the middle of a random street, half of it before its middle, half behind."""
         world = street(np.random.default_rng(seed))
         way = speed * duration / 2 + CLEAR
         for i in reversed(range(len(world.placed))):
@@ -60,7 +60,7 @@ class Drive:
         return cls(world, beams, speed, duration)
 
     def pose(self, seconds: float) -> np.ndarray:
-        """(4, 4): takes points of the sensor's frame to the street's at that time."""
+        """Returns (4, 4): takes points of the sensor's frame to the street's at that time."""
         turn = WEAVING * np.sin(2 * np.pi * seconds / PERIOD)
         pose = np.eye(4)
         pose[:3, :3] = turned((0, 0, 1), turn)
@@ -69,11 +69,11 @@ class Drive:
         return pose
 
     def name(self, thing: int) -> str:
-        """The class of a thing."""
+        """Returns the class of a thing."""
         return self.world.placed[thing].thing.name
 
     def moves(self, thing: int) -> bool:
-        """Whether a thing moves."""
+        """Returns whether a thing moves."""
         return bool(np.any(self.world.speeds[thing]))
 
     def sweeps(self, rate: float) -> Iterator[DriveSweep]:

@@ -57,7 +57,7 @@ SOLID_SHARE = 0.14
 
 
 def random_beams(rng: Random) -> Beams:
-    """One sweep of any LiDAR."""
+    """Returns one sweep of any LiDAR."""
     noise, reach = rng.uniform(0.005, 0.03), rng.uniform(60, 120)
     if rng.random() < SOLID_SHARE:
         return _solid(rng, noise, reach)
@@ -69,7 +69,7 @@ def random_beams(rng: Random) -> Beams:
 
 
 def rotating(rng: Random, elevations: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Directions and moments of one turn; each beam a little aside, as it is calibrated."""
+    """Returns the directions and moments of one turn; each beam a little aside, as it is calibrated."""
     elevation = np.radians(elevations + rng.normal(scale=0.05, size=len(elevations)))[:, None]
     aside = rng.normal(scale=0.004, size=(len(elevations), 1))
     azimuth = np.linspace(np.pi, -np.pi, columns, endpoint=False)[None] + aside

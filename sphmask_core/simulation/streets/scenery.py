@@ -24,7 +24,7 @@ Height = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def leaves(rng: Random, half: np.ndarray, middle: np.ndarray, count: int, boxy: bool = False) -> Model:
-    """Loose triangles in an ellipsoid or a box, through which rays find ways."""
+    """Returns loose triangles in an ellipsoid or a box, through which rays find ways."""
     place = rng.uniform(-1, 1, (count, 3))
     if not boxy:
         place = rng.normal(size=(count, 3))
@@ -37,7 +37,7 @@ def leaves(rng: Random, half: np.ndarray, middle: np.ndarray, count: int, boxy: 
 
 
 def tree(rng: Random) -> Thing:
-    """A trunk, branches and one to four crowns of leaves; or bare."""
+    """Returns a trunk, branches and one to four crowns of leaves; or bare."""
     made = Builder(rng)
     height = rng.uniform(2.5, 12)
     bark, green = single(rng.uniform(0.1, 0.4) * np.ones(3)), single(np.array([0.2, 0.4, 0.15]))
@@ -53,7 +53,7 @@ def tree(rng: Random) -> Thing:
 
 
 def hedge(rng: Random) -> Thing:
-    """A hedge or a bush."""
+    """Returns a hedge or a bush."""
     half = rng.uniform([0.4, 0.25, 0.25], [6, 0.8, 1.1]) if rng.random() < 0.6 else rng.uniform(0.3, 1.4, 3)
     made, green = Builder(rng), single(np.array([0.2, 0.4, 0.15]))
     boxy = half[0] > 1.5
@@ -68,7 +68,7 @@ def hedge(rng: Random) -> Thing:
 
 
 def pole(rng: Random) -> Thing:
-    """A lamp post, a traffic sign, a traffic light, a bollard, a mast."""
+    """Returns a lamp post, a traffic sign, a traffic light, a bollard, a mast."""
     made, steel = Builder(rng), plain(rng)
     kind = rng.choice(4, p=[0.35, 0.35, 0.15, 0.15])
     height = rng.uniform(*[(4, 10), (2, 3.2), (2.8, 6), (0.7, 1.2)][kind])
@@ -89,7 +89,7 @@ def pole(rng: Random) -> Thing:
 
 
 def street_object(rng: Random) -> Thing:
-    """A waste bin, a box, a cone, a hydrant, a bench, a trailer, a stand, a stroller."""
+    """Returns a waste bin, a box, a cone, a hydrant, a bench, a trailer, a stand, a stroller."""
     made, paint = Builder(rng), plain(rng)
     kind = rng.choice(6)
     if kind == 0:
@@ -117,7 +117,7 @@ def street_object(rng: Random) -> Thing:
 
 
 def pallet(rng: Random) -> Thing:
-    """A pallet, mostly with a load."""
+    """Returns a pallet, mostly with a load."""
     made, wood = Builder(rng), single(np.array([0.7, 0.55, 0.35]) * rng.uniform(0.6, 1.2))
     w, d = rng.uniform([0.75, 1.1], [1.05, 1.25])
     z = 0.0
@@ -141,7 +141,7 @@ def pallet(rng: Random) -> Thing:
 
 
 def rack(rng: Random) -> Thing:
-    """A row of pallet racks with loads: part of the building."""
+    """Returns a row of pallet racks with loads: part of the building."""
     made, steel = Builder(rng), plain(rng)
     bays, levels = rng.integers(2, 7), rng.integers(2, 5)
     bay, deep, gap = 2.7, 1.1, rng.uniform(1.2, 1.8)
@@ -160,7 +160,8 @@ def rack(rng: Random) -> Thing:
 
 
 def house(rng: Random, width: float, front: bool = True) -> Thing:
-    """A front with windows, doors and balconies let in or standing out; its face at y = 0, towards -y."""
+    """Returns a front with windows, doors and balconies let in or standing out; its face at y = 0, towards
+    -y."""
     made, wall = Builder(rng), plain(rng)
     height, deep = rng.uniform(3, 14), rng.uniform(6, 12)
     made.block((width, deep, height), (0, deep / 2, -1.0), wall)
@@ -184,7 +185,7 @@ def house(rng: Random, width: float, front: bool = True) -> Thing:
 
 
 def barrier(rng: Random, length: float) -> Thing:
-    """A wall, a fence of posts and rails or of planks, a guard rail."""
+    """Returns a wall, a fence of posts and rails or of planks, a guard rail."""
     made, paint = Builder(rng), plain(rng)
     kind, height = rng.choice(3), rng.uniform(0.6, 2.2)
     if kind == 0:
@@ -202,7 +203,7 @@ def barrier(rng: Random, length: float) -> Thing:
 
 
 def ground(rng: Random, height: Height, kerb: float, reach: float) -> Thing:
-    """The ground as a mesh, finer at the kerbs at y = -kerb and y = kerb."""
+    """Returns the ground as a mesh, finer at the kerbs at y = -kerb and y = kerb."""
     x = np.arange(-reach, reach + 1, GROUND_CELL)
     steps = [-kerb - 0.02, -kerb, kerb, kerb + 0.02]
     y = np.sort(np.concatenate([np.arange(-reach, reach + 1, GROUND_CELL), steps]))
@@ -218,7 +219,7 @@ def ground(rng: Random, height: Height, kerb: float, reach: float) -> Thing:
 
 
 def wire(start: np.ndarray, end: np.ndarray) -> Thing:
-    """A line that sags between two places."""
+    """Returns a line that sags between two places."""
     t = np.linspace(0, 1, 9)[:, None]
     line = start + t * (end - start) - np.array([0, 0, 1.0]) * 4 * t * (1 - t)
     return Thing(BACKGROUND, (tube(line, 0.02, sides=4).painted(single(np.full(3, 0.1))),))

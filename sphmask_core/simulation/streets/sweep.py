@@ -52,7 +52,7 @@ class Mount:
 
 
 def simulate_sweep(seed: int, beams: Beams | None = None) -> Scene:
-    """One sweep, z up, the sensor at the origin; classes are indices of `CLASSES`.
+    """Returns one sweep, z up, the sensor at the origin; classes are indices of `CLASSES`.
 
     beams: the sensor's, None: of any. Objects that show less than 12 points are unlabeled.
     """
@@ -121,7 +121,8 @@ def _measured(
 
 
 def comes_back(rng: Random, hits: raycast.Hits, beams: Beams) -> np.ndarray:
-    """(R,) whether a ray is measured: fainter the darker, the farther and the more slanted the surface."""
+    """Returns (R,) bool: whether a ray is measured: fainter the darker, the farther and the more slanted the
+    surface."""
     bright = np.clip(hits.colors.mean(1), 0.1, 1) * np.clip(hits.cosine, 0.05, 1)
     distance = np.where(np.isfinite(hits.distance), hits.distance, 1e6)
     chance = 1 / (1 + (distance / FAINT) ** 4 * 0.1 / bright) * rng.uniform(0.9, 1.0)

@@ -19,13 +19,13 @@ MAKERS_SHARES = (0.34, 0.16, 0.12, 0.1, 0.16, 0.04, 0.08)
 
 
 def undergrowth(rng: Random) -> Thing:
-    """Any of them."""
+    """Returns any of the plants, banks, stones, walls and sheds of this module."""
     makers = (bush, grass, bank, stone, low_wall, steps, shed)
     return makers[rng.choice(len(makers), p=MAKERS_SHARES)](rng)
 
 
 def bush(rng: Random) -> Thing:
-    """One bush, or several that have grown together."""
+    """Returns one bush, or several that have grown together."""
     made, green = Builder(rng), single(GREEN)
     size = np.exp(rng.uniform(np.log(0.3), np.log(1.6)))
     for _ in range(rng.integers(1, 5)):
@@ -37,7 +37,7 @@ def bush(rng: Random) -> Thing:
 
 
 def grass(rng: Random) -> Thing:
-    """A patch of high grass or of plants in a bed."""
+    """Returns a patch of high grass or of plants in a bed."""
     half = rng.uniform([0.4, 0.4, 0.08], [4, 2, 0.35])
     count = int(10 + rng.uniform(5, 60) * half[0] * half[1])
     patch = leaves(rng, half, np.array([0, 0, half[2]]), count, boxy=True)
@@ -45,7 +45,7 @@ def grass(rng: Random) -> Thing:
 
 
 def bank(rng: Random) -> Thing:
-    """A mound of earth or gravel, mostly below the ground."""
+    """Returns a mound of earth or gravel, mostly below the ground."""
     length, width, height = rng.uniform([1, 0.8, 0.3], [9, 4, 1.6])
     made = Builder(rng)
     made.cushion((length, width, 2 * height), (0, 0, -height), plain(rng), rng.uniform(2, 4))
@@ -53,7 +53,7 @@ def bank(rng: Random) -> Thing:
 
 
 def stone(rng: Random) -> Thing:
-    """A stone, or a few."""
+    """Returns a stone, or a few."""
     made, paint = Builder(rng), plain(rng)
     for _ in range(rng.integers(1, 5)):
         sides = rng.uniform(0.25, 1.3) * rng.uniform(0.6, 1.4, 3)
@@ -62,7 +62,7 @@ def stone(rng: Random) -> Thing:
 
 
 def low_wall(rng: Random) -> Thing:
-    """A piece of wall: straight, with a corner, or a row of stubs."""
+    """Returns a piece of wall: straight, with a corner, or a row of stubs."""
     made, paint = Builder(rng), plain(rng)
     length, thick, height = rng.uniform([0.5, 0.15, 0.3], [7, 0.6, 2.6])
     kind = rng.choice(3, p=[0.4, 0.35, 0.25])
@@ -78,7 +78,7 @@ def low_wall(rng: Random) -> Thing:
 
 
 def steps(rng: Random) -> Thing:
-    """A flight of steps to a door, with or without a wall beside it."""
+    """Returns a flight of steps to a door, with or without a wall beside it."""
     made, paint = Builder(rng), plain(rng)
     width, tread, rise = rng.uniform([0.9, 0.25, 0.13], [3, 0.4, 0.2])
     count = int(rng.integers(2, 9))
@@ -90,7 +90,7 @@ def steps(rng: Random) -> Thing:
 
 
 def shed(rng: Random) -> Thing:
-    """A shed, a garage, a shelter with an open side, a stack of wood."""
+    """Returns a shed, a garage, a shelter with an open side, a stack of wood."""
     made, paint = Builder(rng), plain(rng)
     width, deep, height = rng.uniform([1, 0.8, 1], [6, 3.5, 2.8])
     if rng.random() < 0.6:

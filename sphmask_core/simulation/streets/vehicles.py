@@ -23,7 +23,7 @@ Section = tuple[float, float, float, float, float]
 
 
 def loft(sections: Sequence[Section], name: str = "body") -> Model:
-    """A body through sections, its edges between bottom and top rounded; closed at both ends."""
+    """Returns a body through sections, its edges between bottom and top rounded; closed at both ends."""
     rings = []
     for x, low, high, wide, top in sections:
         bulge = max(wide, top) * 1.02
@@ -45,7 +45,7 @@ def loft(sections: Sequence[Section], name: str = "body") -> Model:
 
 
 def car(rng: Random) -> Thing:
-    """Sedan, hatchback, estate, off-roader, van or pick-up."""
+    """Returns a sedan, hatchback, estate, off-roader, van or pick-up."""
     kind = rng.choice(6, p=[0.24, 0.24, 0.14, 0.2, 0.12, 0.06])
     length, width, height = rng.uniform(
         [
@@ -145,7 +145,7 @@ def _wheels(made: Builder, places: Sequence[float], half: float, radius: float) 
 
 
 def truck(rng: Random) -> Thing:
-    """A cab with a box, a flat bed, a tank, a tipper or a trailer; or a bus."""
+    """Returns a cab with a box, a flat bed, a tank, a tipper or a trailer; or a bus."""
     if rng.random() < 0.28:
         return _bus(rng)
     made, paint = Builder(rng), plain(rng)
@@ -219,7 +219,7 @@ def _bus(rng: Random) -> Thing:
 
 
 def forklift(rng: Random) -> Thing:
-    """Body, counterweight, mast, fork and a roof on four posts."""
+    """Returns a forklift: body, counterweight, mast, fork and a roof on four posts."""
     made, paint, steel = Builder(rng), plain(rng), single(np.full(3, 0.25))
     w, mast = rng.uniform([0.95, 2.0], [1.2, 2.8])
     made.cushion((1.6, w, 0.9), (-0.4, 0, 0.25), paint, 6)
@@ -238,7 +238,7 @@ def forklift(rng: Random) -> Thing:
 
 
 def person(rng: Random, carried: bool = True) -> Thing:
-    """Somebody who walks or stands, tall or small, now and then with a bag."""
+    """Returns somebody who walks or stands, tall or small, now and then with a bag."""
     made = Builder(rng)
     step = rng.choice([0.0, rng.uniform(0.1, 0.5)])
     height = rng.uniform(0.62, 1.12)
@@ -256,7 +256,7 @@ def person(rng: Random, carried: bool = True) -> Thing:
 
 
 def cyclist(rng: Random, ridden: bool) -> Thing:
-    """A bicycle or a motorcycle, with its rider or parked."""
+    """Returns a bicycle or a motorcycle, with its rider or parked."""
     made, paint = Builder(rng), plain(rng)
     motor = rng.random() < 0.3
     radius, thick = (0.3, 0.07) if motor else (rng.uniform(0.3, 0.36), 0.025)

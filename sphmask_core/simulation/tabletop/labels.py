@@ -19,7 +19,8 @@ FEWEST = 60
 
 
 def owners(measured: np.ndarray, view: View) -> np.ndarray:
-    """(H, W) item whose surface, within some pixels, is nearest to the measured depth; -1 none or ambiguous.
+    """Returns (H, W) item whose surface, within some pixels, is nearest to the measured depth; -1 none or
+    ambiguous.
 
     A smeared edge of a near thing is the near thing's, although the ray passes it by; a flying pixel between
     two surfaces is nobody's.
@@ -42,7 +43,7 @@ def owners(measured: np.ndarray, view: View) -> np.ndarray:
 
 
 def labels(owner: np.ndarray, classes: np.ndarray, fewest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Class and instance (H, W) int64 of points by the item (H, W), whose classes are (items,).
+    """Returns the class and instance (H, W) int64 of points by the item (H, W), whose classes are (items,).
 
     Objects that show less than `fewest` points are unlabeled: no one would ask for them to be found, nor
     blame that they are. Instances are numbered from 0; everything else has a negative number.

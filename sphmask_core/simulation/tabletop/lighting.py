@@ -32,14 +32,14 @@ class Lamp:
 
 
 def random_lamp(rng: Random, target: np.ndarray) -> Lamp:
-    """Above what is looked at, 1 to 3 m away."""
+    """Returns a lamp above what is looked at, 1 to 3 m away."""
     around, up = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(25, 85))
     out = np.array([np.cos(around) * np.cos(up), np.sin(around) * np.cos(up), np.sin(up)])
     return Lamp(target + out * rng.uniform(1, 3), rng.uniform(0.35, 0.75), rng.random() < SHADOWS)
 
 
 def brightness(world: World, view: View, lamp: Lamp) -> np.ndarray:
-    """(H, W, 3) float32: colors under the lamp (Lambert), with highlights (Phong)."""
+    """Returns (H, W, 3) float32: colors under the lamp (Lambert), with highlights (Phong)."""
     away = lamp.position.astype(np.float32) - view.points
     away /= np.maximum(np.linalg.norm(away, axis=2, keepdims=True), 1e-6)
     lit = np.clip((away * view.normals).sum(2), 0, 1)
@@ -54,7 +54,8 @@ def brightness(world: World, view: View, lamp: Lamp) -> np.ndarray:
 
 
 def photograph(rng: Random, image: np.ndarray, view: View, misaligned: bool) -> np.ndarray:
-    """(H, W, 3) uint8 of what a color camera makes of it; `misaligned`: some pixels apart from the depth."""
+    """Returns (H, W, 3) uint8 of what a color camera makes of it; `misaligned`: some pixels apart from the
+    depth."""
     exposure = np.exp(rng.normal(scale=0.22)) * rng.uniform(0.8, 1.25)
     tint = 1 + rng.uniform(-0.13, 0.13, 3)
     photo = image * (exposure * tint).astype(np.float32)

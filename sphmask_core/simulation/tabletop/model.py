@@ -46,7 +46,7 @@ class Part:
         return cls("mesh", np.zeros(3), np.zeros(3), np.eye(3), np.asarray(points, np.float64))
 
     def moved(self, rotation: np.ndarray, offset: np.ndarray) -> Part:
-        """Turned about the origin, then moved."""
+        """Returns the same turned about the origin, then moved."""
         if self.points is not None:
             return replace(self, points=self.points @ rotation.T + offset)
         return replace(self, rotation=rotation @ self.rotation, position=rotation @ self.position + offset)
@@ -75,21 +75,22 @@ class Model:
 
     @property
     def low(self) -> np.ndarray:
-        """(3,) least coordinates"""
+        """Returns the least coordinates (3,)"""
         return np.asarray(self.vertices.min(0))
 
     @property
     def high(self) -> np.ndarray:
-        """(3,) greatest coordinates"""
+        """Returns the greatest coordinates (3,)"""
         return np.asarray(self.vertices.max(0))
 
     @property
     def size(self) -> np.ndarray:
-        """(3,) meters along the axes"""
+        """Returns the size (3,) along the axes, meters"""
         return np.asarray(np.ptp(self.vertices, axis=0))
 
     def moved(self, rotation: np.ndarray, offset: Sequence[float] | np.ndarray) -> Model:
-        """Turned about the origin, then moved; the paint moves along only with objects of the physics."""
+        """Returns the same turned about the origin, then moved; the paint moves along only with objects of
+        the physics."""
         shift = np.asarray(offset, float)
         vertices = (self.vertices @ rotation.T + shift).astype(np.float32)
         return replace(
@@ -101,7 +102,7 @@ class Model:
         return replace(self, vertices=self.vertices * np.float32(factor), parts=parts)
 
     def centered(self) -> Model:
-        """With the middle of its box at the origin, about which it is turned."""
+        """Returns the thing with the middle of its box at the origin, about which it is turned."""
         return self.moved(np.eye(3), -(self.low + self.high) / 2)
 
     def painted(self, paint: Paint, gloss: float = 0.0) -> Model:
@@ -109,7 +110,7 @@ class Model:
 
 
 def joined(name: str, models: Sequence[Model]) -> Model:
-    """One thing of several; colors only if all have them, the first's paint otherwise."""
+    """Returns one thing of several; colors only if all have them, the first's paint otherwise."""
     starts = np.cumsum([0, *(len(model.vertices) for model in models[:-1])])
     colors = [model.colors for model in models if model.colors is not None]
     return Model(
@@ -126,20 +127,20 @@ def joined(name: str, models: Sequence[Model]) -> Model:
 
 
 def box(half: Vector, position: Vector = (0, 0, 0), name: str = "box") -> Model:
-    """A box by half its sides and its middle."""
+    """Returns a box by half its sides and its middle."""
     vertices = (BOX_CORNERS * np.asarray(half) + np.asarray(position)).astype(np.float32)
     return Model(name, vertices, BOX_FACES, (Part.box(half, position),))
 
 
 def turned(axis: Sequence[float] | np.ndarray, angle: float) -> np.ndarray:
-    """(3, 3) rotation about a unit axis, radians (Rodrigues)."""
+    """Returns (3, 3) rotation about a unit axis, radians (Rodrigues)."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """(3, 3) uniform over all (from a normal quaternion)."""
+    """Returns (3, 3) uniform over all (from a normal quaternion)."""
     w, x, y, z = (q := rng.normal(size=4)) / np.linalg.norm(q)
     return np.array(
         [

@@ -31,14 +31,14 @@ class Pinhole:
 
     @property
     def directions(self) -> np.ndarray:
-        """(height, width, 3) float32 rays in the optical frame, z = 1."""
+        """Returns (height, width, 3) float32 rays in the optical frame, z = 1."""
         u = (np.arange(self.width) + 0.5 - self.width / 2) / self.focal
         v = (np.arange(self.height) + 0.5 - self.height / 2) / self.focal
         return np.dstack([*np.meshgrid(u, v), np.ones((self.height, self.width))]).astype(np.float32)
 
     @property
     def right(self) -> np.ndarray:
-        """(3,) in the world"""
+        """Returns the direction (3,) to the right, in the world"""
         return np.asarray(self.rotation[:, 0])
 
 
@@ -64,7 +64,7 @@ class View:
 
     @property
     def seen(self) -> np.ndarray:
-        """(H, W) whether there is anything."""
+        """Returns (H, W) bool: whether there is anything."""
         return self.item >= 0
 
 
@@ -130,7 +130,7 @@ class World:
         )
 
     def cast(self, origins: np.ndarray, rays: np.ndarray) -> Hits:
-        """What rays (R, 3) from origins (R, 3) float32 hit first."""
+        """Returns what rays (R, 3) from origins (R, 3) float32 hit first."""
         rays = np.ascontiguousarray(rays, np.float32)
         origins = np.array(origins, np.float32)
         hit = self._scene.run(origins, rays, query="INTERSECT", output=True)
@@ -147,7 +147,8 @@ class World:
         return Hits(distance, item, points, normals, np.abs(cosine).astype(np.float32), colors, gloss)
 
     def reached(self, view: View, place: np.ndarray) -> np.ndarray:
-        """(H, W) whether nothing is between what each pixel sees and a place (3,) in the world."""
+        """Returns (H, W) bool: whether nothing is between what each pixel sees and a place (3,) in the
+        world."""
         at = np.flatnonzero(view.seen)
         normals = view.normals.reshape(-1, 3)[at]
         starts = view.points.reshape(-1, 3)[at] + np.float32(LIFT) * normals

@@ -19,7 +19,7 @@ LATITUDES, LONGITUDES = 18, 28
 
 
 def lathe(profile: np.ndarray, parts: Sequence[Part], name: str, sides: int = SIDES) -> Model:
-    """A profile (K, 2) of radius and height, turned about the z axis."""
+    """Returns a profile (K, 2) of radius and height, turned about the z axis."""
     angles = np.arange(sides) * (2 * np.pi / sides)
     ring = np.stack([np.cos(angles), np.sin(angles)], 1)
     xy = profile[:, None, :1] * ring
@@ -29,7 +29,7 @@ def lathe(profile: np.ndarray, parts: Sequence[Part], name: str, sides: int = SI
 
 
 def cylinder(radius: float, height: float, name: str = "can", rim: float = 0.0) -> Model:
-    """Closed, on z = 0; its edge rounded by `rim`."""
+    """Returns a closed cylinder on z = 0, its edge rounded by `rim`."""
     profile = [(0, 0), (radius - rim, 0), (radius, rim), (radius, height - rim), (radius - rim, height)]
     profile.append((0, height))
     size = np.array([radius, height / 2, 0])
@@ -44,7 +44,7 @@ def cup(bottom: float, top: float, height: float, wall: float, name: str = "cup"
 
 
 def bowl(rim: float, height: float, wall: float, name: str = "bowl") -> Model:
-    """A piece of a sphere, or flatter: a plate; on z = 0."""
+    """Returns a piece of a sphere, or flatter: a plate; on z = 0."""
     angle = np.linspace(0.25, 1, 7) * np.pi / 2
     outer = np.stack([rim * np.sin(angle), height * (1 - np.cos(angle))], 1)
     outer[:, 1] -= outer[0, 1]
@@ -56,7 +56,7 @@ def bowl(rim: float, height: float, wall: float, name: str = "bowl") -> Model:
 
 
 def cup_parts(bottom: float, top: float, height: float, wall: float) -> list[Part]:
-    """The bottom, and the wall as hulls side by side."""
+    """Returns the parts of a cup: its bottom, and its wall as hulls side by side."""
     parts = [Part("cylinder", np.array([bottom, wall / 2, 0]), np.array([0, 0, wall / 2]), np.eye(3))]
     edges = np.arange(WALL_PARTS + 1) * (2 * np.pi / WALL_PARTS)
     for first, last in itertools.pairwise(edges):
@@ -77,7 +77,8 @@ def tube(
     sides: int = SWEEP_SIDES,
     flat: float = 1,
 ) -> Model:
-    """A line (K, 3) with a radius at each point, swept by a circle, or an ellipse `flat` times as high."""
+    """Returns a line (K, 3) with a radius at each point, swept by a circle, or an ellipse `flat` times as
+    high."""
     radii = np.broadcast_to(radius, len(line))
     along = np.gradient(line, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
@@ -100,7 +101,7 @@ def tube(
 def swollen(
     rng: np.random.Generator, half: np.ndarray, power: float, bumps: float, name: str, crumples: int = 10
 ) -> Model:
-    """A superellipsoid |x|^n + |y|^n + |z|^n = 1 with waves on it, for bags, cloth and fruit.
+    """Returns a superellipsoid |x|^n + |y|^n + |z|^n = 1 with waves on it, for bags, cloth and fruit.
 
     Args: half (3,) half its sides; power: 2 is round, 4 has corners; bumps: the waves' share of the radius.
     """
@@ -119,12 +120,12 @@ def swollen(
 
 
 def upright(model: Model) -> Model:
-    """On z = 0."""
+    """Returns the body moved up to z = 0."""
     return model.moved(np.eye(3), (0, 0, -model.low[2]))
 
 
 def lying(model: Model) -> Model:
-    """On its side, along the x axis."""
+    """Returns the body on its side, along the x axis."""
     return upright(model.moved(turned((0, 1, 0), np.pi / 2), (0, 0, 0)))
 
 

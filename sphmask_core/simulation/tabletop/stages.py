@@ -68,7 +68,7 @@ class Stage:
 
     @property
     def parts(self) -> list[Part]:
-        """What things collide with, in the world."""
+        """Returns what things collide with, in the world."""
         return [
             part.moved(item.pose.rotation, item.pose.position)
             for item in self.items

@@ -15,7 +15,7 @@ STANDARD_WIDTH = 640
 
 
 def patchy(rng: Random, shape: tuple[int, int], size: float) -> np.ndarray:
-    """(H, W) float32 noise of mean 0 and deviation 1, alike over `size` pixels."""
+    """Returns (H, W) float32 noise of mean 0 and deviation 1, alike over `size` pixels."""
     coarse = tuple(int(np.ceil(n / max(size / 2, 1))) + 3 for n in shape)
     noise = gaussian_filter(rng.standard_normal(coarse, np.float32), min(size / 2, 1.0), mode="wrap")
     rows, columns = (np.linspace(0, m - 1.001, n) for m, n in zip(coarse, shape, strict=True))
@@ -28,19 +28,21 @@ def patchy(rng: Random, shape: tuple[int, int], size: float) -> np.ndarray:
 
 
 def finite(depth: np.ndarray) -> np.ndarray:
-    """Depth with `NOTHING` where it is infinite."""
+    """Returns the depth with `NOTHING` where it is infinite."""
     return np.minimum(depth, np.float32(NOTHING))
 
 
 def steps(depth: np.ndarray, radius: int, least: float) -> np.ndarray:
-    """(H, W) whether depth steps by more than `least` meters within `radius` pixels, beyond a slope."""
+    """Returns (H, W) bool: whether depth steps by more than `least` meters within `radius` pixels, beyond a
+    slope."""
     size = 2 * radius + 1
     near, far = minimum_filter(depth, size), maximum_filter(depth, size)
     return np.asarray(far - near > least + slope_of(depth) * 2 * radius)
 
 
 def slope_of(depth: np.ndarray) -> np.ndarray:
-    """(H, W) meters a pixel by which depth changes to its nearer neighbors: that of the surface itself."""
+    """Returns (H, W) meters a pixel by which depth changes to its nearer neighbors: that of the surface
+    itself."""
     padded = np.pad(depth, 1, mode="edge")
     across = np.minimum(np.abs(padded[1:-1, 2:] - depth), np.abs(depth - padded[1:-1, :-2]))
     down = np.minimum(np.abs(padded[2:, 1:-1] - depth), np.abs(depth - padded[:-2, 1:-1]))
@@ -48,7 +50,8 @@ def slope_of(depth: np.ndarray) -> np.ndarray:
 
 
 def wander(rng: Random, image: np.ndarray, size: float, reach: float) -> np.ndarray:
-    """The image with each pixel taken from up to `reach` pixels away, alike over `size`: ragged edges."""
+    """Returns the image with each pixel taken from up to `reach` pixels away, alike over `size`: ragged
+    edges."""
     height, width = image.shape[:2]
     down, across = (reach * patchy(rng, (height, width), size) for _ in range(2))
     rows = np.clip(np.arange(height)[:, None] + np.rint(down).astype(int), 0, height - 1)
@@ -57,7 +60,8 @@ def wander(rng: Random, image: np.ndarray, size: float, reach: float) -> np.ndar
 
 
 def filled(rng: Random, depth: np.ndarray) -> np.ndarray:
-    """Without holes, as some drivers give it: each takes the nearest depth, then all is smoothed."""
+    """Returns the depth without holes, as some drivers give it: each takes the nearest depth, then all is
+    smoothed."""
     holes = ~np.isfinite(depth)
     if holes.all() or not holes.any():
         return depth
@@ -68,7 +72,8 @@ def filled(rng: Random, depth: np.ndarray) -> np.ndarray:
 
 
 def smoothed(depth: np.ndarray, sigma: float, step: float) -> np.ndarray:
-    """Smoothed within surfaces: where the blurred depth differs by more than `step` meters it stays."""
+    """Returns the depth smoothed within surfaces: where the blurred depth differs by more than `step` meters
+    it stays."""
     known = np.isfinite(depth)
     weight = gaussian_filter(known.astype(np.float32), sigma)
     blurred = gaussian_filter(np.where(known, depth, 0), sigma) / np.maximum(weight, 1e-3)

@@ -41,7 +41,7 @@ FILLED, SMOOTHED = 0.1, 0.4
 
 
 def stereo(rng: np.random.Generator, world: World, view: View, light: np.ndarray) -> np.ndarray:
-    """Depth (H, W), NaN where there is none."""
+    """Returns the depth (H, W), NaN where there is none."""
     scale = view.camera.width / STANDARD_WIDTH
     exact = finite(view.depth)
     baseline = rng.choice(BASELINE)

@@ -16,7 +16,7 @@ GRAZING = 0.1
 
 
 def stripes(rng: np.random.Generator, world: World, view: View, light: np.ndarray) -> np.ndarray:
-    """Depth (H, W), NaN where there is none."""
+    """Returns the depth (H, W), NaN where there is none."""
     scale = view.camera.width / STANDARD_WIDTH
     exact = finite(view.depth)
     side = rng.choice([-1, 1]) * view.camera.right if rng.random() < 0.6 else view.camera.rotation[:, 1]

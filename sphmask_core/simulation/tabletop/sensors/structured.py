@@ -40,7 +40,7 @@ FILLED = 0.12
 
 
 def structured_light(rng: np.random.Generator, world: World, view: View, light: np.ndarray) -> np.ndarray:
-    """Depth (H, W), NaN where there is none."""
+    """Returns the depth (H, W), NaN where there is none."""
     scale = view.camera.width / STANDARD_WIDTH
     shape = view.depth.shape
     exact = finite(view.depth)

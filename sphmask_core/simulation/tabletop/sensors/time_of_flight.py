@@ -36,7 +36,7 @@ NEAREST = 0.25
 
 
 def time_of_flight(rng: np.random.Generator, world: World, view: View, light: np.ndarray) -> np.ndarray:
-    """Depth (H, W), NaN where there is none."""
+    """Returns the depth (H, W), NaN where there is none."""
     scale = view.camera.width / STANDARD_WIDTH
     exact = finite(view.depth)
     back = np.clip(view.colors.mean(2), 0.08, 1) * view.cosine / np.maximum(exact, 0.2) ** 2
