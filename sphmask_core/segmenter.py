@@ -52,7 +52,7 @@ class _Progress:
 
 
 class Segmenter:
-    """A model with everything around it; calls are independent of each other."""
+    """Finds the objects in clouds: a model with everything around it. Calls are independent of each other."""
 
     def __init__(
         self, model: SphericalMask, device: str | torch.device = "cpu", strategy: Strategy | None = None
@@ -65,8 +65,17 @@ class Segmenter:
 
     @classmethod
     def load(cls, model: str | Path, device: str = "auto") -> Segmenter:
-        """Returns the segmenter of a preset, by name, or of weights, by path; device is auto, cpu or
-        cuda[:index]."""
+        """Loads a preset, by its name, or weights, by their path.
+
+        Args:
+            model: The name of a preset (`tabletop`, `street`, `rooms`), or a path to weights: our
+                .safetensors, or a published checkpoint (.pth) with its configuration beside it.
+            device: auto, cpu, cuda or cuda:N; `auto` is cuda where there is one.
+
+        Raises:
+            CheckpointError: The weights are missing, damaged, or do not fit their configuration.
+            ValueError: There is no such device.
+        """
         device = find_device(device)
         return cls(load_model(model), device)
 
@@ -95,19 +104,31 @@ class Segmenter:
         cancellation: Cancellation | None = None,
         follow: Follow = iter,
     ) -> Instances:
-        """Segment one cloud.
+        """Finds the objects in one cloud.
 
-        xyz (N, 3) meters, points that are not finite belong to no instance; float64 far from the origin, as
-        UTM coordinates are, loses nothing, and centers and boxes are then float64, too; rgb (N, 3) uint8, or
-        float in [0, 1]; None: mid-gray; superpoints (N,) integers; None: from the points; vertical: the unit
-        vector up, for models with `up: z` (the others find it); min_score: least score of what is returned,
-        None: the model's own; timer: takes the time of each stage; region: which points are looked at, all
-        others belong to no instance; region_pose (4, 4): takes points to the frame of the region's boxes,
-        None: they are in the cloud's; class_scores: least scores of classes by name, before min_score;
-        cancellation: looked at between stages and blocks, and in kernels that take long; follow: is given the
-        list of a large cloud's blocks and gives them back one by one, as a bar of progress does. Raises
-        ValueError on other shapes, on classes that the model has not and on clouds too large to number, and
-        CancelledError once it is called off.
+        Args:
+            xyz: (N, 3) points, meters, in any frame. Points that are not finite belong to no instance.
+                Float64 far from the origin, as UTM coordinates are, loses nothing; centers and boxes are then
+            float64. rgb: (N, 3) colors, uint8 or float in [0, 1]. None is mid-gray.
+            superpoints: (N,) integers, the points' own superpoints. None: they are found from the points.
+            vertical: The unit vector up in the cloud's frame, for models with `up: z`. Others find it.
+            min_score: The least score of what is returned. None: the model's own.
+            timer: Takes the time of each stage.
+            region: Says which points are looked at. All others belong to no instance.
+            region_pose: (4, 4) takes points to the frame of the region's boxes. None: they are in the
+            cloud's. class_scores: Least scores of classes by name. They count before `min_score`.
+            cancellation: Calls the computation off. It is looked at between stages and blocks, and in kernels
+                that take long.
+            follow: Is given the list of a large cloud's blocks and gives them back one by one, as a bar of
+                progress does.
+
+        Returns:
+            The instances, the best score first, in the cloud's own frame and in meters.
+
+        Raises:
+            ValueError: An array has another shape or type, the model has no such class, or the cloud is too
+                large for its voxels to be numbered.
+            CancelledError: The computation was called off.
         """
         progress = _Progress(timer or Timer(self.device), cancellation or Cancellation(), follow)
         progress.begin("input")

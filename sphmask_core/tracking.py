@@ -40,7 +40,7 @@ BITS = 21
 
 @dataclass(frozen=True)
 class Tracks:
-    """What became of the objects in one frame."""
+    """Says what became of the objects in one frame."""
 
     ids: np.ndarray
     """(I,) uint32: the object of each instance, from 1."""

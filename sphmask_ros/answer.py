@@ -17,7 +17,7 @@ from sphmask_core.tracking import Tracks
 
 @dataclass(frozen=True)
 class Answer:
-    """The instances of one cloud with their tracks, in that cloud's frame."""
+    """Holds the instances of one cloud with their tracks, in that cloud's frame."""
 
     header: Header
     """The header of the cloud's message."""

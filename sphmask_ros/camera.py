@@ -40,7 +40,7 @@ CLOUDS = {"sensor_msgs/msg/PointCloud2": PointCloud2}
 
 
 class Camera:
-    """A stream of clouds and of answers."""
+    """Takes a stream of clouds and answers it."""
 
     def __init__(self, node: LifecycleNode, name: str, node_health: NodeHealth, refuse: Refuse) -> None:
         """name: what stands before the camera's topics, empty where it is the only one."""
@@ -79,7 +79,7 @@ class Camera:
         return self._input.topic
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listens no more."""
         if self._input is not None:
             self._input.close()
             self._input = None

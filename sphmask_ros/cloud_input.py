@@ -23,7 +23,7 @@ REMATCH_PERIOD = 0.5
 
 
 class MatchedInput:
-    """Messages of a topic, the newest alone, of whichever of some types and however reliable."""
+    """Receives the messages of a topic, the newest alone, of whichever of some types and however reliable."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class MatchedInput:
             self._subscription, self._taking = self._subscribe()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listens no more."""
         self._node.destroy_timer(self._timer)
         self._unsubscribe()
 

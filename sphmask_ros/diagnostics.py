@@ -32,14 +32,14 @@ class NodeHealth:
     """Why it was refused."""
 
     def refuse(self, error: str) -> None:
-        """A message or a request could not be used."""
+        """Counts a message or a request that could not be used."""
         self.refused += 1
         self.error, self.refused_at = error, time.monotonic()
 
 
 @dataclass
 class Health:
-    """What happened to the clouds of a camera; one thread receives them, another answers."""
+    """Counts what happened to the clouds of a camera; one thread receives them, another answers."""
 
     node: NodeHealth
     heard: bool = False
@@ -82,7 +82,7 @@ class Health:
         self._answers.append((time.monotonic(), latency))
 
     def fail(self, error: str) -> None:
-        """A cloud could not be segmented."""
+        """Counts a cloud that could not be segmented."""
         self.error, self.failed_at, self.failing = error, time.monotonic(), True
 
     def give_up(self) -> None:

@@ -64,7 +64,7 @@ class Perception:
         self._before = other._followers
 
     def wake(self) -> None:
-        """Bring the model to its device and run it once."""
+        """Brings the model to its device and runs it once."""
         with self._moving:
             self._awake = True
             self.segmenter.model.to(self.segmenter.device)

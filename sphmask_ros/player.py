@@ -21,7 +21,7 @@ from sphmask_ros.msg import InstanceArray
 
 @dataclass(frozen=True)
 class Answer:
-    """What the node published for one cloud."""
+    """Holds what the node published for one cloud."""
 
     points: PointCloud2
     markers: MarkerArray

@@ -95,7 +95,7 @@ def interpolate(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarr
 
 
 class Poses:
-    """Transforms by child frame; added to by one thread, asked by another."""
+    """Keeps transforms by child frame; one thread adds to them, another asks."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

@@ -28,7 +28,7 @@ Second = TypeVar("Second")
 
 
 class Pairs(Generic[First, Second]):
-    """Two streams put together by their stamps, by the rule of ROS's ApproximateTimeSynchronizer.
+    """Puts two streams together by their stamps, by the rule of ROS's ApproximateTimeSynchronizer.
 
     What comes is paired at once with the nearest that waits of the other stream, if that is near enough;
     else it waits itself. What is older than a pair is dropped, so that pairs are in the order of time, and so
@@ -96,7 +96,7 @@ class RgbdInput:
         """Full name of the depth images'."""
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listens no more."""
         for item in self._inputs:
             item.close()
 

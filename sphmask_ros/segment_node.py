@@ -48,7 +48,7 @@ START_ERRORS = (InvalidParameterTypeException, InvalidParameterValueException, V
 
 
 class SegmentNode(LifecycleNode):
-    """`points` in; objects out, under the cloud's own header. The tables of docs/ros.md say what there is.
+    """Segments what comes on `points`. The tables of docs/ros.md say what it publishes and understands.
 
     The executor's thread never waits for a cloud that is being computed: what ends the work calls it off,
     and what it leaves behind is put away on the worker's thread.

@@ -39,7 +39,7 @@ class Board:
         self.steps = writer(folder / "tensorboard" / "steps", purge_step=first_step)
 
     def add(self, record: Record) -> None:
-        """A record of the log: of an epoch, or of a step."""
+        """Adds a record of the log: of an epoch, or of a step."""
         writer, place = self.epochs, record["epoch"]
         if "step" in record:
             writer, place = self.steps, record["step"]

@@ -116,6 +116,7 @@ class SharedNorm(nn.BatchNorm1d):
         return shared
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns x (N, C) normalized by the statistics of all processes."""
         if not self.training:
             return super().forward(x)
         y, mean, variance, count = _Normalize.apply(_at_least_float32(x), self.weight, self.bias, self.eps)

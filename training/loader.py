@@ -19,7 +19,7 @@ from .scene import Batch, Scene, collate
 
 
 class EpochBatches(Dataset["Batch | Exception"]):
-    """This process's batches of one epoch: every scene `repeats` times, in random order."""
+    """Yields this process's batches of one epoch: every scene `repeats` times, in random order."""
 
     def __init__(self, scenes: Sequence[Scene], config: Config, epoch: int) -> None:
         self.scenes, self.config, self.epoch = scenes, config, epoch

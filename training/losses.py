@@ -35,7 +35,7 @@ Terms = dict[str, Tensor]
 
 
 class Criterion:
-    """The training loss: a sum of named, weighted terms."""
+    """Computes the training loss: a sum of named, weighted terms."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

@@ -17,7 +17,7 @@ from .boxes import box_iou
 
 @dataclass(frozen=True)
 class Match:
-    """Pairs of a query and the instance that it answers for, in one scene."""
+    """Holds pairs of a query and the instance that it answers for, in one scene."""
 
     queries: Tensor
     """(P,) int64 query of each pair, no query twice."""

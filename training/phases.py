@@ -17,7 +17,7 @@ INHERITED = ("batch_size", "repeats", "accumulate", "lr")
 
 @dataclass(frozen=True)
 class Phase:
-    """Epochs with one recipe, an optimizer of their own, and a learning rate that starts anew."""
+    """Describes epochs with one recipe, an optimizer of their own, and a learning rate that starts anew."""
 
     config: Config
     """The configuration, with this phase's recipe in `train`."""

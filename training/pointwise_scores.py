@@ -47,7 +47,8 @@ class PointwiseScores:
         self.confusion += counts.cpu().numpy()
 
     def add_instances(self, error: Tensor, foreground: Tensor) -> None:
-        """Voxels of instances: error (P, 3) of the offsets to the center, foreground (P,) bool."""
+        """Adds voxels of instances: the error (P, 3) of the offsets to their centers, and foreground (P,)
+        bool."""
         self.instance_voxels += len(error)
         self.offset_error += float(error.norm(dim=1).sum())
         self.foreground_voxels += int(foreground.sum())

@@ -18,7 +18,7 @@ from sphmask_core.method.voxels import Points, VoxelBatch, voxelize
 
 @dataclass(frozen=True)
 class Scene:
-    """N labeled points, upright, in model units."""
+    """Holds N labeled points, upright, in model units."""
 
     xyz: NDArray[np.float32]
     """(N, 3) model units."""
@@ -44,7 +44,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Batch:
-    """Voxels of several scenes and the labels (N,) int64 of their points."""
+    """Holds voxels of several scenes and the labels (N,) int64 of their points."""
 
     voxels: VoxelBatch
     semantic: Tensor

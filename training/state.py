@@ -22,7 +22,7 @@ from .optimizer import build_optimizer
 
 
 class TrainState:
-    """Model, averaged weights, optimizer and place in the run."""
+    """Holds model, averaged weights, optimizer and the place in the run."""
 
     def __init__(self, model: SphericalMask, config: TrainConfig) -> None:
         self.model = model
@@ -48,7 +48,7 @@ class TrainState:
         """Best AP of the validations so far."""
 
     def begin_phase(self, train: TrainConfig) -> None:
-        """A new optimizer, and averages that start from the present weights."""
+        """Begins a phase: a new optimizer, and averages that start from the present weights."""
         self.optimizer = build_optimizer(self.trained, train)
         self.average = _averaged(self.model, train.ema) if train.ema else None
 
@@ -78,7 +78,7 @@ class TrainState:
             module.eval()
 
     def step(self, lr: float, clip: float) -> None:
-        """One optimizer step on the gradients gathered; clip: largest gradient norm, 0 for any."""
+        """Takes one optimizer step on the gradients gathered; clip: largest gradient norm, 0 for any."""
         sum_gradients(self.model.parameters())
         if clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), clip)

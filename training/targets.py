@@ -20,7 +20,7 @@ EMPTY_RAY = 1e-6
 
 @dataclass(frozen=True)
 class InstanceTargets:
-    """The G instances of one scene; lengths in model units."""
+    """Holds the G instances of one scene; lengths are in model units."""
 
     class_ids: Tensor
     """(G,) int64 instance class."""
@@ -54,7 +54,7 @@ class InstanceTargets:
 
 @dataclass(frozen=True)
 class Targets:
-    """Targets of a batch of V voxels."""
+    """Holds the targets of a batch of V voxels."""
 
     semantic: Tensor
     """(V,) int64 semantic class, IGNORE where unlabeled."""

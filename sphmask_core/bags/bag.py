@@ -34,7 +34,7 @@ class Message:
 
 
 class Copy(Protocol):
-    """A bag being written."""
+    """This is a bag that is being written."""
 
     def add_topic(self, topic: str, kind: str, definition: str, digest: str) -> None:
         """Add a topic of a type, with the definition and the hash of that type."""

@@ -22,7 +22,7 @@ from sphmask_core.bags.rosbag2 import Rosbag2
 
 @contextmanager
 def open_bag(path: Path) -> Iterator[Bag]:
-    """An MCAP file, a folder that rosbag2 recorded, or a .db3 file of one."""
+    """Returns the bag at a path: an MCAP file, a folder that rosbag2 recorded, or a .db3 file of one."""
     if not path.exists():
         raise BagError(f"{path}: no such file or folder")
     with ExitStack() as stack:

@@ -27,7 +27,7 @@ QOS_LISTS = 9
 
 
 class McapBag:
-    """One MCAP file, or those of a recording one after the other."""
+    """Reads one MCAP file, or those of a recording one after the other."""
 
     def __init__(self, files: list[Path], stack: ExitStack, recording: dict[str, Any] | None = None) -> None:
         """Open the files until the stack is closed; recording: what metadata.yaml says of their folder."""

@@ -24,7 +24,7 @@ MODES = {ZSTD: CompressionMode.MESSAGE, NONE: CompressionMode.NONE}
 
 
 class Rosbag2:
-    """A folder of .db3 files, or one of them."""
+    """Reads a folder of .db3 files, or one of them."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -42,7 +42,7 @@ class Rosbag2:
 
     @contextmanager
     def copying(self, path: Path, compression: str | None = None) -> Iterator[Rosbag2Copy]:
-        """A new folder."""
+        """Makes a new folder for the copy."""
         if path.suffix == ".mcap":
             raise BagError(f"{path}: the bag is no MCAP file but rosbag2's .db3; give the name of a folder")
         if path.exists():

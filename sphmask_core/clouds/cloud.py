@@ -50,7 +50,7 @@ WIDE_TO_BYTE = 257
 
 @dataclass(frozen=True)
 class Cloud:
-    """A point cloud as it stands in its file, every point kept."""
+    """Holds a point cloud as it stands in its file, with every point."""
 
     xyz: np.ndarray
     """(N, 3) float32, meters; all three NaN where a sensor saw nothing.
@@ -58,19 +58,23 @@ class Cloud:
     Float64 where a file has float64 coordinates that float32 would round, as UTM's: see `far_offset`.
     """
     rgb: np.ndarray | None
-    """(N, 3) uint8"""
+    """(N, 3) uint8, or None where the file has no colors."""
     labels: np.ndarray | None
-    """(N,) int64, the file's `label` field."""
+    """(N,) int64, the file's `label` field, or None where it has none."""
     shape: tuple[int, int]
-    """(height, width); an image of points, row by row, or height 1."""
+    """(height, width) of an image of points, row by row; (1, N) of points in no order."""
 
 
 class CloudError(ValueError):
-    """A file that is no usable cloud; the message is one line: file, what is wrong, what would do."""
+    """Says in one line which file is no usable cloud, what is wrong, and what would do."""
 
 
 def read_cloud(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
-    """Read a point cloud of at most `max_points`; the format follows the suffix."""
+    """Returns the point cloud of a .pcd, .ply, .npz, .npy or .bin file.
+
+    Raises CloudError, which names the file, where it is missing, damaged, no cloud, or one of more than
+    `max_points` points.
+    """
     path = Path(path)
     parse = _parser(path)
     try:
@@ -84,7 +88,8 @@ def read_cloud(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
 
 
 def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) -> None:
-    """Write a binary .ply: x y z, colors and `fields` (name -> (N,)), every point kept, atomically."""
+    """Writes a binary .ply with x y z, colors and `fields` (name -> (N,)) of every point, whole or not at
+    all."""
     columns: dict[str, np.ndarray] = dict(zip("xyz", cloud.xyz.T, strict=True))
     if cloud.rgb is not None:
         columns |= dict(zip(COLOR_NAMES[0], cloud.rgb.T, strict=True))

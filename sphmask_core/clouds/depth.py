@@ -28,7 +28,8 @@ NO_COLOR = np.empty((0, 0, 3), np.uint8)
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """Of a pinhole camera without distortion, pixels; the middle of the first pixel is at (0, 0)."""
+    """Describes a pinhole camera without distortion, in pixels. The middle of the first pixel is at (0,
+    0)."""
 
     fx: float
     fy: float
@@ -45,7 +46,7 @@ class Intrinsics:
 
 @dataclass(frozen=True)
 class ColorCamera:
-    """A color camera that is not pixel for pixel the depth camera."""
+    """Describes a color camera that is not pixel for pixel the depth camera."""
 
     intrinsics: Intrinsics
     pose: np.ndarray

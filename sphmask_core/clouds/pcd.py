@@ -35,6 +35,7 @@ class PcdHeader:
 
     @property
     def points(self) -> int:
+        """Returns the number of points."""
         return self.shape[0] * self.shape[1]
 
 

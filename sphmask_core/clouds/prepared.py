@@ -68,7 +68,7 @@ class SceneRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A prepared data set."""
+    """Describes a prepared data set."""
 
     dataset: str
     semantic_classes: tuple[str, ...]

@@ -18,7 +18,7 @@ KEY_BITS = 21
 
 @dataclass(frozen=True)
 class Region:
-    """What is looked at of a cloud; the points outside belong to no instance."""
+    """Says which points of a cloud are looked at. The others belong to no instance."""
 
     min_range: float = 0.0
     """Meters from the origin of the cloud's frame, which is the sensor."""
@@ -61,7 +61,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Thinned:
-    """A cloud of one point, the mean, in each voxel."""
+    """Holds a cloud of one point, the mean, in each voxel."""
 
     xyz: np.ndarray
     """(K, 3) float32"""

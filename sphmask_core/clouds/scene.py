@@ -20,7 +20,7 @@ TABLE_CLASSES = ("support", "background", "object")
 
 @dataclass(frozen=True)
 class Scene:
-    """A cloud and its ground truth."""
+    """Holds a cloud and its ground truth."""
 
     name: str
     cloud: Cloud

@@ -59,7 +59,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Split(Sequence[Scene]):
-    """The scenes of a split, each read when it is asked for."""
+    """Holds the scenes of a split. Each is read when it is asked for."""
 
     names: tuple[str, ...]
     read: Callable[[int], Scene]
@@ -88,7 +88,11 @@ class Split(Sequence[Scene]):
 
 
 def open_split(dataset: str, root: str | Path, split: str, area: int = VALIDATION_AREA) -> Split:
-    """Returns a split of a data set; of one in areas, `val` is the area given."""
+    """Returns the scenes of a split of a data set in the folder `root`.
+
+    dataset: one of DATASETS; split: one of SPLITS or of the prepared data set's; area: the one that is `val`,
+    of a data set in areas (S3DIS). Raises CloudError or PreparedError where the folder does not hold them.
+    """
     if dataset == "mosd":
         if split not in SPLITS:
             raise CloudError(f"mosd: no split {split!r}; there are: {', '.join(SPLITS)}")

@@ -61,7 +61,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One cloud, segmented several times."""
+    """Holds what was measured of one cloud that was segmented several times."""
 
     name: str
     points: int
@@ -77,7 +77,7 @@ class Measurement:
 
 
 class MemoryTimer(Timer):
-    """A timer that also notes the most memory held in each stage."""
+    """Measures the time of each stage, and the most memory that it held."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)

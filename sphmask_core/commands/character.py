@@ -25,7 +25,7 @@ TAIL = 2.0
 
 @dataclass(frozen=True)
 class Character:
-    """Of a cloud; lengths in meters."""
+    """Says what kind of a cloud one is; lengths are in meters."""
 
     points: int
     """Finite ones"""

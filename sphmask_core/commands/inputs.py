@@ -24,7 +24,7 @@ from sphmask_core.segmenter import Request, Segmenter, read_class_scores
 
 @dataclass(frozen=True)
 class Inputs:
-    """Files of clouds, or depth images in their place."""
+    """Reads the files of clouds, or the depth images in their place."""
 
     images: DepthImages | None = None
     """Where the files are depth images."""

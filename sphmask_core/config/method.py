@@ -11,7 +11,8 @@ from sphmask_core.config.ranges import check_ranges, count, number
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Architecture (docs/model.md, sections 2 to 6; the defaults are the published ScanNetV2 model)."""
+    """Describes the network (docs/model.md, sections 2 to 6). The defaults are the published ScanNetV2
+    model."""
 
     backbone: str = ""
     """Another backbone, `module:Class` (docs/backbones.md); none: the published sparse U-Net."""
@@ -48,7 +49,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """From network outputs to instances (docs/model.md, sections 4 and 8)."""
+    """Says how instances are made of the network's outputs (docs/model.md, sections 4 and 8)."""
 
     foreground_threshold: float = number(0.1, 0, 1)
     """A superpoint whose mean softmax of an instance class reaches this is foreground."""
@@ -94,7 +95,7 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class SuperpointConfig:
-    """Over-segmentation from points alone (docs/model.md, section 4)."""
+    """Says how superpoints are found from points alone (docs/model.md, section 4)."""
 
     threshold: float = number(0.1, 0, 1e6)
     """Felzenszwalb's k, relative to the edge weight in [0, 1]: larger merges more."""

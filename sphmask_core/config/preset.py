@@ -13,7 +13,7 @@ from sphmask_core.config.training import AugmentConfig, DataConfig, LossConfig, 
 
 @dataclass(frozen=True)
 class Config:
-    """A preset: classes, scale, architecture, inference and training recipe."""
+    """Holds every setting of a preset: classes, scale, architecture, inference and the recipe of training."""
 
     name: str = "scannetv2"
     """The preset's name."""

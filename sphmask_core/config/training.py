@@ -25,7 +25,8 @@ class FieldsConfig:
 
 @dataclass(frozen=True)
 class TabletopConfig:
-    """Data sets `mosd`, `synthetic` and `tabletop`: real, mixed and simulated frames of tables."""
+    """Says what the data sets `mosd`, `synthetic` and `tabletop` give: real, mixed and simulated frames of
+    tables."""
 
     hold_out: bool = True
     """Keep the scenes of validation out of training; off: once they have chosen the settings."""
@@ -44,7 +45,7 @@ class TabletopConfig:
 
 @dataclass(frozen=True)
 class S3disConfig:
-    """Data set `s3dis`."""
+    """Says which areas the data set `s3dis` gives."""
 
     area: int = count(5, high=6)
     """Area that validation holds out."""
@@ -73,7 +74,8 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of training scenes (docs/model.md, section 11); standard deviations unless said so."""
+    """Says how training scenes are changed at random (docs/model.md, section 11). Numbers are standard
+    deviations unless said otherwise."""
 
     axis_jitter: float = number(0.1, 0, 10)
     """Of each entry of a 3x3 map added to the identity."""
@@ -122,7 +124,8 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the loss's terms, 0: left out (docs/model.md, section 10; the defaults are published)."""
+    """Holds the weights of the loss's terms; 0 leaves a term out (docs/model.md, section 10; defaults as
+    published)."""
 
     pointwise: float = number(0.25, 0, 1e6)
     """Of the point-wise terms beside the queries' terms."""
@@ -209,7 +212,8 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """First phase: backbone and point-wise heads alone, with a schedule and an optimizer of its own.
+    """Describes a first phase that trains backbone and point-wise heads alone, with its own schedule and
+    optimizer.
 
     The published runs start from such a phase; the presets of their data sets hold its settings.
     """
@@ -233,7 +237,7 @@ class BackboneConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Recipe (docs/model.md, section 12; the defaults are the published ScanNetV2 run)."""
+    """Is the recipe of training (docs/model.md, section 12). The defaults are the published ScanNetV2 run."""
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     epochs: int = count(300)

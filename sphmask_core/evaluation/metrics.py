@@ -32,7 +32,7 @@ SPARSE = 4
 
 @dataclass(frozen=True)
 class ScanResult:
-    """Predictions on one scan and its ground truth."""
+    """Holds the predictions on one scan and its ground truth."""
 
     masks: np.ndarray
     """(I, N) bool, or (I, S) over segments."""
@@ -62,7 +62,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Precision:
-    """Average precision: means over classes and each class."""
+    """Holds the average precision of each class, and its means over the classes."""
 
     mean: ClassScores
     classes: tuple[ClassScores, ...]
@@ -81,12 +81,13 @@ class Overlap:
 
     @property
     def good_share(self) -> float:
+        """Returns the share of the objects that are found well."""
         return self.good / self.objects if self.objects else float("nan")
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """S3DIS' scores: means over the classes that occur."""
+    """Holds S3DIS' scores, means over the classes that occur."""
 
     cov: float
     """Best IoU with an object, mean over objects."""
@@ -98,7 +99,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Intersections:
-    """Intersections of the predictions and the objects of one scan."""
+    """Counts the points that predictions and objects of one scan share."""
 
     common: np.ndarray
     """(I, G) points in both"""
@@ -135,7 +136,7 @@ class Intersections:
 
 @dataclass(frozen=True)
 class Matches:
-    """A scan's predictions of one class, true and false ones: numbers in IOUS (n,) and scores (n,)."""
+    """Holds a scan's predictions of one class, true and false ones: numbers in IOUS (n,) and scores (n,)."""
 
     true: tuple[np.ndarray, np.ndarray]
     false: tuple[np.ndarray, np.ndarray]

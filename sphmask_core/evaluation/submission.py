@@ -34,7 +34,7 @@ class SubmissionError(ValueError):
 
 @dataclass(frozen=True)
 class Submission:
-    """A folder that results go to, scan by scan."""
+    """Writes results to a folder, scan by scan."""
 
     folder: Path
     label_ids: Sequence[int]

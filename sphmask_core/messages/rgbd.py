@@ -22,7 +22,7 @@ SAME_LENS = 1e-3
 
 @dataclass(frozen=True)
 class RgbdFrame:
-    """Messages of one moment."""
+    """Holds the messages of one moment."""
 
     depth: Any
     """sensor_msgs/Image, or CompressedImage of compressedDepth."""

@@ -23,7 +23,7 @@ NEAR_ORIGIN = 1e-3
 
 @dataclass
 class PointSet:
-    """Points of several scenes, one scene after the other."""
+    """Holds points of several scenes, one scene after the other."""
 
     xyz: Tensor
     """(N, 3), model units."""
@@ -59,7 +59,7 @@ class PointSet:
 
 
 def sample_rows(points: PointSet, n: int, pass_origin: bool = False) -> Tensor:
-    """Farthest point sampling in each scene. Returns rows (B, n) of `points`.
+    """Samples farthest points in each scene. Returns their rows (B, n) of `points`.
 
     n is at most the number of points of the largest scene; a smaller scene repeats its first point. With
     `pass_origin`, points near the origin are never picked except as the first, as in the published code.
@@ -83,7 +83,8 @@ def first_rows(points: PointSet, n: int) -> Tensor:
 
 
 def neighbor_rows(points: PointSet, queries: PointSet, radius: float, k: int) -> Tensor:
-    """Ball query in each scene. Returns rows (number of queries, k) of `points`."""
+    """Finds the points near each query of its scene. Returns their rows (number of queries, k) of
+    `points`."""
     pairs = zip(
         points.starts(), points.xyz.split(points.counts), queries.xyz.split(queries.counts), strict=True
     )

@@ -35,7 +35,8 @@ backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
 
 
 class ResidualBlock(nn.Module):
-    """Twice BN, ReLU and a 3^3 convolution, plus the input (after a 1^3 convolution where widths differ)."""
+    """Adds twice BN, ReLU and a 3^3 convolution to the input (after a 1^3 convolution where widths
+    differ)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -46,6 +47,7 @@ class ResidualBlock(nn.Module):
         self.norm2, self.conv2 = backbone_norm(out_channels), SubmanifoldConv(out_channels, out_channels)
 
     def forward(self, x: Tensor, level: AnyLevel) -> Tensor:
+        """Returns features (V, out) of x (V, in) on one level."""
         y = self.conv1(norm_relu(x, self.norm1), level, norm=self.norm2)
         return self.conv2(y, level, start=self.shortcut(x))  # type: ignore[no-any-return]
 
@@ -71,6 +73,7 @@ class UNetLevel(nn.Module):
             self.tail = nn.ModuleList([ResidualBlock(2 * width, width), ResidualBlock(width, width)])
 
     def forward(self, x: Tensor, levels: Sequence[AnyLevel]) -> Tensor:
+        """Returns features (V, w) of x (V, w), through all deeper levels."""
         level = levels[0]
         for block in self.head:
             x = block(x, level)
@@ -97,7 +100,7 @@ def _of_blocks(blocks: nn.ModuleList) -> list[nn.Module]:
 
 
 class SparseUNet(nn.Module):
-    """Voxel features (V, in) -> (V, C), with levels of widths C, 2C, 3C, ..."""
+    """Computes features (V, C) of voxels from (V, in), on levels of widths C, 2C, 3C, ..."""
 
     def __init__(self, in_channels: int, channels: int, levels: int) -> None:
         super().__init__()
@@ -108,6 +111,7 @@ class SparseUNet(nn.Module):
         self._kept: tuple[Versions, Tensor] | None = None
 
     def forward(self, features: Tensor, coords: Tensor) -> Tensor:
+        """Returns features (V, C) of voxels: features (V, in), coords (V, 4) int32 of scene, x, y, z."""
         if fuses(features) and not self.training:
             return self._infer(features.contiguous(), coords.contiguous())
         build = spconv_engine.build_levels if spconv_engine.chosen(coords.device) else build_levels

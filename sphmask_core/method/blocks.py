@@ -41,7 +41,7 @@ WHOLE = 0.9
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of voxels, `low` included, `high` not."""
+    """Is a rectangle of voxels, `low` included, `high` not."""
 
     low: tuple[int, int]
     high: tuple[int, int]
@@ -67,7 +67,7 @@ class Tile:
 
 @dataclass
 class Part:
-    """The network's answer for one block."""
+    """Holds the network's answer for one block."""
 
     tile: Tile
     rows: np.ndarray
@@ -86,7 +86,7 @@ class Part:
 
 @dataclass
 class Joined:
-    """An instance of the whole cloud."""
+    """Is an instance of the whole cloud."""
 
     rows: np.ndarray
     """(n,) int32: its voxels, ascending."""

@@ -24,7 +24,7 @@ MAJORITY = 0.5
 
 @dataclass
 class Candidates:
-    """Masks of one scene with a score each, model units."""
+    """Holds masks of one scene with a score each; lengths are in model units."""
 
     masks: Tensor
     """(I, S) bool, over superpoints."""
@@ -113,7 +113,7 @@ def score_queries(
 
 
 def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tensor) -> Tensor:
-    """How far the queries that start inside a mask agree on it. Returns (Q,) in [0, 1].
+    """Returns how far the queries that start inside a mask agree on it, (Q,) in [0, 1].
 
     For each mask (Q, S) bool, the mean IoU in voxels with the masks of those queries whose start superpoint,
     starts (Q,), it contains, weighted by their scores (Q,). It is low for masks of a part of an object, of

@@ -15,7 +15,7 @@ from sphmask_core.method.voxels import segment_sizes
 
 @dataclass
 class SuperpointTable:
-    """Means over the voxels of each superpoint, and the mask features made from them."""
+    """Holds means over the voxels of each superpoint, and the mask features that are made from them."""
 
     xyz: Tensor
     """(S, 3), model units."""
@@ -53,7 +53,8 @@ class SuperpointTable:
 
 @dataclass
 class Encoding:
-    """Everything the network computes of a batch before queries are drawn: the left half of figure 2."""
+    """Holds everything that the network computes of a batch before queries are drawn: the left half of figure
+    2."""
 
     features: Tensor
     """(V, C) features of the voxels."""
@@ -66,7 +67,7 @@ class Encoding:
 
 @dataclass
 class Predictions:
-    """All that the network says of a batch in one round of queries."""
+    """Holds all that the network says of a batch in one round of queries."""
 
     encoding: Encoding
     queries: QueryPredictions | None = None

@@ -27,7 +27,7 @@ NEARLY_PARALLEL = 0.9
 
 @dataclass(frozen=True)
 class Plane:
-    """Points p with normal . p + offset = 0; the normal faces the sensor, whose height is `offset` >= 0."""
+    """Is the plane normal . p + offset = 0; the normal faces the sensor, whose height is `offset` >= 0."""
 
     normal: Tensor
     """(3,) float32, unit length."""

@@ -59,7 +59,7 @@ INSIDE = 0.001
 
 @dataclass(frozen=True)
 class Ground:
-    """The ground of a cloud."""
+    """Describes the ground of a cloud."""
 
     left_out: np.ndarray
     """(N,) bool: points on or below the ground."""

@@ -18,7 +18,7 @@ from sphmask_core.method.voxels import segment_bounds
 
 @dataclass(frozen=True)
 class Instances:
-    """The objects of one cloud by falling score, in the cloud's own frame, meters."""
+    """Holds the objects of one cloud, the best score first. Lengths are meters in the cloud's own frame."""
 
     segment_masks: np.ndarray
     """(I, S + 1) bool: the segments of each instance; the last column is false."""

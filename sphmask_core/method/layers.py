@@ -17,6 +17,7 @@ class Layers(nn.Sequential):
     _kept: tuple[Versions, PackedLayers] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns the rows (N, out) that the layers make of rows x (N, in)."""
         return dense(x, self.packed()) if self.fuses(x) else super().forward(x)
 
     def fuses(self, x: Tensor) -> bool:

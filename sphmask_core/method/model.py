@@ -33,7 +33,7 @@ def no_stage(name: str) -> None:
 
 
 class SphericalMask(nn.Module):
-    """Coarse-to-fine instance segmentation (Shin et al., CVPR 2024). All lengths are model units."""
+    """Is the network of Spherical Mask (Shin et al., CVPR 2024). All lengths are in model units."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from sphmask_core.method.layers import voxel_head
 
 @dataclass
 class PointwisePredictions:
-    """The network's predictions for each of V voxels, model units."""
+    """Holds the network's predictions for each of V voxels, model units."""
 
     semantic_logits: Tensor
     """(V, K_sem)"""
@@ -26,7 +26,7 @@ class PointwisePredictions:
 
 
 class PointwiseHeads(nn.Module):
-    """Voxel features (V, C) -> semantics, center, box and box confidence of each voxel."""
+    """Predicts semantics, center, box and box confidence of each voxel from its features (V, C)."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -36,6 +36,7 @@ class PointwiseHeads(nn.Module):
         self.box_confidence = voxel_head(channels, 1)
 
     def forward(self, features: Tensor) -> PointwisePredictions:
+        """Returns the predictions for voxels with features (V, C)."""
         return PointwisePredictions(
             self.semantic(features),
             self.center(features),

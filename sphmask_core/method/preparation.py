@@ -26,7 +26,7 @@ from sphmask_core.method.voxels import Points, VoxelBatch, normalize_colors, vox
 
 @dataclass(frozen=True)
 class PreparedCloud:
-    """A cloud of N points as the network sees it."""
+    """Holds a cloud of N points as the network sees it."""
 
     frame: Frame
     """From the cloud's own frame to the model's, meters."""
@@ -54,7 +54,7 @@ def prepare(
     vertical: Vector = Z,
     stage: Callable[[str], None] = no_stage,
 ) -> PreparedCloud:
-    """Make a cloud ready for the network.
+    """Makes a cloud ready for the network: upright, in model units, as voxels with superpoints.
 
     xyz (N, 3) float32 meters, points that are not finite are left out; rgb (N, 3) uint8, or float in [-1, 1],
     None: mid-gray; superpoints (N,) int64, None: from the points; vertical: the unit vector up, for
@@ -91,7 +91,7 @@ def to_model_frame(
     vertical: Vector = Z,
     stage: Callable[[str], None] = no_stage,
 ) -> tuple[Frame, Tensor, Points]:
-    """Turn a cloud (N, 3) upright and scale it; arguments are those of `prepare`.
+    """Turns a cloud (N, 3) upright and scales it. The arguments are those of `prepare`.
 
     Returns the frame, the rows (M,) of the points that the network sees, and these points in model units.
     """

@@ -18,7 +18,7 @@ from sphmask_core.method.migration import migration_parameters
 
 @dataclass
 class QueryPredictions:
-    """The network's predictions for Q queries in each of B scenes, model units."""
+    """Holds the network's predictions for Q queries in each of B scenes, model units."""
 
     xyz: Tensor
     """(B, Q, 3): where the query was sampled."""
@@ -39,7 +39,7 @@ class QueryPredictions:
 
 
 class QueryHeads(nn.Module):
-    """Query features (Q, 4C) -> proposals (RID) and each query's migration network (RPM)."""
+    """Predicts proposals (RID) and each query's migration network (RPM) from query features (Q, 4C)."""
 
     def __init__(
         self, channels: int, dim: int, num_classes: int, num_rays: int, mask_dim: int, num_layers: int

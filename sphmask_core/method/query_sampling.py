@@ -23,7 +23,7 @@ UNCOVERED = (0.1, 0.2, 0.4)
 
 
 class QuerySampling(ABC):
-    """The choices of `SphericalMask.predict`. Training, inference and oracles each have their own."""
+    """Makes the choices of `SphericalMask.predict`. Training, inference and oracles each have their own."""
 
     mask_voxels: int | None = None
     """Where every voxel is its own superpoint: so many random foreground voxels of a scene have masks."""
@@ -51,7 +51,7 @@ class QuerySampling(ABC):
 
 
 class TrainingSampling(QuerySampling):
-    """One round of queries: the first seeds of each scene."""
+    """Draws one round of queries, the first seeds of each scene."""
 
     def __init__(
         self, train: TrainConfig, pointwise_only: bool, has_foreground: Callable[[Tensor], Tensor | bool]
@@ -76,7 +76,8 @@ class TrainingSampling(QuerySampling):
 
 
 class Strategy:
-    """Two steps of inference that can be replaced, for comparison with other code. Golden tests do so."""
+    """Takes two steps of inference that other code takes differently. Golden tests replace them to
+    compare."""
 
     def query_centers(self, centers: Tensor) -> Tensor:
         """Returns the polygons' centers (B, Q, 3) for mask assembly, given the predicted ones."""
@@ -88,7 +89,7 @@ class Strategy:
 
 
 class InferenceSampling(QuerySampling):
-    """Queries far from each other, in one cloud that is whole or in parts; in one round or several."""
+    """Draws queries far from each other in one cloud that is whole or in parts, in one round or several."""
 
     def __init__(self, config: Config, strategy: Strategy | None = None) -> None:
         self.config, self.strategy = config.inference, strategy or Strategy()

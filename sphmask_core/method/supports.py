@@ -112,7 +112,7 @@ class Support:
 
 @dataclass(frozen=True)
 class Supports:
-    """The supports of a cloud, and the points to leave out for them."""
+    """Holds the supports of a cloud, and the points to leave out for them."""
 
     main: Support | None
     """Defines the upright frame: z along its normal, zero on it. None where no plane was found."""

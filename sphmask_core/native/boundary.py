@@ -45,7 +45,7 @@ Known = list[int | None]
 
 @dataclass(frozen=True)
 class Array:
-    """A contiguous array on the CPU, a tensor or an array of NumPy."""
+    """Checks an argument that is a contiguous array on the CPU, a tensor or an array of NumPy."""
 
     dtype: torch.dtype
     shape: tuple[int | str, ...]

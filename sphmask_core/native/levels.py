@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 
 class Level(NamedTuple):
-    """One kind of processor."""
+    """Describes one kind of processor."""
 
     name: str
     flags: tuple[str, ...]

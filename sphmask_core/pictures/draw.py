@@ -49,7 +49,7 @@ SAME_OBJECT = 0.3  # IoU from which a predicted instance is drawn in its object'
 
 @dataclass(frozen=True)
 class SceneResult:
-    """A labeled scene and the instances that a model predicts in it."""
+    """Holds a labeled scene and the instances that a model predicts in it."""
 
     name: str
     cloud: Cloud

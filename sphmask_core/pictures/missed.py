@@ -33,7 +33,7 @@ class MissedObject:
 
 @dataclass
 class MissedObjects:
-    """The worst objects of many scenes, at most `size`."""
+    """Keeps the worst objects of many scenes, at most `size`."""
 
     size: int
     objects: int = 0

@@ -61,7 +61,7 @@ class KernelMap:
 
 @dataclass
 class Level:
-    """One level of the U-Net: V voxels and the maps of its convolutions."""
+    """Holds one level of the U-Net: V voxels and the maps of its convolutions."""
 
     coords: Tensor
     """(V, 4) int32: scene in the batch, x, y, z."""

@@ -54,7 +54,7 @@ def _changes(tensor: Tensor) -> int:
 
 
 class SparseConv(nn.Module):
-    """A bias-free convolution with a cubic kernel of `size` voxels."""
+    """Convolves without bias, with a cubic kernel of `size` voxels."""
 
     def __init__(self, in_channels: int, out_channels: int, size: int) -> None:
         super().__init__()
@@ -111,32 +111,35 @@ class SubmanifoldConv(SparseConv):
 
 
 class DownConv(SparseConv):
-    """k = 2, s = 2: voxels of a level (V, in) -> the next, coarser level (V', out)."""
+    """Convolves voxels of a level (V, in) to the next, coarser level (V', out): kernel 2, stride 2."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, size=2)
 
     def forward(self, x: Tensor, level: AnyLevel) -> Tensor:
+        """Returns features (V', out) of the coarser level from x (V, in)."""
         assert level.children is not None and level.parents is not None
         return self.convolve(x, level.children, level.parents)
 
 
 class UpConv(SparseConv):
-    """Inverse of DownConv over the same voxel pairs: (V', in) -> (V, out)."""
+    """Convolves back over the voxel pairs of DownConv: (V', in) -> (V, out)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, size=2)
 
     def forward(self, x: Tensor, level: AnyLevel) -> Tensor:
+        """Returns features (V, out) of the finer level from x (V', in)."""
         assert level.children is not None and level.parents is not None
         return self.convolve(x, level.parents, level.children)
 
 
 class PointwiseConv(SparseConv):
-    """1^3 convolution: a matrix product, kept in the published layout."""
+    """Convolves with a kernel of one voxel: a matrix product, with weights in the published layout."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, size=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns features (V, out) of x (V, in)."""
         return x @ self.kernel()[0]

@@ -69,7 +69,7 @@ def _find(keys: Tensor, order: Tensor, target: Tensor, offset: Tensor, stride: i
 
 
 class WindowConv(nn.Module):
-    """A bias-free convolution over `window_maps` of the same kernel: (V, in) -> (V', out)."""
+    """Convolves without bias over `window_maps` of the same kernel: (V, in) -> (V', out)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
@@ -78,4 +78,5 @@ class WindowConv(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, x: Tensor, maps: WindowMaps) -> Tensor:
+        """Returns features (V', out) of the targets from x (V, in) of the sources."""
         return gather_convolve(x, self.weight, maps.forward, maps.backward)

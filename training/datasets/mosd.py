@@ -23,6 +23,7 @@ class Frames:
     """A function of a module: it goes to many processes by pickle."""
 
     def __call__(self, number: int) -> scenes.Scene:
+        """Returns the scene in the file of that number."""
         return self.read(self.files[number])
 
 

@@ -25,7 +25,7 @@ RECORDS = ".records"
 
 @dataclass(frozen=True)
 class Job:
-    """A source to prepare, and where its scenes go."""
+    """Names a source to prepare, and where its scenes go."""
 
     source: Source
     options: Options

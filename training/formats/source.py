@@ -22,7 +22,7 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True)
 class Options:
-    """What `python -m training.prepare` was asked for."""
+    """Says what `python -m training.prepare` was asked for."""
 
     raw: Path
     config: Config
@@ -34,7 +34,7 @@ class Options:
 
 @dataclass(frozen=True)
 class NamedTable:
-    """A scene of a source."""
+    """Holds a scene of a source, with its name."""
 
     name: str
     table: Table
@@ -43,7 +43,8 @@ class NamedTable:
 class Read(Protocol):
     """Reads the scenes of a source; a module's function, so that other processes can call it."""
 
-    def __call__(self, source: Source, options: Options) -> Iterable[NamedTable]: ...
+    def __call__(self, source: Source, options: Options) -> Iterable[NamedTable]:
+        """Yields the scenes of a source, with their names."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def without_stuff(semantic: np.ndarray, instance: np.ndarray, classes: Iterable[
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Errors of the block as one line that names the file."""
+    """Raises errors of the block as one line that names the file."""
     try:
         yield
     except FormatError:
