@@ -68,12 +68,12 @@ class Segmenter:
         """Loads a preset, by its name, or weights, by their path.
 
         Args:
-            model: The name of a preset (`tabletop`, `street`, `rooms`), or a path to weights: our
-                .safetensors, or a published checkpoint (.pth) with its configuration beside it.
+            model: The name of a preset (`tabletop`, `street`, `rooms`), or a path to weights (.safetensors),
+                which `sphmask convert` makes of a published checkpoint.
             device: auto, cpu, cuda or cuda:N; `auto` is cuda where there is one.
 
         Raises:
-            CheckpointError: The weights are missing, damaged, or do not fit their configuration.
+            CheckpointError: The weights are missing, damaged, or a published checkpoint as it is.
             ValueError: There is no such device.
         """
         device = find_device(device)

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> i
     prints."""
     options = _parser(program).parse_args(arguments)
     try:
-        return _adapt(options)
+        return adapt_weights(options)
     except (CheckpointError, CloudError, ConfigError, OSError, ImportError, FloatingPointError) as error:
         print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> i
         return ended_by(signal.SIGINT)
 
 
-def _adapt(options: argparse.Namespace) -> int:
+def adapt_weights(options: argparse.Namespace) -> int:
+    """Trains on the frames and writes the weights that are asked for. Returns the exit status."""
     if options.output.suffix != ".safetensors":
         raise CheckpointError(f"{options.output}: weights are written as .safetensors")
     if not options.output.parent.is_dir():

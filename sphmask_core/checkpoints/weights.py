@@ -24,7 +24,7 @@ WEIGHTS_DIR = Path(__file__).parent.parent / "weights"
 
 
 class CheckpointError(ValueError):
-    """Weights that cannot be used; the message is one line that names the file, the key and what would do."""
+    """Says in one line which weights cannot be used, which key is wrong, and what would do."""
 
 
 def read_published(path: str | Path) -> dict[str, Tensor]:

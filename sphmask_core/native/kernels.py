@@ -50,7 +50,8 @@ SURFACE_FLOATS, SURFACE_CELLS = 33, 52
 MOST_THREADS = 1024
 """More than any processor runs."""
 
-_TABLE: dict[str, Signature] = {}
+TABLE: dict[str, Signature] = {}
+"""Every C function by its name; this module fills it."""
 _CHOSEN = choose_level()
 _LIBRARY = open_library(_CHOSEN)
 
@@ -61,13 +62,13 @@ LEVEL = _CHOSEN.name
 def _function(
     name: str, result: type | None = None, parallel: bool = False, **arguments: Argument
 ) -> Callable[..., Any]:
-    _TABLE[name] = Signature(arguments, result, parallel)
-    return _TABLE[name].bind(_LIBRARY, name)
+    TABLE[name] = Signature(arguments, result, parallel)
+    return TABLE[name].bind(_LIBRARY, name)
 
 
 def bind_all(library: ctypes.CDLL) -> SimpleNamespace:
     """Returns every function of the table by its name, from another library than the one in use."""
-    return SimpleNamespace(**{name: entry.bind(library, name) for name, entry in _TABLE.items()})
+    return SimpleNamespace(**{name: entry.bind(library, name) for name, entry in TABLE.items()})
 
 
 # Calling off

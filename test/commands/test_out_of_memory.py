@@ -24,7 +24,7 @@ COMMANDS = {
     "segment": (cli, "segment", ["segment", "cloud.ply", "-o", "out"], cli.main),
     "train": (train.Runner, "start", ["tabletop"], train.main),
     "prepare": (prepare, "prepare", ["scannetv2", "--raw", "raw", "--out", "out"], prepare.main),
-    "adapt": (adapt, "_adapt", ["frames", "-o", "adapted.safetensors"], adapt.main),
+    "adapt": (adapt, "adapt_weights", ["frames", "-o", "adapted.safetensors"], adapt.main),
 }
 
 

@@ -15,7 +15,7 @@ from sphmask_core import native
 from sphmask_core.config import SuperpointConfig
 from sphmask_core.method.superpoints import compute_superpoints
 from sphmask_core.native.boundary import Array
-from sphmask_core.native.kernels import _TABLE as TABLE
+from sphmask_core.native.kernels import TABLE
 from sphmask_core.sparse.cpu_engine import pack_panels
 from sphmask_core.sparse.maps import TILE_ROWS, find_neighbors, pack
 
