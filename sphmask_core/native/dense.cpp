@@ -82,8 +82,8 @@ const char* sphmask_dense(const float* x, const int64_t* widths, const uint8_t* 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast<int>(threads)) if (rows > kHeadRows)
     for (int64_t first = 0; first < rows; first += kHeadRows) {
       const int64_t count = std::min(kHeadRows, rows - first);
-      const float* found = passes.mine().run(x + first * in, in, count);
-      for (int64_t r = 0; r < count; ++r) std::copy_n(found + r * columns, out, y + (first + r) * out);
+      const float* values = passes.mine().run(x + first * in, in, count);
+      for (int64_t r = 0; r < count; ++r) std::copy_n(values + r * columns, out, y + (first + r) * out);
     }
     return kFine;
   });

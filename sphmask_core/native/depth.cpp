@@ -65,9 +65,9 @@ const char* sphmask_back_project(const uint8_t* depth, const double* cameras, co
     const double p[3] = {(u - eye.cx) / eye.fx * z, (v - eye.cy) / eye.fy * z, z};
     for (int axis = 0; axis < 3; ++axis)
       xyz[3 * i + axis] = there ? static_cast<float>(p[axis]) : std::numeric_limits<float>::quiet_NaN();
-    const uint8_t* const found = aligned ? color + 3 * i : there && registered ? other.at(p) : nullptr;
-    if (found)
-      std::memcpy(rgb + 3 * i, found, 3);
+    const uint8_t* const seen = aligned ? color + 3 * i : there && registered ? other.at(p) : nullptr;
+    if (seen)
+      std::memcpy(rgb + 3 * i, seen, 3);
     else
       std::memset(rgb + 3 * i, static_cast<int>(plain), 3);
   }

@@ -122,10 +122,10 @@ const char* sphmask_find_neighbors(const int64_t* keys, int32_t* neighbors, int6
       for (int64_t i = 0; i < n; ++i) {
         const int64_t target = sorted[i] + shift;
         while (j < n && sorted[j] < target - 1) ++j;
-        int32_t* found = neighbors + column * kWindow * n + order[i];
-        found[0] = found[n] = found[2 * n] = -1;
+        int32_t* below = neighbors + column * kWindow * n + order[i];  // of three voxels, the lowest
+        below[0] = below[n] = below[2 * n] = -1;
         for (int64_t s = j; s < n && sorted[s] <= target + 1; ++s)
-          found[(sorted[s] - target + 1) * n] = order[s];
+          below[(sorted[s] - target + 1) * n] = order[s];
       }
     }
     return kFine;
@@ -159,11 +159,11 @@ const char* sphmask_list_pairs(const int32_t* index, const int64_t* starts, int3
     const int64_t count = std::min(tile_rows, rows - first);
     for (int64_t k = 0; k < kernel; ++k) {
       const int32_t* entries = index + k * rows + first;
-      int32_t found[kMostTileRows];
+      int32_t sources[kMostTileRows];
       uint8_t place[kMostTileRows];
       int64_t listed = 0;
       for (int64_t v = 0; v < count; ++v) {
-        found[listed] = entries[v], place[listed] = static_cast<uint8_t>(v);
+        sources[listed] = entries[v], place[listed] = static_cast<uint8_t>(v);
         listed += entries[v] >= 0;
       }
       const int64_t start = starts[first / tile_rows * kernel + k];
@@ -171,7 +171,7 @@ const char* sphmask_list_pairs(const int32_t* index, const int64_t* starts, int3
         ++strange;
         continue;
       }
-      std::copy_n(found, listed, source + start);
+      std::copy_n(sources, listed, source + start);
       std::copy_n(place, listed, target + start);
     }
   }

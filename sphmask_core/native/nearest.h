@@ -94,8 +94,8 @@ public:
   // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap.
   // Each voxel in turn is compared with a vector of others.
   Neighbors nearest() {
-    Neighbors found;
-    found.count = std::min(count_, kNearest);
+    Neighbors neighbors;
+    neighbors.count = std::min(count_, kNearest);
     const int32_t vectors = (count_ + kLanes - 1) / kLanes;
     std::fill(distance_ + count_, distance_ + vectors * kLanes, std::numeric_limits<float>::infinity());
     Ints place[kVectors] = {};
@@ -106,8 +106,8 @@ public:
       for (int32_t v = own + 1; v < vectors; ++v) place[v] -= distance_[j] <= at(v);
     }
     for (int32_t i = 0; i < count_; ++i)
-      if (const int32_t at = place[i / kLanes][i % kLanes]; at < kNearest) found.index[at] = index_[i];
-    return found;
+      if (const int32_t at = place[i / kLanes][i % kLanes]; at < kNearest) neighbors.index[at] = index_[i];
+    return neighbors;
   }
 
 private:

@@ -223,10 +223,10 @@ Patch make_patch(const Plane& plane, const Columns& on, int64_t total, Cells& se
 // until one has fewer than `fewest` points; cells: where points of each were seen.
 std::vector<Patch> find_patches(const Columns& all, int64_t most, int64_t fewest, std::vector<Cells>& cells) {
   std::vector<int32_t> owner(all.size(), -1);
-  std::vector<Patch> found;
+  std::vector<Patch> patches;
   Columns points = all;
   Random random;
-  while (static_cast<int64_t>(found.size()) < most && points.size() >= fewest) {
+  while (static_cast<int64_t>(patches.size()) < most && points.size() >= fewest) {
     Plane plane = best_plane(points, random);
     if ((plane.x == 0 && plane.y == 0 && plane.z == 0) || count_inliers(points, plane) < fewest) break;
     if (plane.offset < 0) plane = {-plane.x, -plane.y, -plane.z, -plane.offset};
@@ -235,16 +235,16 @@ std::vector<Patch> find_patches(const Columns& all, int64_t most, int64_t fewest
       const float distance = std::abs(plane.distance(points.x[i], points.y[i], points.z[i]));
       if (distance <= points.tolerance[i]) {
         on.add(points, i);
-        owner[points.row[i]] = static_cast<int32_t>(found.size());
+        owner[points.row[i]] = static_cast<int32_t>(patches.size());
       }
       if (distance > kTaken * points.tolerance[i]) rest.add(points, i);
     }
-    found.push_back(make_patch(plane, on, all.size(), cells.emplace_back()));
+    patches.push_back(make_patch(plane, on, all.size(), cells.emplace_back()));
     points = std::move(rest);
   }
-  for (size_t k = 0; k < found.size(); ++k)
-    set_surroundings(found, static_cast<int32_t>(k), all, owner, cells[k]);
-  return found;
+  for (size_t k = 0; k < patches.size(); ++k)
+    set_surroundings(patches, static_cast<int32_t>(k), all, owner, cells[k]);
+  return patches;
 }
 
 static_assert(sizeof(Patch) == 25 * sizeof(float), "kernels.py says how many floats a patch has");
@@ -274,10 +274,10 @@ const char* sphmask_planes(const float* xyz, const float* tolerance, float* patc
   if (n < fewest) return kFine;
   return guarded([&] {
     std::vector<Cells> cells;
-    const std::vector<Patch> found = find_patches(in_morton_order(xyz, tolerance, n), most, fewest, cells);
-    *count = static_cast<int64_t>(found.size());
+    const std::vector<Patch> planes = find_patches(in_morton_order(xyz, tolerance, n), most, fewest, cells);
+    *count = static_cast<int64_t>(planes.size());
     for (int64_t k = 0; k < *count; ++k) {
-      std::memcpy(patches + k * sizeof(Patch) / sizeof(float), &found[k], sizeof(Patch));
+      std::memcpy(patches + k * sizeof(Patch) / sizeof(float), &planes[k], sizeof(Patch));
       std::copy(cells[k].begin(), cells[k].end(), seen + k * kCells * kCells);
     }
     return kFine;

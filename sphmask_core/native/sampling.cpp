@@ -353,18 +353,18 @@ const char* sphmask_ball_query(const float* xyz, const float* queries, int64_t* 
     Team<Hits> team(threads, [&] { return Hits(k); });
 #pragma omp parallel num_threads(static_cast<int>(threads))
     {
-      Hits& found = team.mine();
+      Hits& mine = team.mine();
       const auto look = [&](int64_t begin, int64_t end) {
-        found.look(grid.points(), grid.index(), begin, end);
+        mine.look(grid.points(), grid.index(), begin, end);
       };
 #pragma omp for schedule(dynamic, 16)
       for (int64_t i = 0; i < query_count; ++i) {
-        found.start(queries + 3 * i, radius * radius);
+        mine.start(queries + 3 * i, radius * radius);
         if (few)
-          found.look(points, order, 0, n);
+          mine.look(points, order, 0, n);
         else
           grid.around(queries + 3 * i, radius, look);
-        found.write(hits + k * i);
+        mine.write(hits + k * i);
       }
     }
     return kFine;

@@ -233,13 +233,13 @@ int64_t number_segments(const Grid& grid, Segments& segments, int64_t* labels) {
   const int64_t count = static_cast<int64_t>(grid.order.size());
   for (int64_t i = 0; i < count; ++i) labels[grid.order[i]] = segments.find(static_cast<int32_t>(i));
   std::vector<int64_t> number(count, -1);
-  int64_t found = 0;
+  int64_t segment_count = 0;
   for (int64_t i = 0; i < count; ++i) {
     int64_t& n = number[labels[i]];
-    if (n < 0) n = found++;
+    if (n < 0) n = segment_count++;
     labels[i] = n;
   }
-  return found;
+  return segment_count;
 }
 
 }  // namespace
