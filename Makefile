@@ -71,6 +71,7 @@ lint: build $(VENV)/.dev
 	$(BIN)/clang-format --dry-run --Werror sphmask_core/native/*.cpp sphmask_core/native/*.h test/native/*.cpp test/native/*.h test/fuzz/*.cpp
 	$(BIN)/lint-imports
 	$(BIN)/hadolint docker/*.Dockerfile
+	$(BIN)/zizmor --offline --quiet --strict-collection .github
 
 # The kernels' tests have no Python in them, so that they run where there is only a compiler, or an emulator.
 KERNELS := $(MAKE) --no-print-directory -f test/native/Makefile PYTHON="$(PYTHON)"
