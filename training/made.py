@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
 
 from sphmask_core.clouds import scenes
+from sphmask_core.clouds.on_demand import OnDemand
 from sphmask_core.clouds.prepared import Table, map_table
 from sphmask_core.config import Config
 from sphmask_core.method.preparation import prepare
@@ -41,22 +42,15 @@ class Maker:
 
 
 @dataclass(frozen=True)
-class MadeScenes(Sequence[Scene]):
+class MadeScenes(OnDemand[Scene]):
     """Scenes as the model sees them, each read from its file when it is asked for."""
 
     files: tuple[Path, ...]
     unit: float
     """Meters in one model unit."""
 
-    @overload
-    def __getitem__(self, index: int) -> Scene: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Scene]: ...
-
-    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
-        if isinstance(index, slice):
-            return [self._read(file) for file in self.files[index]]
+    def item(self, index: int) -> Scene:
+        """Reads a scene from its file."""
         return self._read(self.files[index])
 
     def __len__(self) -> int:

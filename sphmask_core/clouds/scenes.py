@@ -8,15 +8,15 @@ mOSD (the modified Object Segmentation Database) has no split of its own: valida
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
 from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud
 from sphmask_core.clouds.labeled_frames import frame_files, frame_group, read_frame
+from sphmask_core.clouds.on_demand import OnDemand
 from sphmask_core.clouds.prepared import (
     Manifest,
     SceneRecord,
@@ -58,7 +58,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Split(Sequence[Scene]):
+class Split(OnDemand[Scene]):
     """Holds the scenes of a split. Each is read when it is asked for."""
 
     names: tuple[str, ...]
@@ -70,18 +70,9 @@ class Split(Sequence[Scene]):
     groups: tuple[str, ...] = ()
     """Of each scene, the name under which scores are gathered, where there are such."""
 
-    @overload
-    def __getitem__(self, index: int) -> Scene: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Scene]: ...
-
-    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
-        if isinstance(index, slice):
-            return [self.read(i) for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return self.read(index % len(self))
+    def item(self, index: int) -> Scene:
+        """Reads a scene."""
+        return self.read(index)
 
     def __len__(self) -> int:
         return len(self.names)

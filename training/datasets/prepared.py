@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
 import torch
 
 from sphmask_core.clouds import scenes
 from sphmask_core.clouds.coordinates import far_offset
+from sphmask_core.clouds.on_demand import OnDemand
 from sphmask_core.config import Config, ConfigError
 from sphmask_core.method.preparation import to_model_frame
 
@@ -33,24 +33,15 @@ def load_scenes(config: Config, split: str) -> Sequence[Scene]:
 
 
 @dataclass(frozen=True)
-class PreparedScenes(Sequence[Scene]):
+class PreparedScenes(OnDemand[Scene]):
     """Scenes as the model sees them, each read when it is asked for."""
 
     split: scenes.Split
     config: Config
 
-    @overload
-    def __getitem__(self, index: int) -> Scene: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Scene]: ...
-
-    def __getitem__(self, index: int | slice) -> Scene | list[Scene]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return in_model_frame(self.split[index % len(self)], self.config)
+    def item(self, index: int) -> Scene:
+        """Reads a scene and makes it as the model sees it."""
+        return in_model_frame(self.split[index], self.config)
 
     def __len__(self) -> int:
         return len(self.split)
