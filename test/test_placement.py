@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.transform import Rotation
 
 from sphmask_core import Instances
@@ -126,6 +127,37 @@ def test_few_points_and_none(count):
     assert len(placed) == min(count, 1)
     if count == 2:
         np.testing.assert_allclose(placed.sizes, [[0.5, 0, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+@pytest.mark.parametrize("end", [(0.0, 0.0, 0.0), (0.0, 0.0, 0.4), (0.3, 0.4, 0.0)])
+def test_points_on_each_other_and_on_a_line(count, end):
+    """Poles are seen as lines, and what is far away as one point many times."""
+    xyz, instances = seen(np.linspace(0, 1, count)[:, None] * end, rest=np.empty((0, 3)), camera=np.eye(3))
+    length, height = (np.hypot(end[0], end[1]), end[2]) if count > 1 else (0.0, 0.0)
+    np.testing.assert_allclose(place(xyz, instances).sizes, [[length, 0, height]], atol=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10_000), st.integers(3, 2000), st.sampled_from(["ball", "ring", "grid"]))
+def test_the_smallest_box_is_that_of_all_edges_of_qhulls_hull(seed, count, kind):
+    random = np.random.default_rng(seed)
+    points = random.normal(size=(count, 3)) * [0.2, 0.1, 0.05]
+    if kind == "ring":
+        points /= np.linalg.norm(points[:, :2], axis=1, keepdims=True)
+    if kind == "grid":
+        points = points.round(1)
+    xyz, instances = seen(points, camera=np.eye(3))
+    own = xyz[instances.points(0)][:, :2].astype(float)
+    try:
+        corners = own[ConvexHull(own).vertices]
+    except QhullError:
+        assume(False)  # on one line
+    edges = np.roll(corners, -1, axis=0) - corners
+    along = edges / np.linalg.norm(edges, axis=1, keepdims=True)
+    across = along[:, ::-1] * [-1, 1]
+    areas = np.ptp(corners @ along.T, axis=0) * np.ptp(corners @ across.T, axis=0)
+    assert np.prod(place(xyz, instances).sizes[0][:2]) == pytest.approx(areas.min(), rel=1e-5)
 
 
 def test_the_json_record_says_how_each_instance_stands():
