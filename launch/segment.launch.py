@@ -36,7 +36,7 @@ ARGUMENTS = {
     ),
     "fastdds_profile": (
         PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
-        "Fast DDS profile with room for clouds in shared memory; empty: Fast DDS as it comes",
+        "Fast DDS profile with room for clouds in shared memory; none: Fast DDS as it comes",
     ),
     "rviz": ("false", "true: show the result in RViz"),
     "frame": ("camera_color_optical_frame", "RViz's fixed frame: the clouds' own"),
@@ -48,6 +48,8 @@ ARGUMENTS = {
 TOPICS = ("points", "depth", "color", "camera_info", "color_info")
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 """Where Fast DDS looks for a profile: version 3, and version 2. The former warns of the latter's."""
+NO_PROFILE = "none"
+"""ros2 launch takes no empty argument on its command line."""
 FAST_DDS_2 = ("humble", "iron", "jazzy")
 
 
@@ -64,6 +66,8 @@ def generate_launch_description() -> LaunchDescription:
 def _start(context: LaunchContext) -> list[Action]:
     """What the arguments ask for. RuntimeError, in one line, for a file that is not there."""
     given = {name: LaunchConfiguration(name).perform(context) for name in (*PARAMETERS, *ARGUMENTS)}
+    if given["fastdds_profile"] == NO_PROFILE:
+        given["fastdds_profile"] = ""
     for name in ("params_file", "fastdds_profile"):
         if given[name] and not Path(given[name]).is_file():
             raise RuntimeError(f"{name} {given[name]}: no such file")
@@ -110,12 +114,17 @@ def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:
         namespace=given["namespace"],
         parameters=[given["params_file"], values],
         remappings=_remappings(given),
-        ros_arguments=["--log-level", f"segment:={given['log_level']}"],
+        ros_arguments=["--log-level", f"{_logger(given['namespace'])}:={given['log_level']}"],
         additional_env=environment,
         respawn=_true(given["respawn"]),
         respawn_delay=1.0,
         output="screen",
     )
+
+
+def _logger(namespace: str) -> str:
+    """The node's logger, which is called as the node with points for slashes."""
+    return ".".join([part for part in namespace.split("/") if part] + ["segment"])
 
 
 def _remappings(given: dict[str, str]) -> list[tuple[str, str]]:

@@ -18,34 +18,89 @@ from sphmask_ros.player import Player
 from test.helpers.ros import TIMEOUT, ask_patiently, header, scene_message
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "segment.launch.py"
-ARGUMENTS = {
-    "input",
-    "points",
-    "depth",
-    "color",
-    "camera_info",
-    "color_info",
-    "model",
-    "device",
-    "cameras",
-    "autostart",
-    "params_file",
-    "bag",
-    "use_sim_time",
-    "fastdds_profile",
-}
-ARGUMENTS |= {"input", "depth", "color", "camera_info", "color_info"}
+ARGUMENTS = {"model", "device", "autostart", "params_file", "bag", "use_sim_time", "fastdds_profile"}
+ARGUMENTS |= {"input", "points", "depth", "color", "camera_info", "color_info", "cameras"}
 ARGUMENTS |= {"rviz", "frame", "namespace", "log_level", "respawn"}
+START = 2 * TIMEOUT
+"""Seconds for ros2 launch, and then the node, to start on a busy machine."""
 
 
-def launch(*arguments, **options):
-    """`ros2 launch FILE ARGUMENTS`, by launch itself: ros2cli need not be there."""
-    run = (
-        "import sys; from ros2launch.api import launch_a_launch_file as go; "
-        "sys.exit(go(launch_file_path=sys.argv[1], launch_file_arguments=sys.argv[2:]))"
-    )
-    command = [sys.executable, "-c", run, LAUNCH, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+class Launched:
+    """`ros2 launch segment.launch.py`, by launch itself: ros2cli need not be there."""
+
+    def __init__(self, *arguments, domain=1):
+        run = (
+            "import sys; from ros2launch.api import launch_a_launch_file as go; "
+            "sys.exit(go(launch_file_path=sys.argv[1], launch_file_arguments=sys.argv[2:]))"
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", run, LAUNCH, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"ROS_DOMAIN_ID": str(domain)},
+        )
+        self.lines = []
+
+    def running(self):
+        return self.process.poll() is None
+
+    def read_to(self, text):
+        """Read what it says up to a line with this text; it must not end before."""
+        line = ""
+        while text not in line:
+            line = self.process.stdout.readline()
+            assert line, "".join(self.lines)
+            self.lines.append(line)
+
+    def node(self):
+        """The process of the node, which is its only child."""
+        children = [path.read_text() for path in Path(f"/proc/{self.process.pid}/task").glob("*/children")]
+        return int("".join(children))
+
+    def interrupt(self):
+        """All that it said, after Ctrl-C, on which it and the node have to end as they should."""
+        self.process.send_signal(signal.SIGINT)
+        text = self.wait()
+        assert self.process.returncode == 0, text
+        assert "process has finished cleanly" in text
+        return text
+
+    def wait(self):
+        """All that it said until it ended by itself."""
+        return "".join(self.lines) + self.process.communicate(timeout=START)[0]
+
+
+@pytest.fixture
+def launch(domain):
+    """Start `ros2 launch` with arguments; it has ended when the test has, however that went."""
+    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
+    started = []
+
+    def start(*arguments):
+        started.append(Launched(*arguments, domain=domain))
+        return started[-1]
+
+    yield start
+    for launched in started:
+        if launched.running():
+            launched.process.send_signal(signal.SIGINT)
+            launched.wait()
+
+
+@pytest.fixture
+def heard(ros):
+    """Make a player that a launched node hears."""
+    players = []
+
+    def make(launched, **arguments):
+        players.append(Player(**arguments))
+        players[-1].wait_until_heard(START, launched.running)
+        return players[-1]
+
+    yield make
+    for player in players:
+        player.destroy_node()
 
 
 def test_show_args_lists_every_argument():
@@ -58,92 +113,84 @@ def test_show_args_lists_every_argument():
     assert all(descriptions.values())
 
 
-def test_a_killed_node_is_respawned(ros, weights, domain):
-    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
-    environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
-    process = launch(f"model:={weights}", "namespace:=immortal", "respawn:=true", env=environment)
-    player = Player(namespace="immortal")
-    player.wait_until_heard(TIMEOUT, lambda: process.poll() is None)
+def test_a_killed_node_is_respawned(launch, heard, weights):
+    launched = launch(f"model:={weights}", "namespace:=immortal", "respawn:=true")
+    player = heard(launched, namespace="immortal")
     assert ask_patiently(player, scene_message(1)).points.header == header(1)
-    children = [path.read_text() for path in Path(f"/proc/{process.pid}/task").glob("*/children")]
-    os.kill(int("".join(children)), signal.SIGKILL)
+    os.kill(launched.node(), signal.SIGKILL)
+    player.wait_until_heard(START, launched.running)
     assert ask_patiently(player, scene_message(2)).points.header == header(2)
-    player.destroy_node()
-    process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=20)
-    assert text.count("process has died") == 1, text
+    assert launched.interrupt().count("process has died") == 1
 
 
-def test_launches_the_node_as_asked(ros, weights, domain):
-    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
-    environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
-    process = launch(
-        f"model:={weights}", "points:=clouds", "namespace:=launched", "device:=cpu", env=environment
-    )
-    player = Player(namespace="launched", topic="clouds")
-    player.wait_until_heard(TIMEOUT, lambda: process.poll() is None)
+def test_launches_the_node_as_asked(launch, heard, weights):
+    launched = launch(f"model:={weights}", "points:=clouds", "namespace:=launched", "device:=cpu")
+    player = heard(launched, namespace="launched", topic="clouds")
     assert ask_patiently(player, scene_message(3)).points.header == header(3)
-    player.destroy_node()
-    process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=20)
-    assert process.returncode == 0, text
-    assert "process has finished cleanly" in text
+    launched.interrupt()
 
 
-def test_the_camera_info_of_images_is_looked_for_beside_them(ros, weights, domain):
-    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
-    environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
+def test_the_camera_info_of_images_is_looked_for_beside_them(launch, ros, weights):
     arguments = [f"model:={weights}", "namespace:=eyes", "input:=rgbd"]
     images = ["depth:=cam/depth/image/compressedDepth", "color:=/cam/color/image"]
-    process = launch(*arguments, *images, env=environment)
+    launched = launch(*arguments, *images)
     node = rclpy.create_node("looking")
     topics = ["/eyes/cam/depth/image/compressedDepth", "/eyes/cam/depth/camera_info"]
     topics += ["/cam/color/image", "/cam/color/camera_info"]
-    limit = time.monotonic() + 2 * TIMEOUT
+    limit = time.monotonic() + START
     try:
         while not all(node.count_subscribers(topic) for topic in topics):
-            assert process.poll() is None and time.monotonic() < limit
+            assert launched.running() and time.monotonic() < limit
             time.sleep(0.2)
         assert node.count_subscribers("/eyes/points") == 0
     finally:
         node.destroy_node()
-        process.send_signal(signal.SIGINT)
-        text, _ = process.communicate(timeout=20)
-    assert process.returncode == 0, text
+    launched.interrupt()
 
 
 @pytest.mark.parametrize("name", ["params_file", "fastdds_profile"])
-def test_a_file_that_is_not_there_is_one_clear_line(name):
-    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
-    process = launch(f"{name}:=/no/such.file")
-    text, _ = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 1
+def test_a_file_that_is_not_there_is_one_clear_line(launch, name):
+    launched = launch(f"{name}:=/no/such.file")
+    text = launched.wait()
+    assert launched.process.returncode == 1
     assert f"{name} /no/such.file: no such file" in text
     assert "deprecated" not in text.lower()
 
 
-def test_an_argument_that_there_is_not_is_told():
-    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
-    process = launch("poitns:=/camera/points", "zzz:=1", "autostart:=false")
-    text = ""
-    while "process started" not in text and process.poll() is None:
-        text += process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    text += process.communicate(timeout=TIMEOUT)[0]
+def test_an_argument_that_there_is_not_is_told(launch):
+    launched = launch("poitns:=/camera/points", "zzz:=1", "autostart:=false")
+    launched.read_to("process started")
+    text = launched.interrupt()
     assert "segment.launch.py has no argument poitns; did you mean points?" in text
     assert "segment.launch.py has no argument zzz; -s lists those that there are" in text
     assert "deprecat" not in text.lower()
+
+
+@pytest.mark.parametrize(("arguments", "has_one"), [((), True), (("fastdds_profile:=none",), False)])
+def test_fast_dds_has_its_profile_unless_told_otherwise(launch, monkeypatch, arguments, has_one):
+    for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    launched = launch("autostart:=false", *arguments)
+    launched.read_to("process started")
+    environment = Path(f"/proc/{launched.node()}/environ").read_text()
+    assert ("/config/fastdds.xml" in environment) == has_one
+
+
+@pytest.mark.parametrize(("level", "quiet"), [("info", False), ("error", True)])
+def test_the_log_is_as_quiet_as_asked_in_a_namespace_too(launch, heard, weights, level, quiet):
+    launched = launch(f"model:={weights}", f"log_level:={level}", "namespace:=robot/left")
+    heard(launched, namespace="robot/left")
+    assert ("segmenting" not in launched.interrupt()) == quiet
 
 
 @pytest.mark.parametrize(
     ("points", "words"),
     [("[/a,/b,/c]", "points has 3 topics for 2 cameras"), ("/a", "points /a is one topic for all cameras")],
 )
-def test_cameras_want_a_topic_each(points, words):
-    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
-    process = launch("cameras:=[front,rear]", f"points:={points}")
-    text, _ = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 1
+def test_cameras_want_a_topic_each(launch, points, words):
+    launched = launch("cameras:=[front,rear]", f"points:={points}")
+    text = launched.wait()
+    assert launched.process.returncode == 1
     assert words in text
 
 
@@ -151,16 +198,9 @@ def test_cameras_want_a_topic_each(points, words):
     ("points", "topics"),
     [("[/a/points,/b/points]", ("/a/points", "/b/points")), ("cloud", ("front/cloud", "rear/cloud"))],
 )
-def test_cameras_are_launched_in_one_node(ros, weights, domain, points, topics):
-    pytest.importorskip("ros2launch", reason="needs ros2launch, which is not on PyPI")
-    environment = os.environ | {"ROS_DOMAIN_ID": str(domain)}
-    arguments = (f"model:={weights}", "cameras:=[front,rear]", f"points:={points}", "namespace:=rigs")
-    process = launch(*arguments, env=environment)
+def test_cameras_are_launched_in_one_node(launch, heard, weights, points, topics):
+    launched = launch(f"model:={weights}", "cameras:=[front,rear]", f"points:={points}", "namespace:=rigs")
     for name, topic in zip(("front", "rear"), topics, strict=True):
-        player = Player(namespace="rigs", camera=name, topic=topic)
-        player.wait_until_heard(TIMEOUT, lambda: process.poll() is None)
+        player = heard(launched, namespace="rigs", camera=name, topic=topic)
         assert ask_patiently(player, scene_message(1)).points.header == header(1)
-        player.destroy_node()
-    process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=20)
-    assert process.returncode == 0, text
+    launched.interrupt()
