@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from sphmask_core import native
 from sphmask_core.clouds.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
 from sphmask_core.messages import Make
 from sphmask_core.method.instances import Instances
-from sphmask_core.native import label_points
 from sphmask_core.palette import MID_GRAY, object_colors
 from sphmask_core.tracking import Tracks
 
 DATATYPES = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
 """numpy's name of PointField.INT8, UINT8, ..., FLOAT64."""
 COLOR_FIELDS = {"rgb", "rgba"}.union(*COLOR_NAMES)
+PACKED = ("rgb", "rgba")
+PACKED_TYPES = (np.dtype("<f4"), np.dtype("<u4"), np.dtype("<i4"))
 LARGEST_PIXEL = 2**16 - 1
 PLAIN = np.full((1, 3), MID_GRAY, np.uint8)
 POSITION = [(axis, "<f4") for axis in "xyz"]
@@ -48,7 +50,7 @@ def read_cloud_message(msg: Any) -> Cloud:
     Points without a place are NaN: those that are not finite, and those at the origin, which is the sensor,
     as LiDAR drivers have it where nothing came back.
     """
-    points = read_points(msg, COLOR_FIELDS | set("xyz")).reshape(-1)
+    points = read_points(msg, COLOR_FIELDS | set("xyz"))
     missing = [axis for axis in "xyz" if axis not in points.dtype.names]
     if missing:
         names = ", ".join(field.name for field in msg.fields) or "none"
@@ -56,12 +58,45 @@ def read_cloud_message(msg: Any) -> Cloud:
     for axis in "xyz":
         if points.dtype[axis].kind != "f":
             raise CloudError(f"field {axis} is {points.dtype[axis].name}, not float32 or float64 meters")
-    xyz = _finite_positions(points)
-    if np.isnan(xyz[:, 0]).all():
+    xyz, rgb, placed = _in_one_pass(msg, points) if _is_usual(points) else _by_column(points.reshape(-1))
+    if not placed:
         raise CloudError(
-            f"none of its {len(points)} points has a finite position but (0, 0, 0), the sensor's"
+            f"none of its {points.size} points has a finite position but (0, 0, 0), the sensor's"
         )
-    return Cloud(xyz, _colors(points), None, (msg.height, msg.width))
+    return Cloud(xyz, rgb, None, (msg.height, msg.width))
+
+
+def _is_usual(points: np.ndarray) -> bool:
+    """Whether there are points, whose x, y and z are little-endian numbers of one type."""
+    types = {points.dtype[axis] for axis in "xyz"}
+    return points.size > 0 and types in ({np.dtype("<f4")}, {np.dtype("<f8")})
+
+
+def _in_one_pass(msg: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """Returns positions (N, 3) float32 and colors of points (height, width), and how many have a place."""
+    fields = points.dtype.fields or {}
+    packed = next((name for name in PACKED if name in fields), None)
+    together = packed is not None and fields[packed][0] in PACKED_TYPES
+    xyz = np.empty((points.size, 3), np.float32)
+    rgb = np.empty((points.size, 3), np.uint8) if together else _colors(points.reshape(-1))
+    offsets = [fields[name][1] for name in (*"xyz", packed if together else "x")]
+    placed = native.read_points(
+        np.frombuffer(msg.data, np.uint8),
+        np.array(offsets, np.int64),
+        xyz,
+        rgb if together else None,
+        int(points.dtype["x"].itemsize == np.float64().itemsize),
+        points.shape[1],
+        points.strides[0],
+        points.strides[1],
+    )
+    return xyz, rgb, placed
+
+
+def _by_column(points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """The same of points (N,) of any numbers, in several passes."""
+    xyz = _finite_positions(points)
+    return xyz, _colors(points), int(np.count_nonzero(np.isfinite(xyz[:, 0])))
 
 
 def _finite_positions(points: np.ndarray) -> np.ndarray:
@@ -122,7 +157,7 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, instances: Instances,
     )
     points = np.empty(len(cloud.xyz), POSITION + LABEL)
     rows, packed = (array.view(("<u4", array.itemsize // 4)) for array in (values, points))
-    label_points(cloud.xyz, instances.labels, rows, packed, cloud.rgb)
+    native.label_points(cloud.xyz, instances.labels, rows, packed, cloud.rgb)
     return write_points(make, header, points.reshape(cloud.shape))
 
 

@@ -45,6 +45,14 @@ const char* sphmask_label_points(const float* xyz, const int32_t* labels, const 
                                  uint32_t* points, const uint8_t* rgb, int64_t n, int64_t objects,
                                  int64_t threads);
 
+// The n points of a PointCloud2's bytes, `columns` a row; rows are row_step bytes apart, the points of a row
+// `step`. offsets (4): where x, y and z of a point begin, floats or, if `wide`, doubles, then its color of 4
+// bytes, 0xRRGGBB, which goes to rgb (n, 3), where there is one. xyz (n, 3): NaN for what is not finite and
+// for (0, 0, 0), which is the sensor; *placed: how many points are neither.
+const char* sphmask_read_points(const uint8_t* data, const int64_t* offsets, float* xyz, uint8_t* rgb,
+                                int64_t wide, int64_t columns, int64_t row_step, int64_t step,
+                                int64_t* placed, int64_t size, int64_t n, int64_t threads);
+
 // The points xyz (height, width, 3) of a depth image, x to the right, y down, z forward, meters; NaN where
 // depth is 0 or not finite. depth (height, width, bytes): uint16 of 2 bytes or float of 4, of `unit` meters.
 // cameras: fx, fy, cx, cy of the depth camera and of the color camera. rgb (height, width, 3): the color of

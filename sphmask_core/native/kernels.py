@@ -49,6 +49,8 @@ SURFACE_FLOATS, SURFACE_CELLS = 33, 52
 """Of struct Surface in supports.cpp."""
 MOST_THREADS = 1024
 """More than any processor runs."""
+MOST_BYTES = 2**31 - 1
+"""Of a row of a PointCloud2, and points of it: products of two are numbers still."""
 
 TABLE: dict[str, Signature] = {}
 """Every C function by its name; this module fills it."""
@@ -124,6 +126,19 @@ label_points = _function(
     values=array(UINT32, "objects", 4),
     points=out(array(UINT32, "n", 7)),
     rgb=maybe(array(UINT8, "n", 3)),
+    parallel=True,
+)
+read_points = _function(
+    "read_points",
+    data=array(UINT8, "size"),
+    offsets=array(INT64, 4),
+    xyz=out(_points),
+    rgb=maybe(out(array(UINT8, "n", 3))),
+    wide=whole(0, 1),
+    columns=whole(1, MOST_BYTES),
+    row_step=whole(0, MOST_BYTES),
+    step=whole(0, MOST_BYTES),
+    result=ctypes.c_int64,
     parallel=True,
 )
 back_project = _function(

@@ -173,6 +173,19 @@ void surfaces(Bytes bytes) {
   sphmask_on_surfaces(xyz.data(), values.data(), covered.data(), marks.data(), kThreads, n, count);
 }
 
+void message(Bytes bytes) {
+  const int64_t rows = bytes.between(0, 8), columns = bytes.between(1, 8), wide = bytes.between(0, 1);
+  const int64_t step = bytes.between(0, 40), row_step = bytes.between(0, 400);
+  std::vector<int64_t> offsets;
+  for (int field = 0; field < 4; ++field) offsets.push_back(bytes.between(0, 48) - 4);
+  const auto data = bytes.rest();
+  std::vector<float> xyz(rows * columns * 3);
+  std::vector<uint8_t> rgb(rows * columns * 3);
+  int64_t placed = 0;
+  sphmask_read_points(data.data(), offsets.data(), xyz.data(), rgb.data(), wide, columns, row_step, step,
+                      &placed, data.size(), rows * columns, kThreads);
+}
+
 void depth(Bytes bytes) {
   const int64_t height = bytes.between(0, 8), width = bytes.between(0, 8), size = bytes.between(0, 1) ? 2 : 4;
   const int64_t rows = bytes.between(1, 8), columns = bytes.between(1, 8), registered = bytes.between(0, 1);
@@ -186,8 +199,8 @@ void depth(Bytes bytes) {
                        registered, 128, height, width, size, rows, columns, kThreads);
 }
 
-void (*const kKernels[])(Bytes) = {lzf,   label,       segments, voxels, maps,     convolution,
-                                   pairs, superpoints, sampling, planes, surfaces, depth};
+void (*const kKernels[])(Bytes) = {lzf,         label,    segments, voxels,   maps,  convolution, pairs,
+                                   superpoints, sampling, planes,   surfaces, depth, message};
 
 }  // namespace
 

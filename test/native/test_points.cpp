@@ -100,6 +100,58 @@ TEST(labelled_points_carry_the_values_of_their_label) {
       sphmask_label_points(xyz.data(), labels.data(), values.data(), points.data(), nullptr, 2, 2, kThreads));
 }
 
+template <typename Number>
+std::vector<uint8_t> message_of(const std::vector<Number>& numbers, uint32_t color, int64_t step) {
+  std::vector<uint8_t> data(numbers.size() / 3 * step);
+  for (size_t i = 0; i < numbers.size() / 3; ++i) {
+    std::memcpy(data.data() + i * step, &color, 4);
+    std::memcpy(data.data() + i * step + 4, numbers.data() + 3 * i, 3 * sizeof(Number));
+  }
+  return data;
+}
+
+TEST(points_of_a_message_are_placed_or_not) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> numbers = {1, 2, 3, 0, 0, 0, 4, nan, 5, 0, 0, 6};
+  const std::vector<uint8_t> data = message_of(numbers, 0x7F010203, 20);
+  const std::vector<int64_t> offsets = {4, 8, 12, 0};
+  std::vector<float> xyz(12);
+  std::vector<uint8_t> rgb(12);
+  int64_t placed = 0;
+  const auto read = [&](int64_t columns, int64_t row_step, int64_t size, int64_t n) {
+    return sphmask_read_points(data.data(), offsets.data(), xyz.data(), rgb.data(), 0, columns, row_step, 20,
+                               &placed, size, n, kThreads);
+  };
+  CHECK_FINE(read(2, 40, 80, 4));
+  CHECK(placed == 2);
+  CHECK(xyz[0] == 1 && xyz[1] == 2 && xyz[2] == 3 && xyz[9] == 0 && xyz[11] == 6);
+  for (int i = 3; i < 9; ++i) CHECK(std::isnan(xyz[i]));
+  for (int i = 0; i < 12; ++i) CHECK(rgb[i] == 1 + i % 3);
+  CHECK_FINE(read(1, 40, 80, 2));
+  CHECK(xyz[0] == 1 && std::isnan(xyz[3]) && placed == 1);
+  CHECK_REFUSED(read(2, 40, 79, 4));
+  CHECK_REFUSED(read(2, 39, 80, 4));
+  CHECK_REFUSED(read(3, 60, 80, 4));
+}
+
+TEST(doubles_of_a_message_are_read_as_floats) {
+  const std::vector<double> numbers = {1.5, -2, 3, 1e39, 0, 0};
+  const std::vector<uint8_t> data = message_of(numbers, 0, 28);
+  std::vector<int64_t> offsets = {4, 12, 20, 0};
+  std::vector<float> xyz(6);
+  int64_t placed = 0;
+  const auto read = [&] {
+    return sphmask_read_points(data.data(), offsets.data(), xyz.data(), nullptr, 1, 2, 56, 28, &placed, 56, 2,
+                               kThreads);
+  };
+  CHECK_FINE(read());
+  CHECK(xyz[0] == 1.5f && xyz[1] == -2 && xyz[2] == 3 && std::isnan(xyz[3]) && placed == 1);
+  offsets[2] = 21;
+  CHECK_REFUSED(read());
+  offsets[2] = -1;
+  CHECK_REFUSED(read());
+}
+
 TEST(affine_is_matrix_and_shift) {
   const std::vector<float> rows = {1, 2, 3}, matrix = {0, 1, 0, 0, 0, 2, 1, 0, 0}, shift = {10, 20, 30};
   std::vector<float> changed(3);

@@ -193,3 +193,35 @@ def test_large_clouds_convert_at_the_speed_of_memory():
     msg = write_points(HEADER, points)
     assert read_points(msg, "xyz").shape == points.shape
     assert time.perf_counter() - start < 1.0  # byte by byte it takes several
+
+
+@pytest.mark.parametrize("kind", ["<f4", "<f8", ">f4"])
+@pytest.mark.parametrize("color", ["rgb", "rgba", "red", ""])
+def test_in_one_pass_and_in_several_the_same_is_read(kind, color):
+    """Rows with gaps, points that are nowhere, colors in one field or in three."""
+    order = kind[0]
+    kinds = {"red": [(name, "u1") for name in ("r", "g", "b")], "": []}
+    columns = [("t", "u1"), *((axis, kind) for axis in "xyz"), *kinds.get(color, [(color, f"{order}u4")])]
+    rows = np.zeros((2, 4), columns)
+    xyz = np.random.default_rng(0).normal(size=(2, 3, 3)).astype(np.float32)
+    xyz[0, 1], xyz[1, 2], xyz[1, 0] = (np.inf, 1, 2), 0, (0, 0, 3)
+    for i, axis in enumerate("xyz"):
+        rows[axis][:, :3] = xyz[..., i]
+    if color in ("rgb", "rgba"):
+        rows[color] = 0x7F102030
+    for name, value in zip("rgb", (0x10, 0x20, 0x30), strict=True):
+        if color == "red":
+            rows[name] = value
+    datatypes = {np.dtype(f"{order}{name}"): number for number, name in DATATYPES.items()}
+    fields = [
+        PointField(name=name, offset=offset, datatype=datatypes[column], count=1)
+        for name, (column, offset) in rows.dtype.fields.items()
+    ]
+    step = rows.dtype.itemsize
+    msg = PointCloud2(height=2, width=3, fields=fields, point_step=step, row_step=4 * step)
+    msg.is_bigendian, msg.data = order == ">", rows.tobytes()
+    cloud = read_cloud_message(msg)
+    xyz[0, 1] = xyz[1, 2] = np.nan
+    np.testing.assert_array_equal(cloud.xyz, xyz.reshape(-1, 3))
+    assert (cloud.rgb is None) == (not color)
+    assert cloud.rgb is None or cloud.rgb.tolist() == [[0x10, 0x20, 0x30]] * 6
