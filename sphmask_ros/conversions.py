@@ -14,6 +14,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core.messages import detections, instances, markers, pointcloud2, timings
 from sphmask_ros.msg import Instance, InstanceArray, Timings
+from sphmask_ros.published import serialize_with
 
 try:  # not on every ROS
     from vision_msgs import msg as vision
@@ -44,6 +45,9 @@ if vision is not None:
     }
 
 
+BULKY = ("sensor_msgs/Image", "sensor_msgs/PointCloud2")
+
+
 def make(name: str, /, **fields: Any) -> Any:
     """Returns a message of that type; lists of numbers go straight into its own, rclpy would copy them twice
     more."""
@@ -55,10 +59,21 @@ def make(name: str, /, **fields: Any) -> Any:
     return message
 
 
+def make_serialized(name: str, /, **fields: Any) -> Any:
+    """The same, but what is nearly all data comes as the bytes that a publisher takes in its place."""
+    if name not in BULKY:
+        return make(name, **fields)
+    data = np.ascontiguousarray(fields.pop("data")).view(np.uint8)
+    return serialize_with(make(name, **fields), data.data)
+
+
 write_points = partial(pointcloud2.write_points, make)
 labelled_points = partial(pointcloud2.labelled_points, make)
 label_image = partial(pointcloud2.label_image, make)
 labels_only = partial(pointcloud2.labels_only, make)
+serialized_labelled_points = partial(pointcloud2.labelled_points, make_serialized)
+serialized_label_image = partial(pointcloud2.label_image, make_serialized)
+serialized_labels_only = partial(pointcloud2.labels_only, make_serialized)
 instance_array = partial(instances.instance_array, make)
 detection_array = partial(detections.detection_array, make)
 timings_message = partial(timings.timings_message, make)

@@ -24,9 +24,9 @@ from sphmask_ros.conversions import (
     InstanceMarkers,
     detection_array,
     instance_array,
-    label_image,
-    labelled_points,
-    labels_only,
+    serialized_label_image,
+    serialized_labelled_points,
+    serialized_labels_only,
     timings_message,
 )
 from sphmask_ros.latency import latency_of
@@ -124,11 +124,11 @@ class Outputs:
     def _message(self, name: str, answer: Answer) -> Any:
         """None where the output has nothing to say of such a cloud."""
         makers: dict[str, Callable[[], Any]] = {
-            "labelled_points": lambda: labelled_points(
+            "labelled_points": lambda: serialized_labelled_points(
                 answer.header, answer.cloud, answer.instances, answer.tracks
             ),
             "label_image": lambda: _label_image(answer),
-            "labels": lambda: labels_only(answer.header, answer.ids),
+            "labels": lambda: serialized_labels_only(answer.header, answer.ids),
             "markers": lambda: self._markers.update(*_in_target_frame(answer), answer.rays),
             "instances": lambda: instance_array(*_in_target_frame(answer), answer.rays),
             "detections": lambda: detection_array(*_in_target_frame(answer)),
@@ -149,4 +149,4 @@ def _in_target_frame(answer: Answer) -> tuple[Header, Instances, Tracks, Placeme
 
 def _label_image(answer: Answer) -> Any:
     """Of clouds that are images, and of one that could not be segmented, which is empty."""
-    return None if answer.cloud.shape[0] == 1 else label_image(answer.header, answer.ids)
+    return None if answer.cloud.shape[0] == 1 else serialized_label_image(answer.header, answer.ids)

@@ -40,23 +40,18 @@ class Launched:
             text=True,
             env=os.environ | {"ROS_DOMAIN_ID": str(domain)},
         )
-        self.lines = []
 
     def running(self):
         return self.process.poll() is None
 
-    def read_to(self, text):
-        """Read what it says up to a line with this text; it must not end before."""
-        line = ""
-        while text not in line:
-            line = self.process.stdout.readline()
-            assert line, "".join(self.lines)
-            self.lines.append(line)
+    def children(self):
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(number) for path in tasks for number in path.read_text().split()]
 
     def node(self):
-        """The process of the node, which is its only child."""
-        children = [path.read_text() for path in Path(f"/proc/{self.process.pid}/task").glob("*/children")]
-        return int("".join(children))
+        """The process of the node, which is the only child."""
+        (number,) = self.children()
+        return number
 
     def interrupt(self):
         """All that it said, after Ctrl-C, on which it and the node have to end as they should."""
@@ -68,7 +63,7 @@ class Launched:
 
     def wait(self):
         """All that it said until it ended by itself."""
-        return "".join(self.lines) + self.process.communicate(timeout=START)[0]
+        return self.process.communicate(timeout=START)[0]
 
 
 @pytest.fixture
@@ -83,9 +78,24 @@ def launch(domain):
 
     yield start
     for launched in started:
-        if launched.running():
-            launched.process.send_signal(signal.SIGINT)
+        if launched.running():  # the test failed
+            for number in (*launched.children(), launched.process.pid):
+                os.kill(number, signal.SIGKILL)
             launched.wait()
+
+
+@pytest.fixture
+def await_node(ros):
+    """Wait until a launched node is there; what is interrupted before cannot end as it should."""
+
+    def wait(launched, name="segment"):
+        looking, limit = rclpy.create_node("looking"), time.monotonic() + START
+        while name not in looking.get_node_names():
+            assert launched.running() and time.monotonic() < limit
+            time.sleep(0.2)
+        looking.destroy_node()
+
+    return wait
 
 
 @pytest.fixture
@@ -157,9 +167,9 @@ def test_a_file_that_is_not_there_is_one_clear_line(launch, name):
     assert "deprecated" not in text.lower()
 
 
-def test_an_argument_that_there_is_not_is_told(launch):
+def test_an_argument_that_there_is_not_is_told(launch, await_node):
     launched = launch("poitns:=/camera/points", "zzz:=1", "autostart:=false")
-    launched.read_to("process started")
+    await_node(launched)
     text = launched.interrupt()
     assert "segment.launch.py has no argument poitns; did you mean points?" in text
     assert "segment.launch.py has no argument zzz; -s lists those that there are" in text
@@ -167,13 +177,14 @@ def test_an_argument_that_there_is_not_is_told(launch):
 
 
 @pytest.mark.parametrize(("arguments", "has_one"), [((), True), (("fastdds_profile:=none",), False)])
-def test_fast_dds_has_its_profile_unless_told_otherwise(launch, monkeypatch, arguments, has_one):
+def test_fast_dds_has_its_profile_unless_told_otherwise(launch, await_node, monkeypatch, arguments, has_one):
     for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
         monkeypatch.delenv(variable, raising=False)
     launched = launch("autostart:=false", *arguments)
-    launched.read_to("process started")
+    await_node(launched)
     environment = Path(f"/proc/{launched.node()}/environ").read_text()
     assert ("/config/fastdds.xml" in environment) == has_one
+    launched.interrupt()
 
 
 @pytest.mark.parametrize(("level", "quiet"), [("info", False), ("error", True)])
