@@ -76,15 +76,12 @@ def main() -> None:
         _publish(int(options.points), options.rate)
         return
     rclpy.init()
-    waits = _flood(User(), options)
-    for name, values in waits.items():
-        median, longest = np.median(values) * 1e3, max(values) * 1e3
-        print(f"{name:<34} {len(values):4d} requests: median {median:5.0f} ms, longest {longest:5.0f}")
+    _flood(User(), options)
     rclpy.try_shutdown()
 
 
-def _flood(user: User, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds that each request took, by its name."""
+def _flood(user: User, options: argparse.Namespace) -> None:
+    """Print how long requests took, and what the node used meanwhile."""
     publisher = ["benchmarks.flood", "--publish", f"--points={options.points}", f"--rate={options.rate}"]
     with running(node(options.model)) as processes:
         user.wait_for(processes[0])
@@ -93,12 +90,20 @@ def _flood(user: User, options: argparse.Namespace) -> dict[str, list[float]]:
             before = processor_seconds(processes)
             waits = user.ask_by_turns(REQUESTS, lambda asked, seconds: seconds < options.seconds)
             used = (processor_seconds(processes) - before) / options.seconds
-            received = user.received
-            waits |= user.ask_by_turns(SWITCHES, lambda asked, seconds: asked < REPETITIONS)
-        size = options.points * 16 / 1e6
-        print(f"clouds of {size:.1f} MB at {options.rate:g} Hz; {received} received; ", end="")
-        print(f"the node used {used:.2f} processors and {memory(processes):.0f} MB")
-    return waits
+            size = options.points * 16 / 1e6
+            print(f"clouds of {size:.1f} MB at {options.rate:g} Hz; {user.received} received; ", end="")
+            print(f"the node used {used:.2f} processors and {memory(processes):.0f} MB")
+            _print(waits)
+            _print(user.ask_by_turns(SWITCHES, lambda asked, seconds: asked < REPETITIONS))
+
+
+def _print(waits: dict[str, list[float]]) -> None:
+    for name, values in waits.items():
+        median, longest = np.median(values) * 1e3, max(values) * 1e3
+        print(
+            f"{name:<34} {len(values):4d} requests: median {median:5.0f} ms, longest {longest:5.0f}",
+            flush=True,
+        )
 
 
 def _arguments() -> argparse.Namespace:
