@@ -108,15 +108,17 @@ class Segmenter:
 
         Args:
             xyz: (N, 3) points, meters, in any frame. Points that are not finite belong to no instance.
-                Float64 far from the origin, as UTM coordinates are, loses nothing; centers and boxes are then
-            float64. rgb: (N, 3) colors, uint8 or float in [0, 1]. None is mid-gray.
+                Float64 far from the origin, as UTM coordinates are, loses nothing. Centers and boxes are then
+                float64, too.
+            rgb: (N, 3) colors, uint8 or float in [0, 1]. None is mid-gray.
             superpoints: (N,) integers, the points' own superpoints. None: they are found from the points.
             vertical: The unit vector up in the cloud's frame, for models with `up: z`. Others find it.
             min_score: The least score of what is returned. None: the model's own.
             timer: Takes the time of each stage.
             region: Says which points are looked at. All others belong to no instance.
-            region_pose: (4, 4) takes points to the frame of the region's boxes. None: they are in the
-            cloud's. class_scores: Least scores of classes by name. They count before `min_score`.
+            region_pose: (4, 4) takes points to the frame of the region's boxes. None: they are in the cloud's
+                own frame.
+            class_scores: Least scores of classes by name. They count before `min_score`.
             cancellation: Calls the computation off. It is looked at between stages and blocks, and in kernels
                 that take long.
             follow: Is given the list of a large cloud's blocks and gives them back one by one, as a bar of
@@ -132,19 +134,19 @@ class Segmenter:
         """
         progress = _Progress(timer or Timer(self.device), cancellation or Cancellation(), follow)
         progress.begin("input")
-        given = np.asarray(xyz)
-        xyz, rgb, offset = _validate(given, rgb)
-        own = None if superpoints is None else _validate_superpoints(superpoints, xyz)
+        original = np.asarray(xyz)
+        xyz, rgb, offset = _validate(original, rgb)
+        own_superpoints = None if superpoints is None else _validate_superpoints(superpoints, xyz)
         least = self.least_scores(min_score, class_scores or {})
         if region != EVERYTHING:
-            xyz = np.where(region.inside(given, region_pose)[:, None], xyz, np.float32(np.nan))
+            xyz = np.where(region.inside(original, region_pose)[:, None], xyz, np.float32(np.nan))
         if not region.voxel_filter:
-            return moved(self._segment(xyz, rgb, own, vertical, least, progress), offset)
-        if own is not None:
+            return moved(self._segment(xyz, rgb, own_superpoints, vertical, least, progress), offset)
+        if own_superpoints is not None:
             raise ValueError("superpoints are of points, and a voxel filter leaves none of these: give one")
-        few = thin(xyz, rgb, region.voxel_filter)
-        instances = self._segment(few.xyz, few.rgb, None, vertical, least, progress)
-        return moved(spread(instances, few.rows, few.voxels, xyz), offset)
+        thinned = thin(xyz, rgb, region.voxel_filter)
+        instances = self._segment(thinned.xyz, thinned.rgb, None, vertical, least, progress)
+        return moved(spread(instances, thinned.rows, thinned.voxels, xyz), offset)
 
     def least_scores(self, min_score: float | None, class_scores: Mapping[str, float]) -> Tensor:
         """Returns (C,) float32: the least score of each class. Raises ValueError for one that is unknown."""
@@ -167,10 +169,10 @@ class Segmenter:
         """Instances of a cloud that `_validate` has seen; least (C,): the least score of each class."""
         points = torch.from_numpy(xyz).to(self.device)
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)
-        own = None if superpoints is None else superpoints.to(self.device)
+        own_superpoints = None if superpoints is None else superpoints.to(self.device)
         timer = progress.timer
         with progress.cancellation.timed() as flag, native.watching(flag):
-            cloud = prepare(points, colors, self.config, own, vertical, progress.begin)
+            cloud = prepare(points, colors, self.config, own_superpoints, vertical, progress.begin)
             candidates, numbers = self._find(cloud, progress)
             progress.begin("output")
             instances = to_instances(
@@ -267,6 +269,6 @@ def _validate_superpoints(superpoints: np.ndarray, xyz: np.ndarray) -> Tensor:
     """The superpoints (N,) as int64."""
     superpoints = np.asarray(superpoints)
     if superpoints.shape != xyz.shape[:1] or superpoints.dtype.kind not in "iu":
-        what = f"{superpoints.dtype} {superpoints.shape}"
-        raise ValueError(f"superpoints are {what}, xyz {xyz.shape}; expected one integer a point")
+        given = f"{superpoints.dtype} {superpoints.shape}"
+        raise ValueError(f"superpoints are {given}, xyz {xyz.shape}; expected one integer a point")
     return torch.from_numpy(superpoints.astype(np.int64))

@@ -53,12 +53,21 @@ def fill(
     """
     folder = root / f"{name}-{_digest(key)}"
     _open_folder(folder, key)
-    there = {entry.name for entry in os.scandir(folder)}
-    missing = [seed for seed in seeds if _file(seed) not in there]
-    own = missing[rank() :: world_size()]
-    random.Random(os.getpid()).shuffle(own)  # runs that fill one folder together seldom make the same scene
-    done = in_parallel(partial(_make_file, folder, make), own, own_cores())
-    for _ in tqdm(done, desc=name, total=len(own), unit="scene", disable=not own, dynamic_ncols=True):
+    present = {entry.name for entry in os.scandir(folder)}
+    missing = [seed for seed in seeds if _file(seed) not in present]
+    of_this_process = missing[rank() :: world_size()]
+    random.Random(os.getpid()).shuffle(
+        of_this_process
+    )  # runs that fill one folder together seldom make the same scene
+    done = in_parallel(partial(_make_file, folder, make), of_this_process, own_cores())
+    for _ in tqdm(
+        done,
+        desc=name,
+        total=len(of_this_process),
+        unit="scene",
+        disable=not of_this_process,
+        dynamic_ncols=True,
+    ):
         pass
     wait_for_all()
     return [folder / _file(seed) for seed in seeds]

@@ -212,8 +212,8 @@ def bce_loss(delta: Tensor, masks: Tensor) -> Tensor:
 def focal_loss(delta: Tensor, masks: Tensor, alpha: float, gamma: float) -> Tensor:
     """Returns (P,) focal loss (Lin et al. 2017, eq. 5) of migrations (P, S), as logits, against masks (P,
     S)."""
-    wrong = (masks - delta.sigmoid()).abs()
-    weight = (alpha * masks + (1 - alpha) * (1 - masks)) * wrong**gamma
+    error = (masks - delta.sigmoid()).abs()
+    weight = (alpha * masks + (1 - alpha) * (1 - masks)) * error**gamma
     return (weight * F.binary_cross_entropy_with_logits(delta, masks, reduction="none")).mean(1)
 
 

@@ -104,9 +104,9 @@ def segment_bag(
     find, answer = _Finder(segmenter, request), _Answer(segmenter, definitions)
     with open_bag(source) as bag:
         topics = open_topics(bag, source, definitions, topic, images, say)
-        taken = sorted(OUTPUTS.keys() & bag.topics.keys())
-        if taken:
-            raise BagError(f"{source}: has {taken[0]} already; segment the bag as it was recorded")
+        existing = sorted(OUTPUTS.keys() & bag.topics.keys())
+        if existing:
+            raise BagError(f"{source}: has {existing[0]} already; segment the bag as it was recorded")
         with bag.copying(output, compression) as copy:
             for name, kind in OUTPUTS.items():
                 copy.add_topic(name, kind, *definitions.describe(kind))
@@ -160,12 +160,12 @@ class _Finder:
 
     def _nothing(self, sent: Sent, problem: str) -> BagFrame:
         """The frame of a message that has no usable cloud; what was seen before is lost, if it has a time."""
-        nobody = self._segmenter(NOTHING.xyz)
+        no_instances = self._segmenter(NOTHING.xyz)
         tracks = Tracks.none(0)
         if sent.header is not None:
-            tracks = self._tracker.update(NOTHING.xyz, nobody, sent.stamp / NS_PER_SECOND)
-        placed = place(NOTHING.xyz, nobody)
-        return BagFrame(sent.stamp, sent.points, NOTHING, nobody, tracks, placed, {}, problem)
+            tracks = self._tracker.update(NOTHING.xyz, no_instances, sent.stamp / NS_PER_SECOND)
+        placed = place(NOTHING.xyz, no_instances)
+        return BagFrame(sent.stamp, sent.points, NOTHING, no_instances, tracks, placed, {}, problem)
 
 
 class _Answer:

@@ -178,8 +178,8 @@ def cloud_topic(bag: Bag, path: Path, topic: str | None) -> str:
         others = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
         raise BagError(f"{path}: has no topic of type {CLOUD}{images}; its topics: {others or 'none'}")
     if topic is not None:
-        what = f"is {bag.topics[topic]}" if topic in bag.topics else "is not in it"
-        raise BagError(f"{path}: {topic} {what}; give --topic {' or '.join(clouds)}")
+        problem = f"is {bag.topics[topic]}" if topic in bag.topics else "is not in it"
+        raise BagError(f"{path}: {topic} {problem}; give --topic {' or '.join(clouds)}")
     if len(clouds) > 1:
         raise BagError(f"{path}: has several topics of clouds; give --topic {' or '.join(clouds)}")
     return clouds[0]
@@ -198,9 +198,11 @@ def open_topics(
         (images.color_info, INFOS),
     ):
         if name is not None and bag.topics.get(name) not in kinds:
-            there = sorted(other for other, kind in bag.topics.items() if kind in kinds)
-            what = f"is {bag.topics[name]}" if name in bag.topics else "is not in it"
-            raise BagError(f"{path}: {name} {what}; of type {kinds[0]} it has {', '.join(there) or 'none'}")
+            usable = sorted(other for other, kind in bag.topics.items() if kind in kinds)
+            problem = f"is {bag.topics[name]}" if name in bag.topics else "is not in it"
+            raise BagError(
+                f"{path}: {name} {problem}; of type {kinds[0]} it has {', '.join(usable) or 'none'}"
+            )
     names = [name for name in (images.info, images.color_info) if name is not None]
     infos = {name: _first(bag, path, definitions, name) for name in names}
     return RgbdTopics(images, dict(bag.topics), infos, definitions, say)

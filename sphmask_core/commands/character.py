@@ -55,28 +55,28 @@ def character(cloud: Cloud) -> Character:
     if not len(xyz):
         return Character(0, 0.0, 0.0, 0.0, cloud.shape[0] > 1, False, cloud.rgb is not None)
     rng = np.random.default_rng(0)
-    some = xyz[rng.choice(len(xyz), min(SAMPLED, len(xyz)), replace=False)]
-    low, high = np.percentile(some, [TAIL, 100 - TAIL], axis=0)
+    sample = xyz[rng.choice(len(xyz), min(SAMPLED, len(xyz)), replace=False)]
+    low, high = np.percentile(sample, [TAIL, 100 - TAIL], axis=0)
     return Character(
         points=len(xyz),
         extent=float((high - low).max()),
-        distance=float(np.median(np.linalg.norm(some, axis=1))),
-        spacing=_spacing(xyz, some),
+        distance=float(np.median(np.linalg.norm(sample, axis=1))),
+        spacing=_spacing(xyz, sample),
         organized=cloud.shape[0] > 1,
         optical=is_optical(xyz),
         colored=cloud.rgb is not None,
     )
 
 
-def _spacing(xyz: np.ndarray, some: np.ndarray) -> float:
+def _spacing(xyz: np.ndarray, sample: np.ndarray) -> float:
     """Median distance of `ANCHORS` of some of the points to their nearest neighbor, themselves not counted.
 
     The nearest of some points is no nearer than that of all: only those up to so far along x are looked at.
     """
     if len(xyz) < 2:
         return 0.0
-    anchors = some[:ANCHORS]
-    reaches = [SURE * np.sqrt(np.partition(_squares(some, anchor), 1)[1]) for anchor in anchors]
+    anchors = sample[:ANCHORS]
+    reaches = [SURE * np.sqrt(np.partition(_squares(sample, anchor), 1)[1]) for anchor in anchors]
     least = np.full((len(anchors), 2), np.inf, xyz.dtype)
     for begin in range(0, len(xyz), CHUNK):
         chunk = xyz[begin : begin + CHUNK]

@@ -80,14 +80,14 @@ def _dependences(inputs: Inputs, request: Request) -> dict[str, Any]:
 
     What nobody asked for is left out: results of versions that could not be asked for it stay valid.
     """
-    told: dict[str, Any] = {"min_score": request.min_score, "unit": inputs.unit or "m"}
+    values: dict[str, Any] = {"min_score": request.min_score, "unit": inputs.unit or "m"}
     if request.region != EVERYTHING:
-        told["region"] = list(astuple(request.region))
+        values["region"] = list(astuple(request.region))
     if request.class_scores:
-        told["class_scores"] = dict(request.class_scores)
+        values["class_scores"] = dict(request.class_scores)
     if request.up:
-        told["up"] = list(request.up)
-    return told | ({"depth": inputs.images.settings} if inputs.images else {})
+        values["up"] = list(request.up)
+    return values | ({"depth": inputs.images.settings} if inputs.images else {})
 
 
 def _segment_bag(path: Path, options: argparse.Namespace) -> int:

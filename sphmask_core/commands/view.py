@@ -75,17 +75,17 @@ class _Source:
     def clouds(self) -> Iterator[SegmentedCloud]:
         """Gives the clouds of each path in turn."""
         if self._inputs.images:
-            yield from self._each(self._inputs.images.colors, self._segmented)
+            yield from self._shown(self._inputs.images.colors, self._segmented)
             return
         for path in self._options.clouds:
             if is_bag(path):
                 yield from self._of_bag(path)
             elif results := results_in(path) if path.is_dir() else [path] if is_result(path) else []:
-                yield from self._each(results, self._result)
+                yield from self._shown(results, self._result)
             else:
-                yield from self._each(clouds_in(path) if path.is_dir() else [path], self._segmented)
+                yield from self._shown(clouds_in(path) if path.is_dir() else [path], self._segmented)
 
-    def _each(
+    def _shown(
         self, paths: Iterable[Path], show: Callable[[Path], SegmentedCloud]
     ) -> Iterator[SegmentedCloud]:
         for path in paths:

@@ -232,22 +232,22 @@ def _class_scores(tables: Sequence[Intersections], min_region: int) -> ClassScor
 def _match(table: Intersections, counted: np.ndarray) -> Matches:
     """Match the predictions of a scan to the objects that count, at all of IOUS."""
     hits = table.iou > IOUS[:, None, None]
-    taken = np.zeros(hits.shape[:2], bool)
-    scores = np.broadcast_to(table.scores, taken.shape)
+    matched_before = np.zeros(hits.shape[:2], bool)
+    scores = np.broadcast_to(table.scores, matched_before.shape)
     true, false = [], []
     for column in np.flatnonzero(counted):
-        matched = hits[:, :, column] & ~taken
+        matched = hits[:, :, column] & ~matched_before
         reached = np.flatnonzero(matched.any(1))  # numbers in IOUS at which a free prediction hits the object
         if not len(reached):
             continue
-        taken[reached, matched[reached].argmax(1)] = True
+        matched_before[reached, matched[reached].argmax(1)] = True
         best = np.where(matched[reached], scores[reached], -np.inf).argmax(1)
         true.append((reached, scores[reached, best]))
         matched[reached, best] = False
         false.append((np.nonzero(matched)[0], scores[matched]))
     ignored = table.void + table.common[:, ~counted].sum(1)
-    wrong = ~hits.any(2) & (ignored / table.sizes <= IOUS[:, None])
-    false.append((np.nonzero(wrong)[0], scores[wrong]))
+    unmatched = ~hits.any(2) & (ignored / table.sizes <= IOUS[:, None])
+    false.append((np.nonzero(unmatched)[0], scores[unmatched]))
     return Matches(_gathered(true), _gathered(false), int(counted.sum()))
 
 

@@ -66,10 +66,10 @@ def dominant_plane(xyz: Tensor) -> Plane:
     points = _subset(xyz, FITTED_POINTS).T.contiguous()  # along memory all that follows is many times as fast
     if points.shape[1] < 3:
         return _facing_plane(points)
-    few = points[:, :SCORED_POINTS]
-    middle = few.median(1).values
-    band = INLIER_BAND * float((few - middle[:, None]).norm(dim=0).median())
-    normal, offset = _best_hypothesis(few, band)
+    scored = points[:, :SCORED_POINTS]
+    middle = scored.median(1).values
+    band = INLIER_BAND * float((scored - middle[:, None]).norm(dim=0).median())
+    normal, offset = _best_hypothesis(scored, band)
     for _ in range(FIT_ROUNDS):
         inliers = ((normal @ points + offset).abs() <= band).double()
         if inliers.sum() < 3:

@@ -78,13 +78,13 @@ def find_ground(xyz: np.ndarray, kind: GroundKind) -> Ground | None:
 
 
 def _floor(xyz: np.ndarray) -> Ground | None:
-    some = xyz
+    sample = xyz
     if len(xyz) > FLOOR_SAMPLE:
-        some = xyz[np.random.default_rng(0).integers(0, len(xyz), FLOOR_SAMPLE)]
-    level = _lowest_level(some)
+        sample = xyz[np.random.default_rng(0).integers(0, len(xyz), FLOOR_SAMPLE)]
+    level = _lowest_level(sample)
     if level is None:
         return None
-    plane, noise = _fitted(some[np.abs(some[:, 2] - level) < NEAR_FLOOR], level)
+    plane, noise = _fitted(sample[np.abs(sample[:, 2] - level) < NEAR_FLOOR], level)
     slope = np.array([-plane[0], -plane[1], 1], np.float32)
     heights = xyz @ slope - np.float32(plane[2])
     band = np.clip(DEVIATIONS * noise, *BANDS)

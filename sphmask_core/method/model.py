@@ -145,11 +145,11 @@ class SphericalMask(nn.Module):
         offsets = scene_offsets(voxels.coords[rows, 0], voxels.batch_size)
         kept, counts = [], [0]
         for start, end in pairwise(offsets):
-            own = rows[start:end]
+            of_scene = rows[start:end]
             if end - start > most:
-                own = own[torch.randperm(end - start)[:most].sort().values.to(rows.device)]
-            kept.append(own)
-            counts.append(counts[-1] + len(own))
+                of_scene = of_scene[torch.randperm(end - start)[:most].sort().values.to(rows.device)]
+            kept.append(of_scene)
+            counts.append(counts[-1] + len(of_scene))
         chosen = torch.cat(kept)
         return self.superpoint_table(table.index_select(0, chosen), counts, chosen)
 

@@ -76,14 +76,14 @@ def polygon(
 def _faces(rays: tuple[int, int]) -> np.ndarray:
     """Returns the faces of a polygon, a shared array; the last two vertices are the upper and lower pole."""
     polar_bins, azimuth_bins = rays
-    here = np.arange(polar_bins * azimuth_bins).reshape(rays)
-    right = np.roll(here, -1, axis=1)
-    top, bottom = here.size, here.size + 1
+    vertex = np.arange(polar_bins * azimuth_bins).reshape(rays)
+    right = np.roll(vertex, -1, axis=1)
+    top, bottom = vertex.size, vertex.size + 1
     bands = [
-        np.stack([here[:-1], here[1:], right[:-1]], axis=-1),
-        np.stack([right[:-1], here[1:], right[1:]], axis=-1),
-        np.stack([np.full(azimuth_bins, top), here[0], right[0]], axis=-1),
-        np.stack([here[-1], np.full(azimuth_bins, bottom), right[-1]], axis=-1),
+        np.stack([vertex[:-1], vertex[1:], right[:-1]], axis=-1),
+        np.stack([right[:-1], vertex[1:], right[1:]], axis=-1),
+        np.stack([np.full(azimuth_bins, top), vertex[0], right[0]], axis=-1),
+        np.stack([vertex[-1], np.full(azimuth_bins, bottom), right[-1]], axis=-1),
     ]
     faces = np.concatenate([band.reshape(-1, 3) for band in bands]).astype(np.int32)
     faces.flags.writeable = False

@@ -103,9 +103,9 @@ class Array:
 
     def _refuse_shape(self, name: str, shape: tuple[int, ...], known: Known, sizes: Sizes) -> NoReturn:
         wanted = ", ".join(map(str, self.shape))
-        told = [f"{size} = {known[sizes[size]]}" for size in self.shape if isinstance(size, str)]
-        told = [text for text in dict.fromkeys(told) if not text.endswith("None")]
-        where = f" with {', '.join(told)}" if told else ""
+        known_sizes = [f"{size} = {known[sizes[size]]}" for size in self.shape if isinstance(size, str)]
+        known_sizes = [text for text in dict.fromkeys(known_sizes) if not text.endswith("None")]
+        where = f" with {', '.join(known_sizes)}" if known_sizes else ""
         raise ValueError(f"{name} must have the shape ({wanted}){where}, not {tuple(shape)}")
 
 
