@@ -139,7 +139,7 @@ class Criterion:
         loss, q, g, n = self.config.loss, pairs.queries, pairs.instances, len(pairs.queries)
         masks, boxes = scene.masks[g].to(xyz), queries.boxes[b, q]
         delta = queries.migration[b][q]
-        confidence_error = queries.confidence[b, q] - paired_iou(delta.detach() > 0, masks > 0.5)
+        confidence_error = queries.confidence[b, q] - paired_iou(delta.detach() > 0, masks > 0)
         radial = torch.cat([queries.rays[b, q], queries.centers[b, q]], dim=1)
         terms = {
             "classification": class_loss(
@@ -157,7 +157,7 @@ class Criterion:
         if "margin" in self.names:
             model = self.config.model
             weighted["margin"] = margin_loss(
-                delta, masks > 0.5, queries.rays[b, q], xyz, model.rays, loss, model.migrations
+                delta, masks > 0, queries.rays[b, q], xyz, model.rays, loss, model.migrations
             )
         return weighted
 

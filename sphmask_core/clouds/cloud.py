@@ -36,6 +36,8 @@ SHAPE_KEY = "shape"
 """Array of an .npz file with the (height, width) of an image whose points are listed row by row."""
 RGB_KEYS = ("rgb", "colors", "colours")
 PLY_TYPES = {"i8": "i4", "u8": "u4", "b1": "u1", "f2": "f4"}
+LABEL_COLUMN = 6
+"""Column of the label in an array whose rows are x, y, z, r, g, b, label."""
 SCAN_COLUMNS = 4
 """Numbers of a point in KITTI's layout: x, y, z, intensity."""
 FLOAT32 = 4
@@ -240,8 +242,9 @@ def _npy(path: Path, most: int) -> Cloud:
     if table.ndim not in (2, 3) or table.shape[-1] < 3:
         raise ValueError("must be an array of one row a point: x, y, z [, r, g, b [, label]]")
     columns = table.shape[-1]
-    rgb = table[..., 3:6] if columns >= 6 else None
-    return _from_arrays(table[..., :3], rgb, table[..., 6] if columns >= 7 else None)
+    rgb = table[..., 3:LABEL_COLUMN] if columns >= LABEL_COLUMN else None
+    labels = table[..., LABEL_COLUMN] if columns > LABEL_COLUMN else None
+    return _from_arrays(table[..., :3], rgb, labels)
 
 
 def _bin(path: Path, most: int) -> Cloud:

@@ -21,6 +21,8 @@ FITTED_POINTS, FIT_ROUNDS = 16384, 4
 """Points that the best plane is fitted to, and how many times, each time to those that are near it."""
 INLIER_BAND = 0.01
 """Half width of a plane, relative to the cloud's median radius (1 cm for a cloud 2 m across)."""
+HARDLY_UNIT = 0.5
+"""Length of a normal below which its three points are on one line; all others are of length 1."""
 NEARLY_PARALLEL = 0.9
 """Cosine of the x axis with z from which the y axis is taken to begin with."""
 
@@ -143,7 +145,7 @@ def _best_hypothesis(points: Tensor, band: float) -> tuple[Tensor, Tensor]:
     normals = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
     offsets = -(normals * a).sum(1)
     inliers = ((normals @ points + offsets[:, None]).abs() <= band).sum(1)
-    inliers[normals.norm(dim=1) < 0.5] = -1  # three points on one line
+    inliers[normals.norm(dim=1) < HARDLY_UNIT] = -1
     best = int(inliers.argmax())
     return normals[best], offsets[best]
 
