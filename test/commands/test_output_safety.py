@@ -122,6 +122,7 @@ def test_names_that_are_not_utf8(tmp_path, clouds, weights):
 
 INTERRUPTED_BY_TORCH = """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background job would ignore
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == "torch":
