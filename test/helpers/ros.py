@@ -63,10 +63,10 @@ def wait_for(asker, future):
     return future.result()
 
 
-def call(asker, kind, name, **fields):
-    """The response of a service of a node with a lifecycle."""
+def call(asker, kind, name, node="", **fields):
+    """The response of a service of a node with a lifecycle; node: its name, where the service's is longer."""
     with client_of(asker, kind, name) as client:
-        wait_until_answerable(asker, name.rpartition("/")[0])
+        wait_until_answerable(asker, node or name.rpartition("/")[0])
         return wait_for(asker, client.call_async(kind.Request(**fields)))
 
 

@@ -82,7 +82,7 @@ def test_an_objects_points_are_asked_of_its_camera(players):
     ask_patiently(players["rear"], PointCloud2(header=header(7)))
     for name, there in (("front", True), ("rear", False)):
         service = f"segment/{name}/get_instance_cloud"
-        given = call(players[name], GetInstanceCloud, service, id=int(ids[0]))
+        given = call(players[name], GetInstanceCloud, service, "segment", id=int(ids[0]))
         assert given.success == there, name
         assert (given.cloud.width > 0) == there, name
 
