@@ -22,7 +22,7 @@ from sphmask_core.segmenter import Segmenter
 from training.datasets.synthetic import simulate_meshes
 from training.mixing import mixed_scenes
 
-from .oracles import SIMULATED, SIMULATORS
+from .oracles import SIMULATED, SIMULATORS, protocol_of
 
 MIXTURES = 24
 MIXTURE_SEEDS = (101, 102)
@@ -73,13 +73,12 @@ def main() -> None:
     parser.add_argument("--frames", type=Path, help="folder of labeled frames (.npz) of other cameras")
     options = parser.parse_args()
     segmenter = Segmenter.load(options.model, "cpu")
-    has_classes = len(segmenter.config.instance_classes) > 1
-    protocol = Protocol().with_classes(segmenter.config) if has_classes else Protocol()
+    protocol = protocol_of(segmenter.config)
     print(HEADER)
     for name, scenes in scene_sets(options, segmenter.config):
         scores, count = scores_of(segmenter, scenes, protocol)
         print(row(name, count, scores.agnostic, scores), flush=True)
-        if has_classes:
+        if protocol.classes:
             print(row("  mean over the classes", count, scores.precision.mean), flush=True)
 
 

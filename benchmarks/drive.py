@@ -35,6 +35,7 @@ from std_msgs.msg import Header
 from benchmarks.processes import node, processor_seconds, running, set_environment
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.messages.pointcloud2 import cloud_points
+from sphmask_core.runtime.units import stamp_nanoseconds
 from sphmask_core.simulation.streets.drive import Drive, DriveSweep
 from sphmask_core.simulation.streets.lidars import ROTATING, Beams, rotating
 from sphmask_ros.conversions import write_points
@@ -208,7 +209,7 @@ class Player(Node):
         self._odometry.publish(odometry)
 
     def _keep(self, msg: InstanceArray) -> None:
-        stamp = msg.header.stamp.sec * 10**9 + msg.header.stamp.nanosec
+        stamp = stamp_nanoseconds(msg.header.stamp)
         number = self._sent[stamp]
         self._answers.latencies[number] = (self.get_clock().now().nanoseconds - stamp) / 1e9
         indices = np.array(msg.point_indices, np.int64)

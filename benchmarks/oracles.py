@@ -221,6 +221,11 @@ def wanted_scenes(options: argparse.Namespace, config: Config) -> Iterable[Scene
     return mixed_scenes(frames, options.mixed, options.seed) if options.mixed else frames
 
 
+def protocol_of(config: Config) -> Protocol:
+    """The protocol by which simulated scenes are scored: by class, where the model knows more than one."""
+    return Protocol().with_classes(config) if len(config.instance_classes) > 1 else Protocol()
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -236,9 +241,7 @@ def main() -> None:
     options = parser.parse_args()
     segmenter = Segmenter.load(options.model, "cpu")
     scenes = list(wanted_scenes(options, segmenter.config))
-    protocol = Protocol()
-    if len(segmenter.config.instance_classes) > 1:
-        protocol = protocol.with_classes(segmenter.config)
+    protocol = protocol_of(segmenter.config)
     run(segmenter.model, scenes, protocol)
     score_results(segmenter, scenes, protocol, options.failures)
 
