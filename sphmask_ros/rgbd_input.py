@@ -19,7 +19,7 @@ from sphmask_ros.parameters import Parameters
 IMAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 INFOS = {"sensor_msgs/msg/CameraInfo": CameraInfo}
 PATIENCE = 1.0
-"""Seconds without a color image of their time, or without camera_info, that depth images wait for it."""
+"""Seconds that depth images wait for a color image of their time, and for camera_info, before they go alone."""
 WAITING = 10
 """Images of either kind that wait for the other, as the usual queue of message_filters."""
 
@@ -81,7 +81,9 @@ class RgbdInput:
         self._receive, self._settings = receive, settings
         self._pairs: Pairs[Any, Any] = Pairs()
         self._infos: dict[str, CameraInfo] = {}
-        self._paired = self._begun = time.monotonic()
+        self._begun = time.monotonic()
+        self._alone_since: float | None = None
+        """When the first depth image came that had no color image yet; none came since the last pair: None."""
         topics = {
             "depth": (IMAGES, self._receive_depth),
             "color": (IMAGES, self._receive_color),
@@ -102,9 +104,12 @@ class RgbdInput:
 
     def _receive_depth(self, msg: Any) -> None:
         pair = self._pairs.add_first(_nanoseconds(msg), msg, self._tolerance())
+        now = time.monotonic()
         if pair is not None:
             self._put_together(*pair)
-        elif time.monotonic() - self._paired > PATIENCE:  # there is no color, or by another clock
+        elif self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since > PATIENCE:  # there is no color, or by another clock
             self._put_together(msg, None)
 
     def _receive_color(self, msg: Any) -> None:
@@ -114,7 +119,7 @@ class RgbdInput:
 
     def _put_together(self, depth: Any, color: Any) -> None:
         if color is not None:
-            self._paired = time.monotonic()
+            self._alone_since = None
         info = self._infos.get("depth")
         if info is not None or time.monotonic() - self._begun > PATIENCE:
             self._receive(RgbdFrame(depth, info, color, self._infos.get("color")))

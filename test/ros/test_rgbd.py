@@ -15,14 +15,14 @@ import rclpy
 from builtin_interfaces.msg import Time
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from sphmask_core.messages.pointcloud2 import cloud_points, read_cloud_message, read_labels
 from sphmask_core.messages.rgbd import read_rgbd_frame
 from sphmask_ros.conversions import make, write_points
 from sphmask_ros.player import Player, RgbdPlayer
-from sphmask_ros.rgbd_input import WAITING, Pairs
+from sphmask_ros.rgbd_input import PATIENCE, WAITING, Pairs
 from test.helpers.rgbd import compressed_message, depth_of, image_message, rgbd_frame
 from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header
 
@@ -82,14 +82,38 @@ def test_colors_of_nearly_the_same_time_are_taken_and_others_waited_for(rgbd_pla
     """A color image 5 ms later belongs to the depth image, one 500 ms later does not."""
     with pytest.raises(TimeoutError):
         rgbd_player.ask(_late_color(30, 500_000_000), 0.5)
+    ask_patiently(rgbd_player, frame_at(31))  # colors come, so that a depth image waits for its own
     answer = ask_patiently(rgbd_player, _late_color(32, 5_000_000))
     assert answer.points.header.stamp == Time(sec=32)
-    plain = read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0]
-    np.testing.assert_array_equal(plain, SCENE.rgb[read_labels(answer.points) == 0])
+    _assert_colored(answer.points)
 
 
 def _late_color(second, nanosec):
     return replace(frame_at(second), color=frame_at(second, nanosec).color)
+
+
+def _assert_colored(points):
+    background = read_labels(points) == 0
+    np.testing.assert_array_equal(read_cloud_message(points).rgb[background], SCENE.rgb[background])
+
+
+def test_the_first_depth_image_after_a_pause_waits_for_its_color(rgbd_player):
+    """The topics of a camera are taken one by one: its depth may come before its color, by a moment."""
+    heard = []
+    subscription = rgbd_player.create_subscription(PointCloud2, "segment/labelled_points", heard.append, 1)
+    ask_patiently(rgbd_player, frame_at(34))
+    time.sleep(PATIENCE + 0.2)
+    heard.clear()
+    frame = frame_at(36)
+    rgbd_player.publish(replace(frame, color=None))
+    rclpy.spin_once(rgbd_player, timeout_sec=0.3)
+    rgbd_player.publish(frame)
+    limit = time.monotonic() + TIMEOUT
+    while not heard and time.monotonic() < limit:
+        rclpy.spin_once(rgbd_player, timeout_sec=0.5)
+    rgbd_player.destroy_subscription(subscription)
+    assert [message.header.stamp for message in heard] == [Time(sec=36)]
+    _assert_colored(heard[0])
 
 
 def test_depth_alone_is_answered_when_no_color_comes(rgbd_player, rgbd_node):
@@ -98,8 +122,18 @@ def test_depth_alone_is_answered_when_no_color_comes(rgbd_player, rgbd_node):
     assert len(answer.instances.instances) > 0
     background = read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0]
     assert (background == 128).all()
-    answer = ask_patiently(rgbd_player, frame_at(41))  # and with colors again once they come
-    assert (read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0] != 128).any()
+    _assert_colored_again(rgbd_player, 41)
+
+
+def _assert_colored_again(rgbd_player, second):
+    """The first depth images may still go alone: each may be taken before its color."""
+    limit = time.monotonic() + TIMEOUT
+    answer = ask_patiently(rgbd_player, frame_at(second))
+    while (read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0] == 128).all():
+        assert time.monotonic() < limit
+        second += 1
+        answer = ask_patiently(rgbd_player, frame_at(second))
+    _assert_colored(answer.points)
 
 
 def test_compressed_topics_are_found_by_their_types(ros, start_node):
