@@ -19,7 +19,7 @@ from sphmask_ros.parameters import Parameters
 IMAGES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 INFOS = {"sensor_msgs/msg/CameraInfo": CameraInfo}
 PATIENCE = 1.0
-"""Seconds that depth images wait for a color image of their time, and for camera_info, before they go alone."""
+"""Seconds that depth images wait for colors of their time, and for camera_info, before they go alone."""
 WAITING = 10
 """Images of either kind that wait for the other, as the usual queue of message_filters."""
 
@@ -83,7 +83,7 @@ class RgbdInput:
         self._infos: dict[str, CameraInfo] = {}
         self._begun = time.monotonic()
         self._alone_since: float | None = None
-        """When the first depth image came that had no color image yet; none came since the last pair: None."""
+        """When the first depth image since the last pair came that had no color yet, if one did."""
         topics = {
             "depth": (IMAGES, self._receive_depth),
             "color": (IMAGES, self._receive_color),
