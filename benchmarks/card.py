@@ -33,7 +33,7 @@ HEADER = f"{'':24s} scenes      AP    AP50    AP25 overlap F  F>=0.75  precision
 
 
 def scene_sets(options: argparse.Namespace, config: Config) -> Iterator[tuple[str, Iterable[Scene]]]:
-    """The sets of scenes by name: real frames and their mixtures, where given, then simulated ones."""
+    """Gives the sets of scenes by name: real frames and their mixtures, where given, then simulated ones."""
     if options.root:
         frames = open_split("mosd", options.root, "val")
         yield "held-out frames", frames
@@ -47,14 +47,14 @@ def scene_sets(options: argparse.Namespace, config: Config) -> Iterator[tuple[st
 
 
 def scores_of(segmenter: Segmenter, scenes: Iterable[Scene], protocol: Protocol) -> tuple[Scores, int]:
-    """The scores over scenes, and how many there are."""
+    """Returns the the scores over scenes, and how many there are."""
     segmented = segment_scenes(segmenter, tqdm(scenes, disable=None, unit="scene"), protocol, min_score=0.0)
     scenes_scores = score_scenes(segmented, protocol, segmenter.min_score, Gallery(0))
     return pool(scenes_scores, protocol), len(scenes_scores)
 
 
 def row(name: str, count: int, precision: ClassScores, scores: Scores | None = None) -> str:
-    """A line of the table; with scores, what is shown at the model's threshold as well."""
+    """Returns a line of the table; with scores, it also says what is shown at the model's threshold."""
     line = f"{name:24s}{count:7d}{precision.ap:8.3f}{precision.ap50:8.3f}{precision.ap25:8.3f}"
     if scores is None:
         return line
@@ -64,7 +64,7 @@ def row(name: str, count: int, precision: ClassScores, scores: Scores | None = N
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line: print the table of the options' weights."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -40,17 +40,17 @@ class Problem:
     """(27, C, C): (K, in, out)"""
 
     def gigaflops(self) -> float:
-        """Multiplications and additions of one convolution, in thousand millions."""
+        """Returns the multiplications and additions of one convolution, in thousand millions."""
         return 2e-9 * self.window.count() * self.weight[0].numel()
 
 
 def spconv_tensor(spconv: ModuleType, coords: Tensor, x: Tensor) -> Any:
-    """spconv's form of features (V, C) on voxels (V, 4)."""
+    """Returns spconv's form of features (V, C) on voxels (V, 4)."""
     return spconv.SparseConvTensor(x, coords, (coords[:, 1:].max(0).values + 1).tolist(), batch_size=1)
 
 
 def spconv_convolution(spconv: ModuleType, problem: Problem) -> Callable[[], Tensor]:
-    """spconv's convolution with the same weights, its maps made."""
+    """Returns a call of spconv's convolution with the same weights, its maps made."""
     channels = problem.x.shape[1]
     conv = spconv.SubMConv3d(
         channels, channels, 3, bias=False, indice_key="room", algo=spconv.ConvAlgo.Native
@@ -61,7 +61,7 @@ def spconv_convolution(spconv: ModuleType, problem: Problem) -> Callable[[], Ten
 
 
 def spconv_maps(spconv: ModuleType, coords: Tensor) -> Callable[[], Any]:
-    """spconv's neighbor pairs of the same window."""
+    """Returns a call that makes spconv's neighbor pairs of the same window."""
     tensor = spconv_tensor(spconv, coords, torch.zeros(len(coords), 1))
     shape, ones = tensor.spatial_shape, [1] * 3
     find = spconv.ops.get_indice_pairs

@@ -117,7 +117,7 @@ def _node(arguments: argparse.Namespace) -> list[str]:
 
 
 def _simulated(arguments: argparse.Namespace) -> tuple[Drive, list[DriveSweep]]:
-    """The drive and its sweeps, from a file of an earlier run where there is one."""
+    """Returns the drive and its sweeps, from a file of an earlier run where there is one."""
     rng = np.random.default_rng(0)
     beams = Beams(*rotating(rng, ROTATING[arguments.beams], COLUMNS), NOISE, REACH)
     drive = Drive.along(arguments.seed, beams, arguments.speed, arguments.seconds)
@@ -157,7 +157,7 @@ class Player(Node):
         self._answers = Answers()
 
     def wait(self, sweep: DriveSweep) -> None:
-        """Until a first sweep is answered. Raises RuntimeError where none ever is."""
+        """Wait until a first sweep is answered. Raises RuntimeError where none ever is."""
         limit, message = time.monotonic() + START_TIMEOUT, _message(sweep)
         while not self._answers.latencies:
             if time.monotonic() > limit:
@@ -246,7 +246,7 @@ def _print_speed(answers: Answers, sweeps: Sequence[DriveSweep], used: float) ->
 
 
 def _print_ids(answers: Answers, sweeps: Sequence[DriveSweep], drive: Drive) -> None:
-    """A line for each class, things that move apart from those at rest."""
+    """Print a line for each class; things that move are told apart from those at rest."""
     seen: dict[int, int] = Counter()
     ids: dict[int, list[int]] = defaultdict(list)
     for number, instances in sorted(answers.instances.items()):
@@ -269,7 +269,8 @@ def _print_ids(answers: Answers, sweeps: Sequence[DriveSweep], drive: Drive) -> 
 
 
 def _identity(points: np.ndarray, instances: list[tuple[int, np.ndarray]]) -> int | None:
-    """Id of the instance that covers a thing's points (P,) bool best, if it does well enough."""
+    """Returns the id of the instance that covers a thing's points (P,) bool best, or None if none does well
+    enough."""
     best, identity, size = COVERED, None, int(points.sum())
     for number, indices in instances:
         common = int(points[indices].sum())

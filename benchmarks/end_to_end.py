@@ -34,7 +34,7 @@ ROOM_POINTS = 150_000
 
 
 def frames(root: Path, count: int) -> list[tuple[Path, Cloud]]:
-    """`count` of the folder's .pcd files, spread over all of them."""
+    """Returns `count` of the folder's .pcd files, spread over all of them."""
     paths = sorted(root.glob("*.pcd"))
     if not paths:
         raise SystemExit(f"{root}: holds no .pcd files")
@@ -43,14 +43,15 @@ def frames(root: Path, count: int) -> list[tuple[Path, Cloud]]:
 
 
 def room_cloud() -> Cloud:
-    """Points of the room's surfaces, drawn at random."""
+    """Returns points of the room's surfaces, drawn at random."""
     xyz = room()
     chosen = np.random.default_rng(0).choice(len(xyz), ROOM_POINTS, replace=False)
     return Cloud(xyz[chosen], None, None, (1, ROOM_POINTS))
 
 
 def full_size(device: str) -> Segmenter:
-    """The ScanNetV2 model with random weights; every voxel counts as foreground, the most work there is."""
+    """Returns the ScanNetV2 model with random weights; every voxel counts as foreground, the most work there
+    is."""
     config = load_config("scannetv2")
     inference = dataclasses.replace(config.inference, foreground_threshold=0.0)
     torch.manual_seed(0)
@@ -58,7 +59,7 @@ def full_size(device: str) -> Segmenter:
 
 
 def print_ratios(by_model: dict[str, list[Measurement]]) -> None:
-    """How much faster than the first model the others are."""
+    """Print how much faster than the first model the others are."""
     medians = {
         name: statistics.median(sum(frame.milliseconds.values()) for frame in frames)
         for name, frames in by_model.items()
@@ -69,7 +70,8 @@ def print_ratios(by_model: dict[str, list[Measurement]]) -> None:
 
 
 def print_training_step(segmenter: Segmenter) -> None:
-    """Time and memory of forward pass, losses and backward pass of the whole model on a simulated room."""
+    """Print time and memory of forward pass, losses and backward pass of the whole model on a simulated
+    room."""
     model, config, device = segmenter.model.train(), segmenter.config, segmenter.device
     batch = collate([prepared(simulate_plain_room(0), config)], config.model).to(device)
     timer = MemoryTimer(device)

@@ -129,7 +129,7 @@ class User(Node):
         self.create_subscription(InstanceArray, "segment/instances", lambda _: None, 1)
 
     def wait_for(self, process: Any) -> None:
-        """Until the node offers its services, and some more for both sides to know each other."""
+        """Wait until the node offers its services, and some more for both sides to know each other."""
         for service, kind, _ in (REQUESTS | SWITCHES).values():
             if service not in self._clients_by_service:
                 self._clients_by_service[service] = self.create_client(kind, f"segment/{service}")
@@ -139,7 +139,7 @@ class User(Node):
         self._spin(SETTLING)
 
     def wait_for_clouds(self, publisher: Any) -> None:
-        """Until the node has received one."""
+        """Wait until the node has received a cloud."""
         limit = time.monotonic() + PATIENCE
         while not self.received:
             if time.monotonic() > limit or publisher.poll() is not None:
@@ -149,7 +149,8 @@ class User(Node):
     def ask_by_turns(
         self, requests: dict[str, tuple[str, type, Any]], more: Callable[[int, float], bool]
     ) -> dict[str, list[float]]:
-        """How long each request took, seconds; `more` is told how often they were asked and for how long."""
+        """Returns how long each request took, seconds; `more` is told how often they were asked and for how
+        long."""
         waits: dict[str, list[float]] = {name: [] for name in requests}
         begun, asked = time.monotonic(), 0
         while more(asked, time.monotonic() - begun):
@@ -192,7 +193,7 @@ def _publish(points: int, rate: float) -> None:
 
 
 def _row_of_tables(points: int) -> Cloud:
-    """One simulated table again and again, side by side: made sooner than a hall."""
+    """Returns one simulated table again and again, side by side, which is made sooner than a hall."""
     xyz, rgb = table(0)
     shifts = np.arange(-(-points // len(xyz)), dtype=np.float32)[:, None, None] * (SPACING, 0, 0)
     xyz = (xyz + shifts.astype(np.float32)).reshape(-1, 3)[:points]

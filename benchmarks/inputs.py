@@ -57,11 +57,11 @@ class Sensor(Node):
 
     @property
     def size(self) -> int:
-        """Bytes of a frame."""
+        """Returns the bytes of a frame."""
         return sum(len(getattr(message, "data", b"")) for message in self._messages.values())
 
     def connected(self) -> bool:
-        """Whether the node hears and is heard."""
+        """Returns whether the node hears and is heard."""
         heard = all(publisher.get_subscription_count() for publisher in self._senders.values())
         return heard and self.count_publishers("segment/label_image") > 0
 
@@ -85,7 +85,7 @@ def _cloud(cloud: Cloud) -> PointCloud2:
 
 
 def _images(cloud: Cloud) -> dict[str, Any]:
-    """Depth in millimeters, colors, and the camera of the simulator."""
+    """Returns depth in millimeters, colors, and the camera of the simulator."""
     height, width = cloud.shape
     depth = np.nan_to_num(cloud.xyz[:, 2] * 1000).round().astype("<u2").view(np.uint8)
     assert cloud.rgb is not None
@@ -141,7 +141,7 @@ def _wait(sensor: Sensor, done: Callable[[], bool], timeout: float) -> None:
 
 
 def _ask(sensor: Sensor) -> float:
-    """Milliseconds from publishing a frame to its label image; one that is lost is sent again."""
+    """Returns the milliseconds from publishing a frame to its label image; one that is lost is sent again."""
     while True:
         begun = time.perf_counter()
         stamp = sensor.send()
@@ -169,7 +169,7 @@ def _stream(sensor: Sensor, node: subprocess.Popen, seconds: float, rate: float)
 
 
 def _cpu_seconds(node: subprocess.Popen) -> float:
-    """Processor time of a process, its own and the kernel's."""
+    """Returns the processor time of a process, its own and the kernel's."""
     fields = Path(f"/proc/{node.pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -121,7 +121,7 @@ def _publish(player: Player, large: PointCloud2) -> None:
 
 
 def _ask(player: Player, service: str, kind: type, request: Any) -> float:
-    """Seconds until a service of the node answers."""
+    """Returns the seconds until a service of the node answers."""
     client = _client(player, service, kind)
     begun = time.perf_counter()
     asked = client.call_async(request)
@@ -131,7 +131,8 @@ def _ask(player: Player, service: str, kind: type, request: Any) -> float:
 
 @lru_cache
 def _client(player: Player, service: str, kind: type) -> Client:
-    """A client that both sides know: an answer to a new one may be lost, and is sent again 3 s later."""
+    """Returns a client that both sides know: an answer to a new one may be lost, and is sent again 3 s
+    later."""
     client: Client = player.create_client(kind, f"segment/{service}")
     client.wait_for_service(START_TIMEOUT)
     time.sleep(SETTLING)

@@ -35,7 +35,8 @@ HEADER = "million points, instances, points in them, s, s of processors, s a mil
 
 
 def table(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The points of one simulated frame of 640 x 480 upright, z = 0 on the table, and their colors."""
+    """Returns the points of one simulated frame of 640 x 480 upright, z = 0 on the table, and their
+    colors."""
     cloud = simulate_cloud(seed, 640, 480)
     finite = np.isfinite(cloud.xyz).all(1)
     xyz = torch.from_numpy(cloud.xyz[finite])
@@ -44,7 +45,7 @@ def table(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hall(points: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tables row by row until there are `points` points: (N, 3) float32 meters, (N, 3) uint8.
+    """Returns tables, row by row until there are `points` points: (N, 3) float32 meters, (N, 3) uint8.
 
     The sensor, which tells above from below, is a meter over them.
     """
@@ -58,7 +59,7 @@ def hall(points: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resident() -> int:
-    """Memory that this process holds, bytes."""
+    """Returns the bytes of memory that this process holds."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 

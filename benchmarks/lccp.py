@@ -22,7 +22,8 @@ SETTINGS = ("--vox", "0.01", "--seed", "0.04", "--ct", "10")
 
 
 def compare(program: Path, segmenter: Segmenter, frames: Sequence[tuple[Path, Cloud]], repeats: int) -> str:
-    """Median milliseconds of both over the frames, and their ratio; on each frame the two take turns."""
+    """Returns the median milliseconds of both over the frames, and their ratio; on each frame the two take
+    turns."""
     ours, theirs = [], []
     with threads(1):
         for path, cloud in frames:
@@ -38,7 +39,8 @@ def compare(program: Path, segmenter: Segmenter, frames: Sequence[tuple[Path, Cl
 
 
 def _milliseconds(program: Path, path: Path, repeats: int) -> float:
-    """Median of the program's own times of one frame; the first one, which warms up, does not count."""
+    """Returns the median of the program's own times of one frame; the first one, which warms up, does not
+    count."""
     command = [str(program), *SETTINGS, "--reps", str(repeats + 1), str(path)]
     ran = subprocess.run(
         command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}

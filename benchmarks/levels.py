@@ -40,7 +40,7 @@ Job = Callable[[SimpleNamespace], Any]
 
 
 def compile_natively(folder: Path) -> ctypes.CDLL:
-    """All kernels for this machine and no other."""
+    """Returns all kernels, compiled for this machine and no other."""
     sources = sorted(Path(native.__file__).parent.glob("*.cpp"))
     library = folder / "native.so"
     flags = ["-march=native", *OPTIMIZATION, "-shared", "-fPIC"]
@@ -49,7 +49,7 @@ def compile_natively(folder: Path) -> ctypes.CDLL:
 
 
 def convolution(pairs: Pairs, rows: int, channels: int) -> tuple[Job, Job]:
-    """A submanifold convolution with the pairs of a room, and the gradient of its weights."""
+    """Returns a submanifold convolution with the pairs of a room, and the gradient of its weights."""
     x, weight = torch.randn(rows, channels), torch.randn(27, channels, channels) / channels
     packed, out, grad = pack_panels(weight), torch.empty(rows, channels), torch.empty_like(weight)
     listed = pairs.starts, pairs.source, pairs.target
@@ -64,7 +64,7 @@ def convolution(pairs: Pairs, rows: int, channels: int) -> tuple[Job, Job]:
 
 
 def sampling() -> dict[str, Job]:
-    """Farthest points and ball query on random points."""
+    """Returns the jobs of sampling: farthest points and ball query on random points."""
     xyz, picked = torch.rand(POINTS, 3), torch.empty(PICKS, dtype=torch.int64)
     hits = torch.empty(POINTS, HITS, dtype=torch.int64)
     return {
@@ -74,7 +74,7 @@ def sampling() -> dict[str, Job]:
 
 
 def migration() -> Job:
-    """Radial point migration of as many queries and superpoints as a frame has."""
+    """Returns the job of radial point migration, of as many queries and superpoints as a frame has."""
     width = MASK_DIM + 6
     count = width * MASK_DIM + MASK_DIM + MASK_DIM + 1
     parameters, sizes = torch.randn(QUERIES, count), torch.rand(POINTS, 3)
@@ -85,7 +85,7 @@ def migration() -> Job:
 
 
 def jobs(coords: Tensor) -> dict[str, Job]:
-    """What is measured."""
+    """Returns what is measured."""
     pairs, rows = find_neighbors(coords).pairs, len(coords)
     keys, window = pack(coords), torch.empty(27, rows, dtype=torch.int32)
     cells, xyz = coords[:, 1:].contiguous(), coords[:, 1:].float()
@@ -102,7 +102,7 @@ def jobs(coords: Tensor) -> dict[str, Job]:
 
 
 def calls() -> Job:
-    """Many calls that do next to nothing: what a call costs."""
+    """Returns the job of many calls that do next to nothing, which shows what a call costs."""
     x, out, norm = torch.rand(1, 8), torch.empty(1, 8), torch.rand(4, 8).unbind()
 
     def call(kernels: SimpleNamespace) -> None:

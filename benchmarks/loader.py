@@ -22,7 +22,8 @@ FIRST, MEASURED = 10, 150
 
 
 def main() -> None:
-    """Batches of one scene, read, augmented and voxelized by the workers; nobody uses them."""
+    """Print the rate of batches of one scene that the workers read, augment and voxelize; nobody uses the
+    batches."""
     asked = _parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         raw, out = Path(folder) / "raw", Path(folder) / "out"
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def scenes_a_second(config: Config) -> float:
-    """Rate of the loader by the clock."""
+    """Returns the rate of the loader by the clock, scenes a second."""
     batches = iter(load_batches(load_scenes(config, "train"), config, epoch=0, start=0))
     for _ in range(FIRST):
         next(batches)

@@ -25,14 +25,15 @@ def threads(count: int) -> Iterator[None]:
 
 
 def cpu_ms(call: Callable[[], Any]) -> float:
-    """Processor time of one call, all threads together, milliseconds: other programs do not count."""
+    """Returns the processor time of one call, all threads together, milliseconds: other programs do not
+    count."""
     start = time.process_time()
     call()
     return 1e3 * (time.process_time() - start)
 
 
 def wall_ms(call: Callable[[], Any]) -> float:
-    """Time of one call by the clock, milliseconds."""
+    """Returns the time of one call by the clock, milliseconds."""
     start = time.perf_counter()
     call()
     return 1e3 * (time.perf_counter() - start)
@@ -41,7 +42,8 @@ def wall_ms(call: Callable[[], Any]) -> float:
 def side_by_side(
     calls: Mapping[str, Callable[[], Any]], repeats: int, clock: Callable[[Callable[[], Any]], float] = cpu_ms
 ) -> dict[str, float]:
-    """Median time of each call, milliseconds; the calls take turns, so that they meet the same machine."""
+    """Returns the median time of each call, milliseconds; the calls take turns, so that they meet the same
+    machine."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
@@ -50,7 +52,8 @@ def side_by_side(
 
 
 def peer(module: str) -> ModuleType | None:
-    """A rival library, or None and a line that says why it is left out."""
+    """Returns a rival library; where it is missing, prints a line that says why it is left out, and returns
+    None."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -59,7 +62,8 @@ def peer(module: str) -> ModuleType | None:
 
 
 def print_ratios(title: str, times: Mapping[str, float]) -> None:
-    """One line: each time in milliseconds, and how many times as long as the first (ours) the others took."""
+    """Print one line: each time in milliseconds, and how many times as long as the first (ours) the others
+    took."""
     (ours, base), *others = times.items()
     text = [f"{ours} {base:9.2f} ms"]
     text += [f"{name} {time:9.2f} ms ({time / base:5.1f} x)" for name, time in others]

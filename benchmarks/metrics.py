@@ -20,7 +20,7 @@ OBJECTS, PREDICTIONS, SUPERPOINTS = 25, 90, 1500
 
 
 def main() -> None:
-    """Both ways on the same scans; the scores must be the same."""
+    """Run both ways on the same scans; the scores must be the same."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scans", type=int, default=100)
     parser.add_argument("--points", type=int, default=100_000, help="points a scan (%(default)s)")
@@ -62,12 +62,12 @@ def make_scans(count: int, points: int) -> Iterator[ScanResult]:
 
 
 def vectorized(scan: ScanResult) -> Intersections:
-    """As `sphmask eval` counts."""
+    """Returns the intersections as `sphmask eval` counts them."""
     return intersect(scan, SHIFT, MIN_REGION)
 
 
 def by_loop(scan: ScanResult) -> Intersections:
-    """One comparison of whole masks a pair."""
+    """Returns the intersections by one comparison of whole masks for each pair."""
     masks = np.ascontiguousarray(scan.masks[:, scan.segments])
     class_of = np.where(scan.semantic == UNLABELED, -1, scan.semantic - SHIFT)
     valid = (class_of >= 0) & (scan.instance >= 0)

@@ -19,7 +19,7 @@ from sphmask_core.method.migration import migrate, migration_parameters
 def migrate_plainly(
     parameters: Tensor, query_xyz: Tensor, query_boxes: Tensor, xyz: Tensor, boxes: Tensor, features: Tensor
 ) -> Tensor:
-    """W2^T ReLU(W1^T z + b1) with z = [q - p_s, |b_q - b_s|, m_s] built as (Q, S, M + 6)."""
+    """Returns W2^T ReLU(W1^T z + b1) with z = [q - p_s, |b_q - b_s|, m_s] built as (Q, S, M + 6)."""
     count, dim = len(query_xyz), features.shape[1]
     w1, w2, b1, _ = parameters.split([(dim + 6) * dim, dim, dim, 1], dim=1)
     gap = (box_size(query_boxes)[:, None] - box_size(boxes)).abs()
@@ -44,7 +44,7 @@ def random_scene(
 
 
 def peak_megabytes(call: Callable[[], Any]) -> float:
-    """Most memory that the tensors of one call hold at once, beyond what was there before."""
+    """Returns the most memory that the tensors of one call hold at once, beyond what was there before."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         call()
     held = peak = 0

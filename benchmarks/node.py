@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _frames(player: Player, node: subprocess.Popen, cloud: Cloud, frames: int) -> None:
-    """Latency, the node's own share of it, and memory."""
+    """Print latency, the node's own share of it, and memory."""
     stages: dict[str, list[float]] = defaultdict(list)
 
     def keep(msg: Timings) -> None:
@@ -98,7 +98,8 @@ def _frames(player: Player, node: subprocess.Popen, cloud: Cloud, frames: int) -
 
 
 def _rounds(player: Player, node: subprocess.Popen, rounds: int) -> None:
-    """Memory while the node is deactivated and activated again and again; it has to answer in the end."""
+    """Print memory while the node is deactivated and activated again and again; it has to answer in the
+    end."""
     client: Client = player.create_client(ChangeState, "segment/change_state")
     client.wait_for_service(START_TIMEOUT)
     memory, seconds = [], time.perf_counter()
@@ -118,7 +119,7 @@ def _rounds(player: Player, node: subprocess.Popen, rounds: int) -> None:
 
 
 def _scenes(player: Player, files: list[Path], repeats: int, model: str) -> None:
-    """Whether every cloud is answered in time, labeled as the command line does, its ids kept."""
+    """Print whether every cloud is answered in time, labeled as the command line does, its ids kept."""
     answers: dict[Path, list[Answer]] = {}
     ask = _paced(player)
     for file in files:
@@ -155,7 +156,7 @@ def _keep_ids(answers: list[Answer]) -> bool:
 
 
 def _equals(answers: list[Answer], written: Path) -> bool:
-    """Whether every answer has, bit for bit, what the command line wrote."""
+    """Returns whether every answer has, bit for bit, what the command line wrote."""
     expected = np.load(written)
     results = [read_instances(answer.instances, read_labels(answer.points)) for answer in answers]
     names = ("labels", "masks", "scores", "class_ids", "boxes")
@@ -168,7 +169,7 @@ def _message(player: Player, cloud: Cloud) -> PointCloud2:
 
 
 def _memory(node: subprocess.Popen) -> float:
-    """Resident memory of the node, MB."""
+    """Returns the resident memory of the node, MB."""
     pages = Path(f"/proc/{node.pid}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 

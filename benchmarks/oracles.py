@@ -64,7 +64,7 @@ class Case:
 
     @classmethod
     def of(cls, scene: Scene, model: SphericalMask) -> Case:
-        """A raw scene, prepared as for the model."""
+        """Returns a raw scene, prepared as for the model."""
         config = model.config
         batch = collate([prepared(scene, config)], config.model)
         voxels = batch.voxels
@@ -73,11 +73,11 @@ class Case:
         return cls(batch, targets.scenes[0], sizes)
 
     def iou(self, predicted: Candidates) -> Tensor:
-        """(I, G) IoU in voxels of masks with objects."""
+        """Returns (I, G): IoU in voxels of masks with objects."""
         return mask_iou(predicted.masks, self.truth.masks, self.sizes)
 
     def table(self, predicted: Candidates, protocol: Protocol) -> Intersections:
-        """What AP needs of the masks, on points."""
+        """Returns what AP needs of the masks, on points."""
         masks = torch.nn.functional.pad(predicted.masks, (0, 1))
         segments = self.batch.voxels.superpoints[self.batch.voxels.point_to_voxel]
         scan = ScanResult(
@@ -92,7 +92,7 @@ class Case:
 
 
 def experiments(model: SphericalMask, case: Case) -> Iterator[tuple[str, Candidates]]:
-    """Instances of the model itself and of the model with one stage or more made perfect."""
+    """Gives the instances of the model itself, and of the model with one stage or more made perfect."""
     own = queries(model, case)
     yield "as it is", own
     yield "foreground", queries(model, case, perfect_foreground=True)
@@ -115,6 +115,7 @@ class OracleSampling(InferenceSampling):
         self.perfect_foreground, self.perfect_seeds = perfect_foreground, perfect_seeds
 
     def foreground(self, voxels: VoxelBatch, encoding: Encoding) -> tuple[VoxelBatch, Tensor | None]:
+        """Returns the voxels, and the foreground's rows: those of the labels or of the model."""
         inside = self.truth.masks.any(0)[voxels.superpoints]
         foreground = inside if self.perfect_foreground else encoding.foreground
         return voxels, foreground.nonzero().squeeze(1)
@@ -122,40 +123,44 @@ class OracleSampling(InferenceSampling):
     def superpoints(
         self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, seeds: PointSet
     ) -> tuple[PointSet, SuperpointTable]:
+        """Returns the seeds, and all superpoints."""
         return seeds, encoding.superpoints
 
     def rounds(self, foreground: int) -> list[int]:
+        """Returns one round, of the model's number of queries."""
         return [self.config.queries]
 
     def queries(self, seeds: PointSet, count: int) -> Tensor:
+        """Returns the rows of a seed in each object, or those that the model draws."""
         return one_seed_each(seeds, self.truth) if self.perfect_seeds else super().queries(seeds, count)
 
 
 def queries(
     model: SphericalMask, case: Case, perfect_foreground: bool = False, perfect_seeds: bool = False
 ) -> Candidates:
-    """Every query's mask and score."""
+    """Returns every query's mask and score."""
     sampling = OracleSampling(model.config, case, perfect_foreground, perfect_seeds)
     predictions = next(model.predict(case.batch.voxels, sampling))
     return candidates(predictions, case.batch.voxels, model.config)
 
 
 def one_seed_each(seeds: PointSet, truth: InstanceTargets) -> Tensor:
-    """(1, G') the seed of each object that is nearest to its center, of the objects that have one."""
+    """Returns (1, G'): the seed of each object that is nearest to its center, of the objects that have
+    one."""
     own = truth.masks[:, seeds.superpoints] > 0
     distance = torch.cdist(truth.centers, seeds.xyz).masked_fill(~own, torch.inf)
     return distance.argmin(1)[own.any(1)][None]
 
 
 def whole_masks(predicted: Candidates, case: Case) -> Candidates:
-    """The candidates, each that covers most of an object with that object's own mask."""
+    """Returns the candidates; each that covers most of an object has that object's own mask."""
     best, number = case.iou(predicted).max(1)
     masks = torch.where((best > SAME_OBJECT)[:, None], case.truth.masks[number] > 0, predicted.masks)
     return replace(predicted, masks=masks)
 
 
 def finish(predicted: Candidates, case: Case, model: SphericalMask) -> Candidates:
-    """The candidates that are left after NMS, without repeats of better ones."""
+    """Returns the candidates that are left after NMS, without repeats of better ones."""
     inference = model.config.inference
     predicted = select(predicted, case.sizes, inference)
     predicted = predicted[predicted.scores.argsort(descending=True)]
@@ -163,7 +168,7 @@ def finish(predicted: Candidates, case: Case, model: SphericalMask) -> Candidate
 
 
 def objects(case: Case) -> Candidates:
-    """The objects themselves, as far as superpoints can describe them."""
+    """Returns the objects themselves, as far as superpoints can describe them."""
     truth = case.truth
     ones = torch.ones(len(truth))
     return Candidates(truth.masks > 0, ones, truth.class_ids, truth.centers, truth.rays)
@@ -211,7 +216,8 @@ def print_classes(scores: Scores, protocol: Protocol) -> None:
 
 
 def wanted_scenes(options: argparse.Namespace, config: Config) -> Iterable[Scene]:
-    """Simulated scenes of the model's kind, mixtures of the split's frames, or the frames themselves."""
+    """Returns simulated scenes of the model's kind, mixtures of the split's frames, or the frames
+    themselves."""
     if options.simulated:
         simulate = SIMULATORS.get(config.data.dataset, simulate_meshes)
         return map(simulate, range(SIMULATED, SIMULATED + options.simulated))
@@ -222,12 +228,13 @@ def wanted_scenes(options: argparse.Namespace, config: Config) -> Iterable[Scene
 
 
 def protocol_of(config: Config) -> Protocol:
-    """The protocol by which simulated scenes are scored: by class, where the model knows more than one."""
+    """Returns the protocol by which simulated scenes are scored: by class, where the model knows more than
+    one."""
     return Protocol().with_classes(config) if len(config.instance_classes) > 1 else Protocol()
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

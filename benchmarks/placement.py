@@ -40,7 +40,7 @@ def _compare(name: str, xyz: np.ndarray, instances: Instances, repeats: int) -> 
 
 
 def _qhull(xyz: np.ndarray, instances: Instances) -> list[float]:
-    """The smallest footprint of each instance, square meters."""
+    """Returns the smallest footprint of each instance, square meters."""
     areas = []
     for i in range(len(instances)):
         points = (xyz[instances.points(i)] @ instances.rotation.T)[:, :2].astype(np.float64)

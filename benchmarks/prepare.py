@@ -47,18 +47,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _peak(who: int) -> float:
-    """Largest resident memory so far, MB."""
+    """Returns the largest resident memory so far, MB."""
     return resource.getrusage(who).ru_maxrss / 1024
 
 
 def prepare_rooms(raw: Path, out: Path, jobs: int) -> None:
-    """The rooms as `python -m training.prepare` prepares them."""
+    """Prepare the rooms as `python -m training.prepare` does."""
     given = ["--raw", str(raw), "--out", str(out), "--jobs", str(jobs)]
     assert prepare(["scannetv2", *given, "--partial"]) == 0
 
 
 def write_rooms(raw: Path, rooms: int, points: int) -> int:
-    """Rooms with walls, floor and boxes for furniture; all of one size, each with its own noise."""
+    """Write rooms with walls, floor and boxes for furniture, all of one size, each with its own noise;
+    returns their points."""
     miniatures.write_label_map(raw)
     rng = np.random.default_rng(0)
     x, y, z = SIZE

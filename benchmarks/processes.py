@@ -18,7 +18,7 @@ STOP_TIMEOUT = 10.0
 
 
 def set_environment() -> None:
-    """This process and those that it starts: on this computer alone, with the Fast DDS profile."""
+    """Let this process and those that it starts talk on this computer alone, with the Fast DDS profile."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     old = os.environ.get("ROS_DISTRO", "") in FAST_DDS_2
@@ -27,7 +27,7 @@ def set_environment() -> None:
 
 @contextmanager
 def running(*modules: Sequence[str]) -> Iterator[list[subprocess.Popen]]:
-    """Processes of `python -m MODULE ARGUMENTS`, which end as by Ctrl-C."""
+    """Gives processes of `python -m MODULE ARGUMENTS`, which end as by Ctrl-C when the block ends."""
     processes = [subprocess.Popen([sys.executable, "-m", *module]) for module in modules]
     try:
         yield processes
@@ -43,7 +43,7 @@ def running(*modules: Sequence[str]) -> Iterator[list[subprocess.Popen]]:
 
 
 def node(model: str, **others: str) -> list[str]:
-    """What `running` is given for a node with these parameters; `ns` is its namespace."""
+    """Returns what `running` is given for a node with these parameters; `ns` is its namespace."""
     arguments = ["sphmask_ros", "--ros-args", "--log-level", "error", "-p", f"model:={model}"]
     namespace = others.pop("ns", "")
     arguments += ["-r", f"__ns:=/{namespace}"] if namespace else []
@@ -51,7 +51,7 @@ def node(model: str, **others: str) -> list[str]:
 
 
 def processor_seconds(processes: Sequence[subprocess.Popen]) -> float:
-    """User and system time of the processes so far."""
+    """Returns the user and system time of the processes so far, seconds."""
     total = 0
     for process in processes:
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -60,13 +60,13 @@ def processor_seconds(processes: Sequence[subprocess.Popen]) -> float:
 
 
 def memory(processes: Sequence[subprocess.Popen]) -> float:
-    """Resident memory of each process, together, MB."""
+    """Returns the resident memory of each process, together, MB."""
     pages = [int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) for process in processes]
     return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def own_memory(processes: Sequence[subprocess.Popen]) -> float:
-    """The same, MB, but what processes share is counted once, each its part of it."""
+    """Returns the same, MB, but what processes share is counted once, each its part of it."""
     total = 0
     for process in processes:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()

@@ -61,7 +61,7 @@ class Heard:
     """Milliseconds."""
 
     def model(self) -> float:
-        """Milliseconds of the model, by the medians of its stages."""
+        """Returns the milliseconds of the model, by the medians of its stages."""
         return sum(float(np.median(times)) for name, times in self.stages.items() if name not in OWN)
 
 
@@ -111,7 +111,8 @@ def main() -> None:
 
 
 def _kinds(arguments: argparse.Namespace) -> list[tuple[str, str, tuple[str, ...], bool]]:
-    """Name of each row, what answers, its cameras, and whether each camera has a process of its own."""
+    """Returns the name of each row, what answers, its cameras, and whether each camera has a process of its
+    own."""
     if arguments.cameras == 1:
         return [(name, name, ("",), False) for name in (*ECHOES, *arguments.outputs)]
     cameras = CAMERAS[: arguments.cameras]
@@ -178,7 +179,7 @@ def _line(row: Row, floor: Row | None) -> str:
 
 
 def _modules(model: str, kind: str, cameras: tuple[str, ...], separate: bool) -> list[list[str]]:
-    """The processes that answer: an echo, a node, or a node for each camera."""
+    """Returns the processes that answer: an echo, a node, or a node for each camera."""
     if kind in ECHOES:
         return [["benchmarks.rates", "--role", kind]]
     if separate:
@@ -214,7 +215,7 @@ def _wait(
     publishers: list[Any],
     points: np.ndarray,
 ) -> None:
-    """Until the first answer to each camera has come."""
+    """Wait until the first answer to each camera has come."""
     limit = time.monotonic() + START_TIMEOUT
     while len(heard.latencies) < len(publishers):
         if any(process.poll() is not None for process in processes) or time.monotonic() > limit:
@@ -237,7 +238,7 @@ def _play(player: Node, publishers: list[Any], points: np.ndarray, rate: float, 
 
 
 def _echo(kind: str) -> None:
-    """What rclpy alone takes for these clouds: take one in, and give it out, or its header."""
+    """Answer with what rclpy alone takes for these clouds: take one in, and give it out, or its header."""
     echo = rclpy.create_node("echo")
     publisher = echo.create_publisher(ECHOES[kind], "echo", 1)
     whole = ECHOES[kind] is PointCloud2

@@ -56,13 +56,13 @@ DATA {data}
 
 
 def points(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random points: (N, 3) float32 meters, (N, 3) uint8."""
+    """Returns random points: (N, 3) float32 meters, (N, 3) uint8."""
     rng = np.random.default_rng(0)
     return rng.random((count, 3), np.float32), rng.integers(0, 256, (count, 3), np.uint8)
 
 
 def make_text_ply(path: Path, size: int) -> None:
-    """About 38 bytes a point."""
+    """Write a text file of about 38 bytes a point."""
     xyz, rgb = points(size // 38)
     with path.open("w") as file:
         file.write(PLY_HEADER.format(points=len(xyz)))
@@ -70,13 +70,13 @@ def make_text_ply(path: Path, size: int) -> None:
 
 
 def make_ply(path: Path, size: int) -> None:
-    """15 bytes a point."""
+    """Write a binary file of 15 bytes a point."""
     xyz, rgb = points(size // 15)
     write_ply(path, Cloud(xyz, rgb, None, (1, len(xyz))), {})
 
 
 def make_pcd(path: Path, size: int, data: str) -> None:
-    """16 bytes a point, or about 36 as text; compressed, as LZF does where nothing repeats."""
+    """Write 16 bytes a point, or about 36 as text; compressed, as LZF does where nothing repeats."""
     xyz, rgb = points(size // (36 if data == "ascii" else 16))
     color = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     with path.open("wb") as file:
@@ -92,7 +92,7 @@ def make_pcd(path: Path, size: int, data: str) -> None:
 
 
 def literals(raw: bytes) -> bytes:
-    """LZF of bytes that do not repeat."""
+    """Returns bytes that do not repeat, as LZF writes them."""
     whole = np.frombuffer(raw[: len(raw) // LITERALS * LITERALS], np.uint8).reshape(-1, LITERALS)
     rows = np.insert(whole, 0, LITERALS - 1, axis=1).tobytes()
     rest = raw[whole.size :]
@@ -100,24 +100,24 @@ def literals(raw: bytes) -> bytes:
 
 
 def make_npz(path: Path, size: int) -> None:
-    """Deflated, positions and colors: about 14 bytes a point."""
+    """Write deflated positions and colors: about 14 bytes a point."""
     xyz, rgb = points(size // 14)
     np.savez_compressed(path, xyz=xyz, rgb=rgb)
 
 
 def make_far(path: Path, size: int) -> None:
-    """24 bytes a point, in float64, as UTM's."""
+    """Write 24 bytes a point: float64 coordinates as UTM's."""
     np.save(path, 4e5 + points(size // 24)[0].astype(float))
 
 
 def make_scan(path: Path, size: int) -> None:
-    """16 bytes a point, as KITTI's."""
+    """Write 16 bytes a point, as KITTI does."""
     xyz, _ = points(size // 16)
     np.hstack([xyz, xyz[:, :1]]).tofile(path)
 
 
 def make_depth(path: Path, size: int) -> None:
-    """A square image of 16 bits a pixel."""
+    """Write a square image of 16 bits a pixel."""
     side = int((size / 2) ** 0.5)
     depth = np.random.default_rng(0).integers(500, 2500, (side, side), np.uint16)
     if path.suffix == ".npy":
@@ -129,7 +129,7 @@ def make_depth(path: Path, size: int) -> None:
 
 
 def make_bag(path: Path, size: int, plugin: str, messages: int) -> None:
-    """A folder that rosbag2 could have recorded, with one topic of clouds."""
+    """Write a folder that rosbag2 could have recorded, with one topic of clouds."""
     from rosbags.rosbag2 import StoragePlugin, Writer
 
     from sphmask_core.messages.definitions import Definitions
@@ -147,7 +147,7 @@ def make_bag(path: Path, size: int, plugin: str, messages: int) -> None:
 
 
 def make_weights(path: Path, size: int) -> None:
-    """Matrices of 16 bits a number, as presets have them, or a published checkpoint of 32."""
+    """Write matrices of 16 bits a number, as presets have them, or a published checkpoint of 32."""
     import torch
     from safetensors.torch import save_file
 
@@ -163,14 +163,14 @@ def make_weights(path: Path, size: int) -> None:
 
 
 def read_depth_image(path: Path) -> Cloud:
-    """The image's cloud."""
+    """Returns the image's cloud."""
     from sphmask_core.clouds.depth import Intrinsics, read_rgbd
 
     return read_rgbd(path, None, Intrinsics(*LENS))
 
 
 def read_bag(path: Path) -> None:
-    """Every cloud, one after the other."""
+    """Read every cloud, one after the other."""
     from sphmask_core.bags.segment import read_clouds
 
     for _ in read_clouds(path):
@@ -178,7 +178,7 @@ def read_bag(path: Path) -> None:
 
 
 def read_weights(path: Path) -> Any:
-    """The numbers, 32 bits each."""
+    """Returns the numbers, 32 bits each."""
     from sphmask_core.checkpoints.weights import read_state
 
     return read_state(path)
@@ -232,12 +232,13 @@ def main() -> None:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of those in a folder."""
+    """Returns the bytes of a file, or of those in a folder."""
     return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]))
 
 
 def memory_of(read: Callable[[Path], Any], small: Path, large: Path) -> int:
-    """Bytes that reading a large file takes at most, the result among them; a small one is read first."""
+    """Returns the bytes that reading a large file takes at most, the result among them; a small one is read
+    first."""
     read(small)
     Path("/proc/self/clear_refs").write_text("5")  # from now on VmHWM is of now on (Linux: proc(5))
     before = status("VmRSS")
@@ -246,7 +247,7 @@ def memory_of(read: Callable[[Path], Any], small: Path, large: Path) -> int:
 
 
 def status(name: str) -> int:
-    """A figure of this process's memory, bytes."""
+    """Returns a figure of this process's memory, bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 

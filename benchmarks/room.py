@@ -16,21 +16,21 @@ FURNITURE = 6
 
 
 def rectangle(corner: np.ndarray, u: np.ndarray, v: np.ndarray, step: float) -> np.ndarray:
-    """Points (n, 3) every `step` meters over corner + [0, 1] u + [0, 1] v."""
+    """Returns points (n, 3) every `step` meters over corner + [0, 1] u + [0, 1] v."""
     nu, nv = (max(1, round(float(np.linalg.norm(edge)) / step)) for edge in (u, v))
     a, b = np.meshgrid((np.arange(nu) + 0.5) / nu, (np.arange(nv) + 0.5) / nv, indexing="ij")
     return corner + a.reshape(-1, 1) * u + b.reshape(-1, 1) * v
 
 
 def box_sides(low: np.ndarray, size: np.ndarray, step: float) -> list[np.ndarray]:
-    """The four upright sides and the top of a box."""
+    """Returns the four upright sides and the top of a box."""
     x, y, z = np.diag(size)
     sides = [(low, x, z), (low + y, x, z), (low, y, z), (low + x, y, z), (low + z, x, y)]
     return [rectangle(*side, step) for side in sides]
 
 
 def room(step: float = 0.01, seed: int = 0) -> np.ndarray:
-    """Floor, walls and furniture: (N, 3) float32 meters, a point every `step` meters of surface."""
+    """Returns floor, walls and furniture: (N, 3) float32 meters, a point every `step` meters of surface."""
     random = np.random.default_rng(seed)
     extent = np.array(SIZE)
     *walls, _ceiling = box_sides(np.zeros(3), extent, step)
@@ -46,7 +46,7 @@ def room(step: float = 0.01, seed: int = 0) -> np.ndarray:
 
 
 def room_voxels(voxel_size: float = 0.02, seed: int = 0) -> np.ndarray:
-    """Distinct voxels of the room in the order a scanner would meet them: (V, 4) int32, scene 0."""
+    """Returns distinct voxels of the room in the order a scanner would meet them: (V, 4) int32, scene 0."""
     xyz = room(voxel_size / 2, seed)
     cells = np.floor((xyz - xyz.min(0)) / voxel_size).astype(np.int32)
     _, first = np.unique(cells, axis=0, return_index=True)

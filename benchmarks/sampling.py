@@ -30,7 +30,7 @@ PLAIN_SHARE = 32
 
 
 def farthest_point_calls(xyz: Tensor, n: int) -> dict[str, Callable[[], Any]]:
-    """Rivals that sample n of the points (N, 3)."""
+    """Returns calls of rivals that sample n of the points (N, 3)."""
     calls: dict[str, Callable[[], Any]] = {
         "ours": partial(farthest_points, xyz, n),
         "plain torch": partial(farthest_points_reference, xyz, n),

@@ -23,6 +23,7 @@ WORLDS: dict[str, tuple[Callable[[int], Any], int]] = {
 
 
 def main() -> None:
+    """Print the time of each simulator for a scene."""
     with threads(1):
         for name, (simulate, count) in (WORLDS | _meshes()).items():
             simulate(0)
@@ -32,7 +33,7 @@ def main() -> None:
 
 
 def _meshes() -> dict[str, tuple[Callable[[int], Any], int]]:
-    """Tables of meshes, at the sensors' own sizes and at one; nothing without the extra."""
+    """Returns tables of meshes, at the sensors' own sizes and at one; nothing without the extra."""
     try:
         assets = load_assets()
     except MissingExtraError as error:

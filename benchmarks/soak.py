@@ -101,13 +101,13 @@ class Robot(Node):
         ]  # fmt: skip
 
     def step(self) -> None:
-        """One random event."""
+        """Do one random event."""
         event = self._random.choice(self._events)
         self.counts[f"event {event.__name__.strip('_').replace('_', ' ')}"] += 1
         event()
 
     def ask(self, kind: Any, service: str, **fields: Any) -> Any:
-        """The node's response."""
+        """Returns the node's response."""
         client = self._clients_by_service.get(service) or self._client(kind, service)
         begun = time.monotonic()
         asked = client.call_async(kind.Request(**fields))
@@ -119,12 +119,12 @@ class Robot(Node):
         return asked.result()
 
     def transition(self, name: str) -> bool:
-        """Whether a transition succeeded."""
+        """Returns whether a transition succeeded."""
         number = getattr(Transition, f"TRANSITION_{name.upper()}")
         return bool(self.ask(ChangeState, "change_state", transition=Transition(id=number)).success)
 
     def state(self) -> str:
-        """Of the node's lifecycle."""
+        """Returns the state of the node's lifecycle."""
         return str(self.ask(GetState, "get_state").current_state.label)
 
     def recover(self) -> None:
@@ -144,7 +144,7 @@ class Robot(Node):
         self.ask(SetBool, "enable", data=True)
 
     def wait_for_answer(self) -> float:
-        """Seconds until each camera has an answer."""
+        """Returns the seconds until each camera has an answer."""
         heard: set[str] = set()
         for camera in CAMERAS:
             topic = f"segment/{camera}/instances"
@@ -160,7 +160,8 @@ class Robot(Node):
         return time.monotonic() - begun
 
     def _client(self, kind: type, service: str) -> Any:
-        """A client that both sides know: an answer to a new one may be lost, and is sent again 3 s later."""
+        """Returns a client that both sides know: an answer to a new one may be lost, and is sent again 3 s
+        later."""
         client = self._clients_by_service[service] = self.create_client(kind, f"segment/{service}")
         if not client.wait_for_service(PATIENCE):
             raise TimeoutError(f"no service {service}")
@@ -187,7 +188,7 @@ class Robot(Node):
         self._cameras[name] = self._camera(name)
 
     def _subscribe(self) -> None:
-        """Somebody comes to an output, or goes."""
+        """Let somebody come to an output, or go."""
         name = self._random.choice(list(OUTPUTS))
         topic = f"segment/{self._random.choice(CAMERAS)}/{name}"
         if not self._unsubscribe(topic):
@@ -234,7 +235,7 @@ class Robot(Node):
         )
 
     def _send_garbage(self) -> None:
-        """A cloud whose bytes are not those that it announces."""
+        """Send a cloud whose bytes are not those that it announces."""
         rubbish = PointCloud2(height=3, width=1000, point_step=7, row_step=1, data=self._random.randbytes(99))
         rubbish.header = Header(frame_id="tilted_camera", stamp=Time(sec=1))
         self._cameras[self._random.choice(CAMERAS)].publish(rubbish)
@@ -288,7 +289,7 @@ def _start(seed: int) -> subprocess.Popen:
 
 
 def _soak(robot: Robot, process: subprocess.Popen, minutes: float) -> list[dict[str, float]]:
-    """Figures of the process at the start, in the middle and at the end, each while it answers."""
+    """Returns figures of the process at the start, in the middle and at the end, each while it answers."""
     robot.recover()
     robot.wait_for_answer()
     begun = time.monotonic()

@@ -48,7 +48,7 @@ def start(arguments: list[str], run: Path) -> Start:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", required=True, help="folder of mOSD's scenes")
     parser.add_argument("--simulated", type=int, default=900)

@@ -32,7 +32,8 @@ class Measurement:
 
 
 def best_unions(superpoints: np.ndarray, instance: np.ndarray) -> dict[int, float]:
-    """IoU of each object (>= 0) with the union of the superpoints that are mostly its own; both (N,)."""
+    """Returns the IoU of each object (>= 0) with the union of the superpoints that are mostly its own; both
+    (N,)."""
     count, objects = superpoints.max() + 1, instance.max() + 1
     own = instance >= 0
     cells = superpoints[own] * objects + instance[own]
@@ -47,7 +48,7 @@ def best_unions(superpoints: np.ndarray, instance: np.ndarray) -> dict[int, floa
 
 
 def measure(scene: Scene, config: Config) -> Measurement:
-    """Superpoints of a scene as the segmenter makes them, and their time."""
+    """Returns the superpoints of a scene as the segmenter makes them, and their time."""
     rgb = None if scene.cloud.rgb is None else torch.from_numpy(scene.cloud.rgb)
     cloud = prepare(torch.from_numpy(scene.cloud.xyz), rgb, config)
     assert cloud.voxels is not None

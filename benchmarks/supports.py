@@ -47,6 +47,7 @@ class Totals:
     milliseconds: list[float] = field(default_factory=list)
 
     def add(self, frame: Frame, left_out: np.ndarray, milliseconds: float) -> None:
+        """Add a frame: its labels, the points (N,) bool that were left out, and how long that took."""
         finite = np.isfinite(frame.xyz).all(axis=1)
         self.kept.append(float((~left_out[finite]).mean()))
         if (known := finite & (frame.label == 0)).any():
@@ -56,6 +57,7 @@ class Totals:
         self.milliseconds.append(milliseconds)
 
     def line(self) -> str:
+        """Returns the means of all frames as a line of the table."""
         lost = np.array(self.lost) if self.lost else np.zeros(1)
         background = np.mean(self.background or [np.nan])
         return (
@@ -67,14 +69,14 @@ class Totals:
 
 
 def largest_plane(xyz: np.ndarray) -> np.ndarray:
-    """(N,) bool: all points up to 6 mm above the largest plane."""
+    """Returns (N,) bool: all points up to 6 mm above the largest plane."""
     points = torch.from_numpy(xyz)
     plane = dominant_plane(points[torch.isfinite(points).all(1)])
     return (plane.heights(points) < LARGEST_PLANE_BAND).numpy()
 
 
 def frames(root: Path) -> Iterator[Frame]:
-    """Labeled .npz frames and mOSD scenes below a folder, by sensor."""
+    """Gives labeled .npz frames and mOSD scenes below a folder, by sensor."""
     for path in sorted(root.rglob("table_*.npz")):
         with np.load(path) as file:
             yield Frame(path.stem.split("_")[1].rstrip("0123456789"), file["xyz"], file["label"])
@@ -85,7 +87,7 @@ def frames(root: Path) -> Iterator[Frame]:
 
 
 def simulated(count: int) -> Iterator[Frame]:
-    """Frames of the simulator."""
+    """Gives frames of the simulator."""
     for seed in range(count):
         cloud = simulate_cloud(seed, 640, 480)
         assert cloud.labels is not None

@@ -67,13 +67,13 @@ DATA_SETS = {
 
 
 def sweeps(root: Path, samples: Samples) -> Iterator[Scene]:
-    """The labeled sweeps of a data set."""
+    """Gives the labeled sweeps of a data set."""
     for path in sorted(root.glob(samples.pattern))[:: samples.step]:
         yield labeled_sweep(path.stem, np.load(path), samples)
 
 
 def labeled_sweep(name: str, image: np.ndarray, samples: Samples) -> Scene:
-    """The points of an image (H, W, 6) that came back, labeled by cluster."""
+    """Returns the points of an image (H, W, 6) that came back, labeled by cluster."""
     measured = (image[..., RANGE] > 0) & image[..., :3].any(-1)
     xyz, classes = image[measured][:, :3].astype(np.float32), image[measured][:, LAST].astype(int)
     label = np.where(np.isin(classes, samples.unknown), -1, 0)
@@ -85,7 +85,7 @@ def labeled_sweep(name: str, image: np.ndarray, samples: Samples) -> Scene:
 
 
 def clusters(xyz: np.ndarray, gap: float) -> list[np.ndarray]:
-    """The connected parts of points (N, 3) of which neighbors are less than `gap` meters apart."""
+    """Returns the connected parts of points (N, 3) of which neighbors are less than `gap` meters apart."""
     if not len(xyz):
         return []
     pairs = cKDTree(xyz).query_pairs(gap, output_type="ndarray")
@@ -97,7 +97,8 @@ def clusters(xyz: np.ndarray, gap: float) -> list[np.ndarray]:
 def report(
     name: str, segmented: Sequence[Segmented], fewest: int, min_score: float, gallery: Gallery
 ) -> None:
-    """One line of scores, all classes as one; answers on the background are wrong, on the unknown not."""
+    """Print one line of scores, all classes as one; answers on the background are wrong, on the unknown
+    not."""
     protocol = Protocol(min_region=fewest, strict=True)
     scores = pool(score_scenes(segmented, protocol, min_score, gallery), protocol)
     of_all, shown = scores.agnostic, scores.detections
@@ -109,7 +110,7 @@ def report(
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -26,7 +26,7 @@ SIMULATED = 7_000_000
 
 
 def wanted_scenes(options: argparse.Namespace) -> Iterator[Scene]:
-    """The scenes that the options name."""
+    """Gives the scenes that the options name."""
     if options.root:
         frames = open_split("mosd", options.root, options.split)
         yield from frames
@@ -48,7 +48,7 @@ def count(segmenter: Segmenter, scenes: Iterable[Scene]) -> list[Detections]:
 
 
 def f1(detections: Detections) -> float:
-    """Harmonic mean of precision and recall."""
+    """Returns the harmonic mean of precision and recall."""
     return 2 * detections.precision * detections.recall / max(detections.precision + detections.recall, 1e-9)
 
 

@@ -48,7 +48,7 @@ class Step:
         return collate(varied, self.config.model).to(self.device)
 
     def forward(self) -> None:
-        """The network."""
+        """Run the network."""
         self.predictions = self.model(self.batch.voxels, has_foreground=enough_foreground)
 
     def lose(self) -> None:
@@ -61,11 +61,11 @@ class Step:
         self.loss = torch.stack(list(terms.values())).sum()
 
     def backward(self) -> None:
-        """Gradients; the graph is kept so that the part can be repeated."""
+        """Compute the gradients; the graph is kept so that the part can be repeated."""
         self.loss.backward(retain_graph=True)
 
     def optimizer(self, fused: bool) -> Callable[[], object]:
-        """A step of AdamW on a copy of the weights."""
+        """Returns a call that takes a step of AdamW on a copy of the weights."""
         parameters = [p for p in copy.deepcopy(self.model).parameters() if p.requires_grad]
         for parameter in parameters:
             parameter.grad = torch.randn_like(parameter)
@@ -79,7 +79,7 @@ class Step:
 
 
 def main() -> None:
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("preset", nargs="?", default="tabletop", help="tabletop or scannetv2")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

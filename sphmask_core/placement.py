@@ -99,13 +99,13 @@ class _Box:
 
 
 def _level_axes(rotation: np.ndarray) -> np.ndarray:
-    """(3, 3) float64, orthonormal: the rows of a float32 rotation, whose last is up."""
+    """Returns (3, 3) float64, orthonormal: the rows of a float32 rotation, whose last is up."""
     left, _, right = np.linalg.svd(rotation.astype(np.float64))
     return np.asarray(left @ right)
 
 
 def _upright_box(points: np.ndarray) -> _Box:
-    """The box of smallest footprint around points (3, n), n > 0, in level axes."""
+    """Returns the box of smallest footprint around points (3, n), n > 0, in level axes."""
     corners = _hull(points[:2])
     directions = _directions(corners)
     normals = directions[:, ::-1] * (-1.0, 1.0)
@@ -127,7 +127,8 @@ def _upright_box(points: np.ndarray) -> _Box:
 
 
 def _directions(corners: np.ndarray) -> np.ndarray:
-    """(d, 2) unit vectors along x and along the edges of a hull (h, 2), one of which the smallest box has."""
+    """Returns (d, 2) unit vectors along x and along the edges of a hull (h, 2), one of which the smallest box
+    has."""
     if len(corners) == 1:
         return X
     edges = np.concatenate([corners[1:], corners[:1]]) - corners
@@ -135,7 +136,8 @@ def _directions(corners: np.ndarray) -> np.ndarray:
 
 
 def _hull(points: np.ndarray) -> np.ndarray:
-    """(h, 2) corners of the convex hull of points (2, n), n > 0, counterclockwise; of a line its ends.
+    """Returns (h, 2) corners of the convex hull of points (2, n), n > 0, counterclockwise; of a line its
+    ends.
 
     Andrew's monotone chain: it takes less time than a call of Qhull where few points are left.
     """
@@ -147,7 +149,7 @@ def _hull(points: np.ndarray) -> np.ndarray:
 
 
 def _chain(ordered: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The hull's corners from the first of some sorted points to the last, turning left at each."""
+    """Returns the hull's corners from the first of some sorted points to the last, turning left at each."""
     chain: list[tuple[float, float]] = []
     for x, y in ordered:
         while len(chain) > 1:
@@ -160,7 +162,8 @@ def _chain(ordered: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _outer(points: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Points (2, n) without those inside the polygon of their extremes in turning directions (d, 2).
+    """Returns the points (2, n) without those inside the polygon of their extremes in turning directions
+    (d, 2).
 
     The hull is the same (Akl and Toussaint), and of some thousands of points some dozens are left.
     """
@@ -178,7 +181,7 @@ def _outer(points: np.ndarray, directions: np.ndarray) -> np.ndarray:
 
 
 def _supports(middles: np.ndarray, sizes: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """(I,) the instance each stands on, -1 for none, from boxes in level axes."""
+    """Returns (I,): the instance that each stands on, -1 for none, from boxes in level axes."""
     tops, bottoms = middles[:, 2] + sizes[:, 2] / 2, middles[:, 2] - sizes[:, 2] / 2
     away = middles[:, None, :2] - middles[None, :, :2]  # of the row's middle from the column's
     inside = (np.abs(np.einsum("ijk,jkl->ijl", away, turns)) <= sizes[None, :, :2] / 2).all(-1)
@@ -190,14 +193,15 @@ def _supports(middles: np.ndarray, sizes: np.ndarray, turns: np.ndarray) -> np.n
 
 
 def _unlabeled(xyz: np.ndarray, instances: Instances) -> np.ndarray:
-    """(n, 3) float64: some of the finite points of no instance."""
+    """Returns (n, 3) float64: some of the finite points of no instance."""
     rows = np.flatnonzero(instances.labels == 0)
     points = xyz[rows[:: len(rows) // SAMPLED + 1]].astype(np.float64)
     return points[np.isfinite(points[:, 0])]
 
 
 def _grounds(points: np.ndarray, boxes: Sequence[_Box]) -> np.ndarray:
-    """(I,) height of the surface under each box, of points (n, 3) in level axes; its own bottom if unseen.
+    """Returns (I,) height of the surface under each box, of points (n, 3) in level axes; its own bottom if
+    unseen.
 
     Points are put in the order of x, so that each box looks at those of a strip alone: a car's is a twentieth
     of a street.
@@ -207,7 +211,7 @@ def _grounds(points: np.ndarray, boxes: Sequence[_Box]) -> np.ndarray:
 
 
 def _ground(points: np.ndarray, box: _Box) -> float:
-    """points (n, 3) by rising x."""
+    """Returns the height of the ground under one box, of points (n, 3) by rising x."""
     bottom = float(box.middle[2] - box.size[2] / 2)
     reach = math.hypot(box.size[0], box.size[1]) / 2 + MARGIN
     first, last = points[:, 0].searchsorted([box.middle[0] - reach, box.middle[0] + reach])
@@ -220,7 +224,8 @@ def _ground(points: np.ndarray, box: _Box) -> float:
 
 
 def _percentile(values: np.ndarray, percent: float) -> float:
-    """As numpy's, in a third of the time: it does without what other ways of interpolation need."""
+    """Returns a percentile as numpy does, in a third of the time: it does without what other ways of
+    interpolation need."""
     below, share = divmod((len(values) - 1) * percent / 100, 1.0)
     places = int(below), min(int(below) + 1, len(values) - 1)
     low, high = np.partition(values, places)[list(places)]

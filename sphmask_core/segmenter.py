@@ -166,7 +166,8 @@ class Segmenter:
         least: Tensor,
         progress: _Progress,
     ) -> Instances:
-        """Instances of a cloud that `_validate` has seen; least (C,): the least score of each class."""
+        """Returns the instances of a cloud that `_validate` has seen; least (C,): the least score of each
+        class."""
         points = torch.from_numpy(xyz).to(self.device)
         colors = None if rgb is None else torch.from_numpy(rgb).to(self.device)
         own_superpoints = None if superpoints is None else superpoints.to(self.device)
@@ -266,7 +267,7 @@ def _validate(xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.n
 
 
 def _validate_superpoints(superpoints: np.ndarray, xyz: np.ndarray) -> Tensor:
-    """The superpoints (N,) as int64."""
+    """Returns the superpoints (N,) as int64."""
     superpoints = np.asarray(superpoints)
     if superpoints.shape != xyz.shape[:1] or superpoints.dtype.kind not in "iu":
         given = f"{superpoints.dtype} {superpoints.shape}"

@@ -105,7 +105,7 @@ class _Object:
     """Seconds that it had not been seen for when it was last seen."""
 
     def see(self, sight: _Sight, now: float) -> None:
-        """It is in this frame, there."""
+        """Note that the object is in this frame, and where."""
         self.unseen = now - self.seen
         if self.unseen > 0:
             # The first measurement counts in full, as there is no motion from before to smooth it with.
@@ -116,12 +116,13 @@ class _Object:
         self.sight, self.seen = sight, now
 
     def travel(self, now: float) -> np.ndarray:
-        """(3,) meters that it has moved since it was last seen, if it goes on as it did; 0 after HORIZON."""
+        """Returns (3,): the meters that it has moved since it was last seen, if it goes on as it did; 0 after
+        HORIZON."""
         unseen = now - self.seen
         return self.velocity * (unseen if unseen <= HORIZON else 0.0)
 
     def reach(self, now: float) -> float:
-        """Meters from its expected place within which it may be.
+        """Returns the meters from its expected place within which it may be.
 
         Before a velocity is known that is as far as its class gets; then, as far as it was expected to move,
         so that one at rest is nowhere else.
@@ -197,7 +198,7 @@ class Tracker:
         self._objects = [item for item in self._objects if now - item.seen <= memory]
 
     def _sight(self, sample: np.ndarray, class_id: int, class_name: str) -> _Sight:
-        """What is seen of an instance, from some of its points (n, 3) in the frame at rest."""
+        """Returns what is seen of an instance, from some of its points (n, 3) in the frame at rest."""
         voxels = np.unique(_keys(np.floor(sample / self._edge).astype(np.int64)))
         if not len(sample):
             return _Sight(int(class_id), 0.0, voxels, np.zeros(3), 0.0)
@@ -206,7 +207,7 @@ class Tracker:
         return _Sight(int(class_id), fastest, voxels, sample.mean(0), size)
 
     def _match(self, sights: Sequence[_Sight], overlap: float) -> list[_Object | None]:
-        """The object of each instance, None for a new one."""
+        """Returns the object of each instance, None for a new one."""
         matches: list[_Object | None] = [None] * len(sights)
         if not sights or not self._objects:
             return matches
@@ -222,7 +223,8 @@ class Tracker:
         return matches
 
     def _overlap(self, sights: Sequence[_Sight]) -> np.ndarray:
-        """IoU (A, I) of objects with instances: where they were or are expected, whichever is more."""
+        """Returns the IoU (A, I) of objects with instances: where they were or are expected, whichever is
+        more."""
         voxels = [sight.voxels for sight in sights]
         iou = _overlaps([item.sight.voxels for item in self._objects], voxels)
         steps = np.array([np.rint(item.travel(self._now) / self._edge) for item in self._objects], np.int64)
@@ -233,7 +235,8 @@ class Tracker:
         return iou
 
     def _room(self, sights: Sequence[_Sight]) -> np.ndarray:
-        """Meters (A, I) that instances could be farther from the objects' expected places; 0: too far."""
+        """Returns the meters (A, I) that instances could be farther from the objects' expected places; 0: too
+        far."""
         places = np.array([item.sight.middle + item.travel(self._now) for item in self._objects])
         reach = np.array([item.reach(self._now) for item in self._objects])
         middles, sizes = (
@@ -245,7 +248,7 @@ class Tracker:
         return np.maximum(reach[:, None] - cdist(places, middles), 0) * alike
 
     def _follow(self, item: _Object | None, sight: _Sight) -> tuple[_Object, int]:
-        """The object of an instance as it is now, and the instance's state."""
+        """Returns the object of an instance as it is now, and the instance's state."""
         if item is None:
             item = _Object(self.next_id, sight, self._now, self._now)
             self.next_id += 1
@@ -256,7 +259,7 @@ class Tracker:
 
 
 def _samples(xyz: np.ndarray, points: Sequence[np.ndarray], pose: np.ndarray | None) -> list[np.ndarray]:
-    """(n, 3) float64: some of each instance's points in the frame at rest, of a cloud (N, 3)."""
+    """Returns (n, 3) float64: some of each instance's points in the frame at rest, of a cloud (N, 3)."""
     rows = [part[:: len(part) // SAMPLED + 1] for part in points]
     sample = xyz[np.concatenate([np.empty(0, np.int64), *rows])].astype(np.float64)
     if pose is not None:
@@ -266,25 +269,26 @@ def _samples(xyz: np.ndarray, points: Sequence[np.ndarray], pose: np.ndarray | N
 
 
 def _keys(cells: np.ndarray) -> np.ndarray:
-    """(n,) int64: one number for each voxel of coordinates (n, 3) int64."""
+    """Returns (n,) int64: one number for each voxel of coordinates (n, 3) int64."""
     x, y, z = cells.T & (1 << BITS) - 1
     return x | y << BITS | z << 2 * BITS
 
 
 def _shifted(keys: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """(V,) the keys of voxels that lie a step (3,) int64 of voxels from those of keys (V,)."""
+    """Returns (V,): the keys of voxels that lie a step (3,) int64 of voxels from those of keys (V,)."""
     return _keys((keys[:, None] >> BITS * np.arange(3)) + step)
 
 
 def _pairs(scores: np.ndarray, least: float) -> list[tuple[int, int]]:
-    """Rows and columns of scores (A, B) that belong together: the best sum, each pair of at least `least`."""
+    """Returns rows and columns of scores (A, B) that belong together: the best sum, each pair of at least
+    `least`."""
     rows, columns = linear_sum_assignment(scores, maximize=True)
     enough = scores[rows, columns] >= least
     return list(zip(rows[enough], columns[enough], strict=True))
 
 
 def _overlaps(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:
-    """IoU (A, B) of two lists of sets, each (V,) of unique numbers."""
+    """Returns the IoU (A, B) of two lists of sets, each (V,) of unique numbers."""
     sizes = np.array([len(keys) for keys in (*a, *b)])
     voxels = np.unique(np.concatenate([*a, *b]), return_inverse=True)[1]
     members = csr_matrix((np.ones(len(voxels)), voxels, np.cumsum([0, *sizes])))

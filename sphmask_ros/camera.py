@@ -43,7 +43,7 @@ class Camera:
     """Takes a stream of clouds and answers it."""
 
     def __init__(self, node: LifecycleNode, name: str, node_health: NodeHealth, refuse: Refuse) -> None:
-        """name: what stands before the camera's topics, empty where it is the only one."""
+        """`name` is what stands before the camera's topics, empty where it is the only one."""
         self.name = name
         self.health = Health(node_health)
         self._node, self._refuse = node, refuse
@@ -116,7 +116,7 @@ class Camera:
     def _get_instance_cloud(
         self, request: GetInstanceCloud.Request, response: GetInstanceCloud.Response
     ) -> GetInstanceCloud.Response:
-        """The points of an object in the newest answer."""
+        """Answer with the points of an object in the newest answer."""
         answer = self._newest
         cloud = None if answer is None else answer.points_of(request.id)
         if answer is None or cloud is None:

@@ -34,7 +34,7 @@ class MatchedInput:
         reliability: Callable[[], str],
         refuse: Refuse,
     ) -> None:
-        """kinds: the topic's types by name, as in sensor_msgs/msg/PointCloud2, the usual one first."""
+        """`kinds` are the topic's types by name, as in sensor_msgs/msg/PointCloud2, the usual one first."""
         self._node, self._name, self._kinds = node, topic, kinds
         self._receive, self._reliability, self._refuse = receive, reliability, refuse
         self.topic = node.resolve_topic_name(topic)
@@ -78,7 +78,7 @@ class MatchedInput:
             self._receive(read)
 
     def _wanted(self) -> tuple[str, ReliabilityPolicy, DurabilityPolicy]:
-        """The type that is published most, and what the publishers offer, unless told otherwise.
+        """Returns the type that is published most, and what the publishers offer, unless told otherwise.
 
         Best effort when not all, or none, are reliable: whoever comes is heard by a best-effort subscription.
         A reliable one would not hear a best-effort publisher, and DDS would complain of it on both sides. The

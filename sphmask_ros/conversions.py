@@ -60,7 +60,8 @@ def make(name: str, /, **fields: Any) -> Any:
 
 
 def make_serialized(name: str, /, **fields: Any) -> Any:
-    """The same, but what is nearly all data comes as the bytes that a publisher takes in its place."""
+    """Returns the same, but what is nearly all data comes as the bytes that a publisher takes in its
+    place."""
     if name not in BULKY:
         return make(name, **fields)
     data = np.ascontiguousarray(fields.pop("data")).view(np.uint8)

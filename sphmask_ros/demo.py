@@ -83,7 +83,7 @@ def _complain(error: Exception, code: int) -> int:
 
 
 def _files(path: Path) -> list[Path]:
-    """The cloud files of a folder, or the path itself: a file, or a bag."""
+    """Returns the cloud files of a folder, or the path itself: a file, or a bag."""
     folder = path.is_dir() and not is_bag(path)
     files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if folder else [path]
     if not files or not files[0].exists():
@@ -92,7 +92,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _frames(files: list[Path], topic: str | None, scene: DemoScene) -> Iterator[tuple[str, Cloud]]:
-    """Names and clouds, read or simulated as they are asked for."""
+    """Gives names and clouds, read or simulated as they are asked for."""
     for seed in () if files else SIMULATED:
         yield f"simulated {scene.model} {seed}", scene.simulate(seed)
     for file in files:

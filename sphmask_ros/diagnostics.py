@@ -68,16 +68,16 @@ class Health:
     _answers: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=1000))
 
     def begin(self) -> None:
-        """The node is active from now on."""
+        """Note that the node is active from now on."""
         self.since, self.failing = time.monotonic(), False
 
     def receive(self) -> None:
-        """A cloud has come."""
+        """Note that a cloud has come."""
         self.received += 1
         self.since = time.monotonic()
 
     def answer(self, latency: float) -> None:
-        """The objects of a cloud were published, that many seconds after its stamp."""
+        """Note that the objects of a cloud were published, that many seconds after its stamp."""
         self.answered += 1
         self._answers.append((time.monotonic(), latency))
 
@@ -86,7 +86,7 @@ class Health:
         self.error, self.failed_at, self.failing = error, time.monotonic(), True
 
     def give_up(self) -> None:
-        """A cloud's answer would have come too late."""
+        """Note that a cloud's answer would have come too late."""
         self.late += 1
         self.late_at = time.monotonic()
 

@@ -19,7 +19,7 @@ class Follower:
     """A tracker that starts anew where the clouds come from somewhere else."""
 
     def __init__(self, voxel_size: float, before: Follower | None) -> None:
-        """before: the one whose ids this one goes on with, another model's."""
+        """`before` is the one whose ids this one goes on with, another model's."""
         self._tracker = Tracker(voxel_size, before.next_id if before else 1)
         self._frame_id = ""
 

@@ -45,7 +45,7 @@ def guard(callback: Callable[[Any, Any], Any], name: str, refuse: Refuse) -> Cal
 
 
 def _refusal(request: Any, response: Any, reason: str) -> Any:
-    """The response filled with what says that nothing, or nothing more, was done."""
+    """Returns the response filled with what says that nothing, or nothing more, was done."""
     refused = SetParametersResult(successful=False, reason=reason)
     if isinstance(response, SetParameters.Response):
         response.results += [refused] * (len(request.parameters) - len(response.results))

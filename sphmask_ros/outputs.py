@@ -67,7 +67,7 @@ class Outputs:
     """A camera's publishers; markers know what the frame before showed."""
 
     def __init__(self, node: LifecycleNode, camera: str = "") -> None:
-        """camera: its name, which stands before those of its topics."""
+        """`camera` is the camera's name, which stands before those of its topics."""
         self._node = node
         self._showing = threading.Lock()
         self._markers = InstanceMarkers()
@@ -122,7 +122,7 @@ class Outputs:
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _message(self, name: str, answer: Answer) -> Any:
-        """None where the output has nothing to say of such a cloud."""
+        """Returns the output's message, None where it has nothing to say of such a cloud."""
         makers: dict[str, Callable[[], Any]] = {
             "labelled_points": lambda: serialized_labelled_points(
                 answer.header, answer.cloud, answer.instances, answer.tracks
@@ -148,5 +148,6 @@ def _in_target_frame(answer: Answer) -> tuple[Header, Instances, Tracks, Placeme
 
 
 def _label_image(answer: Answer) -> Any:
-    """Of clouds that are images, and of one that could not be segmented, which is empty."""
+    """Returns the label image of clouds that are images, and of one that could not be segmented, which is
+    empty."""
     return None if answer.cloud.shape[0] == 1 else serialized_label_image(answer.header, answer.ids)

@@ -27,8 +27,8 @@ LIVE, UNCONFIGURED, START = "at any time", "while unconfigured", "at start"
 
 
 def _parameter(default: Any, description: str, when: str = LIVE, **limits: Any) -> Any:
-    """A field and its limits: `choices`, `pattern` and `form`, which says it in words, `range` (low, high),
-    or `numbers`: how many."""
+    """Returns a field and its limits: `choices`, `pattern` and `form`, which says it in words, `range` (low,
+    high), or `numbers`: how many."""
     return dataclasses.field(
         default=default, metadata={"description": description, "when": when, "limits": limits}
     )
@@ -209,7 +209,7 @@ class Parameters:
 
 
 def _declare(node: Node, field: dataclasses.Field) -> Any:
-    """The value that a parameter starts with."""
+    """Declare a parameter; returns the value that it starts with."""
     value = node.declare_parameter(field.name, field.default, descriptor(field)).value
     empty = value is None or (isinstance(value, list | tuple | array | bytes) and not value)
     if isinstance(field.default, tuple) and empty:  # `outputs: []` has no type for ROS, or that of bytes
@@ -237,7 +237,10 @@ def descriptor(field: dataclasses.Field) -> ParameterDescriptor:
 
 
 def _as_declared(field: dataclasses.Field, value: Any) -> Any:
-    """A value in its field's type. ROS gives lists as lists or arrays, and 1 for what is meant as 1.0."""
+    """Returns a value in its field's type.
+
+    ROS gives lists as lists or arrays, and 1 for what is meant as 1.0.
+    """
     kind = type(field.default)
     if kind is float and type(value) is int:
         return float(value)

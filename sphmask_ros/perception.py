@@ -83,7 +83,7 @@ class Perception:
             raise ValueError(f"class_scores: {error}") from None
 
     def sleep(self) -> None:
-        """From now on `rest` may free the device's memory."""
+        """Let `rest` free the device's memory from now on."""
         self._awake = False
 
     def rest(self) -> None:
@@ -147,7 +147,8 @@ class Perception:
         return Answer(header, NO_POINTS, instances, Tracks.none(0), rays, {}, time.monotonic(), target)
 
     def _read(self, msg: Frame, timeout: float) -> Cloud:
-        """timeout: seconds that colors wait for where their camera was; not where nobody ever tells."""
+        """Reads a message. timeout: seconds that colors wait for where their camera was; not where nobody
+        ever tells."""
         if not isinstance(msg, RgbdFrame):
             return read_cloud_message(msg)
         when = stamp_seconds(msg.header.stamp)
@@ -164,7 +165,7 @@ class Perception:
         return self._followers[camera]
 
     def _pose(self, header: Header, name: str, settings: Parameters) -> np.ndarray | None:
-        """(4, 4) from the cloud's frame to that of a parameter; None where none is given."""
+        """Returns the pose (4, 4) from the cloud's frame to that of a parameter; None where none is given."""
         frame = getattr(settings, name)
         if not frame:
             return None
@@ -177,7 +178,7 @@ class Perception:
     def _vertical(
         self, frame_id: str, pose: np.ndarray | None, settings: Parameters
     ) -> tuple[float, float, float]:
-        """The unit vector up in the cloud's frame; which it is, is said once for each frame."""
+        """Returns the unit vector up in the cloud's frame; which it is, is said once for each frame."""
         up, why = settings.up, "parameter up"
         if up == "auto":
             optical = frame_id.endswith(OPTICAL_SUFFIX)

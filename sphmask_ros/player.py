@@ -41,7 +41,8 @@ class Player(Node):
         kind: type = PointCloud2,
         camera: str = "",
     ) -> None:
-        """topic: of the clouds, empty: `points`; camera: its name, where the node has several."""
+        """`topic` is that of the clouds, empty: `points`; `camera` is its name, where the node has
+        several."""
         super().__init__("player", namespace=namespace)
         prefix = f"{camera}/" if camera else ""
         self._publisher: Any = self.create_publisher(kind, topic or f"{prefix}points", qos)

@@ -67,7 +67,7 @@ class _History:
         del self.stamps[:old], self.steps[:old]
 
     def at(self, seconds: float) -> tuple[str, np.ndarray]:
-        """Parent frame and pose (4, 4) at a time. Raises PoseError where that needs extrapolation."""
+        """Returns parent frame and pose (4, 4) at a time. Raises PoseError where that needs extrapolation."""
         if np.isinf(self.stamps[-1]):
             return self.steps[-1]
         if seconds > self.stamps[-1]:
@@ -102,7 +102,7 @@ class Poses:
         self._histories: dict[str, _History] = {}
 
     def add(self, parent: str, child: str, seconds: float, pose: np.ndarray) -> None:
-        """Where (4, 4) a child frame is in its parent's at a time; infinite: always.
+        """Take note of where (4, 4) a child frame is in its parent's at a time; infinite: always.
 
         Raises ValueError for what is no pose.
         """
@@ -147,7 +147,8 @@ class Poses:
         return np.asarray(np.linalg.inv(down[common]) @ up[common])
 
     def _to_ancestors(self, frame: str, seconds: float) -> tuple[dict[str, np.ndarray], str]:
-        """Poses (4, 4) of a frame in each of its ancestors, itself first, and why they end early, if so."""
+        """Returns the poses (4, 4) of a frame in each of its ancestors, itself first, and why they end early,
+        if so."""
         poses = {frame: np.eye(4)}
         while history := self._histories.get(frame):
             try:

@@ -104,7 +104,7 @@ def _meaning(field: dataclasses.Field) -> str:
 
 
 def _value(default: Any) -> str:
-    """As YAML has it."""
+    """Returns a value as YAML has it."""
     value = list(default) if isinstance(default, tuple) else default
     return yaml.safe_dump(value, default_flow_style=True, width=200).replace("...", "").strip()
 

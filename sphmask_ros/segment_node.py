@@ -200,7 +200,7 @@ class SegmentNode(LifecycleNode):
         return response
 
     def _load_model(self, request: LoadModel.Request, response: LoadModel.Response) -> LoadModel.Response:
-        """Another model beside the one at hand, and in its place once it has run."""
+        """Load another model beside the one at hand, and put it in its place once it has run."""
         try:
             if not self._in_use:
                 raise ValueError("not configured: set the parameter model, then configure")
@@ -229,7 +229,7 @@ class SegmentNode(LifecycleNode):
             camera.health.dropped += self._worker.offer(camera.name, job)
 
     def _limit(self, msg: Frame, arrival: float) -> float:
-        """When a cloud's answer is wanted at the latest, seconds of the steady clock."""
+        """Returns when a cloud's answer is wanted at the latest, seconds of the steady clock."""
         if not self._settings.max_latency:
             return math.inf
         return arrival + self._settings.max_latency - latency_of(msg.header.stamp, self, arrival)
@@ -255,7 +255,7 @@ class SegmentNode(LifecycleNode):
                 self._complain(job, error)
 
     def _find_objects(self, job: Job) -> Answer:
-        """Nothing where the cloud is none."""
+        """Returns the objects of a cloud; nothing where the message is no cloud."""
         perception, settings = self._perception, self._settings
         try:
             answer = perception(job.msg, settings, job.camera.name, job.arrival, job.cancellation)
@@ -267,7 +267,7 @@ class SegmentNode(LifecycleNode):
         return answer
 
     def refuse(self, what: str, error: Exception) -> None:
-        """Something was sent that cannot be used: count and tell it, and go on."""
+        """Count and tell that something was sent that cannot be used, and go on."""
         self.health.refuse(f"{what} is refused: {one_line(error)}")
         self.get_logger().warning(self.health.error, throttle_duration_sec=LOG_PERIOD)
 
@@ -291,13 +291,13 @@ class SegmentNode(LifecycleNode):
         self._diagnostics.publish(msg)
 
     def _remark(self) -> str:
-        """How what comes is unlike what the model was trained on."""
+        """Returns how what comes is unlike what the model was trained on."""
         remarks = tuple(self._perception.remarks.values()) if self._in_use else ()
         return next((remark for remark in remarks if remark), "as the model was trained")
 
 
 def _known(changed: list[Parameter]) -> dict[str, Any]:
-    """Values of the parameters that are ours; ROS has others."""
+    """Returns the values of the parameters that are ours; ROS has others."""
     names = {field.name for field in dataclasses.fields(Parameters)}
     return {parameter.name: parameter.value for parameter in changed if parameter.name in names}
 

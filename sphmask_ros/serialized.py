@@ -126,7 +126,7 @@ class _Reader:
         self._place = 0
 
     def number(self, kind: str) -> int:
-        """An integer, by its letter of the module struct."""
+        """Reads an integer, by its letter of the module struct."""
         size = struct.calcsize(kind)
         self._place += -self._place % size
         (value,) = struct.unpack_from(self._order + kind, self._left, self._place)
@@ -134,7 +134,7 @@ class _Reader:
         return int(value)
 
     def take(self, count: int) -> memoryview:
-        """So many bytes. Raises ValueError where there are fewer."""
+        """Takes so many bytes. Raises ValueError where there are fewer."""
         taken = self._left[self._place : self._place + count]
         if len(taken) < count:
             raise ValueError(f"they end {count - len(taken)} bytes early")
@@ -142,7 +142,7 @@ class _Reader:
         return taken
 
     def text(self) -> str:
-        """A name, which ends with a zero byte. Raises ValueError where it is longer than MOST_TEXT."""
+        """Reads a name, which ends with a zero byte. Raises ValueError where it is longer than MOST_TEXT."""
         size = self.number("I")
         if size > MOST_TEXT:
             raise ValueError(f"a name of {size} bytes")

@@ -49,7 +49,8 @@ _RCUTILS.rcutils_uint8_array_fini.argtypes = (ctypes.POINTER(_Bytes),)
 
 
 def take_serialized(handle: Any) -> memoryview | None:
-    """The next message of a subscription's handle, None where there is none. Other threads go on meanwhile.
+    """Returns the next message of a subscription's handle, None where there is none. Other threads go on
+    meanwhile.
 
     The view keeps rcl's memory for as long as it is used. Raises MemoryError and RuntimeError.
     """
@@ -82,15 +83,15 @@ class NotByExecutor(CallbackGroup):
     """Of subscriptions that the executor must not take from."""
 
     def can_execute(self, entity: Any) -> bool:
-        """Never."""
+        """Returns False: it is never executed."""
         return False
 
     def beginning_execution(self, entity: Any) -> bool:
-        """Never."""
+        """Returns False: its execution never begins."""
         return False
 
     def ending_execution(self, entity: Any) -> None:
-        """Nothing has begun."""
+        """Do nothing, for nothing has begun."""
 
 
 class Taking(Waitable):  # type: ignore[type-arg]  # generic since Jazzy
@@ -131,7 +132,7 @@ class Taking(Waitable):  # type: ignore[type-arg]  # generic since Jazzy
                     self._ready.trigger()
 
     def _hand_over(self) -> None:
-        """On the executor's thread: what was taken, or what was wrong with it."""
+        """Hand over, on the executor's thread, what was taken, or what was wrong with it."""
         taken, self._taken = self._taken, None
         self.idle = True
         if isinstance(taken, Exception):
@@ -152,7 +153,7 @@ class Taking(Waitable):  # type: ignore[type-arg]  # generic since Jazzy
         self._handle.__exit__(kind, error, trace)
 
     def get_num_entities(self) -> NumberOfEntities:
-        """The subscription, unless a message is being taken."""
+        """Returns the number of what is waited for: the subscription, unless a message is being taken."""
         return NumberOfEntities(num_subs=int(self.idle))
 
     def add_to_wait_set(self, wait_set: Any) -> None:
@@ -161,7 +162,7 @@ class Taking(Waitable):  # type: ignore[type-arg]  # generic since Jazzy
             wait_set.add_subscription(self._handle)
 
     def is_ready(self, wait_set: Any) -> bool:
-        """Whether a message has come."""
+        """Returns whether a message has come."""
         return self.idle and self._handle.pointer in wait_set.get_ready_entities("subscription")
 
     def take_data(self) -> None:

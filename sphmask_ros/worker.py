@@ -63,7 +63,7 @@ class NewestFirst(Generic[Item]):
             self._current = None
 
     def _next(self) -> Callable[[], None] | None:
-        """What is to be done next; None: no more."""
+        """Returns what is to be done next; None: no more."""
         with self._changed:
             self._changed.wait_for(lambda: self._tasks or self._waiting or self._ending)
             if self._tasks:

@@ -19,5 +19,5 @@ def box_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _volume(low: Tensor, high: Tensor) -> Tensor:
-    """Volume (...) between corners (..., 3); 0 where the corners are the wrong way round."""
+    """Returns volume (...) between corners (..., 3); 0 where the corners are the wrong way round."""
     return (high - low).clamp(min=0).prod(-1)

@@ -38,7 +38,8 @@ def cache_root(config: Config) -> Path:
 
 
 def identity(files: Sequence[Path]) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of data files: a part of the key of what is made from them."""
+    """Returns the name, size and time of change of data files: a part of the key of what is made from
+    them."""
     stats = [(file.name, file.stat()) for file in files]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 

@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw(records: Sequence[Record], path: Path) -> None:
-    """Losses by term on the left, scores on the right; a dotted line where other terms begin to count."""
+    """Draw losses by term on the left, scores on the right; a dotted line where other terms begin to
+    count."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=SIZE, layout="constrained")
@@ -80,7 +81,8 @@ def draw(records: Sequence[Record], path: Path) -> None:
 
 
 def _main_terms(record: Record) -> Record:
-    """The terms of the loss, the auxiliary matching's added to their own, the point-wise ones together."""
+    """Returns the terms of the loss, the auxiliary matching's added to their own, the point-wise ones
+    together."""
     terms: Record = {}
     for name, value in losses(record).items():
         name = "point-wise" if name.startswith("point_") else name.removeprefix("aux_")

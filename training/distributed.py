@@ -60,7 +60,7 @@ def world_size() -> int:
 
 
 def total(values: Tensor) -> Tensor:
-    """Sum over all processes, element by element; no gradient passes."""
+    """Returns the sum over all processes, element by element; no gradient passes."""
     return _reduced(values.detach(), dist.ReduceOp.SUM)
 
 
@@ -136,6 +136,8 @@ def _at_least_float32(x: Tensor) -> Tensor:
 class _Normalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, ...]:
+        """Returns x (n, C) normalized by mean and variance over all processes, these two (C,), and the number
+        of rows."""
         sums = total(torch.cat([x.sum(0), x.new_tensor([len(x)])]))
         count = sums[-1]
         mean = sums[:-1] / count
@@ -147,6 +149,7 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """Returns the gradients of x, the weights (C,) and the biases (C,) of this process."""
         x, weight, mean, scale, count = ctx.saved_tensors
         grad, normal = grads[0], (x - mean) * scale
         grad_weight, grad_bias = (grad * normal).sum(0), grad.sum(0)

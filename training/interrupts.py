@@ -31,6 +31,7 @@ class Interrupts:
 
 
 def ignore_interrupts(worker: int = 0) -> None:
-    """In a process that loads or makes scenes: the training process ends it, whoever else got the signal."""
+    """Ignore interrupts in a process that loads or makes scenes: the training process ends it, whoever else
+    got the signal."""
     for number in Interrupts.SIGNALS:
         signal.signal(number, signal.SIG_IGN)

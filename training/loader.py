@@ -30,7 +30,8 @@ class EpochBatches(Dataset["Batch | Exception"]):
         return batches_per_epoch(len(self.scenes), self.config)
 
     def __getitem__(self, index: int) -> Batch | Exception:
-        """A batch, or the error of a scene: the loader would wrap its one line in a trace of its own."""
+        """Returns a batch, or the error of a scene: the loader would wrap its one line in a trace of its
+        own."""
         try:
             return self._batch(index)
         except (ValueError, OSError) as error:

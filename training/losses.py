@@ -48,7 +48,7 @@ class Criterion:
         self.names += ["margin"] if config.loss.correction or config.loss.cohesion else []
 
     def __call__(self, predictions: Predictions, voxels: VoxelBatch, targets: Targets) -> Terms:
-        """Weighted scalar terms; their sum is the loss."""
+        """Returns weighted scalar terms; their sum is the loss."""
         terms = self.pointwise(predictions.encoding.pointwise, voxels.xyz, targets)
         if predictions.queries is not None:
             targets = on_chosen(targets, predictions.encoding.superpoints, voxels)
@@ -210,8 +210,8 @@ def bce_loss(delta: Tensor, masks: Tensor) -> Tensor:
 
 
 def focal_loss(delta: Tensor, masks: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Returns (P,) focal loss (Lin et al. 2017, eq. 5) of migrations (P, S), as logits, against masks (P,
-    S)."""
+    """Returns (P,) focal loss (Lin et al. 2017, eq. 5) of migrations (P, S), as logits, against masks
+    (P, S)."""
     error = (masks - delta.sigmoid()).abs()
     weight = (alpha * masks + (1 - alpha) * (1 - masks)) * error**gamma
     return (weight * F.binary_cross_entropy_with_logits(delta, masks, reduction="none")).mean(1)

@@ -60,7 +60,7 @@ class MadeScenes(OnDemand[Scene]):
         return MadeScenes(self.files + others.files, self.unit)
 
     def __mul__(self, times: int) -> MadeScenes:
-        """Every scene so many times."""
+        """Returns the list with every scene so many times."""
         return MadeScenes(self.files * times, self.unit)
 
     def with_classes(self, classes: Iterable[int]) -> MadeScenes:
@@ -123,7 +123,7 @@ def prepared(raw: scenes.Scene, config: Config) -> Scene:
 
 
 def _preparation(config: Config) -> dict[str, Any]:
-    """The settings that decide what `thinned` makes of a cloud."""
+    """Returns the settings that decide what `thinned` makes of a cloud."""
     return {
         "version": PREPARATION,
         "points_per_edge": POINTS_PER_EDGE,

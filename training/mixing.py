@@ -113,7 +113,7 @@ class Mixtures:
     """A function of a module: it goes to many processes by pickle."""
 
     def __call__(self, place: int) -> Scene:
-        """The mixture that has this place."""
+        """Returns the mixture that has this place."""
         return mixture(len(self.files), lambda i: view_of_file(self.read, self.files[i]), self.seed, place)
 
 
@@ -224,7 +224,7 @@ def footprint(xyz: Array) -> Mask:
 
 
 def _unite_parts(part_of: NDArray, instance: NDArray) -> NDArray:
-    """Numbers of parts (M,); parts that hold points of the same instance get the same number."""
+    """Returns the numbers of parts (M,); parts that hold points of the same instance get the same number."""
     for number in np.unique(instance):
         mine = np.unique(part_of[instance == number])
         part_of = np.where(np.isin(part_of, mine), mine[0], part_of)
@@ -232,7 +232,7 @@ def _unite_parts(part_of: NDArray, instance: NDArray) -> NDArray:
 
 
 def _around(group: Array, turn: float, reach: float) -> Array:
-    """The group moved around the camera by an angle and away from it by a length."""
+    """Returns the group moved around the camera by an angle and away from it by a length."""
     cos, sin = np.cos(turn), np.sin(turn)
     turned = group @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], group.dtype)
     away = turned[:, :2].mean(0)
@@ -244,7 +244,8 @@ def _distance(view: View, group: Array) -> float:
 
 
 def _on_top(view: View, group: Array, rng: Generator) -> Array | None:
-    """The group lifted onto the flat top of one of the view's objects, None where it is too large for all."""
+    """Returns the group lifted onto the flat top of one of the view's objects, None where it is too large for
+    all."""
     for number in rng.permutation(np.unique(view.scene.instance[view.scene.instance >= 0])):
         points = view.xyz[view.scene.instance == number]
         height = np.quantile(points[:, 2], TOP)
@@ -260,7 +261,7 @@ def _on_top(view: View, group: Array, rng: Generator) -> Array | None:
 
 
 def _holes(target: NDArray, shape: tuple[int, int]) -> NDArray:
-    """Pixels between those that were just written, which would show what is behind."""
+    """Returns the pixels between those that were just written, which would show what is behind."""
     written = np.zeros(shape, np.uint8)
     written.reshape(-1)[target] = 1
     neighbors = ndimage.convolve(written, np.ones((3, 3), np.uint8), mode="constant")

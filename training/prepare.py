@@ -67,7 +67,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _config(asked: argparse.Namespace) -> Config:
-    """The configuration, for the data set asked for."""
+    """Returns the configuration, for the data set asked for."""
     if asked.config is None and asked.dataset == "folder":
         raise ConfigError(
             "folder: give --config, a .yaml that names the classes and the fields of your clouds"

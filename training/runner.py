@@ -47,7 +47,7 @@ class Runner:
     def __init__(
         self, config: Config, folder: Path, device: torch.device, data: DataSet | None = None
     ) -> None:
-        """data: loads the scenes; None: the configuration's data set."""
+        """`data` loads the scenes; None: the configuration's data set does."""
         check_precision(config, device)
         if config.train.tensorboard:
             summary_writer()
@@ -87,7 +87,8 @@ class Runner:
 
     @property
     def _batch(self) -> int:
-        """The next batch of the run; where an epoch has ended and is not validated yet, its last one."""
+        """Returns the next batch of the run; where an epoch has ended and is not validated yet, its last
+        one."""
         return self.state.batches - self.state.validating
 
     def start(self, resume: bool) -> None:
@@ -188,7 +189,7 @@ class Runner:
         return phase_of(self.phases, batch).rate(batch)
 
     def log_step(self, phase: Phase) -> None:
-        """A row of the log, the mean over the batches since the last one, each `train.log_every` steps."""
+        """Log a row, the mean over the batches since the last one, each `train.log_every` steps."""
         batch, every = self.state.batches - 1, self.config.train.log_every
         step = phase.step(batch) + 1
         if not every or step % every:

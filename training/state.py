@@ -72,7 +72,7 @@ class TrainState:
         return {name: value / batches for name, value in recent.items()}
 
     def train_mode(self) -> None:
-        """Batch norm learns, but in the fixed modules."""
+        """Let batch norm learn, but in the fixed modules."""
         self.model.train()
         for module in self.fixed:
             module.eval()

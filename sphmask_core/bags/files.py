@@ -47,5 +47,6 @@ def _recording(path: Path) -> dict[str, Any]:
 
 
 def _is_plain_mcap(recording: dict[str, Any]) -> bool:
-    """Whether the files are MCAP as everyone reads it; rosbag2 can compress files or messages itself."""
+    """Returns whether the files are MCAP as everyone reads it; rosbag2 can compress files or messages
+    itself."""
     return recording["storage_identifier"] == "mcap" and not recording.get("compression_mode")

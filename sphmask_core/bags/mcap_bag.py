@@ -57,7 +57,7 @@ class McapBag:
 
     @contextmanager
     def copying(self, path: Path, compression: str | None = None) -> Iterator[McapCopy]:
-        """A new MCAP file; of a recording, under a name that is no MCAP file's, a new folder."""
+        """Gives a new MCAP file; of a recording, under a name that is no MCAP file's, a new folder."""
         if path.suffix == ".mcap":
             with replacing(path) as partial, self._written(partial, compression) as copy:
                 yield copy
@@ -76,7 +76,7 @@ class McapBag:
 
     @contextmanager
     def _written(self, path: Path, compression: str | None) -> Iterator[McapCopy]:
-        """An MCAP file at a path, with the attachments and metadata of the bag."""
+        """Gives an MCAP file at a path, with the attachments and metadata of the bag."""
         with path.open("wb") as file:
             method = mcap.writer.CompressionType[(compression or self._compression()).upper()]
             writer = mcap.writer.Writer(file, compression=method)
@@ -129,7 +129,7 @@ def _recorded(recording: dict[str, Any], name: str, copy: McapCopy) -> dict[str,
 
 
 def _type(summary: Summary, schema: int) -> str:
-    """The name of a schema; a channel may have none, and in a damaged file one that is missing."""
+    """Returns the name of a schema; a channel may have none, and in a damaged file one that is missing."""
     return summary.schemas[schema].name if schema in summary.schemas else "no type"
 
 

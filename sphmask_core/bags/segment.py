@@ -141,7 +141,7 @@ class _Finder:
         self._tracker = Tracker(segmenter.config.voxel_size)
 
     def __call__(self, sent: Sent) -> BagFrame:
-        """The frame; without instances where there is no cloud."""
+        """Returns the frame; without instances where there is no cloud."""
         timer = Timer(CPU)
         timer.start("read")
         try:
@@ -159,7 +159,8 @@ class _Finder:
         return BagFrame(sent.stamp, len(cloud.xyz), cloud, instances, tracks, placed, stages, "")
 
     def _nothing(self, sent: Sent, problem: str) -> BagFrame:
-        """The frame of a message that has no usable cloud; what was seen before is lost, if it has a time."""
+        """Returns the frame of a message that has no usable cloud; what was seen before is lost, if it has a
+        time."""
         no_instances = self._segmenter(NOTHING.xyz)
         tracks = Tracks.none(0)
         if sent.header is not None:

@@ -83,5 +83,5 @@ def import_published(net: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _as_matrix(key: str, value: Tensor) -> Tensor:
-    """Weights (out, in, 1[, 1]) of a 1x1 convolution -> (out, in)."""
+    """Returns weights (out, in, 1[, 1]) of a 1x1 convolution as (out, in)."""
     return value if key.startswith("backbone.") or value.dim() < 3 else value.flatten(1)

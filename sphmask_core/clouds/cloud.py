@@ -248,7 +248,8 @@ def _npy(path: Path, most: int) -> Cloud:
 
 
 def _bin(path: Path, most: int) -> Cloud:
-    """KITTI's layout: float32 x, y, z, intensity of each point, little-endian; intensity is not read."""
+    """Reads KITTI's layout: float32 x, y, z, intensity of each point, little-endian; intensity is not
+    read."""
     size = path.stat().st_size
     if size % (FLOAT32 * SCAN_COLUMNS):
         raise ValueError(f"{size} bytes are no rows of float32 x, y, z, intensity (KITTI's layout)")
@@ -283,7 +284,8 @@ def _floats(values: np.ndarray) -> np.ndarray:
 
 
 def _bytes(colors: np.ndarray) -> np.ndarray:
-    """Colors as uint8; floats are in [0, 1] or, when any is larger, [0, 255]; large integers are 16-bit."""
+    """Returns colors as uint8; floats are in [0, 1] or, when any is larger, [0, 255]; large integers are
+    16-bit."""
     if colors.dtype == np.uint8:
         return np.ascontiguousarray(colors)
     values = np.nan_to_num(colors.astype(np.float64), nan=0.0)
@@ -296,7 +298,7 @@ def _bytes(colors: np.ndarray) -> np.ndarray:
 
 
 def _integers(labels: np.ndarray) -> np.ndarray:
-    """Labels as int64; a label that is no number is -1."""
+    """Returns labels as int64; a label that is no number is -1."""
     if labels.ndim != 1 or labels.dtype.kind not in "fiub":
         raise ValueError(f"labels must be one number a point, not {labels.dtype} {labels.shape}")
     if labels.dtype.kind != "f":

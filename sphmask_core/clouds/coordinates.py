@@ -69,7 +69,8 @@ def check_unit(xyz: np.ndarray, voxel_size: float) -> None:
 
 
 def _sample(xyz: np.ndarray) -> np.ndarray:
-    """At most about SAMPLE of the finite points (N, 3), float64; all that are finite where these are few."""
+    """Returns at most about SAMPLE of the finite points (N, 3), float64; all that are finite where these are
+    few."""
     for points in (xyz[:: len(xyz) // SAMPLE + 1], xyz):
         points = np.asarray(points, np.float64)
         points = points[np.isfinite(points).all(1)]

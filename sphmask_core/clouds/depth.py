@@ -28,8 +28,8 @@ NO_COLOR = np.empty((0, 0, 3), np.uint8)
 
 @dataclass(frozen=True)
 class Intrinsics:
-    """Describes a pinhole camera without distortion, in pixels. The middle of the first pixel is at (0,
-    0)."""
+    """Describes a pinhole camera without distortion, in pixels. The middle of the first pixel is at
+    (0, 0)."""
 
     fx: float
     fy: float
@@ -92,7 +92,7 @@ def back_project(
 
 
 def _checked_depth(depth: np.ndarray) -> np.ndarray:
-    """The image in the machine's byte order, contiguous."""
+    """Returns the image in the machine's byte order, contiguous."""
     depth = np.asarray(depth)
     if depth.ndim != 2 or depth.dtype.newbyteorder("=") not in (np.uint16, np.float32):
         raise ValueError(f"depth is {depth.dtype} {depth.shape}; expected (height, width) uint16 or float32")
@@ -100,7 +100,7 @@ def _checked_depth(depth: np.ndarray) -> np.ndarray:
 
 
 def _checked_color(color: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
-    """The image as contiguous uint8; of `shape` (H, W) where that is given."""
+    """Returns the image as contiguous uint8; of `shape` (H, W) where that is given."""
     color = np.asarray(color)
     if color.ndim != 3 or color.shape[2] != 3 or color.dtype != np.uint8:
         raise ValueError(f"color is {color.dtype} {color.shape}; expected (height, width, 3) uint8")
@@ -198,7 +198,8 @@ def tum_frames(folder: Path) -> Iterator[tuple[float, Path, Path | None]]:
 
 
 def _listed(path: Path) -> list[tuple[float, str]]:
-    """Times and file names of a list of the TUM RGB-D benchmark, by time; none where there is no list."""
+    """Returns times and file names of a list of the TUM RGB-D benchmark, by time; none where there is no
+    list."""
     if not path.is_file():
         return []
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and line[0] != "#"]

@@ -57,7 +57,7 @@ def read_images(depth: Path) -> Scene:
 
 
 def _read_intrinsics(path: Path) -> tuple[Intrinsics, float]:
-    """Of the camera, and the depths in a meter."""
+    """Returns the intrinsics of the camera, and the depths in a meter."""
     try:
         numbers = [float(word) for word in path.read_text().split()]
         camera, scale = Intrinsics(*numbers[:LENS]), (*numbers[LENS:], MILLIMETERS)[0]

@@ -75,7 +75,7 @@ def check_ply(path: Path, most: int) -> None:
 
 
 def _elements(lines: list[list[str]], text: bool) -> list[tuple[str, int, int]]:
-    """Name, count and least bytes of each of a PLY header's elements."""
+    """Returns name, count and least bytes of each of a PLY header's elements."""
     elements: list[tuple[str, int, int]] = []
     for words in lines:
         if words[:1] == ["element"]:

@@ -147,7 +147,8 @@ def _split(points: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _compressed(header: PcdHeader, body: bytes) -> dict[str, np.ndarray]:
-    """Fields one after the other, as one LZF block behind its compressed and its uncompressed size."""
+    """Returns the fields one after the other, read from one LZF block behind its compressed and its
+    uncompressed size."""
     if len(body) < LZF_SIZES.size:
         raise ValueError("cut off: the sizes of the compressed data are missing")
     packed, unpacked = LZF_SIZES.unpack_from(body)

@@ -90,14 +90,14 @@ def thin(xyz: np.ndarray, rgb: np.ndarray | None, edge: float) -> Thinned:
 
 
 def _means(values: np.ndarray, voxels: np.ndarray, count: int) -> np.ndarray:
-    """(count, 3) float32: the mean of the values (M, 3) of each voxel."""
+    """Returns (count, 3) float32: the mean of the values (M, 3) of each voxel."""
     means, sizes = np.empty((count, values.shape[1]), np.float32), np.empty(count, np.int64)
     native.segment_mean(values, voxels, means, sizes)
     return means
 
 
 def _voxels(xyz: np.ndarray, edge: float) -> np.ndarray:
-    """(M,) int64: the number of the voxel that each point (M, 3) is in."""
+    """Returns (M,) int64: the number of the voxel that each point (M, 3) is in."""
     places = np.floor(xyz.astype(np.float64) / edge)
     places -= places.min(0, initial=0)
     if places.max(initial=0) >= 1 << KEY_BITS:

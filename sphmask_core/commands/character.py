@@ -69,7 +69,8 @@ def character(cloud: Cloud) -> Character:
 
 
 def _spacing(xyz: np.ndarray, sample: np.ndarray) -> float:
-    """Median distance of `ANCHORS` of some of the points to their nearest neighbor, themselves not counted.
+    """Returns the median distance of `ANCHORS` of some of the points to their nearest neighbor, themselves
+    not counted.
 
     The nearest of some points is no nearer than that of all: only those up to so far along x are looked at.
     """
@@ -88,6 +89,6 @@ def _spacing(xyz: np.ndarray, sample: np.ndarray) -> float:
 
 
 def _squares(xyz: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Squared distances (N,) of points from an anchor."""
+    """Returns squared distances (N,) of points from an anchor."""
     squares: np.ndarray = ((xyz - anchor) ** 2).sum(1)
     return squares

@@ -65,7 +65,7 @@ def depth_images(options: argparse.Namespace) -> DepthImages | None:
 
 
 def _colors(folder: Path) -> dict[Path, Path | None]:
-    """The images of a folder; those without a color image are left out where others have one."""
+    """Returns the images of a folder; those without a color image are left out where others have one."""
     frames = {depth.absolute(): color and color.absolute() for _, depth, color in tum_frames(folder)}
     if not frames:
         raise CloudError(f"{folder / TUM_LIST}: lists no depth images")

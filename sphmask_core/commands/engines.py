@@ -74,7 +74,7 @@ class Ray:
     device: str
 
     def __call__(self, task: Task, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """Results in the order in which they are done."""
+        """Gives the results in the order in which they are done."""
         import ray
         import ray.data
 

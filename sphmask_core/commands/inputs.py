@@ -17,7 +17,8 @@ from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
 from sphmask_core.commands.choose import choose
 from sphmask_core.commands.depth_images import DepthImages
-from sphmask_core.commands.terminal import follow_blocks
+from sphmask_core.commands.saved import results_in
+from sphmask_core.commands.terminal import complain, follow_blocks
 from sphmask_core.method.instances import Instances
 from sphmask_core.segmenter import Request, Segmenter, read_class_scores
 
@@ -55,7 +56,7 @@ class Inputs:
 
 
 def _in_meters(cloud: Cloud, unit: str | None, voxel_size: float) -> Cloud:
-    """The cloud in meters; raises ValueError where nobody said its unit and it cannot be meters."""
+    """Returns the cloud in meters; raises ValueError where nobody said its unit and it cannot be meters."""
     if unit is None:
         check_unit(cloud.xyz, voxel_size)
     if unit in (None, "m"):
@@ -111,9 +112,20 @@ def clouds_of(paths: Sequence[Path]) -> list[Path]:
 
 
 def clouds_in(folder: Path) -> list[Path]:
-    """Returns the cloud files of a folder by name; hidden files are what a killed run was still writing."""
+    """Returns the cloud files of a folder by name. Raises CloudError where there is none.
+
+    Results of `sphmask segment` are left out, and one line says how many; so are hidden files, which a killed
+    run was still writing.
+    """
     files = (path for path in folder.iterdir() if not path.name.startswith("."))
     clouds = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     if not clouds:
         raise CloudError(f"{folder}: is a folder without clouds ({', '.join(SUFFIXES)}), and no bag")
-    return clouds
+    results = {path.stem for path in results_in(folder)}
+    others = [path for path in clouds if path.stem not in results]
+    if not others:
+        raise CloudError(f"{folder}: has results and no other clouds; `sphmask view {folder}` shows them")
+    if results:
+        noun = "result" if len(results) == 1 else "results"
+        complain(f"{folder}: left out {len(results)} {noun} of sphmask segment")
+    return others

@@ -203,7 +203,7 @@ def _add_clouds(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_request(parser: argparse.ArgumentParser) -> None:
-    """What is segmented, by which model, and what is kept of what it finds."""
+    """Add the options of what is segmented, by which model, and what is kept of what it finds."""
     _add_depth_images(parser)
     _add_region(parser)
     _add_model(parser, "; auto: the preset that fits the first cloud")

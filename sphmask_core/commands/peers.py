@@ -73,7 +73,8 @@ def _milliseconds(call: Callable[[], Tensor]) -> float:
 
 
 def _spconv(level: Level, x: Tensor, weight: Tensor) -> Callable[[], Tensor] | None:
-    """spconv's convolution with the same weights and its maps made; None where it is not installed."""
+    """Returns a call of spconv's convolution with the same weights and its maps made; None where it is not
+    installed."""
     try:
         spconv = importlib.import_module("spconv.pytorch")
     except ImportError:

@@ -147,7 +147,7 @@ def _rounded(values: np.ndarray) -> list[float]:
 
 
 def _write_arrays(path: Path, instances: Instances) -> None:
-    """The .npz file; masks are written row by row, for together they may be larger than memory."""
+    """Write the .npz file; masks are written row by row, for together they may be larger than memory."""
     arrays = {
         "labels": instances.labels,
         "scores": instances.scores,
@@ -171,7 +171,7 @@ def _write_arrays(path: Path, instances: Instances) -> None:
 
 
 def _write_points(path: Path, cloud: Cloud, instances: Instances) -> None:
-    """Every point in its place, colored by instance, with `label` and `score`."""
+    """Write every point in its place, colored by instance, with `label` and `score`."""
     labels = instances.labels
     plain = np.full((len(labels), 3), MID_GRAY, np.uint8) if cloud.rgb is None else cloud.rgb
     colors = np.concatenate([np.zeros((1, 3), np.uint8), instance_colors(len(instances))])[labels]

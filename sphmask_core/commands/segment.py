@@ -76,7 +76,7 @@ def _segment_clouds(clouds: Sequence[Path], images: DepthImages | None, options:
 
 
 def _dependences(inputs: Inputs, request: Request) -> dict[str, Any]:
-    """What results depend on, beside the model.
+    """Returns what results depend on, beside the model.
 
     What nobody asked for is left out: results of versions that could not be asked for it stay valid.
     """

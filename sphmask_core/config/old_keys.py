@@ -77,7 +77,7 @@ def _move(values: dict[str, Any], old: str, new: str) -> None:
 
 
 def _section(values: dict[str, Any], parents: list[str]) -> dict[str, Any] | None:
-    """The mapping at a path, or None."""
+    """Returns the mapping at a path, or None."""
     section: Any = values
     for parent in parents:
         section = section.get(parent) if isinstance(section, dict) else None

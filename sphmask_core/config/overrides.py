@@ -36,7 +36,7 @@ def override(config: Config, settings: Sequence[str]) -> Config:
 
 
 def _place(values: dict[str, Any], path: str, setting: str) -> tuple[dict[str, Any], str]:
-    """The mapping that holds a setting, and its key there."""
+    """Returns the mapping that holds a setting, and its key there."""
     section: Any = values
     *parents, key = path.split(".")
     for parent in parents:
@@ -57,7 +57,7 @@ def _value(text: str, setting: str) -> Any:
 
 
 def _hint(values: dict[str, Any], path: str) -> str:
-    """The existing setting that is most like an unknown one, as the end of a message."""
+    """Returns the existing setting that is most like an unknown one, as the end of a message."""
     known = list(_paths(values, ""))
     near = difflib.get_close_matches(path, known, 1, SIMILAR)
     near = near or [other for other in known if other.rpartition(".")[2] == path.rpartition(".")[2]]
@@ -65,7 +65,7 @@ def _hint(values: dict[str, Any], path: str) -> str:
 
 
 def _paths(section: dict[str, Any], prefix: str) -> Iterator[str]:
-    """Paths of all settings of nested sections."""
+    """Gives the paths of all settings of nested sections."""
     for key, value in section.items():
         if isinstance(value, dict):
             yield from _paths(value, f"{prefix}{key}.")

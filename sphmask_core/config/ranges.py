@@ -61,7 +61,7 @@ def check_ranges(section: Any, prefix: str) -> None:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """The number itself, or all numbers of nested tuples."""
+    """Gives the number itself, or all numbers of nested tuples."""
     if isinstance(value, tuple):
         for item in value:
             yield from _numbers(item)

@@ -39,7 +39,8 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """A node of the text; raises YAMLError for an alias, a long value, and nodes too deep in others."""
+        """Returns a node of the text; raises YAMLError for an alias, a long value, and nodes too deep in
+        others."""
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not used in configurations; write the value out")
         if self.check_event(yaml.ScalarEvent) and len(self.peek_event().value) > MAX_SCALAR:

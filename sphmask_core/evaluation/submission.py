@@ -95,7 +95,7 @@ def check(folder: Path, scans: Mapping[str, int], label_ids: Sequence[int]) -> l
 def _check_scan(
     folder: Path, path: Path, vertices: int, label_ids: set[int], used: set[Path]
 ) -> Iterator[str]:
-    """Problems of one list and its masks; `used` gathers masks that lists name."""
+    """Gives the problems of one list and its masks; `used` gathers masks that lists name."""
     if not path.is_file():
         yield f"{path}: missing"
         return

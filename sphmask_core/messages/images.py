@@ -76,7 +76,8 @@ def is_distorted(msg: Any) -> bool:
 
 
 def _fitted(lens: Intrinsics, msg: Any, shape: tuple[int, int]) -> Intrinsics:
-    """The intrinsics of an image (height, width) of the camera's region of interest, binned or resized."""
+    """Returns the intrinsics of an image (height, width) of the camera's region of interest, binned or
+    resized."""
     roi = msg.roi
     whole = not (roi.width and roi.height)
     x, y = (0, 0) if whole else (roi.x_offset, roi.y_offset)
@@ -95,7 +96,7 @@ def _fitted(lens: Intrinsics, msg: Any, shape: tuple[int, int]) -> Intrinsics:
 
 
 def _rows(msg: Any, row: int) -> np.ndarray:
-    """(height, row) uint8: the bytes of each row without padding, in the message's own memory."""
+    """Returns (height, row) uint8: the bytes of each row without padding, in the message's own memory."""
     if msg.step < row or len(msg.data) < msg.step * (msg.height - 1) + row * bool(msg.height):
         size = f"{msg.width} x {msg.height} pixels of {msg.encoding} in rows of {msg.step} bytes"
         raise CloudError(f"{len(msg.data)} bytes of image; {size} need more")
@@ -105,7 +106,7 @@ def _rows(msg: Any, row: int) -> np.ndarray:
 
 
 def _compressed_depth(msg: Any) -> np.ndarray:
-    """Of a PNG of millimeters, or of 16-bit steps of inverse depth for 32FC1."""
+    """Returns the depth of a PNG of millimeters, or of 16-bit steps of inverse depth for 32FC1."""
     data = bytes(msg.data)
     if "compressedDepth" not in msg.format or len(data) < QUANTIZED.size:
         raise CloudError(f"a compressed depth image of format {quoted(msg.format)}; known: compressedDepth")

@@ -67,7 +67,7 @@ def read_cloud_message(msg: Any) -> Cloud:
 
 
 def _is_usual(points: np.ndarray) -> bool:
-    """Whether there are points, whose x, y and z are little-endian numbers of one type."""
+    """Returns whether there are points, whose x, y and z are little-endian numbers of one type."""
     types = {points.dtype[axis] for axis in "xyz"}
     return points.size > 0 and types in ({np.dtype("<f4")}, {np.dtype("<f8")})
 
@@ -94,7 +94,7 @@ def _in_one_pass(msg: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray |
 
 
 def _by_column(points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, int]:
-    """The same of points (N,) of any numbers, in several passes."""
+    """Returns the same of points (N,) of any numbers, in several passes."""
     xyz = _finite_positions(points)
     return xyz, _colors(points), int(np.count_nonzero(np.isfinite(xyz[:, 0])))
 

@@ -64,7 +64,8 @@ def read_rgbd_frame(frame: RgbdFrame, find_pose: FindPose) -> tuple[Cloud, list[
 def _color(
     frame: RgbdFrame, shape: tuple[int, int], lens: Intrinsics, find_pose: FindPose
 ) -> tuple[np.ndarray, ColorCamera | None]:
-    """The color image and its camera, None where it has the pixels of the depth image, of `shape` and `lens`.
+    """Returns the color image and its camera, None where it has the pixels of the depth image, of `shape` and
+    `lens`.
 
     Raises ValueError where it cannot be said which pixel is of which point.
     """
@@ -82,7 +83,7 @@ def _color(
 
 
 def _unregistered(own: str, other: str, shape: tuple[int, int], size: tuple[int, int]) -> str:
-    """Why colors without a camera_info of their own cannot be used."""
+    """Returns why colors without a camera_info of their own cannot be used."""
     what = f"their image is of {quoted(other)}, the depth image of {quoted(own)}"
     if own == other:
         what = f"their image has {size[1]} x {size[0]} pixels, the depth image {shape[1]} x {shape[0]}"

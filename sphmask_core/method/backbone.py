@@ -124,7 +124,7 @@ class SparseUNet(nn.Module):
         return [self.input, *self.unet.in_order(), self.output_norm]
 
     def _infer(self, features: Tensor, coords: Tensor) -> Tensor:
-        """The same by one call of the kernel, which makes the maps too."""
+        """Returns the same by one call of the kernel, which makes the maps too."""
         out = torch.empty(len(features), len(self.input.weight))
         native.unet(features, coords, self.packed(), out, self.levels, self.output_norm.eps)
         return out
@@ -140,7 +140,7 @@ class SparseUNet(nn.Module):
 
 
 def _packed(layer: nn.Module) -> Tensor:
-    """Weights of a convolution in panels, or what a batch norm with fixed statistics has."""
+    """Returns the weights of a convolution in panels, or what a batch norm with fixed statistics has."""
     if isinstance(layer, nn.BatchNorm1d):
         assert layer.running_mean is not None and layer.running_var is not None
         return torch.cat([layer.running_mean, layer.running_var, layer.weight, layer.bias])
@@ -160,7 +160,7 @@ def make_backbone(config: ModelConfig) -> nn.Module:
 
 
 def _class_of(name: str) -> type[nn.Module]:
-    """The class `module:Class`."""
+    """Returns the class `module:Class`."""
     if not re.fullmatch(r"\w+(\.\w+)*:\w+", name):
         raise ConfigError(f"model.backbone: {name!r}: expected module:Class")
     module, _, kind = name.partition(":")

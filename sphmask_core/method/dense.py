@@ -60,14 +60,14 @@ def pack_layers(layers: Iterable[nn.Module]) -> PackedLayers:
 
 
 def _scale_and_shift(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """What a norm with fixed statistics multiplies with, and then adds: (C,) each, float64."""
+    """Returns what a norm with fixed statistics multiplies with, and then adds: (C,) each, float64."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     return scale, norm.bias.double() - norm.running_mean.double() * scale
 
 
 def _pack(weight: Tensor, bias: Tensor) -> Tensor:
-    """Bias (out,) and weight (in, out) of one layer in whole panels, one after the other."""
+    """Returns the bias (out,) and weight (in, out) of one layer in whole panels, one after the other."""
     panels = pack_panels(weight.float()[None])
     columns = panels.shape[1] * panels.shape[3]
     return torch.cat([torch.nn.functional.pad(bias.float(), (0, columns - len(bias))), panels.flatten()])

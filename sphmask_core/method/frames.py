@@ -112,7 +112,7 @@ def frame_on_support(xyz: Tensor, main: Support | None) -> Frame:
 
 
 def _mean(xyz: Tensor) -> Tensor:
-    """(3,) float64 mean of the points (N, 3), on the CPU; zero where there are none."""
+    """Returns (3,) float64 mean of the points (N, 3), on the CPU; zero where there are none."""
     return xyz.mean(0, dtype=torch.float64).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
 
 
@@ -164,7 +164,7 @@ def _towards_sensor(normal: Tensor, offset: Tensor) -> Plane:
 
 
 def _facing_plane(points: Tensor) -> Plane:
-    """For fewer than three points (3, n): the plane through their mean that faces the sensor."""
+    """Returns the plane through the mean of fewer than three points (3, n) that faces the sensor."""
     mean = points.mean(1) if points.shape[1] else torch.zeros(3, dtype=torch.float64)
     distance = float(mean.norm())
     if distance == 0:

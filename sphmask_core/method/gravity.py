@@ -79,7 +79,7 @@ def surface_normals(xyz: np.ndarray) -> np.ndarray:
 
 
 def _fitted(normals: np.ndarray, up: np.ndarray, tolerance: float) -> np.ndarray:
-    """The direction that is most parallel to level surfaces' normals and least to upright ones'."""
+    """Returns the direction that is most parallel to level surfaces' normals and least to upright ones'."""
     cosine = np.abs(normals @ up)
     level, walls = normals[cosine > np.cos(tolerance)], normals[cosine < np.sin(tolerance)]
     scatter = walls.T @ walls - level.T @ level

@@ -93,7 +93,7 @@ def _floor(xyz: np.ndarray) -> Ground | None:
 
 
 def _lowest_level(xyz: np.ndarray) -> float | None:
-    """Height of the lowest level that is seen over a large area."""
+    """Returns the height of the lowest level that is seen over a large area."""
     steps = np.floor((xyz[:, 2] - xyz[:, 2].min()) / LEVEL).astype(np.int64)
     tiles = np.floor((xyz[:, :2] - xyz[:, :2].min(0)) / TILE).astype(np.int64)
     wide = int(tiles[:, 1].max()) + 1
@@ -109,7 +109,7 @@ def _lowest_level(xyz: np.ndarray) -> float | None:
 
 
 def _fitted(points: np.ndarray, level: float) -> tuple[np.ndarray, float]:
-    """The plane z = a x + b y + c (3,) through most of the points, and their deviation from it."""
+    """Returns the plane z = a x + b y + c (3,) through most of the points, and their deviation from it."""
     level_plane = np.array([0, 0, level])
     rows = np.column_stack([points[:, :2], np.ones(len(points))]).astype(np.float64)
     plane, band = level_plane, NEAR_FLOOR
@@ -140,7 +140,8 @@ def _terrain(xyz: np.ndarray) -> Ground:
 
 
 def _without_ghosts(lowest: np.ndarray) -> np.ndarray:
-    """Cells far below what is around them are empty: reflections seem to be under the ground."""
+    """Returns the heights without cells far below what is around them: reflections seem to be under the
+    ground."""
     for step, depth in ((BLOCK, DEEP_GHOST), (1, GHOST)):
         seen = np.argwhere(np.isfinite(lowest))
         around = _medians(_block_medians(lowest, step) if step > 1 else lowest, seen // step)
@@ -151,7 +152,8 @@ def _without_ghosts(lowest: np.ndarray) -> np.ndarray:
 
 
 def _block_medians(grid: np.ndarray, step: int) -> np.ndarray:
-    """Median of the finite cells of each block of step x step cells; infinite where there is none."""
+    """Returns the median of the finite cells of each block of step x step cells; infinite where there is
+    none."""
     high, wide = (side // step for side in grid.shape)
     blocks = grid.reshape(high, step, wide, step).swapaxes(1, 2).reshape(high, wide, -1)
     counts = np.isfinite(blocks).sum(2)
@@ -160,7 +162,7 @@ def _block_medians(grid: np.ndarray, step: int) -> np.ndarray:
 
 
 def _medians(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """(K,) median of the finite ones among the nine cells around each of (K, 2), itself included."""
+    """Returns (K,) median of the finite ones among the nine cells around each of (K, 2), itself included."""
     padded = np.pad(grid, 1, constant_values=np.inf)
     near = np.stack([padded[cells[:, 0] + a, cells[:, 1] + b] for a in range(3) for b in range(3)], 1)
     near.sort(1)
@@ -169,7 +171,7 @@ def _medians(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
 
 
 def _spread(lowest: np.ndarray) -> np.ndarray:
-    """The highest ground that is nowhere above the lowest points and nowhere steeper than `SLOPE`."""
+    """Returns the highest ground that is nowhere above the lowest points and nowhere steeper than `SLOPE`."""
     heights = lowest
     for _ in range(SPREADS):
         for shift, way in zip(_shifts(heights), _ways(), strict=True):
@@ -179,12 +181,12 @@ def _spread(lowest: np.ndarray) -> np.ndarray:
 
 
 def _ways() -> list[float]:
-    """Distances to the eight cells around one, in cells."""
+    """Returns the distances to the eight cells around one, in cells."""
     return [float(np.hypot(a, b)) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
 
 
 def _shifts(grid: np.ndarray) -> list[np.ndarray]:
-    """The grid moved by one cell in each of eight directions; infinite beyond its border."""
+    """Returns the grid moved by one cell in each of eight directions; infinite beyond its border."""
     padded = np.pad(grid, 1, constant_values=np.inf)
     high, wide = grid.shape
     return [
@@ -196,7 +198,7 @@ def _shifts(grid: np.ndarray) -> list[np.ndarray]:
 
 
 def _between(heights: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """(N,) heights at places (N, 2) in cells, bilinear between the middles of cells."""
+    """Returns (N,) heights at places (N, 2) in cells, bilinear between the middles of cells."""
     place = np.clip(place, 0, np.array(heights.shape) - 1 - INSIDE)
     low = place.astype(np.int64)
     x, y = (place - low).T

@@ -61,7 +61,8 @@ class Instances:
 
     @cached_property
     def _members(self) -> list[np.ndarray]:
-        """The points of each instance, looked for among those of any: they are often few of the cloud's."""
+        """Returns the points of each instance, looked for among those of any: they are often few of the
+        cloud's."""
         points = np.flatnonzero(self.labels > 0)
         segments = self.segments[points]
         return [points[mask.take(segments)] for mask in self.segment_masks]
@@ -110,7 +111,7 @@ def to_instances(
 
 
 def _weighed(candidates: Candidates, config: Config) -> Candidates:
-    """The candidates with their scores times the factor of their class; whole classes keep theirs."""
+    """Returns the candidates with their scores times the factor of their class; whole classes keep theirs."""
     factors = config.inference.class_factors
     if not factors:
         return candidates
@@ -119,7 +120,8 @@ def _weighed(candidates: Candidates, config: Config) -> Candidates:
 
 
 def _shown(candidates: Candidates, sizes: Tensor, config: Config, min_scores: Tensor) -> Tensor:
-    """Rows of the candidates that a user gets, by falling score; sizes (S,): points of each segment."""
+    """Returns the rows of the candidates that a user gets, by falling score; sizes (S,): points of each
+    segment."""
     scores, rows = candidates.scores.sort(descending=True, stable=True)
     rows = rows[scores >= min_scores[candidates.class_ids[rows]]]
     masks = candidates.masks[rows]

@@ -128,8 +128,8 @@ class SphericalMask(nn.Module):
     def superpoint_table(
         self, table: Tensor, offsets: list[int], chosen: Tensor | None = None
     ) -> SuperpointTable:
-        """Returns superpoints, with mask features, from coordinate, box and feature of each: (S, 3 + 6 +
-        C)."""
+        """Returns superpoints, with mask features, from coordinate, box and feature of each:
+        (S, 3 + 6 + C)."""
         xyz, boxes, features = table.split([3, CORNERS, table.shape[1] - 3 - CORNERS], dim=1)
         return SuperpointTable(xyz, boxes, features, self.mask_tower(features), offsets, chosen)
 

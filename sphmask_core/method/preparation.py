@@ -117,7 +117,7 @@ def to_model_frame(
 def _without_ground(
     frame: Frame, rows: Tensor, turned: Tensor, colors: Tensor, kind: GroundKind
 ) -> tuple[Frame, Tensor, Tensor, Tensor]:
-    """Frame, rows, upright points and colors without the ground, which is at z = 0 then."""
+    """Returns frame, rows, upright points and colors without the ground, which is at z = 0 then."""
     ground = find_ground(turned.cpu().numpy(), kind)
     if ground is None:
         return frame, rows, turned, colors
@@ -129,7 +129,8 @@ def _without_ground(
 
 
 def _kept(xyz: Tensor, left_out: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Rows (M,) of the points (N, 3) that are finite and not left out, and these points (M, 3)."""
+    """Returns the rows (M,) of the points (N, 3) that are finite and not left out, and these points
+    (M, 3)."""
     if xyz.device.type == "cpu" and xyz.dtype == torch.float32:
         rows, points = torch.empty(len(xyz), dtype=torch.int64), torch.empty(xyz.shape)
         count = native.keep_points(xyz.contiguous(), left_out, rows, points)

@@ -64,14 +64,18 @@ class TrainingSampling(QuerySampling):
         )
 
     def foreground(self, voxels: VoxelBatch, encoding: Encoding) -> tuple[VoxelBatch, Tensor | None]:
+        """Returns the voxels, and the rows of the foreground; None while only the point-wise heads are
+        trained."""
         if self._pointwise_only or not self._has_foreground(encoding.foreground):
             return voxels, None
         return voxels, encoding.foreground.nonzero().squeeze(1)
 
     def rounds(self, foreground: int) -> list[int]:
+        """Returns one round, of `train.queries` queries."""
         return [self._count]
 
     def queries(self, seeds: PointSet, count: int) -> Tensor:
+        """Returns the rows of the first seeds of each scene."""
         return first_rows(seeds, count)
 
 
@@ -95,6 +99,8 @@ class InferenceSampling(QuerySampling):
         self.config, self.strategy = config.inference, strategy or Strategy()
 
     def foreground(self, voxels: VoxelBatch, encoding: Encoding) -> tuple[VoxelBatch, Tensor | None]:
+        """Returns the voxels with the parts joined, and the rows of the foreground that was sampled, None
+        without any."""
         voxels, sampled = join_parts(voxels, self.config.parts)
         foreground = (encoding.foreground & sampled).nonzero().squeeze(1)
         return voxels, foreground if len(foreground) else None
@@ -102,15 +108,19 @@ class InferenceSampling(QuerySampling):
     def superpoints(
         self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, seeds: PointSet
     ) -> tuple[PointSet, SuperpointTable]:
+        """Returns the seeds, and all superpoints or, as `inference.foreground_masks` says, the foreground's
+        alone."""
         seeds.superpoints = self.strategy.seed_superpoints(seeds, voxels, foreground)
         if not self.config.foreground_masks:
             return seeds, encoding.superpoints
         return foreground_alone(voxels, encoding, seeds)
 
     def rounds(self, foreground: int) -> list[int]:
+        """Returns the queries of each round, as many as `inference` asks for."""
         return queries_per_round(self.config, foreground)
 
     def queries(self, seeds: PointSet, count: int) -> Tensor:
+        """Returns the rows of seeds that are far from each other."""
         return sample_rows(seeds, count, pass_origin=True)
 
 

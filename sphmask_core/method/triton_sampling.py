@@ -23,7 +23,8 @@ SEEKER = {"POINTS": 1024, "num_warps": 4, "enable_fp_fusion": False}
 
 @triton.jit
 def _squared_distances(xyz_ptr, row, count, x, y, z):
-    """From (x, y, z) to the points `row` of (3, count); infinite beyond the last."""
+    """Returns squared distances from (x, y, z) to the points `row` of (3, count); infinite beyond the
+    last."""
     inside = row < count
     dx = tl.load(xyz_ptr + row, mask=inside, other=float("inf")) - x
     dy = tl.load(xyz_ptr + count + row, mask=inside, other=0.0) - y

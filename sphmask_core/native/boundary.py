@@ -87,7 +87,7 @@ class Array:
         return take
 
     def _address(self, name: str, value: Any) -> int:
-        """Of an array of NumPy."""
+        """Returns the address of a NumPy array's memory."""
         if not isinstance(value, np.ndarray) or value.dtype != NUMPY_TYPES[self.dtype]:
             self._refuse_type(name, value)
         if not value.flags.c_contiguous or not value.flags.aligned:
@@ -218,7 +218,8 @@ def _checked(
     result: type | None,
     parallel: bool,
 ) -> Callable[..., Any]:
-    """`c_function` behind the checks of its arguments; start: its sizes, those known that are numbers."""
+    """Returns `c_function` behind the checks of its arguments; start: its sizes, those known that are
+    numbers."""
     fixed, count = sum(size is not None for size in start), len(takers)
 
     def call(*values: Any) -> Any:
@@ -245,7 +246,7 @@ def _plain(dtype: torch.dtype) -> str:
 
 
 def _shorten(value: Any) -> str:
-    """A number as text; one of thousands of digits is not written out."""
+    """Returns a number as text; one of thousands of digits is not written out."""
     return "a number of over 64 bits" if isinstance(value, int) and abs(value) > INT64_MAX else str(value)
 
 

@@ -187,7 +187,7 @@ def _picture(pixels: np.ndarray) -> Image:
 
 
 def _grid(rows: Sequence[Sequence[tuple[Image, str]]]) -> Image:
-    """Panels with a caption above each, on paper."""
+    """Returns panels with a caption above each, on paper."""
     from PIL import Image, ImageDraw, ImageFont
 
     cell_width = max(panel.width for row in rows for panel, _ in row)

@@ -54,7 +54,7 @@ def _sensor_view(cloud: Cloud, size: tuple[int, int]) -> np.ndarray:
 def _oblique(
     xyz: np.ndarray, up: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pixel (M, 2: row, column), depth (M,) and point index (M,) of the valid points."""
+    """Returns pixel (M, 2: row, column), depth (M,) and point index (M,) of the valid points."""
     index = np.flatnonzero(np.isfinite(xyz[:, 2]))
     if len(index) > MOST_POINTS:
         index = np.random.default_rng(0).choice(index, MOST_POINTS, replace=False)

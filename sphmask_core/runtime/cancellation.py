@@ -30,7 +30,7 @@ class Cancellation:
     """
 
     def __init__(self, limit: float = math.inf) -> None:
-        """limit: seconds of `time.monotonic` after which nobody wants the result."""
+        """A call ends at `limit`, seconds of `time.monotonic` after which nobody wants the result."""
         self.limit = limit
         self.flag = np.zeros(1, np.int32)
         """(1,) int32: other than 0 once the computation is called off, or, within `timed`, too late."""
@@ -53,7 +53,7 @@ class Cancellation:
 
     @contextmanager
     def timed(self) -> Iterator[np.ndarray]:
-        """Within, the flag that is given is set when the time is over.
+        """Gives a flag that is set when the time is over, as long as the block runs.
 
         What a kernel raises because of that leaves as TooLateError.
         """

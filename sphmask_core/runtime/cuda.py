@@ -60,5 +60,5 @@ def side_by_side(device: torch.device, first: Callable[[], A], second: Callable[
 
 @functools.cache
 def _side_stream(main: torch.cuda.Stream) -> torch.cuda.Stream:
-    """The one that goes with a stream: its memory is then always the same."""
+    """Returns the stream that goes with another one: its memory is then always the same."""
     return torch.cuda.Stream(main.device)

@@ -74,7 +74,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _literal(name: str) -> str:
-    """The name as a glob pattern that only it matches."""
+    """Returns the name as a glob pattern that only it matches."""
     return re.sub(r"([*?[])", r"[\1]", name)
 
 

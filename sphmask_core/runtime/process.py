@@ -48,7 +48,7 @@ def ending_cleanly() -> Iterator[None]:
 
 
 def _is_default(number: int) -> bool:
-    """Whether nobody else decides what the signal does (`nohup` has SIGHUP ignored)."""
+    """Returns whether nobody else decides what the signal does (`nohup` has SIGHUP ignored)."""
     return signal.getsignal(number) == signal.SIG_DFL
 
 

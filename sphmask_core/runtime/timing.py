@@ -48,7 +48,7 @@ class Timer:
 
 
 def _between(begin: Mark, end: Mark) -> float:
-    """Milliseconds."""
+    """Returns the milliseconds between two events."""
     if isinstance(end, float):
         return MS_PER_SECOND * (end - begin)
     end.synchronize()

@@ -75,6 +75,7 @@ class Body:
 
     @property
     def low(self) -> float:
+        """Returns the height of the lowest point, meters."""
         return float(self.extents[0, :, -1].min())
 
     @property
@@ -93,6 +94,7 @@ class Item:
     """(3,)"""
 
     def moved(self, x: float, y: float, z: float = 0.0) -> Item:
+        """Returns the item moved by so many meters."""
         return Item(self.body, np.add(self.offset, (x, y, z)))
 
     @cached_property
@@ -107,10 +109,12 @@ class Item:
 
     @property
     def center(self) -> np.ndarray:
+        """Returns the center of mass (3,) in the world."""
         return np.asarray(self.body.center + self.offset)
 
     @property
     def top(self) -> float:
+        """Returns the height of the highest point, meters."""
         return float(self.extents[1, :, -1].max())
 
     def face(self, part: int, side: int) -> np.ndarray:

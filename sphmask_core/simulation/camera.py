@@ -29,6 +29,7 @@ class Camera:
 
     @property
     def focal(self) -> float:
+        """Returns the focal length in pixels."""
         return FOCAL * self.width
 
     @cached_property
@@ -100,8 +101,8 @@ def normals(depth: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def _slope(depth: np.ndarray, axis: int) -> np.ndarray:
-    """The slope at each pixel: the smaller of the differences to the two neighbors, so that edges do not
-    count."""
+    """Returns the slope at each pixel: the smaller of the differences to the two neighbors, so that edges do
+    not count."""
     step = np.diff(depth, axis=axis)
     first, last = (np.take(step, [end], axis) for end in (0, -1))
     after, before = np.concatenate([step, last], axis), np.concatenate([first, step], axis)

@@ -34,6 +34,7 @@ NEAR, FAR = np.array([30, 60, 160]), np.array([240, 190, 60])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw the frames that the command line asks for."""
     parser = argparse.ArgumentParser(description="Draw simulated frames, beside real ones.")
     parser.add_argument("picture", help="the PNG file to write")
     parser.add_argument("--count", type=int, default=24, help="simulated frames")
@@ -78,7 +79,7 @@ def _label_colors(scene: Scene) -> np.ndarray:
 
 
 def _depth_colors(depth: np.ndarray) -> np.ndarray:
-    """From blue, near, to yellow, far, in bands of a tenth of the range."""
+    """Returns colors from blue, near, to yellow, far, in bands of a tenth of the range."""
     low, high = np.nanpercentile(depth, [1, 97])
     share = np.clip((depth - low) / max(high - low, 1e-6), 0, 1)[..., None]
     bands = 0.85 + 0.15 * np.cos(20 * np.pi * share)
@@ -86,7 +87,7 @@ def _depth_colors(depth: np.ndarray) -> np.ndarray:
 
 
 def _panel(pixels: np.ndarray) -> Image:
-    """Shown with every pixel that fits, not scaled in between."""
+    """Returns a picture of every pixel that fits, not scaled in between."""
     from PIL import Image
 
     height, width = pixels.shape[:2]

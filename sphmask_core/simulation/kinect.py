@@ -47,7 +47,8 @@ def measure(rng: np.random.Generator, image: Image, facing: np.ndarray, camera: 
 
 
 def _patchy(rng: np.random.Generator, camera: Camera) -> np.ndarray:
-    """(height, width) float32 noise with standard deviation 1 that changes slowly from pixel to pixel."""
+    """Returns (height, width) float32 noise with standard deviation 1 that changes slowly from pixel to
+    pixel."""
     rows, columns = (max(1, round(size * camera.width / 640)) for size in PATCH)
     white = rng.standard_normal((camera.height + rows, camera.width + columns), np.float32)
     total = white.cumsum(0).cumsum(1)
@@ -58,7 +59,8 @@ def _patchy(rng: np.random.Generator, camera: Camera) -> np.ndarray:
 def _ragged(
     rng: np.random.Generator, image: Image, noise: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Depth, labels and edges (height, width), where pixels beside a step of depth show the other side."""
+    """Returns depth, labels and edges (height, width), where pixels beside a step of depth show the other
+    side."""
     height, width = image.depth.shape
     scale = RAGGED * width / 640
     rows = np.arange(height)[:, None] + np.rint(scale * noise[::-1]).astype(np.int64)
@@ -74,7 +76,8 @@ def _ragged(
 
 
 def _in_view(disparity: np.ndarray, position: float, camera: Camera) -> np.ndarray:
-    """Whether the straight line from each pixel to a place `position` meters right of the camera is free."""
+    """Returns (height, width) bool: whether the straight line from each pixel to a place `position` meters
+    right of the camera is free."""
     shift = disparity * (position / DISPARITY * camera.focal)
     column = np.rint(np.arange(camera.width) - shift).astype(np.int64)
     span = camera.width + 2 * int(np.abs(shift).max()) + 2

@@ -38,8 +38,11 @@ class Lidar:
     def scan(
         self, rng: np.random.Generator, solids: Sequence[Solid], position: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One turn at `position` (3,). Returns points (3, beams, columns), NaN where nothing comes back, and
-        the index of the solid that each ray hits, -1 for none."""
+        """Scan one turn at `position` (3,).
+
+        Returns points (3, beams, columns), NaN where nothing comes back, and the index of the solid that each
+        ray hits, -1 for none.
+        """
         rays = self.directions()
         ranges, first = cast(solids, position, rays)
         chance = self.dropout + (1 - self.dropout) * (np.minimum(ranges, self.farthest) / self.farthest) ** 4

@@ -43,6 +43,7 @@ class Light:
 
 
 def random_light(rng: np.random.Generator) -> Light:
+    """Returns a lamp somewhere above, and a camera's exposure and white balance."""
     lamp = np.append(rng.uniform(-0.7, 0.7, 2), 1.0)
     tint = rng.uniform(0.75, 1.15) * rng.uniform(0.92, 1.08, 3)
     return Light(lamp / np.linalg.norm(lamp), rng.uniform(-0.4, 0.4, 2), tint)

@@ -77,6 +77,7 @@ def bottle(rng: Random) -> Body:
 
 
 def cup(rng: Random) -> Body:
+    """Returns a cup without a handle, upright or upside down."""
     radius, height = rng.uniform([0.03, 0.06], [0.05, 0.13])
     return _turned_over(
         rng, _stacked(rng, [Revolved.cone(radius * rng.uniform(0.6, 0.95), radius, height, True)])
@@ -84,6 +85,7 @@ def cup(rng: Random) -> Body:
 
 
 def bowl(rng: Random) -> Body:
+    """Returns a bowl, upright or upside down."""
     rim = rng.uniform(0.055, 0.13)
     return _turned_over(rng, _stacked(rng, [Revolved.bowl(rim, rim * rng.uniform(0.45, 0.9))]))
 
@@ -112,10 +114,12 @@ def pot(rng: Random) -> Body:
 
 
 def ball(rng: Random) -> Body:
+    """Returns a ball."""
     return _stacked(rng, [Revolved.ball(rng.uniform(0.03, 0.07))])
 
 
 def soft_thing(rng: Random) -> Body:
+    """Returns a bag, a cushion or a fruit."""
     return _body([_solid(random_soft(rng), random_paint(rng))])
 
 
@@ -157,13 +161,14 @@ def _solid(shape: Shape, paint: Paint) -> Solid:
 
 
 def _body(parts: list[Solid]) -> Body:
-    """A body of several parts; its center of mass and its mass are those of the box around the first part."""
+    """Returns a body of several parts; its center of mass and its mass are those of the box around the first
+    part."""
     spread = np.ptp(parts[0].surface, axis=0)
     return Body(tuple(parts), np.array([0, 0, spread[2] / 2]), float(np.prod(np.maximum(spread, 0.02))))
 
 
 def _stacked(rng: Random, shapes: list[Revolved]) -> Body:
-    """Shapes stacked on one vertical axis."""
+    """Returns a body of shapes stacked on one vertical axis."""
     paint = random_paint(rng)
     bottoms = np.cumsum([0.0, *(shape.height for shape in shapes[:-1])])
     parts = [
@@ -174,7 +179,7 @@ def _stacked(rng: Random, shapes: list[Revolved]) -> Body:
 
 
 def _bar(x: np.ndarray, z: np.ndarray, paint: Paint) -> Solid:
-    """A piece of a handle between two points of the x z plane."""
+    """Returns a piece of a handle between two points of the x z plane."""
     along = np.array([x[1] - x[0], 0, z[1] - z[0]])
     length = float(np.linalg.norm(along))
     axis = along / length
@@ -184,10 +189,10 @@ def _bar(x: np.ndarray, z: np.ndarray, paint: Paint) -> Solid:
 
 
 def _laid(rng: Random, body: Body) -> Body:
-    """The body, sometimes laid on its side."""
+    """Returns the body, sometimes laid on its side."""
     return body.turned(turn(1, np.pi / 2)) if rng.random() < LYING else body
 
 
 def _turned_over(rng: Random, body: Body) -> Body:
-    """The body, sometimes upside down."""
+    """Returns the body, sometimes upside down."""
     return body.turned(turn(0, np.pi)) if rng.random() < UPSIDE_DOWN else body

@@ -46,6 +46,7 @@ def random_colors(rng: np.random.Generator) -> np.ndarray:
 
 
 def plain(rng: np.random.Generator) -> Paint:
+    """Returns a paint of one color."""
     return Paint(random_colors(rng), PLAIN, PLAIN)
 
 

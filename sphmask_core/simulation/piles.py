@@ -102,7 +102,7 @@ class Pile:
         return True
 
     def _contact(self, item: Item, part: int, other: int) -> Contact:
-        """The points of part `part` of the item that lie on solid `other` of the pile."""
+        """Returns the points of part `part` of the item that lie on solid `other` of the pile."""
         owner = int(self._owner[other])
         below = self.items[owner]
         base, top = item.face(part, 0), below.face(other - self._first[owner], 1)
@@ -123,7 +123,8 @@ class Pile:
         return False
 
     def _at_rest(self) -> bool:
-        """Whether the last item and all items below it stay at rest: each load is over its support."""
+        """Returns whether the last item and all items below it stay at rest: each load is over its
+        support."""
         changed = {len(self.items) - 1}
         load = [(item.body.mass, item.body.mass * item.center[:2]) for item in self.items]
         for i in range(len(self.items) - 1, 0, -1):
@@ -157,13 +158,14 @@ class Pile:
 
 
 def _inside(points: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Whether points (P, 2) lie in the convex hull of a face (K, 2)."""
+    """Returns (P,) bool: whether points (P, 2) lie in the convex hull of a face (K, 2)."""
     along, across = points @ AXES, face @ AXES
     return np.asarray(((along > across.min(0) - TOUCH) & (along < across.max(0) + TOUCH)).all(1))
 
 
 def _on_rim(points: np.ndarray, solid: Solid, side: int) -> np.ndarray:
-    """Those points (P, 2) that are on the rim of a hollow body that opens to `side`; of others all."""
+    """Returns those points (P, 2) that are on the rim of a hollow body that opens to `side`; of others
+    all."""
     if not opens(solid, side) or not isinstance(solid.shape, Revolved):
         return points
     rim = RIM * float(solid.shape.radius(np.array(solid.shape.height)))
@@ -171,13 +173,14 @@ def _on_rim(points: np.ndarray, solid: Solid, side: int) -> np.ndarray:
 
 
 def _steady(points: np.ndarray, center: np.ndarray, margin: np.ndarray) -> bool:
-    """Whether the center of mass (2,) is over the hull of the points (K, 2), by a margin along each axis."""
+    """Returns whether the center of mass (2,) is over the hull of the points (K, 2), by a margin along each
+    axis."""
     offset = (points - center) @ AXES
     return bool(((offset.max(0) >= margin - TOUCH) & (-offset.min(0) >= margin - TOUCH)).all())
 
 
 def _nested_height(body: Body, cavity: Revolved) -> float | None:
-    """How high a body stands in a hollow one, both about one axis; None where it does not fit."""
+    """Returns how high a body stands in a hollow one, both about one axis; None where it does not fit."""
     points = np.concatenate([part.surface for part in body.parts]) - [*body.center[:2], body.low]
     radius, height = np.hypot(points[:, 0], points[:, 1]) + WALL, points[:, 2]
     for lift in np.linspace(BOTTOM, 0.8 * cavity.height, 24):

@@ -71,7 +71,7 @@ def _walls(rng: Random, size: np.ndarray) -> list[tuple[str, Item]]:
 
 
 def _on_walls(rng: Random, size: np.ndarray) -> list[Thing]:
-    """Doors, windows and pictures, flat on the walls, side by side."""
+    """Returns doors, windows and pictures, flat on the walls, side by side."""
     things = []
     for side in range(4):
         turned = turn(2, side * np.pi / 2)
@@ -94,7 +94,8 @@ def _on_walls(rng: Random, size: np.ndarray) -> list[Thing]:
 
 
 def _at_wall(rng: Random, pile: Pile, body: Body, size: np.ndarray) -> bool:
-    """Place a piece of furniture with its back, which is its -y side, against a wall."""
+    """Stand a piece of furniture with its back, which is its -y side, against a wall; returns whether it was
+    free."""
     side = rng.integers(4)
     turned = turn(2, side * np.pi / 2)
     length, away = (size[0], size[1]) if side % 2 == 0 else (size[1], size[0])
@@ -105,7 +106,7 @@ def _at_wall(rng: Random, pile: Pile, body: Body, size: np.ndarray) -> bool:
 
 
 def _body(parts: list[Part], paint: Paint) -> Body:
-    """A body made of shapes, each with its place."""
+    """Returns a body made of shapes, each with its place."""
     solids = tuple(Solid(shape, np.eye(3), np.array(place), paint) for shape, *place in parts)
     top = max(float(solid.surface[:, 2].max()) for solid in solids)
     return Body(solids, np.array([0, 0, top / 2]), 100.0)

@@ -134,7 +134,7 @@ def _seen(rng: Random, items: Sequence[Item], camera: Camera) -> Image:
 
 
 def _background(rng: Random, table: Item, camera: Camera) -> list[tuple[int, Solid]]:
-    """A floor, and a wall behind the table."""
+    """Returns a floor, and a wall behind the table."""
     away = camera.rotation[:2, 2] / np.linalg.norm(camera.rotation[:2, 2])
     heading = turn(2, np.arctan2(away[1], away[0]) + rng.uniform(-0.5, 0.5))
     distance = np.max([part.surface[:, :2] @ away for part in table.parts]) + rng.uniform(0.3, 1.5)
@@ -147,7 +147,7 @@ def _background(rng: Random, table: Item, camera: Camera) -> list[tuple[int, Sol
 
 
 def _walk(rng: Random, pile: Pile) -> list[Camera]:
-    """Views from free places of a room at the height of eyes, in all directions."""
+    """Returns cameras at free places of a room at the height of eyes, in all directions."""
     half = pile.items[0].extents[1, 0, [0, STEPS // 2]] - 0.4
     head = Body((Solid(Box(0.3, 0.3, 0.3), np.eye(3), np.zeros(3), plain(rng)),), np.zeros(3), 1.0)
     cameras: list[Camera] = []
@@ -162,7 +162,8 @@ def _walk(rng: Random, pile: Pile) -> list[Camera]:
 
 
 def _looking(away: np.ndarray, pitch: float) -> np.ndarray:
-    """(3, 3) optical axes of a camera that looks along the level direction `away` (2,), down by `pitch`."""
+    """Returns (3, 3) optical axes of a camera that looks along the level direction `away` (2,), down by
+    `pitch`."""
     forward = np.append(np.cos(pitch) * away, -np.sin(pitch))
     right = np.array([away[1], -away[0], 0.0])
     return np.stack([right, np.cross(forward, right), forward], 1)
@@ -171,7 +172,7 @@ def _looking(away: np.ndarray, pitch: float) -> np.ndarray:
 def _view(
     rng: Random, solids: Sequence[tuple[int, Solid]], camera: Camera, light: Light
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points (N, 3) in the world, their colors and labels."""
+    """Returns points (N, 3) in the world, their colors and labels."""
     image = render(solids, camera)
     seen = np.isfinite(image.depth)
     points = (camera.directions * np.where(seen, image.depth, 0))[:, seen].T
@@ -180,7 +181,7 @@ def _view(
 
 
 def _room_labels(things: Sequence[Thing], owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Class and instance (N,) of points by the thing, counted from 1, that each is of."""
+    """Returns class and instance (N,) of points by the thing, counted from 1, that each is of."""
     names = [thing.name for thing in things]
     classes = np.array([ROOM_CLASSES.index(name) if name in ROOM_CLASSES else UNLABELED for name in names])
     things_only = np.array([name in ROOM_CLASSES and name not in (WALL, FLOOR) for name in names])

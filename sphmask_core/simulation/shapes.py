@@ -21,7 +21,8 @@ class Shape(Protocol):
     """A solid standing on z = 0 about the z axis of its own frame, meters."""
 
     @property
-    def height(self) -> float: ...
+    def height(self) -> float:
+        """Returns the height, meters."""
 
     @property
     def surface(self) -> np.ndarray:
@@ -60,18 +61,22 @@ class Box:
 
     @property
     def surface(self) -> np.ndarray:
+        """Returns the eight corners (8, 3)."""
         corners = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0.0, 1.0)])
         return corners * (self.width, self.depth, self.height)
 
     @property
     def hull(self) -> np.ndarray:
+        """Returns the eight corners (8, 3)."""
         return self.surface
 
     def reach(self, directions: np.ndarray) -> np.ndarray:
+        """Returns how far (D,) the box reaches along each direction (D, 3)."""
         half = np.array([self.width, self.depth, self.height]) / 2
         return np.abs(directions) @ half + directions[:, 2] * half[2]
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Returns the first t > 0 (P,) at which each ray (3, P) hits the box, inf for none."""
         half = np.array([self.width, self.depth, self.height]) / 2
         near, far = span(np.array([0, 0, half[2]]), half, origin, directions)
         return np.where((near <= far) & (near > 0), near, np.inf)
@@ -96,6 +101,7 @@ class Revolved:
 
     @classmethod
     def ball(cls, radius: float) -> Revolved:
+        """Returns a ball that stands on z = 0."""
         return cls(2 * radius, 0.0, 2 * radius, -1.0)
 
     @classmethod
@@ -104,22 +110,27 @@ class Revolved:
         return cls(height, rim**2 - height**2, 2 * height, -1.0, hollow=True)
 
     def squared_radius(self, z: np.ndarray | float) -> np.ndarray | float:
+        """Returns the squared radius at height z, square meters."""
         return self.a + self.b * z + self.c * z * z
 
     def radius(self, z: np.ndarray) -> np.ndarray:
+        """Returns the radius at height z, meters."""
         return np.sqrt(np.maximum(self.squared_radius(z), 0))
 
     @cached_property
     def surface(self) -> np.ndarray:
+        """Returns (K, 3) points of some rings around the body."""
         heights = np.linspace(0, self.height, SLICES)[:, None]
         x, y = self.radius(heights) * np.cos(RING), self.radius(heights) * np.sin(RING)
         return np.stack([x, y, np.broadcast_to(heights, x.shape)], 2).reshape(-1, 3)
 
     @property
     def hull(self) -> np.ndarray:
+        """Returns the rings (K, 3), so much wider that the polygons of their points hold the circles."""
         return self.surface * (1 / np.cos(RING[1] / 2), 1 / np.cos(RING[1] / 2), 1)
 
     def reach(self, directions: np.ndarray) -> np.ndarray:
+        """Returns how far (D,) the body reaches along each direction (D, 3)."""
         tapered = self.c >= 0  # its outline is straight
         heights = np.array([0, self.height]) if tapered else np.linspace(0, self.height, 4 * SLICES - 3)
         outward = np.hypot(directions[:, 0], directions[:, 1])
@@ -127,12 +138,13 @@ class Revolved:
         return np.asarray(along.max(1))
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Returns the first t > 0 (P,) at which each ray (3, P) hits the sides or the ends, inf for none."""
         caps = (0.0, BOTTOM) if self.hollow else (0.0, self.height)
         flat = [self._cap(origin, directions, z) for z in caps]
         return np.minimum.reduce([*self._sides(origin, directions), *flat])
 
     def _sides(self, origin: np.ndarray, directions: np.ndarray) -> list[np.ndarray]:
-        """Both solutions of x^2 + y^2 = a + b z + c z^2 along each ray."""
+        """Returns both solutions of x^2 + y^2 = a + b z + c z^2 along each ray."""
         x, y, z = directions
         square = x * x + y * y - self.c * z * z
         linear = origin[0] * x + origin[1] * y - (self.c * origin[2] + self.b / 2) * z

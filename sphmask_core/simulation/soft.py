@@ -43,9 +43,11 @@ class Soft:
 
     @property
     def hull(self) -> np.ndarray:
+        """Returns (K, 3) points around the body, a little wider than the surface."""
         return self.surface * (1.01, 1.01, 1)
 
     def reach(self, directions: np.ndarray) -> np.ndarray:
+        """Returns how far (D,) the body reaches along each direction (D, 3)."""
         return np.asarray((directions @ self.surface.T).max(1))
 
     def hit(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:

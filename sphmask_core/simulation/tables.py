@@ -53,6 +53,7 @@ class Theme:
     """Meters from the middle within which objects are put down"""
 
     def body(self, rng: Random) -> Body:
+        """Returns any object of the theme."""
         if rng.random() < SOFT:
             return soft_thing(rng)
         if rng.random() > self.boxes:
@@ -62,6 +63,7 @@ class Theme:
         return self.brand(rng).box(rng)
 
     def brand(self, rng: Random) -> Brand:
+        """Returns one of the brands."""
         return self.brands[rng.integers(len(self.brands))]
 
 
@@ -90,7 +92,7 @@ def _theme(rng: Random, sparse: bool) -> Theme:
 
 
 def _table(rng: Random, away: np.ndarray) -> Item:
-    """A table top, its sides along the view more often than not."""
+    """Returns a table top; its sides are along the view more often than not."""
     top = Box(rng.uniform(0.8, 1.8), rng.uniform(0.7, 1.4), 0.03)
     along = np.round(np.arctan2(away[1], away[0]) / STEP) + rng.integers(-4, 5)
     heading = along if rng.random() < 0.6 else rng.integers(2 * STEPS)
@@ -129,7 +131,8 @@ def _place(rng: Random, pile: Pile, theme: Theme, body: Body, away: np.ndarray) 
 
 
 def _beside(rng: Random, pile: Pile, body: Body, anchor: int) -> np.ndarray:
-    """Places the body so that it touches another object or is close to it, mostly along the other's sides."""
+    """Returns a place (2,) where the body touches another object or is close to it, mostly along the other's
+    sides."""
     other = pile.items[anchor]
     out = _side(rng, other)
     start = other.center[:2] + np.array([-out[1], out[0]]) * rng.uniform(-0.8, 0.8) * _reach(other)
@@ -139,7 +142,7 @@ def _beside(rng: Random, pile: Pile, body: Body, anchor: int) -> np.ndarray:
 
 
 def _behind(rng: Random, pile: Pile, body: Body, anchor: int, away: np.ndarray) -> np.ndarray:
-    """Places the body so that another object hides it, at least in part."""
+    """Returns a place (2,) where another object hides the body, at least in part."""
     other = pile.items[anchor]
     start = other.center[:2] + np.array([-away[1], away[0]]) * rng.normal(scale=0.04)
     way = pile.slide(body.at(*start), anchor, np.append(away, 0))
@@ -147,18 +150,18 @@ def _behind(rng: Random, pile: Pile, body: Body, anchor: int, away: np.ndarray) 
 
 
 def _on(rng: Random, other: Item) -> np.ndarray:
-    """Places the body on top of another object, not always in its middle."""
+    """Returns a place (2,) on top of another object, not always in its middle."""
     return np.asarray(other.center[:2] + _reach(other) * rng.uniform(-0.7, 0.7, 2))
 
 
 def _reach(item: Item) -> float:
-    """Meters: the shortest distance from an object's middle to its sides."""
+    """Returns the shortest distance from an object's middle to its sides, meters."""
     low, high = item.body.extents[..., :-1]
     return float(np.minimum(high.max(0), -low.min(0)).min())
 
 
 def _wall(rng: Random, pile: Pile, box: Body, anchor: int) -> None:
-    """Equal boxes in a row, each touching the last, some with another across the joint."""
+    """Put equal boxes in a row, each touching the last, some with another across the joint."""
     box = box.turned(_aligned_yaw(rng, pile.items[anchor]))
     at = _beside(rng, pile, box, anchor)
     out = np.append(box.parts[0].rotation[:2, rng.integers(2)] * rng.choice([-1, 1]), 0)
@@ -191,7 +194,7 @@ def _side(rng: Random, item: Item) -> np.ndarray:
 
 
 def _heading(item: Item) -> float:
-    """The heading of an object in radians: the direction of the level axis of its first part."""
+    """Returns the heading of an object in radians: the direction of the level axis of its first part."""
     axes = item.body.parts[0].rotation
     level = axes[:, np.argmin(np.abs(axes[2]))]
     return float(np.arctan2(level[1], level[0]))
@@ -202,7 +205,8 @@ def _yaw(rng: Random) -> np.ndarray:
 
 
 def _aligned_yaw(rng: Random, item: Item) -> np.ndarray:
-    """A heading in radians: that of another object, or a little turned from it, or any."""
+    """Returns the rotation (3, 3) about the vertical to a heading: that of another object, or a little turned
+    from it, or any."""
     angle = _heading(item) + rng.integers(4) * np.pi / 2
     most = rng.choice([0, 4, STEPS], p=[0.55, 0.2, 0.25])
     return turn(2, angle + rng.integers(-most, most, endpoint=True) * STEP)

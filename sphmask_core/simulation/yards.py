@@ -41,7 +41,7 @@ def yard(rng: Random) -> tuple[list[Item], list[int]]:
 
 
 def _body(rng: Random, parts: list[Part]) -> Body:
-    """Shapes, each with where it stands, painted alike."""
+    """Returns a body of shapes, each with where it stands, painted alike."""
     paint = random_paint(rng)
     solids = [Solid(shape, np.eye(3), np.array(place), paint) for shape, *place in parts]
     top = max(float(solid.surface[:, 2].max()) for solid in solids)

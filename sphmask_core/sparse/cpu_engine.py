@@ -64,7 +64,7 @@ def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
 
 
 def _statistics(norm: nn.BatchNorm1d) -> tuple[Tensor | float | None, ...]:
-    """Mean, variance, weight, bias (C) and epsilon."""
+    """Returns mean, variance, weight, bias (C) and epsilon."""
     return norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.eps
 
 
@@ -74,8 +74,8 @@ def convolve(x: Tensor, kernel_map: KernelMap, weight: Tensor) -> Tensor:
 
 
 def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
-    """Returns the gradient (K, in, out) of the weights; x (U, in), map (K, V), gradient of the outputs (V,
-    out)."""
+    """Returns the gradient (K, in, out) of the weights; x (U, in), map (K, V), gradient of the outputs
+    (V, out)."""
     x, grad = x.contiguous(), grad.contiguous()
     out = torch.empty(len(kernel_map.index), x.shape[1], grad.shape[1], dtype=x.dtype)
     pairs = kernel_map.pairs

@@ -58,12 +58,14 @@ class _GatherConvolve(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, kernel_map: KernelMap, transposed: KernelMap | None
     ) -> Tensor:
+        """Returns the convolution of x (U, in) with the weights (K, in, out): (V, out)."""
         ctx.save_for_backward(x, weight)
         ctx.engine, ctx.map, ctx.transposed = _engine(x), kernel_map, transposed
         return ctx.engine.convolve(x, kernel_map, weight)  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """Returns the gradients of x and of the weights, as far as they are wanted."""
         x, weight = ctx.saved_tensors
         (grad,) = grads
         grad_x = grad_weight = None

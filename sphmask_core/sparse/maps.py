@@ -148,7 +148,8 @@ def neighbors_reference(keys: Tensor) -> Tensor:
 
 
 def _halve(coords: Tensor) -> tuple[KernelMap, KernelMap, Tensor]:
-    """children (8, V'), parents (8, V), coarse coords (V', 4), numbered by first appearance."""
+    """Returns children (8, V'), parents (8, V) and coarse coordinates (V', 4), numbered by first
+    appearance."""
     keys = pack(coords, halvings=1)
     parent, first = number_by_first_appearance(keys)
     find = _family_of if coords.device.type == "cpu" else family_reference

@@ -49,7 +49,7 @@ def versions(layers: Iterable[nn.Module]) -> Versions:
 
 
 def _changes(tensor: Tensor) -> int:
-    """How often a tensor was written in place, as far as torch counts."""
+    """Returns how often a tensor was written in place, as far as torch counts."""
     return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001  torch's own count
 
 

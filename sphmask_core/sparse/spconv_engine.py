@@ -47,8 +47,8 @@ class SpconvLevel:
         return self.voxels.features  # type: ignore[no-any-return]
 
     def children(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Returns the convolution of kernel and stride 2 to the voxels of the next level: (V, in) -> (V',
-        out)."""
+        """Returns the convolution of kernel and stride 2 to the voxels of the next level: (V, in) ->
+        (V', out)."""
         assert self.coarser is not None
         self.coarser.voxels = self._convolve(self.voxels, x, weight, "family", stride=2)
         return self.coarser.voxels.features  # type: ignore[no-any-return]
@@ -60,7 +60,7 @@ class SpconvLevel:
         return fine.features  # type: ignore[no-any-return]
 
     def _convolve(self, voxels: Any, x: Tensor, weight: Tensor, maps: str, **kind: Any) -> Any:
-        """spconv's tensor of the result; it keeps maps by the name `maps` and the level's number."""
+        """Returns spconv's tensor of the result; it keeps maps by the name `maps` and the level's number."""
         out, size, *_, inner = weight.shape
         convolution = _convolution(inner, out, size, f"{maps} {self.number}", **kind)
         with torch.autocast(x.device.type, enabled=False):  # spconv knows no bfloat16

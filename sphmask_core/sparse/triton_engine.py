@@ -35,7 +35,7 @@ def _convolve_kernel(
     x_ptr, index_ptr, weight_ptr, out_ptr, rows, kernel, channels, out_channels,
     ROWS: tl.constexpr, IN: tl.constexpr, OUT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """out[v] = sum_k x[index[k, v]] W[k] for ROWS outputs v and OUT of their channels."""
+    """Computes out[v] = sum_k x[index[k, v]] W[k] for ROWS outputs v and OUT of their channels."""
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     out_channel = tl.program_id(1) * OUT + tl.arange(0, OUT)
     total = tl.zeros((ROWS, OUT), tl.float32)
@@ -62,7 +62,8 @@ def _weight_gradient_kernel(
     x_ptr, index_ptr, grad_ptr, sums_ptr, rows, slab_rows, kernel, channels, out_channels,
     ROWS: tl.constexpr, IN: tl.constexpr, OUT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """sums[slab, k] = sum over the slab's rows v of x[index[k, v]]^T grad[v], for IN x OUT channels."""
+    """Computes sums[slab, k] = sum over the slab's rows v of x[index[k, v]]^T grad[v], for IN x OUT
+    channels."""
     k, slab = tl.program_id(0) % kernel, tl.program_id(0) // kernel
     channel = tl.program_id(1) * IN + tl.arange(0, IN)
     out_channel = tl.program_id(2) * OUT + tl.arange(0, OUT)
@@ -123,10 +124,12 @@ def weight_gradient(x: Tensor, kernel_map: KernelMap, grad: Tensor) -> Tensor:
 
 
 def _tile(channels: int, most: int) -> int:
-    """Edge of a tile over channels: a power of two from 16, the least that a matrix instruction takes."""
+    """Returns the edge of a tile over channels: a power of two from 16, the least that a matrix instruction
+    takes."""
     return min(most, max(LEAST, triton.next_power_of_2(channels)))
 
 
 def _precision() -> str:
-    """float32 products: three TF32 products that together keep float32's digits, or one where torch may."""
+    """Returns how float32 products are made: by three TF32 products that together keep float32's digits, or
+    one where torch may."""
     return "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"

@@ -59,7 +59,8 @@ def window_maps(
 
 
 def _find(keys: Tensor, order: Tensor, target: Tensor, offset: Tensor, stride: int) -> Tensor:
-    """Rows (V',) int32 of the source at one offset, -1: none; keys are sorted, `order` are their rows."""
+    """Returns the rows (V',) int32 of the source at one offset, -1: none; keys are sorted, `order` are their
+    rows."""
     wanted = target[:, 1:].long() * stride + offset
     inside = ((wanted >= 0) & (wanted <= MAX_COORDINATE)).all(1)
     wanted = torch.cat([target[:, :1].long(), wanted.clamp(0, MAX_COORDINATE)], dim=1)

@@ -54,6 +54,21 @@ def test_results_do_not_lie_among_the_clouds(clouds, table, weights, capsys, suf
     assert contents(clouds) == before
 
 
+def test_results_in_a_folder_are_no_clouds(tmp_path, clouds, weights, capsys):
+    """A folder of results alone is refused, one that has clouds too is segmented without the results."""
+    results = tmp_path / "results"
+    assert segment(weights, clouds, "-o", results) == 0
+    before = contents(results)
+    assert segment(weights, results, "-o", tmp_path / "again") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"has results and no other clouds; `sphmask view {results}`" in error
+    assert contents(results) == before and not (tmp_path / "again").exists()
+    (clouds / "table.ply").rename(results / "other.ply")
+    assert segment(weights, results, "-o", tmp_path / "again") == 0
+    assert f"{results}: left out 1 result of sphmask segment" in capsys.readouterr().err
+    assert {path.stem for path in (tmp_path / "again").iterdir()} == {"other"}
+
+
 def test_a_link_to_the_folder_of_the_clouds_is_that_folder(clouds, weights, capsys):
     before = contents(clouds)
     link = clouds.parent / "link"

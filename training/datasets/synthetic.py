@@ -50,7 +50,7 @@ def simulate_meshes(seed: int) -> scenes.Scene:
 
 @functools.cache
 def _assets() -> Assets:
-    """The meshes, loaded once in each process."""
+    """Returns the meshes, loaded once in each process."""
     return load_assets()
 
 

@@ -97,7 +97,8 @@ def _do(job: Job) -> None:
 
 
 def _origin(table: Table, options: Options) -> np.ndarray:
-    """(3,) the mean point; own clouds keep their origin, where their sensor may stand, unless far away."""
+    """Returns (3,) the mean point; own clouds keep their origin, where their sensor may stand, unless far
+    away."""
     if options.config.data.dataset == "folder":
         return far_offset(table.xyz)
     return np.asarray(table.xyz.mean(0, dtype=np.float64))
@@ -111,7 +112,7 @@ def _record(scene: NamedTable, split: str, origin: np.ndarray) -> SceneRecord:
 
 
 def _with_superpoints(table: Table, options: Options) -> Table:
-    """The table with superpoints from 0: those it has, or ours; none where the model takes none."""
+    """Returns the table with superpoints from 0: those it has, or ours; none where the model takes none."""
     config = options.config
     if not config.model.use_superpoints:
         return replace(table, superpoints=None)

@@ -73,7 +73,7 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
 
 
 def _classes(values: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
-    """(N,) class of each value, -100 for other values."""
+    """Returns (N,): the class of each value, -100 for other values."""
     order = np.argsort(ids)
     place = np.searchsorted(np.array(ids)[order], values).clip(max=len(ids) - 1)
     nearest = order[place]
@@ -81,13 +81,13 @@ def _classes(values: np.ndarray, ids: tuple[int, ...]) -> np.ndarray:
 
 
 def _renumbered(instance: np.ndarray) -> np.ndarray:
-    """(N,) objects from 0, whatever large numbers the clouds give them."""
+    """Returns (N,): objects from 0, whatever large numbers the clouds give them."""
     numbers = np.unique(instance[instance >= 0])
     return np.where(instance >= 0, np.searchsorted(numbers, instance), UNLABELED)
 
 
 def _integers(path: Path, name: str, points: int) -> np.ndarray:
-    """(N,) int64 of a field."""
+    """Returns the values (N,) int64 of a field."""
     columns = _columns(path)
     if name not in columns:
         hint = "name them under `fields` in the configuration"
@@ -99,7 +99,8 @@ def _integers(path: Path, name: str, points: int) -> np.ndarray:
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
-    """Everything that a cloud has a value a point of; columns of a plain .npy table go by their numbers."""
+    """Returns everything that a cloud has a value a point of; columns of a plain .npy table go by their
+    numbers."""
     if path.suffix.lower() == ".pcd":
         return dict(parse_pcd(path.read_bytes())[0])
     if path.suffix.lower() == ".ply":

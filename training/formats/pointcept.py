@@ -54,7 +54,7 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
 
 
 def _classes(values: np.ndarray, path: Path, options: Options) -> np.ndarray:
-    """Our class (N,) of Pointcept's: in ScanNet by the number of the benchmark, in S3DIS as ours."""
+    """Returns our class (N,) of Pointcept's: in ScanNet by the number of the benchmark, in S3DIS as ours."""
     count = len(options.config.semantic_classes)
     if len(values) and values.max() >= count:
         raise FormatError(f"{path}: has class {values.max()}, {options.config.data.dataset} has {count}")

@@ -71,7 +71,7 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
 
 
 def _arrays(path: Path) -> list[np.ndarray]:
-    """The arrays of a torch file; anything else in it is refused."""
+    """Returns the arrays of a torch file; anything else in it is refused."""
     try:
         with naming(path), torch.serialization.safe_globals(NUMPY):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -91,6 +91,6 @@ def _array(path: Path, value: Any) -> np.ndarray:
 
 
 def _bytes(rgb: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8 from [-1, 1], or from [0, 255] where a value is larger than 1."""
+    """Returns colors (N, 3) uint8, from [-1, 1], or from [0, 255] where a value is larger than 1."""
     values = rgb if rgb.max(initial=0) > 1 else (rgb + 1) * MID_BRIGHTNESS
     return color_bytes(values)

@@ -42,14 +42,14 @@ def find(options: Options) -> list[Source]:
 
 
 def _room_file(room: Path) -> Path:
-    """<room>.txt, or the one text file there is."""
+    """Returns <room>.txt, or the one text file there is."""
     file = room / f"{room.name}.txt"
     others = [path for path in room.glob("*.txt") if not path.name.startswith(".")]
     return others[0] if not file.is_file() and len(others) == 1 else file
 
 
 def _objects(room: Path) -> list[Path]:
-    """Annotation files by name."""
+    """Returns the annotation files by name."""
     files = [path for path in (room / "Annotations").glob("*.txt") if not path.name.startswith(".")]
     return sorted(files) or [room / "Annotations"]
 
@@ -72,7 +72,7 @@ def read(source: Source, options: Options) -> Iterator[NamedTable]:
 
 
 def _filled(xyz: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """(N,) objects; a point without one takes that of the nearest point (N, 3) that has one."""
+    """Returns (N,): objects; a point without one takes that of the nearest point (N, 3) that has one."""
     known = instance >= 0
     nearest = cKDTree(xyz[known]).query(xyz[~known])[1]
     instance[~known] = instance[known][nearest]

@@ -58,7 +58,7 @@ def find(options: Options) -> list[Source]:
 
 
 def _find_file(raw: Path, name: str) -> Path:
-    """The file in the raw folder or in a folder of it."""
+    """Returns the file in the raw folder or in a folder of it."""
     first = next((path for path in (raw / name, *sorted(raw.glob(f"*/{name}"))) if path.is_file()), None)
     if first is None:
         raise FormatError(f"{raw / name}: missing; ScanNet's download script brings it")
@@ -66,7 +66,7 @@ def _find_file(raw: Path, name: str) -> Path:
 
 
 def _scans(raw: Path, split: str) -> Iterator[tuple[str, Path]]:
-    """Name and folder of the scans of a split."""
+    """Gives name and folder of the scans of a split."""
     if any((raw / folder).is_dir() for folder in OFFICIAL):
         for path in sorted((raw / split).glob(f"*{MESH}")):
             yield path.name.removesuffix(MESH), path.parent
@@ -80,7 +80,7 @@ def _scans(raw: Path, split: str) -> Iterator[tuple[str, Path]]:
 
 
 def _listed(raw: Path, split: str) -> set[str]:
-    """Scans of the official list of a split."""
+    """Returns the scans of the official list of a split."""
     name = f"scannetv2_{split}.txt"
     first = next((path for path in (raw / name, *sorted(raw.glob(f"*/{name}"))) if path.is_file()), None)
     if first is None:
@@ -146,7 +146,7 @@ def _json(path: Path) -> Any:
 
 
 def _segments(path: Path, vertices: int) -> np.ndarray:
-    """(N,) segment of each vertex."""
+    """Returns (N,): the segment of each vertex."""
     with naming(path):
         segments = np.array(column_of(_json(path), "segIndices", path), np.int64)
     if segments.shape != (vertices,):
@@ -155,7 +155,8 @@ def _segments(path: Path, vertices: int) -> np.ndarray:
 
 
 def _groups(path: Path, categories: dict[str, Category]) -> list[Group]:
-    """Objects in the file's order; one that is there twice (scene0217_00 repeats all) counts once."""
+    """Returns the objects in the file's order; one that is there twice (scene0217_00 repeats all) counts
+    once."""
     groups: dict[frozenset[int], Group] = {}
     with naming(path):
         for entry in column_of(_json(path), "segGroups", path):
@@ -168,7 +169,7 @@ def _groups(path: Path, categories: dict[str, Category]) -> list[Group]:
 
 
 def _instances(groups: list[Group], segment_of: np.ndarray, path: Path) -> np.ndarray:
-    """(N,) number of the object that has the vertex; wall and floor are no objects."""
+    """Returns (N,): the number of the object that has the vertex; wall and floor are no objects."""
     objects = [group for group in groups if group.category.nyu40 not in ("wall", "floor")]
     owned = [segment for group in objects for segment in group.segments]
     shared = len(owned) - len(set(owned))
@@ -178,7 +179,7 @@ def _instances(groups: list[Group], segment_of: np.ndarray, path: Path) -> np.nd
 
 
 def _spread(groups: list[Group], values: list[int], segment_of: np.ndarray) -> np.ndarray:
-    """(N,) value of the last group that has the vertex's segment, -100 without one."""
+    """Returns (N,): the value of the last group that has the vertex's segment, -100 without one."""
     segments, vertex = np.unique(segment_of, return_inverse=True)
     of_segment = np.full(len(segments), UNLABELED)
     for group, value in zip(groups, values, strict=True):
@@ -187,14 +188,14 @@ def _spread(groups: list[Group], values: list[int], segment_of: np.ndarray) -> n
 
 
 def _classes_of_objects(groups: list[Group], segment_of: np.ndarray) -> np.ndarray:
-    """(N,) class in 0..199, from the category of the object that has the vertex."""
+    """Returns (N,): the class in 0..199, from the category of the object that has the vertex."""
     class_of = {id: i for i, id in enumerate(SCANNET200_IDS)}
     values = [class_of.get(group.category.id, UNLABELED) for group in groups]
     return _spread(groups, values, segment_of)
 
 
 def _classes_of_vertices(path: Path, vertices: int) -> np.ndarray:
-    """(N,) class in 0..19, from the NYU40 labels of the vertices."""
+    """Returns (N,): the class in 0..19, from the NYU40 labels of the vertices."""
     nyu40 = read_cloud(path).labels
     if nyu40 is None:
         raise FormatError(f"{path}: has no property label")

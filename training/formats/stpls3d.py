@@ -74,7 +74,7 @@ def turned_copies(rows: np.ndarray, seed: int) -> Iterator[np.ndarray]:
 
 
 def _blocks(rows: np.ndarray, size: float) -> Iterator[Table]:
-    """Square blocks of the ground plan, row by row."""
+    """Gives square blocks of the ground plan, row by row."""
     if not len(rows):
         return
     cells = np.floor((rows[:, :2] - rows[:, :2].min(0)) / size).astype(np.int64)
@@ -90,7 +90,8 @@ def _table(rows: np.ndarray) -> Table:
 
 
 def _rich(table: Table) -> bool:
-    """Whether a block has enough objects, and more of them than classes: as the published selection."""
+    """Returns whether a block has enough objects, and more of them than classes: as the published
+    selection."""
     assert table.semantic is not None and table.instance is not None
     objects = len(np.unique(table.instance[table.instance >= 0]))
     classes = len(np.unique(table.semantic[table.semantic >= 0]))

@@ -36,7 +36,7 @@ def read_numbers(path: Path, columns: int, delimiter: str | None = None) -> np.n
 
 
 def _bad_line(text: bytes, columns: int, delimiter: str | None) -> int:
-    """Number, from 1, of the first line that is not `columns` finite numbers."""
+    """Returns the number, from 1, of the first line that is not `columns` finite numbers."""
     lines = text.decode("latin1").split("\n")
     bad = (i for i, line in enumerate(lines, 1) if line.strip() and not _is_row(line, columns, delimiter))
     return next(bad, len(lines))

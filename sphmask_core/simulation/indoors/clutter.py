@@ -129,6 +129,7 @@ def parcel(rng: Random, side: float) -> Thing:
 
 
 def stack_of_boxes(rng: Random) -> Thing:
+    """Returns two or three cartons on each other."""
     made, z = Builder(rng), 0.0
     w, d = rng.uniform(0.3, 0.55, 2)
     for _ in range(rng.integers(2, 4)):
@@ -143,6 +144,7 @@ def stack_of_boxes(rng: Random) -> Thing:
 
 
 def bin_of_waste(rng: Random) -> Thing:
+    """Returns a bin: round and open, with waste in it, or with corners and a lid."""
     made, paint = Builder(rng), plain(rng)
     radius, height = rng.uniform([0.11, 0.25], [0.24, 0.75])
     if rng.random() < 0.6:
@@ -162,6 +164,7 @@ def bag(rng: Random) -> Thing:
 
 
 def suitcase(rng: Random) -> Thing:
+    """Returns a suitcase that stands on the floor, its handle drawn out."""
     w, d, h = rng.uniform([0.35, 0.2, 0.5], [0.55, 0.3, 0.8])
     made, paint = Builder(rng), plain(rng)
     made.cushion((w, d, h), (0, 0, 0.02), paint, 10)

@@ -152,6 +152,7 @@ def sink(rng: Random) -> Thing:
 
 
 def bathtub(rng: Random) -> Thing:
+    """Returns a bathtub: its bottom and four sides."""
     made, white = Builder(rng), single(rng.uniform(0.75, 0.97) * np.ones(3))
     w, d, h = rng.uniform([1.4, 0.65, 0.42], [1.8, 0.8, 0.62])
     made.block((w, d, 0.12), (0, -d / 2, 0), white)

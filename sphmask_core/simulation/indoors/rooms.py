@@ -78,7 +78,7 @@ class Room:
         return True
 
     def at_wall(self, thing: Thing) -> bool:
-        """Its back to a wall, not before a door."""
+        """Stand a thing with its back to a wall, not before a door; returns whether there was a place."""
         for _ in range(PLACES):
             side, openings = self.walls[self.rng.integers(len(self.walls))]
             half = float(thing.size[0]) / 2
@@ -93,7 +93,8 @@ class Room:
         return False
 
     def anywhere(self, thing: Thing) -> bool:
-        """Somewhere on the floor, mostly parallel to the walls."""
+        """Stand a thing somewhere on the floor, mostly parallel to the walls; returns whether there was a
+        place."""
         for _ in range(PLACES):
             x, y = self.rng.uniform(-0.5, 0.5, 2) * (self.size[:2] - 0.3)
             turn = self.rng.integers(4) * np.pi / 2 + self.rng.normal(scale=self.rng.choice([0.03, 0.5]))
@@ -102,7 +103,7 @@ class Room:
         return False
 
     def chairs_around(self, host: Placed, most: int, front_only: bool) -> None:
-        """Chairs pushed to a table or a desk, more or less."""
+        """Push chairs to a table or a desk, more or less."""
         owner = self.footprints[-1]
         low, high = host.thing.low, host.thing.high
         alike = seating.chair(self.rng)
@@ -144,7 +145,7 @@ def random_room(rng: Random, stock: Stock) -> list[Placed]:
 
 
 def _furnish(room: Room, name: str) -> None:
-    """One piece, and what belongs to it."""
+    """Place one piece of furniture, and what belongs to it."""
     rng, thing = room.rng, room.make(name)
     free = name in ("chair", "bench") or (name in ("table", "desk", "sofa") and rng.random() < 0.6)
     if not (room.anywhere(thing) if free else room.at_wall(thing)):
@@ -173,7 +174,7 @@ def _furnish(room: Room, name: str) -> None:
 
 
 def _pillows(room: Room, host: Placed) -> None:
-    """On a sofa, at its back: objects of their own."""
+    """Put pillows on a sofa, at its back: objects of their own."""
     rng, surface = room.rng, host.thing.surfaces[0]
     for _ in range(rng.integers(0, 4)):
         x = rng.uniform(-1, 1) * surface.half[0]
@@ -182,7 +183,7 @@ def _pillows(room: Room, host: Placed) -> None:
 
 
 def _litter(room: Room, host: Placed, surface: Surface) -> None:
-    """Things side by side on a surface."""
+    """Put things side by side on a surface."""
     rng = room.rng
     area = 4 * surface.half[0] * surface.half[1]
     taken: list[Footprint] = []

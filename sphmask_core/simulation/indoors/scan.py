@@ -78,7 +78,7 @@ def simulate_room_frame(seed: int, stock: Stock) -> Scene:
 
 
 def _items(placed: Sequence[Placed]) -> tuple[list[Item], np.ndarray]:
-    """Every mesh in its place, and which thing it is of."""
+    """Returns every mesh in its place, and which thing it is of."""
     items = [Item(model, put.pose, 0) for put in placed for model in put.thing.models]
     return items, np.repeat(np.arange(len(placed)), [len(put.thing.models) for put in placed])
 
@@ -88,7 +88,8 @@ def _camera(rng: Random, size: tuple[int, int], position: np.ndarray, rotation: 
 
 
 def _walk(rng: Random, placed: Sequence[Placed]) -> list[Pinhole]:
-    """A path through the room, looking about; every view turned a little from the one before."""
+    """Returns the views of a walk through the room, looking about, each turned a little from the one
+    before."""
     size = placed[0].thing.high[:2] - 0.6
     targets = np.array([put.position for put in placed])
     position = rng.uniform(-0.8, 0.8, 2) * size
@@ -102,7 +103,7 @@ def _walk(rng: Random, placed: Sequence[Placed]) -> list[Pinhole]:
 
 
 def _busiest(rng: Random, world: World, cameras: Sequence[Pinhole], owner: np.ndarray) -> Pinhole:
-    """A whole frame from where most things are in view."""
+    """Returns the camera of a whole frame, from where most things are in view."""
     seen = []
     for camera in cameras:
         item = world.look(Pinhole(32, 24, camera.focal * 32 / VIEW[0], camera.rotation, camera.position)).item
@@ -112,7 +113,7 @@ def _busiest(rng: Random, world: World, cameras: Sequence[Pinhole], owner: np.nd
 
 
 def _looking(rng: Random, towards: np.ndarray) -> np.ndarray:
-    """(3, 3) optical axes; never far up, seldom far down."""
+    """Returns (3, 3) optical axes; they look never far up, seldom far down."""
     azimuth = np.arctan2(towards[0], towards[1])
     pitch = np.clip(np.arctan2(-towards[2], np.hypot(*towards[:2])), -0.1, 1.1)
     level = np.array([np.sin(azimuth), np.cos(azimuth), 0])
@@ -123,7 +124,7 @@ def _looking(rng: Random, towards: np.ndarray) -> np.ndarray:
 
 
 def _views(rng: Random, world: World, cameras: Sequence[Pinhole], kind: str) -> Measured:
-    """What a depth camera measures, each view moved by the error of its pose."""
+    """Returns what a depth camera measures, each view moved by the error of its pose."""
     rays = [(c.directions.reshape(-1, 3) @ c.rotation.T).astype(np.float32) for c in cameras]
     counts = [len(of) for of in rays]
     view = np.repeat(np.arange(len(cameras)), counts)
@@ -142,7 +143,8 @@ def _views(rng: Random, world: World, cameras: Sequence[Pinhole], kind: str) -> 
 
 
 def _is_measured(rng: Random, hits: Hits, reach: tuple[float, float]) -> np.ndarray:
-    """(R,) whether a ray comes back: not from glass, seldom from black or shiny things or at a slant."""
+    """Returns (R,) bool: whether a ray comes back, not from glass, seldom from black or shiny things or at a
+    slant."""
     far = rng.uniform(0.75, 1.1) * reach[1]
     dark = np.clip(1 - hits.colors.mean(1) / 0.15, 0, 1)
     lost = 0.02 + 0.35 * dark + 0.4 * hits.gloss + 0.9 * (hits.gloss >= GLASS)
@@ -154,7 +156,10 @@ def _is_measured(rng: Random, hits: Hits, reach: tuple[float, float]) -> np.ndar
 
 
 def _on_edge(depth: np.ndarray) -> np.ndarray:
-    """(H, W) whether the depth jumps here: cameras leave these pixels out, or driver and user filter them."""
+    """Returns (H, W) bool: whether the depth jumps here.
+
+    Cameras leave these pixels out, or driver and user filter them.
+    """
     jump = np.zeros(depth.shape, bool)
     near = np.minimum(depth, 1e3)
     for axis in (0, 1):
@@ -164,14 +169,14 @@ def _on_edge(depth: np.ndarray) -> np.ndarray:
 
 
 def _depth_noise(rng: Random, depth: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """(P,) meters: of each pixel alone, and waves over the image."""
+    """Returns the errors (P,) of depth, meters: of each pixel alone, and waves over the image."""
     sigma = (NOISE + NOISE_GROWTH * depth**2) * rng.uniform(0.5, 1.6)
     waves = sum(np.sin(directions @ rng.normal(scale=9, size=3) + rng.uniform(0, 6)) for _ in range(3))
     return np.asarray(sigma * (rng.standard_normal(len(depth)) + 0.5 * waves))
 
 
 def _drifted(rng: Random, xyz: np.ndarray, view: np.ndarray, count: int) -> np.ndarray:
-    """Each view moved and turned by what is left of the drift after loops were closed."""
+    """Returns the points, each view moved and turned by what is left of the drift after loops were closed."""
     scale = np.exp(rng.normal(np.log(0.006), 0.6))
     shift = rng.normal(scale=scale, size=(count, 3))
     for k in range(1, count):
@@ -189,7 +194,7 @@ def _drifted(rng: Random, xyz: np.ndarray, view: np.ndarray, count: int) -> np.n
 
 
 def _colors(rng: Random, hits: Hits) -> np.ndarray:
-    """(R, 3) in [0, 1] under a lamp, with the camera's exposure and tint."""
+    """Returns colors (R, 3) in [0, 1] under a lamp, with the camera's exposure and tint."""
     lamp = np.add(rng.normal(size=3), [0, 0, 1.5])
     lamp /= np.linalg.norm(lamp)
     ambient = rng.uniform(0.45, 0.8)
@@ -201,7 +206,8 @@ def _colors(rng: Random, hits: Hits) -> np.ndarray:
 
 
 def _fused(rng: Random, measured: Measured) -> Measured:
-    """One point a cell, the mean of those that were measured in it; cells seen once are mostly dropped."""
+    """Returns one point a cell, the mean of those that were measured in it; cells seen once are mostly
+    dropped."""
     grid = rng.uniform(*GRIDS)
     cells = np.floor(measured.xyz / grid).astype(np.int64) @ np.array([1, 1 << 20, 1 << 40])
     _, first, inverse, counts = np.unique(cells, return_index=True, return_inverse=True, return_counts=True)
@@ -214,7 +220,7 @@ def _fused(rng: Random, measured: Measured) -> Measured:
 def _scene(
     name: str, placed: Sequence[Placed], owner: np.ndarray, measured: Measured, origin: np.ndarray | None
 ) -> Scene:
-    """With labels as a person gives them."""
+    """Returns the scene with labels as a person gives them."""
     thing = owner[measured.item]
     classes = np.array(
         [CLASSES.index(put.thing.name) if put.thing.name in CLASSES else UNLABELED for put in placed]

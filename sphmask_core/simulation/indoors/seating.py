@@ -25,7 +25,8 @@ def _fabric(rng: Random) -> Paint:
 
 
 def _side_chair(rng: Random) -> Thing:
-    """Four legs, a seat, a back of one piece, of slats or of rungs; now and then arms."""
+    """Returns a chair of four legs, a seat, a back of one piece, of slats or of rungs; now and then it has
+    arms."""
     made, wood, cloth = Builder(rng), plain(rng), _fabric(rng)
     w, d, seat, back = rng.uniform([0.38, 0.38, 0.4, 0.32], [0.52, 0.5, 0.5, 0.6])
     thick, leg = rng.uniform(0.02, 0.08), rng.uniform(0.012, 0.03)
@@ -83,7 +84,7 @@ def _legs(
 
 
 def _office_chair(rng: Random) -> Thing:
-    """A star of five feet, a column, seat and back of cushions, most with arms."""
+    """Returns a chair on a star of five feet, a column, seat and back of cushions, most with arms."""
     made, plastic, cloth = Builder(rng), plain(rng), _fabric(rng)
     w, d, seat, back = rng.uniform([0.44, 0.42, 0.42, 0.4], [0.56, 0.52, 0.54, 0.72])
     reach = rng.uniform(0.28, 0.34)
@@ -105,7 +106,7 @@ def _office_chair(rng: Random) -> Thing:
 
 
 def _shell_chair(rng: Random) -> Thing:
-    """A bent shell on four thin legs, as in canteens and waiting rooms."""
+    """Returns a bent shell on four thin legs, as in canteens and waiting rooms."""
     made, shell, metal = Builder(rng), _fabric(rng), plain(rng)
     w, d, seat, back = rng.uniform([0.42, 0.4, 0.42, 0.35], [0.52, 0.48, 0.48, 0.45])
     _legs(made, w * 0.8, d * 0.8, seat, 0.012, metal, 0.06)
@@ -136,7 +137,7 @@ def sofa(rng: Random) -> Thing:
 
 
 def _upholstered(rng: Random, width: float, seats: int) -> Thing:
-    """Seat, back and arms of cushions, on a base or on feet; pillows lean on the back."""
+    """Returns seat, back and arms of cushions, on a base or on feet; pillows lean on the back."""
     made, cloth = Builder(rng), _fabric(rng)
     other = cloth if rng.random() < 0.7 else _fabric(rng)
     depth, seat, back, arm = rng.uniform([0.7, 0.36, 0.3, 0.06], [1.0, 0.48, 0.55, 0.26])
@@ -202,6 +203,7 @@ def bed(rng: Random) -> Thing:
 
 
 def pillow(rng: Random) -> Thing:
+    """Returns a pillow, flat or leaning."""
     made = Builder(rng)
     side = rng.uniform(0.3, 0.55)
     made.cushion((side, side * rng.uniform(0.6, 1), rng.uniform(0.1, 0.2)), (0, 0, 0), _fabric(rng), 3)

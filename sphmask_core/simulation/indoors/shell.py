@@ -32,6 +32,7 @@ class Opening:
 
     @property
     def middle(self) -> float:
+        """Returns the place of its middle along the wall, meters."""
         return (self.start + self.end) / 2
 
 
@@ -92,7 +93,7 @@ def _wall_paint(rng: Random) -> Paint:
 
 
 def _openings(rng: Random, length: float, height: float, first: bool) -> list[Opening]:
-    """Doors and windows side by side; at least one door in the first wall."""
+    """Returns doors and windows side by side; at least one door in the first wall."""
     openings: list[Opening] = []
     at = -length / 2 + rng.uniform(0.2, 1.5)
     kinds = ["door"] if first else []
@@ -109,7 +110,7 @@ def _openings(rng: Random, length: float, height: float, first: bool) -> list[Op
 
 
 def _wall(rng: Random, side: Side, openings: list[Opening], height: float, paint: Paint) -> Thing:
-    """What is left of a wall around its openings, and a skirting board."""
+    """Returns what is left of a wall around its openings, and a skirting board."""
     made, y = Builder(rng), THICK / 2
     edges = [-side.length / 2 - THICK, *(edge for hole in openings for edge in (hole.start, hole.end))]
     edges.append(side.length / 2 + THICK)
@@ -127,7 +128,7 @@ def _wall(rng: Random, side: Side, openings: list[Opening], height: float, paint
 
 
 def _let_in(rng: Random, side: Side, openings: list[Opening]) -> list[Placed]:
-    """Doors, windows, and curtains beside windows."""
+    """Returns doors, windows, and curtains beside windows."""
     placed = []
     for hole in openings:
         width = hole.end - hole.start
@@ -145,7 +146,7 @@ def _let_in(rng: Random, side: Side, openings: list[Opening]) -> list[Placed]:
 
 
 def _hung(rng: Random, side: Side, openings: list[Opening]) -> list[Placed]:
-    """Pictures, boards and shelves where the wall is free."""
+    """Returns pictures, boards and shelves where the wall is free."""
     placed = []
     taken = [(hole.start - GAP, hole.end + GAP) for hole in openings]
     for _ in range(rng.integers(0, 6)):

@@ -45,7 +45,7 @@ def _foot(rng: Random, made: Builder, w: float, h: float, paint: Paint) -> None:
 
 
 def _table_legs(rng: Random, made: Builder, sides: tuple[float, float, float], paint: Paint) -> None:
-    """Four legs with or without an apron, two panels, or two T-shaped feet."""
+    """Add four legs with or without an apron, two panels, or two T-shaped feet."""
     w, d, h = sides
     kind = rng.choice(3, p=[0.62, 0.2, 0.18])
     if kind == 1:
@@ -93,7 +93,7 @@ def _drawers(
     place: tuple[float, float, float],
     paint: Paint,
 ) -> None:
-    """A box with fronts that stand out by some millimeters, and handles."""
+    """Add a box with fronts that stand out by some millimeters, and handles."""
     w, d, h = sides
     x, y, z = place
     made.block(sides, place, paint)
@@ -164,7 +164,7 @@ def bookshelf(rng: Random) -> Thing:
 def _row(
     rng: Random, made: Builder, width: float, space: tuple[float, float], place: tuple[float, float, float]
 ) -> None:
-    """Books side by side, of unequal height and depth; or a box; or nothing."""
+    """Add books side by side, of unequal height and depth; or a box; or nothing."""
     if rng.random() < 0.2:
         return
     deep, high = space
@@ -186,7 +186,7 @@ def _rack(
     place: tuple[float, float, float],
     paint: Paint,
 ) -> None:
-    """A low shelf on something."""
+    """Add a low shelf on something."""
     d, h = sides
     x, y, z = place
     for side in (-1, 1):

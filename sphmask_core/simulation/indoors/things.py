@@ -71,6 +71,7 @@ class Thing:
         return np.asarray(self.high - self.low)
 
     def called(self, name: str) -> Thing:
+        """Returns the thing as one of another class."""
         return replace(self, name=name)
 
 
@@ -85,6 +86,7 @@ class Placed:
 
     @property
     def pose(self) -> Pose:
+        """Returns where the thing is and how it is turned."""
         return Pose(turned((0, 0, 1), self.yaw), self.position)
 
     def at(self, local: Vector) -> np.ndarray:
@@ -101,6 +103,8 @@ class Footprint:
 
     @classmethod
     def of(cls, thing: Thing, x: float, y: float, yaw: float, grow: float = 0.0) -> Footprint:
+        """Returns the rectangle around a thing at (x, y) turned by `yaw`, larger by `grow` meters on each
+        side."""
         low, high = thing.low[:2] - grow, thing.high[:2] + grow
         local = np.array([low, (high[0], low[1]), high, (low[0], high[1])])
         return cls(local @ turned((0, 0, 1), yaw)[:2, :2].T + [x, y])
@@ -164,14 +168,17 @@ class Builder:
         return self.add(cylinder(radius, height, rim=rim), place, paint)
 
     def add(self, model: Model, place: Vector, paint: Paint | None, gloss: float = 0.0) -> Builder:
+        """Add a mesh, moved to `place`; paint None: it keeps its own colors. Returns the builder."""
         moved = model.moved(np.eye(3), place)
         self.models.append(moved if paint is None else moved.painted(paint, gloss))
         return self
 
     def surface(self, center: Vector, half: Vector, room: float = 1.0, filling: float = 1.0) -> Builder:
+        """Add a level rectangle by its middle and half its sides; see `Surface`. Returns the builder."""
         x, y, z = center
         self.surfaces.append(Surface((x, y, z), (half[0], half[1]), room, filling))
         return self
 
     def done(self, name: str) -> Thing:
+        """Returns the thing, of a class."""
         return Thing(name, tuple(self.models), tuple(self.surfaces))

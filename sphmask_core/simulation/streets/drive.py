@@ -98,7 +98,8 @@ class Drive:
         return DriveSweep(seconds, xyz, np.where(counted[thing], thing, -1))
 
     def _moved(self, thing: int, seconds: float) -> Placed:
-        """A thing where it is at that time; in the middle of the drive it is where the street has it."""
+        """Returns a thing where it is at that time; in the middle of the drive it is where the street has
+        it."""
         put, speed = self.world.placed[thing], self.world.speeds[thing]
         if not self.moves(thing):
             return put

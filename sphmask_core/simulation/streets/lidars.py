@@ -25,18 +25,19 @@ class Beams:
 
 
 def _hdl64() -> np.ndarray:
-    """Upper and lower block of the Velodyne HDL-64E (its manual)."""
+    """Returns the elevations of the upper and lower block of the Velodyne HDL-64E (its manual), degrees."""
     return np.concatenate([np.linspace(2, -8.33, 32), np.linspace(-8.83, -24.33, 32)])
 
 
 def _alpha() -> np.ndarray:
-    """128 beams, denser about the horizon (Velodyne Alpha Prime)."""
+    """Returns the elevations of 128 beams, denser about the horizon (Velodyne Alpha Prime), degrees."""
     t = np.linspace(-1, 1, 128)
     return np.asarray(-5 - 20 * np.sign(t) * np.abs(t) ** 1.7)
 
 
 def _vlp32() -> np.ndarray:
-    """32 beams, 0.33 degrees apart about the horizon (Velodyne VLP-32C)."""
+    """Returns the elevations of 32 beams, 0.33 degrees apart about the horizon (Velodyne VLP-32C),
+    degrees."""
     return np.concatenate(
         [[15, 10.3, 7, 4.7, 3.3, 2.3], np.arange(1.67, -4.1, -0.333), np.linspace(-4.7, -25, 8)]
     )
@@ -83,14 +84,14 @@ def rotating(rng: Random, elevations: np.ndarray, columns: int) -> tuple[np.ndar
 
 
 def _stacked(rng: Random, columns: int, noise: float, reach: float) -> Beams:
-    """Two sensors of 32 beams one on the other, as on cars of Argoverse 2."""
+    """Returns the beams of two sensors of 32 beams one on the other, as on cars of Argoverse 2."""
     pairs = [rotating(rng, _vlp32() + tilt, columns) for tilt in (0.0, rng.uniform(-1, 1))]
     directions, moments = (np.concatenate(column) for column in zip(*pairs, strict=True))
     return Beams(directions, moments, noise, reach)
 
 
 def _solid(rng: Random, noise: float, reach: float) -> Beams:
-    """A rosette or a scan of lines that never repeats: as good as random within the field of view."""
+    """Returns a rosette or a scan of lines that never repeats: as good as random within the field of view."""
     (left, right), (low, high) = SOLID[rng.integers(len(SOLID))]
     count = int(rng.integers(20_000, 100_000))
     azimuth = np.radians(rng.uniform(left, right, count))

@@ -67,7 +67,7 @@ def simulate_sweep(seed: int, beams: Beams | None = None) -> Scene:
 
 
 def _mounted(rng: Random, world: World) -> Mount:
-    """On a car's roof, on a mobile robot or on a tripod; it may drive."""
+    """Returns a mount on a car's roof, on a mobile robot or on a tripod; it may drive."""
     yaw = rng.choice([0, np.pi]) + rng.normal(scale=0.06)
     low = (world.kerb == 0 and rng.random() < 0.7) or rng.random() < 0.12
     height = rng.uniform(0.3, 1.2) if low else rng.uniform(1.55, 2.2)
@@ -94,7 +94,7 @@ def _measured(
     owner: np.ndarray,
     speeds: Sequence[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points (P, 3) float32 in the sensor's frame and the mesh (P,) of each."""
+    """Returns points (P, 3) float32 in the sensor's frame and the mesh (P,) of each."""
     seconds = (beams.moments - 0.5) * TURN_SECONDS
     spin = mount.turn_rate * seconds
     own = beams.directions
@@ -132,7 +132,7 @@ def comes_back(rng: Random, hits: raycast.Hits, beams: Beams) -> np.ndarray:
 
 
 def _scene(name: str, placed: Sequence[Placed], thing: np.ndarray, xyz: np.ndarray) -> Scene:
-    """With labels."""
+    """Returns the scene with its labels."""
     names = [put.thing.name for put in placed]
     classes = np.array([CLASSES.index(kind) if kind in CLASSES else UNLABELED for kind in names])
     counts = np.bincount(thing, minlength=len(placed))

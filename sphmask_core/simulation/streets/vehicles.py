@@ -96,7 +96,7 @@ def car(rng: Random) -> Thing:
 def _cabin(
     rng: Random, made: Builder, kind: int, sides: tuple[float, float, float], belt: float, paint: Paint
 ) -> None:
-    """Windows and roof: where they begin and end makes the kind of car."""
+    """Add windows and roof: where they begin and end makes the kind of car."""
     length, width, height = sides
     front, back, half = length / 2, -length / 2, width / 2
     rear = (0.85, 0.12, 0.1, 0.1, 0.05, length * 0.45)[kind] + rng.uniform(0, 0.1)

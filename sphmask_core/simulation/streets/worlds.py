@@ -63,7 +63,7 @@ class World:
     def scatter(
         self, make: Callable[[Random], Thing], count: int, half: tuple[float, float], speed: float = 0.0
     ) -> None:
-        """Things anywhere in a rectangle, in any direction."""
+        """Stand things anywhere in a rectangle, in any direction."""
         for _ in range(count):
             x, y = self.rng.uniform(-1, 1, 2) * half
             self.stand(
@@ -82,7 +82,7 @@ def random_world(rng: Random) -> World:
 
 
 def _open(rng: Random, kerb: float, steep: float) -> World:
-    """Rolling ground with a road between kerbs."""
+    """Returns rolling ground with a road between kerbs."""
     slope = rng.normal(scale=steep, size=2)
     waves = rng.normal(scale=0.02, size=(3, 2))
     high = rng.uniform(0, 0.25, 3)
@@ -106,7 +106,8 @@ def _open(rng: Random, kerb: float, steep: float) -> World:
 
 
 def _roadside(rng: Random, kerb: float) -> Height:
-    """Meters that the ground beside a road is higher, along it and by the distance from its middle."""
+    """Returns the meters that the ground beside a road is higher, along it and by the distance from its
+    middle."""
     slope = rng.uniform(-0.3, STEEPEST) if rng.random() < BANK_SHARE else 0.0
     begins, rough = kerb + rng.uniform(1.5, 12), rng.uniform(0, ROUGH)
     (a, b), phase = rng.uniform(0.5, 1.5, 2), rng.uniform(0, 6.3)
@@ -120,7 +121,7 @@ def _roadside(rng: Random, kerb: float) -> Height:
 
 
 def _overgrow(world: World, most: int, half: tuple[float, float]) -> None:
-    """Bushes, walls, stones beside the road, few or many."""
+    """Stand bushes, walls and stones beside the road, few or many."""
     rng = world.rng
     for _ in range(int(most * rng.random() ** 1.5)):
         x, y = rng.uniform(-1, 1) * half[0], rng.uniform(-1, 1) * half[1]
@@ -182,7 +183,7 @@ def street(rng: Random) -> World:
 
 
 def _houses(world: World, side: int, away: float) -> None:
-    """Fronts along a street with gaps, or a wall, a fence or a hedge before gardens."""
+    """Stand fronts along a street with gaps, or a wall, a fence or a hedge before gardens."""
     rng, x, built = world.rng, -REACH, world.rng.uniform(*BUILT)
     while x < REACH:
         width = rng.uniform(6, 25)
@@ -210,7 +211,7 @@ def _parked(world: World, y: float, share: float) -> None:
 
 
 def _traffic(world: World, kerb: float) -> None:
-    """Vehicles that move or wait, people who cross."""
+    """Add vehicles that move or wait, and people who cross."""
     rng = world.rng
     for _ in range(rng.integers(0, 9)):
         lane = rng.choice([-1, 1]) * rng.uniform(0.3, 0.6) * kerb
@@ -222,7 +223,7 @@ def _traffic(world: World, kerb: float) -> None:
 
 
 def _lot(rng: Random) -> World:
-    """Rows of parked cars."""
+    """Returns a parking lot with rows of cars."""
     world = _open(rng, 0.0, 0.012)
     for y in np.arange(-32, 33, rng.uniform(7, 11)):
         if abs(y) > 2.5:
@@ -242,7 +243,7 @@ def _lot(rng: Random) -> World:
 
 
 def _country(rng: Random) -> World:
-    """A road between fields, woods, banks and guard rails."""
+    """Returns a road between fields, woods, banks and guard rails."""
     world = _open(rng, rng.uniform(4, 12), 0.03)
     for side in (-1, 1):
         if rng.random() < 0.6:
@@ -259,7 +260,7 @@ def _country(rng: Random) -> World:
 
 
 def _yard(rng: Random) -> World:
-    """Containers, trucks, pallets and people between buildings."""
+    """Returns a yard with containers, trucks, pallets and people between buildings."""
     world = _open(rng, 0.0, 0.006)
     _houses(world, 1, rng.uniform(12, 30))
     _houses(world, -1, rng.uniform(12, 30))
@@ -276,7 +277,7 @@ def _yard(rng: Random) -> World:
 
 
 def _warehouse(rng: Random) -> World:
-    """Walls, a roof, columns, rows of racks, pallets on the floor, forklifts and people."""
+    """Returns walls, a roof, columns, rows of racks, pallets on the floor, forklifts and people."""
     world = World(rng, lambda x, y: np.zeros_like(x))
     x, y, z = rng.uniform([12, 8, 4], [35, 22, 9])
     shell = Builder(rng).block((2 * x, 2 * y, 0.2), (0, 0, -0.2), plain(rng))

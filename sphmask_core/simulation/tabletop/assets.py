@@ -105,7 +105,7 @@ def _standing(model: Model) -> Model:
 
 
 def _random_shapes(root: Path) -> Iterator[Model]:
-    """Each file has the pieces of a convex decomposition as objects (`o`) of its own."""
+    """Gives the shapes; each file has the pieces of a convex decomposition as objects (`o`) of its own."""
     for path in sorted(root.glob("*/*.obj")):
         vertices, faces, pieces = _read_obj(path)
         if not np.ptp(vertices, axis=0).max() > SMALLEST:  # of NaN, too: one of the thousand is broken
@@ -115,7 +115,7 @@ def _random_shapes(root: Path) -> Iterator[Model]:
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Vertices (V, 3) in meters, triangles (F, 3), and the vertices of each piece."""
+    """Returns vertices (V, 3) in meters, triangles (F, 3), and the vertices of each piece."""
     vertices: list[list[float]] = []
     faces: list[list[int]] = []
     starts: list[int] = []
@@ -134,7 +134,7 @@ def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
 
 
 def _thinned(points: np.ndarray) -> np.ndarray:
-    """Points that reach farthest along some directions: enough of a hull for the physics."""
+    """Returns the points that reach farthest along some directions: enough of a hull for the physics."""
     if len(points) <= HULL_POINTS:
         return points
     directions = np.random.default_rng(0).normal(size=(4 * HULL_POINTS, 3))
@@ -147,7 +147,7 @@ def _descriptions(root: Path) -> list[Path]:
 
 
 def _read(path: Path) -> list[Model]:
-    """The thing of a MuJoCo description; none where it is broken, which some are."""
+    """Returns the thing of a MuJoCo description; none where it is broken, which some are."""
     mujoco = needed("mujoco")
     try:
         compiled = mujoco.MjModel.from_xml_path(str(path))
@@ -166,14 +166,14 @@ def _read(path: Path) -> list[Model]:
 
 
 def _meshes(mujoco: Any, compiled: Any) -> list[int]:
-    """The geometry that is seen."""
+    """Returns the numbers of the geometry that is seen."""
     of_mesh = compiled.geom_type == mujoco.mjtGeom.mjGEOM_MESH
     visible = of_mesh & (compiled.geom_group == VISIBLE_GROUP)
     return [int(i) for i in np.flatnonzero(visible if visible.any() else of_mesh)]
 
 
 def _seen(mujoco: Any, compiled: Any, state: Any, geom: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices (V, 3), faces (F, 3) and colors (V, 3) of a mesh, where the texture leaves them."""
+    """Returns vertices (V, 3), faces (F, 3) and colors (V, 3) of a mesh, where the texture leaves them."""
     mesh = compiled.geom_dataid[geom]
     first, count = compiled.mesh_vertadr[mesh], compiled.mesh_vertnum[mesh]
     vertices = compiled.mesh_vert[first : first + count]
@@ -192,7 +192,7 @@ def _seen(mujoco: Any, compiled: Any, state: Any, geom: int) -> tuple[np.ndarray
 
 
 def _texture(mujoco: Any, compiled: Any, material: int) -> np.ndarray | None:
-    """(h, w, 3) uint8 of a material."""
+    """Returns the texture (h, w, 3) uint8 of a material, None where it has none."""
     if material < 0:
         return None
     texture = int(compiled.mat_texid[material].max())
@@ -216,7 +216,7 @@ def _textured(
 
 
 def _sampled(texture: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
-    """Colors (V, 3) in [0, 1]: the mean of a few pixels around each place (V, 2)."""
+    """Returns colors (V, 3) in [0, 1]: the mean of a few pixels around each place (V, 2)."""
     size = np.array(texture.shape[1::-1])
     flipped = np.column_stack([coordinates[:, 0] % 1, 1 - coordinates[:, 1] % 1])
     total = np.zeros((len(coordinates), 3), np.float32)
@@ -229,7 +229,7 @@ def _sampled(texture: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
 def _merged(
     meshes: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One mesh; vertices at one place become one, with the mean of their colors."""
+    """Returns one mesh; vertices at one place become one, with the mean of their colors."""
     starts = np.cumsum([0, *(len(vertices) for vertices, _, _ in meshes[:-1])])
     vertices = np.concatenate([vertices for vertices, _, _ in meshes])
     faces = np.concatenate([faces + start for (_, faces, _), start in zip(meshes, starts, strict=True)])
@@ -246,7 +246,8 @@ def _merged(
 def _decimated(
     vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """At most `MOST_FACES` faces (quadric decimation); colors are those of the nearest vertex before."""
+    """Returns at most `MOST_FACES` faces (quadric decimation); colors are those of the nearest vertex
+    before."""
     vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
     if len(faces) > MOST_FACES:
         simplify = needed("fast_simplification").simplify
@@ -258,7 +259,7 @@ def _decimated(
 
 
 def _solid_parts(mujoco: Any, compiled: Any, state: Any) -> Iterator[Part]:
-    """What collides, of those shapes that the physics here knows."""
+    """Gives what collides, of those shapes that the physics here knows."""
     kinds = {
         int(mujoco.mjtGeom.mjGEOM_BOX): "box",
         int(mujoco.mjtGeom.mjGEOM_CYLINDER): "cylinder",

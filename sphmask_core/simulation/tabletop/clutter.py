@@ -78,7 +78,7 @@ def _fill(rng: Random, zone: Zone, assets: Assets, most: int) -> list[Put]:
 
 
 def _thing(rng: Random, assets: Assets, taste: np.ndarray) -> Model:
-    """Any thing, about its middle."""
+    """Returns any thing, about its middle."""
     kind = KINDS[rng.choice(len(KINDS), p=taste)]
     if kind == "shapes" and assets.shapes:
         model = assets.shapes[rng.integers(len(assets.shapes))].scaled(rng.uniform(*ORGANIC_SCALE))
@@ -129,7 +129,7 @@ class _Ground:
             self._put(model, random_rotation(self.rng), np.array([x, y, z]), None)
 
     def row(self) -> None:
-        """Boxes or books side by side, flush; equal or not; now and then a second layer."""
+        """Put boxes or books side by side, flush; equal or not; now and then with a second layer."""
         rng = self.rng
         yaw = self._angle() if rng.random() < 0.6 else 0.0
         along, across = turned((0, 0, 1), yaw)[:2, :2].T
@@ -150,7 +150,7 @@ class _Ground:
                 self._lay(self._repainted(model).centered(), rotation, middle, float(model.size[2]))
 
     def stack(self) -> None:
-        """Flat things or boxes on each other, edges aligned or not."""
+        """Put flat things or boxes on each other, edges aligned or not."""
         rng = self.rng
         maker = (book, card, carton, book)[rng.integers(4)]
         yaw, place, height = self._angle(), rng.uniform(-0.7, 0.7, 2) * self.zone.half, 0.0
@@ -183,7 +183,7 @@ class _Ground:
         return float(self.rng.uniform(-np.pi, np.pi))
 
     def _tipped(self) -> np.ndarray:
-        """As it stands, or on another of its six sides."""
+        """Returns the rotation (3, 3) of a thing as it stands, or on another of its six sides."""
         if self.rng.random() < 0.7:
             return np.eye(3)
         axis = np.eye(3)[self.rng.integers(2)]
@@ -197,7 +197,8 @@ class _Ground:
         return None
 
     def _beside(self, outline: np.ndarray) -> np.ndarray | None:
-        """Slid towards another thing until it touches."""
+        """Returns the place (2,) where a thing that slides towards another one touches it, None where that is
+        not free."""
         goal = self._outlines[self.rng.integers(len(self._outlines))].mean(0)
         angle = self._angle()
         out = np.array([np.cos(angle), np.sin(angle)])
@@ -215,7 +216,7 @@ class _Ground:
 
 
 def _outline(model: Model, rotation: np.ndarray) -> np.ndarray:
-    """(4, 2) corners of the level rectangle around a thing, turned with it about the vertical."""
+    """Returns (4, 2) corners of the level rectangle around a thing, turned with it about the vertical."""
     points = model.vertices @ rotation.T
     heading = np.arctan2(rotation[1, 0], rotation[0, 0])
     turn = turned((0, 0, 1), heading)[:2, :2]
@@ -226,7 +227,7 @@ def _outline(model: Model, rotation: np.ndarray) -> np.ndarray:
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two rectangles (4, 2) overlap by more than a hair (separating axes)."""
+    """Returns whether two rectangles (4, 2) overlap by more than a hair (separating axes)."""
     for rectangle in (first, second):
         axes = rectangle[1:3] - rectangle[:2]
         for axis in axes / np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9):
@@ -237,7 +238,7 @@ def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _within(item: Item, zone: Zone) -> bool:
-    """Whether a thing is still on its zone."""
+    """Returns whether a thing is still on its zone."""
     turn = turned((0, 0, 1), zone.yaw)
     local = (item.pose.position - zone.center) @ turn
     height = float((item.model.vertices @ item.pose.rotation[2]).min()) + local[2]

@@ -31,10 +31,12 @@ def color(rng: Random) -> np.ndarray:
 
 
 def single(of: np.ndarray) -> Paint:
+    """Returns a paint of one color (3,)."""
     return Paint(np.tile(np.clip(of, 0.02, 0.98), (4, 1)), PLAIN, PLAIN)
 
 
 def plain(rng: Random) -> Paint:
+    """Returns a paint of one random color."""
     return single(color(rng))
 
 

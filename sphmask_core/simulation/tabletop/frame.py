@@ -85,7 +85,7 @@ def _frame(
 
 
 def _camera(rng: Random, stage: Stage, things: list[Item], sensor: Sensor, width: int | None) -> Pinhole:
-    """From the -y side, at some of the things, at least `NEAREST` from each."""
+    """Returns a camera that looks from the -y side at some of the things, at least `NEAREST` from each."""
     full, high = sensor.sizes[rng.integers(len(sensor.sizes))]
     size = (full, high) if width is None else (width, round(high * width / full))
     places = np.array([item.pose.position for item in things])
@@ -105,7 +105,8 @@ def _camera(rng: Random, stage: Stage, things: list[Item], sensor: Sensor, width
 
 
 def _looking(azimuth: float, pitch: float) -> np.ndarray:
-    """(3, 3) optical axes of a camera that looks along +y turned by the azimuth, down by the pitch."""
+    """Returns (3, 3) optical axes of a camera that looks along +y turned by the azimuth, down by the
+    pitch."""
     level = np.array([np.sin(azimuth), np.cos(azimuth), 0])
     forward = np.cos(pitch) * level - np.array([0, 0, np.sin(pitch)])
     right = np.array([level[1], -level[0], 0])
@@ -113,7 +114,8 @@ def _looking(azimuth: float, pitch: float) -> np.ndarray:
 
 
 def _cropped(rng: Random, measured: np.ndarray, owner: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Without what is beyond some distance, or without all but supports and objects, or as it is."""
+    """Returns the depth without what is beyond some distance, or without all but supports and objects, or as
+    it is."""
     kind = rng.random()
     if kind < CROPPED:
         kept = (owner >= 0) & np.isin(classes[owner], [SUPPORT, OBJECT])

@@ -30,6 +30,7 @@ BOOKS = ([0.006, 0.1, 0.15], [0.045, 0.2, 0.28])
 
 
 def carton(rng: Random) -> Model:
+    """Returns a carton on any of its sides."""
     low, high = CARTONS[rng.choice(len(CARTONS), p=[0.5, 0.2, 0.2, 0.1])]
     return _any_side(rng, np.sort(rng.uniform(low, high)), "carton").painted(printed(rng))
 
@@ -48,6 +49,7 @@ def card(rng: Random) -> Model:
 
 
 def can(rng: Random) -> Model:
+    """Returns a can, a flat tin or a tube, standing or lying."""
     low, high = [([0.028, 0.06], [0.05, 0.16]), ([0.06, 0.035], [0.12, 0.09]), ([0.02, 0.12], [0.042, 0.27])][
         rng.choice(3, p=[0.5, 0.2, 0.3])
     ]
@@ -256,12 +258,13 @@ MAKERS: dict[str, tuple[Callable[[Random], Model], ...]] = {
 
 
 def make(rng: Random, kind: str) -> Model:
+    """Returns a thing of a kind, one of `MAKERS`."""
     makers = MAKERS[kind]
     return makers[rng.integers(len(makers))](rng)
 
 
 def _any_side(rng: Random, sides: np.ndarray, name: str) -> Model:
-    """A box standing on its smallest side, its middle one, or flat."""
+    """Returns a box standing on its smallest side, its middle one, or flat."""
     up = rng.choice(3, p=[0.4, 0.2, 0.4])
     width, depth = rng.permutation(np.delete(sides, up))
     return upright(box((width / 2, depth / 2, sides[up] / 2), name=name))
@@ -284,7 +287,7 @@ def _rings(profile: list[tuple[float, float]]) -> np.ndarray:
 
 
 def _two_colors(rng: Random, frequency: float) -> Paint:
-    """One color for one half, another for the other, or one for both."""
+    """Returns one color for one half, another for the other, or one for both."""
     colors = np.stack([color(rng) for _ in range(4)])
     if rng.random() < 0.5:
         return Paint(colors, np.array([frequency, 0, 0]), PLAIN)

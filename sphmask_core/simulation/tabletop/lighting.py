@@ -71,7 +71,8 @@ def photograph(rng: Random, image: np.ndarray, view: View, misaligned: bool) -> 
 
 
 def _shifted(rng: Random, photo: np.ndarray, view: View) -> np.ndarray:
-    """The photograph as the color camera beside the depth camera took it: apart by less the farther away."""
+    """Returns the photograph as the color camera beside the depth camera took it: apart by less the farther
+    away."""
     pixels = rng.uniform(0, MOST_SHIFT) * view.camera.width / 640
     angle = rng.normal(scale=0.3) + rng.choice([0, np.pi])
     near = np.nanmedian(view.depth[view.seen]) if view.seen.any() else 1.0

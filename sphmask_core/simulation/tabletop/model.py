@@ -39,10 +39,12 @@ class Part:
 
     @classmethod
     def box(cls, half: Vector, position: Vector = (0, 0, 0)) -> Part:
+        """Returns a box by half its sides (3,) and its middle (3,), meters."""
         return cls("box", np.asarray(half, float), np.asarray(position, float), np.eye(3))
 
     @classmethod
     def hull(cls, points: np.ndarray) -> Part:
+        """Returns the convex hull of points (K, 3), meters."""
         return cls("mesh", np.zeros(3), np.zeros(3), np.eye(3), np.asarray(points, np.float64))
 
     def moved(self, rotation: np.ndarray, offset: np.ndarray) -> Part:
@@ -52,6 +54,7 @@ class Part:
         return replace(self, rotation=rotation @ self.rotation, position=rotation @ self.position + offset)
 
     def scaled(self, factor: float) -> Part:
+        """Returns the part scaled about the origin."""
         points = None if self.points is None else self.points * factor
         return replace(self, size=self.size * factor, position=self.position * factor, points=points)
 
@@ -98,6 +101,7 @@ class Model:
         )
 
     def scaled(self, factor: float) -> Model:
+        """Returns the thing scaled about the origin."""
         parts = tuple(part.scaled(factor) for part in self.parts)
         return replace(self, vertices=self.vertices * np.float32(factor), parts=parts)
 
@@ -106,6 +110,8 @@ class Model:
         return self.moved(np.eye(3), -(self.low + self.high) / 2)
 
     def painted(self, paint: Paint, gloss: float = 0.0) -> Model:
+        """Returns the thing in that paint in place of its own colors; gloss: share of light that is
+        mirrored."""
         return replace(self, paint=paint, colors=None, gloss=gloss)
 
 

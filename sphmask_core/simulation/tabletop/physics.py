@@ -45,6 +45,7 @@ class Pose:
     """Whether it is at rest, or nearly"""
 
     def of(self, model: Model) -> Model:
+        """Returns the thing in this pose."""
         return model.moved(self.rotation, self.position)
 
 

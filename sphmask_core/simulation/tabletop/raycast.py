@@ -162,7 +162,7 @@ class World:
     def _appearance(
         self, item: np.ndarray, face: np.ndarray, u: np.ndarray, v: np.ndarray, points: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Colors (P, 3) and gloss (P,) of points (P, 3) on faces."""
+        """Returns colors (P, 3) and gloss (P,) of points (P, 3) on faces."""
         corners = self._colors[self._faces[face]]
         weights = np.stack([1 - u - v, u, v], 1)
         colors = (corners * weights[..., None]).sum(1)

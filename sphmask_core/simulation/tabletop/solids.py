@@ -130,7 +130,7 @@ def lying(model: Model) -> Model:
 
 
 def _grid_faces(rows: int, columns: int) -> np.ndarray:
-    """(2 (rows - 1) columns, 3) triangles between rings of vertices, row after row."""
+    """Returns (2 (rows - 1) columns, 3) triangles between rings of vertices, row after row."""
     i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns), indexing="ij")
     a, b = i * columns + j, i * columns + (j + 1) % columns
     c, d = a + columns, b + columns

@@ -64,6 +64,7 @@ class Stage:
     def put(
         self, model: Model, semantic: int, position: tuple[float, ...] = (0, 0, 0), yaw: float = 0
     ) -> None:
+        """Put a thing of a class at a place in the world, turned by `yaw`."""
         self.items.append(Item(model, Pose(turned((0, 0, 1), yaw), np.array(position, float)), semantic))
 
     @property
@@ -77,6 +78,7 @@ class Stage:
 
 
 def random_stage(rng: Random, assets: Assets) -> Stage:
+    """Returns a table, a floor, a shelf or a bin, with what is around it."""
     makers = (_table, _ground, _shelf, _bin)
     stage = makers[rng.choice(len(makers), p=[0.56, 0.07, 0.12, 0.25])](rng)
     if rng.random() < 0.75:
@@ -89,7 +91,7 @@ def random_stage(rng: Random, assets: Assets) -> Stage:
 
 
 def _table(rng: Random) -> Stage:
-    """Its top at z = 0, of any size; legs; the floor is below it."""
+    """Returns a table of any size, its top at z = 0, with legs; the floor is below it."""
     stage = Stage(floor=-rng.uniform(0.4, 1.05))
     yaw = rng.normal(scale=0.15) + rng.choice([0, 0, 0, rng.uniform(-np.pi, np.pi)])
     half = rng.uniform([0.28, 0.22], [1.0, 0.6])
@@ -112,14 +114,15 @@ def _table(rng: Random) -> Stage:
 
 
 def _choose_view(rng: Random, stage: Stage) -> None:
-    """Mostly from the height of a person or a robot, now and then from above or nearly level."""
+    """Choose the view: mostly from the height of a person or a robot, now and then from above or nearly
+    level."""
     kind = rng.choice(4, p=[0.56, 0.26, 0.1, 0.08])
     stage.pitch = [(22, 62), (65, 90), (9, 25), (25, 60)][kind]
     stage.distance = [(0.45, 1.3), (0.4, 1.2), (0.4, 1.2), (1.2, 2.4)][kind]
 
 
 def _ground(rng: Random) -> Stage:
-    """Things lie on the floor."""
+    """Returns a floor on which things lie."""
     stage = Stage(floor=0.0, pitch=(20, 85), distance=(0.5, 2.0))
     stage.put(_slab(WIDE, WIDE).painted(surface(rng)), SUPPORT)
     stage.zones.append(Zone(np.zeros(3), rng.uniform([0.25, 0.2], [0.6, 0.5]), rng.uniform(0, np.pi)))
@@ -127,7 +130,7 @@ def _ground(rng: Random) -> Stage:
 
 
 def _shelf(rng: Random) -> Stage:
-    """Boards one above the other, sides and a back; things stand on one or two of them."""
+    """Returns boards one above the other, with sides and a back; things stand on one or two of them."""
     width, deep = rng.uniform(0.35, 0.6), rng.uniform(0.11, 0.22)
     gap, thick = rng.uniform(0.24, 0.42), rng.uniform(0.006, 0.014)
     count = rng.integers(2, 5)
@@ -161,7 +164,7 @@ def _shelf(rng: Random) -> Stage:
 
 
 def _bin(rng: Random) -> Stage:
-    """A bin, a tote, a crate or a carton, its bottom at z = 0, on a table, a stand or the floor."""
+    """Returns a bin, a tote, a crate or a carton, its bottom at z = 0, on a table, a stand or the floor."""
     half = rng.uniform([0.16, 0.12, 0.05], [0.33, 0.25, 0.17])
     wall = rng.uniform(0.002, 0.012)
     yaw = rng.choice([0, np.pi / 2]) + rng.normal(scale=0.12)
@@ -196,7 +199,7 @@ def _bin(rng: Random) -> Stage:
 
 
 def _legs(rng: Random, half: np.ndarray, height: float) -> Model:
-    """Four legs, a column, or two panels, on z = 0."""
+    """Returns four legs, a column, or two panels, on z = 0."""
     kind = rng.choice(3, p=[0.6, 0.25, 0.15])
     if kind == 1:
         radius = rng.uniform(0.03, 0.06)
@@ -225,7 +228,7 @@ def _wall_paint(rng: Random) -> Paint:
 
 
 def _surround(rng: Random, stage: Stage, assets: Assets) -> None:
-    """Walls behind and beside, furniture, chairs and people."""
+    """Put walls behind and beside, furniture, chairs and people around the stage."""
     reach = max(float(np.hypot(*zone.half)) for zone in stage.zones)
     against = rng.random() < 0.3
     depth = reach + (rng.uniform(0, 0.25) if against else rng.uniform(0.5, 3.0))
@@ -279,7 +282,7 @@ def _chair(rng: Random) -> Model:
 
 
 def _person(rng: Random) -> Model:
-    """Legs, trunk, head and arms, roughly."""
+    """Returns a person, roughly: legs, trunk, head and arms."""
     trunk = swollen(rng, np.array([0.22, 0.13, 0.32]), 2.5, 0.05, "trunk").moved(np.eye(3), (0, 0, 1.15))
     head = swollen(rng, np.array([0.08, 0.1, 0.12]), 2, 0, "head").moved(np.eye(3), (0, 0, 1.6))
     legs = [tube(np.array([(s * 0.1, 0, 0), (s * 0.1, 0, 0.85)]), 0.08) for s in (-1, 1)]
@@ -294,7 +297,7 @@ def _arm_line(rng: Random, side: int) -> np.ndarray:
 
 
 def _reach_in(rng: Random, stage: Stage, assets: Assets) -> None:
-    """A robot's gripper with its arm, or a person's hand, over the things; it touches none."""
+    """Let a robot's gripper with its arm, or a person's hand, reach over the things; it touches none."""
     zone = stage.zones[0]
     tip = zone.center + np.array([*rng.uniform(-0.8, 0.8, 2) * zone.half, rng.uniform(0.18, 0.35)])
     angle = rng.uniform(0, 2 * np.pi)
@@ -306,7 +309,8 @@ def _reach_in(rng: Random, stage: Stage, assets: Assets) -> None:
 
 
 def _stand_by(rng: Random, stage: Stage) -> None:
-    """Parts of a robot or a machine at the border of where things lie: housings, joints, arms, profiles."""
+    """Stand parts of a robot or a machine at the border of where things lie: housings, joints, arms,
+    profiles."""
     zone, paint = stage.zones[0], plain(rng)
     for _ in range(rng.integers(1, 5)):
         angle = rng.choice([-np.pi / 2 + rng.normal(scale=0.6), rng.uniform(0, 2 * np.pi)])
@@ -318,7 +322,8 @@ def _stand_by(rng: Random, stage: Stage) -> None:
 
 
 def _machine(rng: Random, size: float) -> Model:
-    """A housing, a joint with an arm, or a profile, standing on z = 0; size: half its width, meters."""
+    """Returns a housing, a joint with an arm, or a profile, standing on z = 0; size: half its width,
+    meters."""
     height = rng.uniform(0.05, 0.45)
     kind = rng.choice(3)
     if kind == 0:
@@ -334,7 +339,7 @@ def _machine(rng: Random, size: float) -> Model:
 
 
 def _gripper(rng: Random, assets: Assets) -> Model:
-    """Its fingers at the origin, the arm along +z."""
+    """Returns a gripper with its fingers at the origin and the arm along +z."""
     hand = assets.grippers[rng.integers(len(assets.grippers))].moved(turned((1, 0, 0), np.pi), (0, 0, 0))
     hand = upright(hand.moved(np.eye(3), (0, 0, 0)))
     bend = rng.uniform(-0.25, 0.25, 2)
@@ -346,12 +351,12 @@ def _gripper(rng: Random, assets: Assets) -> Model:
 
 
 def _geometry(model: Model) -> tuple[np.ndarray, np.ndarray, tuple[Part, ...], np.ndarray | None]:
-    """What is seen only: it is above all that falls."""
+    """Returns what is seen of a model only: it is above all that falls."""
     return model.vertices, model.faces, (), model.colors
 
 
 def _hand(rng: Random) -> Model:
-    """Palm, five fingers, wrist and forearm along +z."""
+    """Returns a hand: palm, five fingers, wrist and forearm along +z."""
     palm = swollen(rng, np.array([0.042, 0.016, 0.045]), 2.5, 0.02, "palm").moved(np.eye(3), (0, 0, 0.12))
     curl = rng.uniform(0, 0.05)
     fingers = [
@@ -371,7 +376,7 @@ def _hand(rng: Random) -> Model:
 
 
 def _facing(direction: np.ndarray) -> np.ndarray:
-    """(3, 3) whose third column is the direction."""
+    """Returns a rotation (3, 3) whose third column is the direction."""
     side = np.cross(direction, [0.3, 0.8, 0.5])
     side /= np.linalg.norm(side)
     return np.stack([side, np.cross(direction, side), direction], 1)

@@ -42,4 +42,5 @@ SENSORS = (
 
 
 def random_sensor(rng: np.random.Generator) -> Sensor:
+    """Returns any kind of depth camera, as often as its share says."""
     return SENSORS[rng.choice(len(SENSORS), p=[sensor.share for sensor in SENSORS])]

@@ -66,7 +66,8 @@ def stereo(rng: np.random.Generator, world: World, view: View, light: np.ndarray
 
 
 def _grown(rng: np.random.Generator, depth: np.ndarray, window: float) -> np.ndarray:
-    """Near things grow by up to half a window, by more here and less there."""
+    """Returns the depth (H, W), where near things have grown by up to half a window, by more here and less
+    there."""
     size = max(1, round(window / 2)) * 2 + 1
     grown = minimum_filter(depth, size)
     ragged = wander(rng, depth, 3 * window, 0.4 * window)
@@ -74,13 +75,14 @@ def _grown(rng: np.random.Generator, depth: np.ndarray, window: float) -> np.nda
 
 
 def _bumps(rng: np.random.Generator, shape: tuple[int, int], scale: float) -> np.ndarray:
-    """Waves of some pixels and some tens of pixels."""
+    """Returns (H, W) waves of some pixels and some tens of pixels."""
     fine, coarse = patchy(rng, shape, 6 * scale), patchy(rng, shape, 30 * scale)
     return np.asarray(0.8 * fine + 0.6 * coarse)
 
 
 def _unmatched(rng: np.random.Generator, view: View, light: np.ndarray, scale: float) -> np.ndarray:
-    """Blobs where there is no texture, most of all on dark, bright, glossy and slanted surfaces."""
+    """Returns (H, W) bool: blobs where there is no texture, most of all on dark, bright, glossy and slanted
+    surfaces."""
     texture = gaussian_filter(np.hypot(sobel(light, 0), sobel(light, 1)) / 8, 2 * scale)
     need = max(rng.uniform(*BLANK) - 0.35, 0) * np.exp(-texture / FLAT)
     need = need + 0.25 * (light < 0.06) + 0.3 * (light > 1.1) + 0.5 * view.gloss + 0.5 * (view.cosine < 0.2)

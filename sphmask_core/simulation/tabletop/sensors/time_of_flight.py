@@ -62,14 +62,14 @@ def time_of_flight(rng: np.random.Generator, world: World, view: View, light: np
 
 
 def _corners(view: View, scale: float) -> np.ndarray:
-    """(H, W) in [0, 1]: how far the surfaces around a pixel face one another."""
+    """Returns (H, W) in [0, 1]: how far the surfaces around a pixel face one another."""
     size = max(3, round(REACH * scale))
     mean = np.stack([uniform_filter(view.normals[..., k], size) for k in range(3)], 2)
     return np.asarray(np.clip(1 - np.linalg.norm(mean, axis=2), 0, 0.3) / 0.3 * view.colors.mean(2))
 
 
 def _corners_of_image(view: View) -> np.ndarray:
-    """Outside of the round or six-sided field that is lit."""
+    """Returns (H, W) bool: whether a pixel is outside of the round or six-sided field that is lit."""
     x, y = np.moveaxis(view.camera.directions[..., :2], 2, 0)
     radius = np.hypot(x / np.abs(x).max(), y / np.abs(y).max())
     return np.asarray(radius > 1.22)
