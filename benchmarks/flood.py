@@ -61,10 +61,10 @@ REQUESTS: dict[str, tuple[str, type, Any]] = {
 """Service, type and request of what is asked by turns."""
 SWITCHES: dict[str, tuple[str, type, Any]] = {
     "deactivate": ("change_state", ChangeState, ChangeState.Request(transition=OFF)),
-    "activate, with a run of the model": ("change_state", ChangeState, ChangeState.Request(transition=ON)),
+    "activate": ("change_state", ChangeState, ChangeState.Request(transition=ON)),
     "load_model, tabletop": ("load_model", LoadModel, LoadModel.Request(model="tabletop")),
 }
-"""What is asked at the end, a few times."""
+"""What is asked at the end, a few times, and another service meanwhile."""
 REPETITIONS = 5
 
 
@@ -94,14 +94,14 @@ def _flood(user: User, options: argparse.Namespace) -> None:
             print(f"clouds of {size:.1f} MB at {options.rate:g} Hz; {user.received} received; ", end="")
             print(f"the node used {used:.2f} processors and {memory(processes):.0f} MB")
             _print(waits)
-            _print(user.ask_by_turns(SWITCHES, lambda asked, seconds: asked < REPETITIONS))
+            _print(user.ask_meanwhile(SWITCHES, "get_state", REPETITIONS))
 
 
 def _print(waits: dict[str, list[float]]) -> None:
     for name, values in waits.items():
         median, longest = np.median(values) * 1e3, max(values) * 1e3
         print(
-            f"{name:<34} {len(values):4d} requests: median {median:5.0f} ms, longest {longest:5.0f}",
+            f"{name:<38} {len(values):4d} requests: median {median:5.0f} ms, longest {longest:5.0f}",
             flush=True,
         )
 
@@ -158,6 +158,20 @@ class User(Node):
                 waits[name].append(self._ask(service, request))
                 self._spin(PERIOD)
             asked += 1
+        return waits
+
+    def ask_meanwhile(
+        self, requests: dict[str, tuple[str, type, Any]], other: str, repetitions: int
+    ) -> dict[str, list[float]]:
+        """How long each request took, seconds, and another one that is asked until that has been answered."""
+        waits: dict[str, list[float]] = {}
+        for name, (service, _, request) in list(requests.items()) * repetitions:
+            begun = time.monotonic()
+            asked = self._clients_by_service[service].call_async(request)
+            while not asked.done():
+                waits.setdefault(f"{other} during {name}", []).append(self._ask(other, REQUESTS[other][2]))
+            waits.setdefault(name, []).append(time.monotonic() - begun)
+            self._spin(PERIOD)
         return waits
 
     def _ask(self, service: str, request: Any) -> float:

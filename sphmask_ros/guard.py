@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -31,15 +32,32 @@ def guard_services(node: Node, refuse: Refuse) -> None:
 
 
 def guard(callback: Callable[[Any, Any], Any], name: str, refuse: Refuse) -> Callable[[Any, Any], Any]:
-    """Returns a service's callback that answers, with success false, where it raises."""
+    """Returns a service's callback that answers, with success false, where it raises.
+
+    It is a coroutine where the callback is one.
+    """
+
+    def refused(request: Any, response: Any, error: Exception) -> Any:
+        refuse(f"a request of {name}", error)
+        return _refusal(request, response, one_line(error))
+
+    if inspect.iscoroutinefunction(callback):
+
+        @functools.wraps(callback)
+        async def answer_later(request: Any, response: Any) -> Any:
+            try:
+                return await callback(request, response)
+            except Exception as error:
+                return refused(request, response, error)
+
+        return answer_later
 
     @functools.wraps(callback)
     def answer(request: Any, response: Any) -> Any:
         try:
             return callback(request, response)
         except Exception as error:
-            refuse(f"a request of {name}", error)
-            return _refusal(request, response, one_line(error))
+            return refused(request, response, error)
 
     return answer
 

@@ -14,6 +14,7 @@ import rclpy
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -25,6 +26,7 @@ from std_srvs.srv import SetBool
 from sphmask_core import Segmenter
 from sphmask_core.runtime.cancellation import Cancellation, CancelledError, TooLateError
 from sphmask_ros.answer import Answer
+from sphmask_ros.beside import Beside
 from sphmask_ros.camera import Camera, Job
 from sphmask_ros.cloud_input import STEADY
 from sphmask_ros.diagnostics import Health, NodeHealth, status
@@ -34,7 +36,7 @@ from sphmask_ros.parameters import UNCONFIGURED, Parameters
 from sphmask_ros.perception import Frame, Perception
 from sphmask_ros.poses import Poses, listen
 from sphmask_ros.srv import LoadModel
-from sphmask_ros.transitions import one_line, transition
+from sphmask_ros.transitions import one_line, prepare_transitions, transition
 from sphmask_ros.worker import NewestFirst
 
 DIAGNOSTICS_PERIOD = 1.0
@@ -51,7 +53,9 @@ class SegmentNode(LifecycleNode):
     """Segments what comes on `points`. The tables of docs/ros.md say what it publishes and understands.
 
     The executor's thread never waits for a cloud that is being computed: what ends the work calls it off,
-    and what it leaves behind is put away on the worker's thread.
+    and what it leaves behind is put away on the worker's thread. Nor does it wait for a model that is loaded
+    or run for the first time, which `_beside` does; meanwhile only requests of another model or of a
+    transition wait, each for the one before it.
     """
 
     def __init__(self) -> None:
@@ -64,9 +68,11 @@ class SegmentNode(LifecycleNode):
         self.health = NodeHealth()
         self.add_on_set_parameters_callback(self._change_settings)
         self.create_service(SetBool, "~/enable", self._enable)
-        self.create_service(LoadModel, "~/load_model", self._load_model)
+        self._beside, one_by_one = Beside(self), MutuallyExclusiveCallbackGroup()
+        self.create_service(LoadModel, "~/load_model", self._load_model, callback_group=one_by_one)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
         self.create_timer(DIAGNOSTICS_PERIOD, self._diagnose, clock=STEADY)
+        prepare_transitions(self, one_by_one, self._prepare)
         guard_services(self, self.refuse)
         for name, near in self._settings.unknown(self).items():
             hint = f"; did you mean {near}?" if near else ""
@@ -75,9 +81,8 @@ class SegmentNode(LifecycleNode):
     @transition("inactive")
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model; offer the outputs."""
-        self._perception = self._perceive(self._settings.model)
-        self._perception.sleep()
-        self._perception.rest()
+        self._perception = self._beside.take(self._perceive, *self._chosen, False)
+        self._perception.check(self._settings)
         names = self._settings.cameras or ("",)
         self.cameras = [Camera(self, name, self.health, self.refuse) for name in names]
         self._in_use = {name: getattr(self._settings, name) for name in Parameters.names(UNCONFIGURED)}
@@ -89,7 +94,7 @@ class SegmentNode(LifecycleNode):
     @transition("active")
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run the model once, then listen for clouds."""
-        self._perception.wake()
+        self._beside.take(self._perception.wake)
         super().on_activate(state)
         topics = [camera.listen(self._receive, lambda: self._settings) for camera in self.cameras]
         model, device = self._in_use["model"], self._perception.segmenter.device
@@ -161,11 +166,29 @@ class SegmentNode(LifecycleNode):
         except Exception as error:
             self.get_logger().error(f"the model stays on its device: {one_line(error)}")
 
-    def _perceive(self, model: str) -> Perception:
-        segmenter = Segmenter.load(model, self._settings.device)
+    @property
+    def _chosen(self) -> tuple[str, str]:
+        """Returns the model and the device that parameters name."""
+        return self._settings.model, self._settings.device
+
+    def _perceive(self, model: str, device: str, awake: bool) -> Perception:
+        """Load a model, on whichever thread; awake: run it once, and leave it on its device."""
+        segmenter = Segmenter.load(model, device)
         perception = Perception(segmenter, self._poses, self.get_logger().info)
         perception.check(self._settings)
+        if awake:
+            perception.wake()
+        else:
+            perception.sleep()
+            perception.rest()
         return perception
+
+    async def _prepare(self, transition: str) -> None:
+        """Do beside the executor what takes long of a transition that a service is asked for."""
+        if transition == "configure" and not self._in_use:
+            await self._beside.prepare(self._perceive, *self._chosen, False)
+        elif transition == "activate" and self._in_use and not self._active:
+            await self._beside.prepare(self._perception.wake)
 
     def _let_go(self) -> None:
         if self._in_use:
@@ -199,26 +222,32 @@ class SegmentNode(LifecycleNode):
         response.success = True
         return response
 
-    def _load_model(self, request: LoadModel.Request, response: LoadModel.Response) -> LoadModel.Response:
+    async def _load_model(
+        self, request: LoadModel.Request, response: LoadModel.Response
+    ) -> LoadModel.Response:
         """Load another model beside the one at hand, and put it in its place once it has run."""
         try:
             if not self._in_use:
                 raise ValueError("not configured: set the parameter model, then configure")
-            perception = self._perceive(request.model)
-            if self._active:
-                perception.wake()
-            else:
-                self._put_away(perception)
-            perception.succeed(self._perception)
-            before, self._perception = self._perception, perception
-            self._put_away(before)
-            self._in_use["model"] = request.model
-            self.set_parameters([Parameter("model", value=request.model)])
+            device = self._settings.device
+            self._exchange(
+                request.model,
+                await self._beside.call(self._perceive, request.model, device, self._active),
+            )
             response.success = True
         except Exception as error:
             response.message = one_line(error)
             self.get_logger().error(f"model not changed: {response.message}")
         return response
+
+    def _exchange(self, model: str, perception: Perception) -> None:
+        """Put a loaded model in the place of the one at hand."""
+        perception.check(self._settings)  # which may have changed while it was loaded
+        perception.succeed(self._perception)
+        before, self._perception = self._perception, perception
+        self._put_away(before)
+        self._in_use["model"] = model
+        self.set_parameters([Parameter("model", value=model)])
 
     def _receive(self, camera: Camera, msg: Frame) -> None:
         """Hand a cloud to the worker, on the executor's thread, which does nothing else with it."""

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""While a model is loaded, or run for the first time, the node answers whatever else it is asked."""
+
+import time
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2: make build")
+pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import GetParameters
+from rclpy.executors import SingleThreadedExecutor
+from sphmask_ros.srv import LoadModel
+
+from sphmask_ros.beside import Beside
+from sphmask_ros.player import Player
+from test.helpers.ros import TIMEOUT, change_state, state, wait_for, wait_until_answerable
+
+NODE = "/patient/segment"
+HEAD_START = 0.05
+"""Seconds by which the node has a request before the next one; a model takes several times as long."""
+
+
+@pytest.fixture(scope="module")
+def patient(own_node):
+    return own_node("/patient", autostart=False, model="tabletop")
+
+
+@pytest.fixture(scope="module")
+def asker(ros, patient):
+    player = Player(namespace="patient")
+    yield player
+    player.destroy_node()
+
+
+@pytest.fixture(scope="module")
+def client(asker):
+    """Clients of the node's services, which it knows."""
+    kinds = {
+        "change_state": ChangeState,
+        "load_model": LoadModel,
+        "get_state": GetState,
+        "get_parameters": GetParameters,
+    }
+    clients = {name: asker.create_client(kind, f"{NODE}/{name}") for name, kind in kinds.items()}
+    for one in clients.values():
+        assert one.wait_for_service(TIMEOUT)
+    wait_until_answerable(asker, NODE)
+    return clients
+
+
+def transition(name):
+    return ChangeState.Request(transition=Transition(id=getattr(Transition, f"TRANSITION_{name.upper()}")))
+
+
+@pytest.mark.parametrize(
+    ("before", "service", "request_", "after"),
+    [
+        ("unconfigured", "change_state", transition("configure"), "inactive"),
+        ("inactive", "load_model", LoadModel.Request(model="rooms"), "inactive"),
+        ("inactive", "change_state", transition("activate"), "active"),
+        ("active", "load_model", LoadModel.Request(model="tabletop"), "active"),
+    ],
+)
+def test_others_are_answered_before(asker, client, before, service, request_, after):
+    assert state(asker, NODE) == before
+    long = client[service].call_async(request_)
+    rclpy.spin_once(asker, timeout_sec=HEAD_START)
+    time.sleep(HEAD_START)
+    asked = client["get_state"].call_async(GetState.Request())
+    told = client["get_parameters"].call_async(GetParameters.Request(names=["track"]))
+    assert wait_for(asker, asked).current_state.label == before
+    assert wait_for(asker, told).values[0].bool_value
+    assert not long.done()
+    assert wait_for(asker, long).success
+    assert state(asker, NODE) == after
+
+
+def test_requests_of_models_and_transitions_are_answered_one_after_the_other(asker, client):
+    """In whatever order ROS looks at the services, each succeeds: none finds another half-way."""
+    assert state(asker, NODE) == "active"
+    futures = [
+        client["load_model"].call_async(LoadModel.Request(model="rooms")),
+        client["change_state"].call_async(transition("deactivate")),
+        client["change_state"].call_async(transition("activate")),
+        client["change_state"].call_async(transition("deactivate")),
+    ]
+    assert all(wait_for(asker, future).success for future in futures)
+    assert state(asker, NODE) == "inactive"
+    assert change_state(asker, NODE, "cleanup")
+    assert not wait_for(asker, client["load_model"].call_async(LoadModel.Request(model="rooms"))).success
+
+
+@pytest.fixture
+def beside(ros):
+    node = rclpy.create_node("beside")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    yield Beside(node), executor
+    executor.shutdown()
+    node.destroy_node()
+
+
+def run(executor, coroutine):
+    task = executor.create_task(coroutine)
+    executor.spin_until_future_complete(task, TIMEOUT)
+    return task.result()
+
+
+def test_returns_and_raises_what_the_call_does(beside):
+    beside, executor = beside
+
+    async def both():
+        with pytest.raises(ValueError, match="invalid literal"):
+            await beside.call(int, "x")
+        return await beside.call(int, "7")
+
+    assert run(executor, both) == 7
+
+
+def test_takes_what_was_prepared_once_and_only_for_the_same_call(beside):
+    beside, executor = beside
+    calls = []
+
+    def work(number):
+        calls.append(number)
+        return 1 / number
+
+    async def prepare(number):
+        await beside.prepare(work, number)
+
+    async def prepare_two():
+        await prepare(2)
+
+    async def prepare_none():
+        await prepare(0)
+
+    run(executor, prepare_two)
+    assert beside.take(work, 4) == 0.25
+    assert beside.take(work, 2) == 0.5
+    assert calls == [2, 4]
+    assert beside.take(work, 2) == 0.5
+    assert calls == [2, 4, 2]
+    run(executor, prepare_none)
+    with pytest.raises(ZeroDivisionError):
+        beside.take(work, 0)
+    assert calls == [2, 4, 2, 0]
