@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from sphmask_core import native
+
 GroundKind = Literal["none", "floor", "terrain"]
 
 LEVEL = 0.02
@@ -53,8 +55,6 @@ ABOVE_GROUND = 0.2
 """Meters above open ground that are left out: kerbs and low grass are none either."""
 REACH = 80.0
 """Meters from the middle that the map covers."""
-INSIDE = 0.001
-"""Cells by which places stay inside the map's border, so that the next cell exists as well."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _floor(xyz: np.ndarray) -> Ground | None:
     slope = np.array([-plane[0], -plane[1], 1], np.float32)
     heights = xyz @ slope - np.float32(plane[2])
     band = np.clip(DEVIATIONS * noise, *BANDS)
-    middle = xyz[:, :2].mean(0)
+    middle = [xyz[:, axis].mean(dtype=np.float64) for axis in (0, 1)]
     return Ground((heights < band) & (heights > -BELOW), float(plane[:2] @ middle + plane[2]))
 
 
@@ -127,15 +127,17 @@ def _fitted(points: np.ndarray, level: float) -> tuple[np.ndarray, float]:
 
 
 def _terrain(xyz: np.ndarray) -> Ground:
-    middle = xyz[:, :2].mean(0)
+    xyz = np.ascontiguousarray(xyz, np.float32)
+    x, y = (float(np.float32(xyz[:, axis].mean(dtype=np.float64))) for axis in (0, 1))
     cells = 2 * int(REACH / CELL)
-    place = np.clip((xyz[:, :2] - middle) / CELL + cells / 2, 0, cells - 1 - INSIDE)
-    cell = place.astype(np.int64)
-    lowest = np.full((cells, cells), np.inf)
-    np.minimum.at(lowest.reshape(-1), cell[:, 0] * cells + cell[:, 1], xyz[:, 2].astype(np.float64))
-    heights = _spread(_without_ghosts(lowest))
-    ground = _between(heights, place - 0.5)
-    left_out = xyz[:, 2] < ground + ABOVE_GROUND
+    lowest = np.empty((cells, cells))
+    native.lowest(xyz, lowest, x, y, CELL)
+    heights = _without_ghosts(lowest)
+    native.spread(heights, SLOPE * CELL, SPREADS)
+    seen = np.isfinite(heights)
+    heights[~seen] = np.median(heights[seen]) if seen.any() else 0.0
+    left_out = np.empty(len(xyz), bool)
+    native.below_heights(xyz, heights, left_out, x, y, CELL, ABOVE_GROUND)
     return Ground(left_out, float(heights[cells // 2, cells // 2]))
 
 
@@ -168,42 +170,3 @@ def _medians(grid: np.ndarray, cells: np.ndarray) -> np.ndarray:
     near.sort(1)
     middle = (np.isfinite(near).sum(1) - 1) // 2
     return np.asarray(near[np.arange(len(near)), middle])
-
-
-def _spread(lowest: np.ndarray) -> np.ndarray:
-    """Returns the highest ground that is nowhere above the lowest points and nowhere steeper than `SLOPE`."""
-    heights = lowest
-    for _ in range(SPREADS):
-        for shift, way in zip(_shifts(heights), _ways(), strict=True):
-            heights = np.minimum(heights, shift + SLOPE * CELL * way)
-    seen = np.isfinite(heights)
-    return np.where(seen, heights, np.median(heights[seen]) if seen.any() else 0.0)
-
-
-def _ways() -> list[float]:
-    """Returns the distances to the eight cells around one, in cells."""
-    return [float(np.hypot(a, b)) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
-
-
-def _shifts(grid: np.ndarray) -> list[np.ndarray]:
-    """Returns the grid moved by one cell in each of eight directions; infinite beyond its border."""
-    padded = np.pad(grid, 1, constant_values=np.inf)
-    high, wide = grid.shape
-    return [
-        padded[1 + a : 1 + a + high, 1 + b : 1 + b + wide]
-        for a in (-1, 0, 1)
-        for b in (-1, 0, 1)
-        if (a, b) != (0, 0)
-    ]
-
-
-def _between(heights: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Returns (N,) heights at places (N, 2) in cells, bilinear between the middles of cells."""
-    place = np.clip(place, 0, np.array(heights.shape) - 1 - INSIDE)
-    low = place.astype(np.int64)
-    x, y = (place - low).T
-    i, j = low.T
-    return np.asarray(
-        heights[i, j] * (1 - x) * (1 - y) + heights[i + 1, j] * x * (1 - y)
-        + heights[i, j + 1] * (1 - x) * y + heights[i + 1, j + 1] * x * y
-    )  # fmt: skip

@@ -102,7 +102,6 @@ def to_model_frame(
         left_out = torch.from_numpy(supports.left_out).to(xyz.device)
     stage("frame")
     rows, points = _kept(xyz, left_out)
-    colors = torch.zeros_like(points) if rgb is None else normalize_colors(rgb.index_select(0, rows))
     if supports is not None and config.up == "plane":
         frame = frame_on_support(points, supports.main)
     else:
@@ -110,22 +109,22 @@ def to_model_frame(
     turned = frame.apply(points)
     if config.ground != "none":
         stage("ground")
-        frame, rows, turned, colors = _without_ground(frame, rows, turned, colors, config.ground)
+        frame, rows, turned = _without_ground(frame, rows, turned, config.ground)
+    colors = torch.zeros_like(turned) if rgb is None else normalize_colors(rgb.index_select(0, rows))
     return frame, rows, Points(turned / config.unit, colors)
 
 
 def _without_ground(
-    frame: Frame, rows: Tensor, turned: Tensor, colors: Tensor, kind: GroundKind
-) -> tuple[Frame, Tensor, Tensor, Tensor]:
-    """Returns frame, rows, upright points and colors without the ground, which is at z = 0 then."""
+    frame: Frame, rows: Tensor, turned: Tensor, kind: GroundKind
+) -> tuple[Frame, Tensor, Tensor]:
+    """Returns frame, rows and upright points without the ground, which is at z = 0 then."""
     ground = find_ground(turned.cpu().numpy(), kind)
     if ground is None:
-        return frame, rows, turned, colors
+        return frame, rows, turned
     lift = torch.tensor([0.0, 0.0, ground.height])
-    kept = torch.from_numpy(~ground.left_out).to(rows.device).nonzero().squeeze(1)
+    kept, standing = _kept(turned, torch.from_numpy(ground.left_out).to(turned.device))
     frame = Frame(frame.rotation, frame.origin + lift @ frame.rotation)
-    rows, colors = rows.index_select(0, kept), colors.index_select(0, kept)
-    return frame, rows, turned.index_select(0, kept) - lift.to(turned), colors
+    return frame, rows.index_select(0, kept), standing - lift.to(turned)
 
 
 def _kept(xyz: Tensor, left_out: Tensor | None) -> tuple[Tensor, Tensor]:

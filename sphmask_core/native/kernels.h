@@ -218,4 +218,19 @@ const char* sphmask_planes(const float* xyz, const float* tolerance, float* patc
 const char* sphmask_on_surfaces(const float* xyz, const float* values, const uint8_t* covered, uint8_t* marks,
                                 int64_t threads, int64_t n, int64_t count);
 
+// Of a square map of cells (cells, cells), at least two each way, whose middle is at x, y and whose cells
+// have an edge: the lowest z of the points xyz (n, 3) in each cell, infinite where there are none; points
+// beyond the map are in its first cells, or in its last ones that have a next one.
+const char* sphmask_lowest(const float* xyz, double* lowest, double x, double y, double edge, int64_t n,
+                           int64_t cells);
+
+// heights (cells, cells): in each of so many rounds no cell stays higher than one beside it and `rise`, or
+// than one across and sqrt(2) times that.
+const char* sphmask_spread(double* heights, double rise, int64_t rounds, int64_t cells);
+
+// marks[i] = whether point i of xyz (n, 3) is lower than `above` over the heights of the same map, which are
+// those of the cells' middles and bilinear between them.
+const char* sphmask_below_heights(const float* xyz, const double* heights, uint8_t* marks, double x, double y,
+                                  double edge, double above, int64_t n, int64_t cells, int64_t threads);
+
 }  // extern "C"

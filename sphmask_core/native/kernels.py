@@ -43,6 +43,8 @@ MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
 SMALLEST_SPACING = 1e-30
 """Edge of a cell that can divide in float32."""
+SMALLEST_EDGE = 1e-6
+"""Meters: of a cell of a map of heights."""
 PATCH_FLOATS, PATCH_CELLS = 25, 48
 """Of struct Patch in planes.cpp."""
 SURFACE_FLOATS, SURFACE_CELLS = 33, 52
@@ -371,4 +373,25 @@ on_surfaces = _function(
     covered=array(BOOL, "count", SURFACE_CELLS, SURFACE_CELLS),
     marks=out(array(BOOL, "n")),
     threads=whole(1, MOST_THREADS),
+)
+
+# Ground
+
+_heights = array(FLOAT64, "cells", "cells")
+_meters = real(ctype=ctypes.c_double)
+_edge = real(SMALLEST_EDGE, FLOAT32_MAX, ctypes.c_double)
+lowest = _function("lowest", xyz=_points, lowest=out(_heights), x=_meters, y=_meters, edge=_edge)
+spread = _function(
+    "spread", heights=out(_heights), rise=real(0, FLOAT32_MAX, ctypes.c_double), rounds=whole(0)
+)
+below_heights = _function(
+    "below_heights",
+    xyz=_points,
+    heights=_heights,
+    marks=out(array(BOOL, "n")),
+    x=_meters,
+    y=_meters,
+    edge=_edge,
+    above=_meters,
+    parallel=True,
 )

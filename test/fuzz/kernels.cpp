@@ -173,6 +173,19 @@ void surfaces(Bytes bytes) {
   sphmask_on_surfaces(xyz.data(), values.data(), covered.data(), marks.data(), kThreads, n, count);
 }
 
+void ground(Bytes bytes) {
+  const int64_t n = bytes.between(1, kMostPoints), cells = bytes.between(0, 12);
+  const auto xyz = bytes.array<float>(3 * n);
+  const double x = bytes.value<double>(), y = bytes.value<double>(), edge = bytes.value<double>();
+  std::vector<double> heights(cells * cells);
+  std::vector<uint8_t> marks(n);
+  sphmask_lowest(xyz.data(), heights.data(), x, y, edge, n, cells);
+  sphmask_spread(heights.data(), bytes.value<double>(), bytes.between(0, 4), cells);
+  heights = bytes.array<double>(cells * cells);
+  sphmask_below_heights(xyz.data(), heights.data(), marks.data(), x, y, edge, bytes.value<double>(), n, cells,
+                        kThreads);
+}
+
 void message(Bytes bytes) {
   const int64_t rows = bytes.between(0, 8), columns = bytes.between(1, 8), wide = bytes.between(0, 1);
   const int64_t step = bytes.between(0, 40), row_step = bytes.between(0, 400);
@@ -200,7 +213,7 @@ void depth(Bytes bytes) {
 }
 
 void (*const kKernels[])(Bytes) = {lzf,         label,    segments, voxels,   maps,  convolution, pairs,
-                                   superpoints, sampling, planes,   surfaces, depth, message};
+                                   superpoints, sampling, planes,   surfaces, depth, message,     ground};
 
 }  // namespace
 

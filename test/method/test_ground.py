@@ -3,8 +3,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
+from sphmask_core import native
 from sphmask_core.method.ground import find_ground
+from test.helpers.threads import threads_of
 
 
 def rectangle(rng, half, height, count):
@@ -91,3 +96,50 @@ def test_reflections_from_below_do_not_pull_the_ground_down(rng):
     ghosts = rng.uniform([-30, -30, -25], [30, 15, -3], (200, 3)).astype(np.float32)
     left_out = find_ground(np.concatenate([xyz, ghosts]), "terrain").left_out[: len(xyz)]
     assert left_out[part == 0].mean() > 0.95
+
+
+def plain_lowest(xyz, x, y, edge, cells):
+    place = np.clip((xyz[:, :2] - np.float32([x, y])) / np.float32(edge) + cells / 2, 0, cells - 1 - 0.001)
+    lowest = np.full((cells, cells), np.inf)
+    np.minimum.at(lowest, tuple(place.astype(int).T), xyz[:, 2].astype(float))
+    return lowest, place
+
+
+def plain_spread(heights, rise):
+    """One round by the definition: the least of nine."""
+    padded = np.pad(heights, 1, constant_values=np.inf)
+    high, wide = heights.shape
+    ways = [(a, b) for a in range(3) for b in range(3)]
+    around = [padded[a : a + high, b : b + wide] + rise * np.hypot(a - 1, b - 1) for a, b in ways]
+    return np.min(around, axis=0)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.floats(0.1, 10))
+def test_the_kernels_do_what_plain_operations_do(seed, cells, edge):
+    rng = np.random.default_rng(seed)
+    xyz = rng.normal(0, cells * edge / 3, (200, 3)).astype(np.float32)
+    x, y = rng.normal(size=2).astype(np.float32).tolist()
+    lowest = np.empty((cells, cells))
+    native.lowest(xyz, lowest, x, y, edge)
+    expected, place = plain_lowest(xyz, x, y, edge, cells)
+    np.testing.assert_array_equal(lowest, expected)
+    native.spread(lowest, 0.3 * edge, 3)
+    for _ in range(3):
+        expected = plain_spread(expected, 0.3 * edge)
+    np.testing.assert_allclose(lowest, expected, rtol=1e-12)
+    heights = np.where(np.isfinite(lowest), lowest, 0)
+    below = np.empty(len(xyz), bool)
+    native.below_heights(xyz, heights, below, x, y, edge, 0.2)
+    between = map_coordinates(heights, np.clip(place.T - 0.5, 0, cells - 1), order=1)
+    sure = np.abs(xyz[:, 2] - between - 0.2) > 1e-3
+    np.testing.assert_array_equal(below[sure], (xyz[:, 2] < between + 0.2)[sure])
+
+
+def test_any_number_of_threads_finds_the_same(rng):
+    xyz, _ = street(rng, 0.05, 0.15)
+    marks = []
+    for threads in (1, 3):
+        with threads_of(threads):
+            marks.append(find_ground(xyz, "terrain").left_out)
+    np.testing.assert_array_equal(*marks)
