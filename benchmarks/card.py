@@ -47,7 +47,7 @@ def scene_sets(options: argparse.Namespace, config: Config) -> Iterator[tuple[st
 
 
 def scores_of(segmenter: Segmenter, scenes: Iterable[Scene], protocol: Protocol) -> tuple[Scores, int]:
-    """Returns the the scores over scenes, and how many there are."""
+    """Returns the scores over scenes, and how many there are."""
     segmented = segment_scenes(segmenter, tqdm(scenes, disable=None, unit="scene"), protocol, min_score=0.0)
     scenes_scores = score_scenes(segmented, protocol, segmenter.min_score, Gallery(0))
     return pool(scenes_scores, protocol), len(scenes_scores)

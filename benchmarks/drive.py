@@ -42,7 +42,7 @@ from sphmask_ros.conversions import write_points
 
 POINTS, ODOMETRY, ANSWERS = "/lidar/points", "/odometry", "/segment/instances"
 COLUMNS, NOISE, REACH = 1800, 0.02, 100.0
-"""Of the sensor: directions of a turn, meters of noise, meters."""
+"""Of the sensor: directions of a turn, meters of noise, meters of reach."""
 MOST_RATE = 10.0
 """Sweeps a second that are simulated; other rates play some of them."""
 ODOMETRY_RATE = 50.0
@@ -68,7 +68,7 @@ class Answers:
 
 
 def main() -> None:
-    """Simulate, play, print."""
+    """Run the command line: simulate a drive, play it at each rate, print what came back."""
     arguments = _arguments()
     set_environment()
     drive, sweeps = _simulated(arguments)
@@ -170,7 +170,7 @@ class Player(Node):
         self._spin(time.monotonic() + 1.0)
 
     def play(self, sweeps: Sequence[DriveSweep]) -> Answers:
-        """Play them in real time; what came back in time and soon after."""
+        """Plays the sweeps in real time. Returns what came back meanwhile and soon after."""
         self._answers = Answers()
         messages = [_message(sweep) for sweep in sweeps]
         begun, start = time.monotonic(), self.get_clock().now().nanoseconds

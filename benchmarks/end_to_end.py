@@ -31,6 +31,7 @@ from training.scene import collate
 from training.step import batch_terms
 
 ROOM_POINTS = 150_000
+"""About the points of a scan of ScanNet."""
 
 
 def frames(root: Path, count: int) -> list[tuple[Path, Cloud]]:
@@ -90,7 +91,7 @@ def print_training_step(segmenter: Segmenter) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the command line: measure each model on each frame, or the full-size model on the room."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, help="folder of .pcd frames; default: the room")
     parser.add_argument("--frames", type=int, default=9)

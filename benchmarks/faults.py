@@ -28,7 +28,7 @@ SLOWEST_DISK = 1.0
 
 
 def faulty_node(seed: int) -> int:
-    """Run the node; its exit code."""
+    """Runs the node. Returns its exit code."""
     chance = random.Random(seed)
     _let_fail(Segmenter, "__call__", chance, SHARE)
     load = Segmenter.load

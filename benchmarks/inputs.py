@@ -33,7 +33,7 @@ from sphmask_ros.demo import FRAME_TIMEOUT, START_TIMEOUT, start_node, stop_node
 PROFILE = Path(__file__).parents[1] / "config" / "fastdds.xml"
 FRAME_ID = "camera_color_optical_frame"
 FIRST = 3
-"""Frames that are not counted."""
+"""Frames at the beginning that are not counted."""
 
 
 class Sensor(Node):
@@ -66,7 +66,7 @@ class Sensor(Node):
         return heard and self.count_publishers("segment/label_image") > 0
 
     def send(self) -> int:
-        """Publish; returns the stamp, nanoseconds."""
+        """Publishes a frame. Returns its stamp, nanoseconds."""
         now = self.get_clock().now()
         for name in ("camera_info", "color", "depth", "points"):
             if name in self._messages:
@@ -155,7 +155,7 @@ def _ask(sensor: Sensor) -> float:
 
 
 def _stream(sensor: Sensor, node: subprocess.Popen, seconds: float, rate: float) -> tuple[float, float]:
-    """Answers a second, and milliseconds of the node's processor time for each."""
+    """Returns the answers a second, and the milliseconds of the node's processor time for each."""
     sensor.arrivals.clear()
     begun, before = time.monotonic(), _cpu_seconds(node)
     sent = 0

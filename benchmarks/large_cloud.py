@@ -81,7 +81,7 @@ class MostMemory(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Look now and then."""
+        """Look at the memory now and then."""
         while not self._ended.wait(LOOKED_EVERY):
             self.bytes = max(self.bytes, resident())
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Beside PCL's LCCP (supervoxels and locally convex connected patches, Stein et al. 2014), one thread each.
 
-The program is not part of this repository: one that takes `--vox V --seed S --ct DEGREES --reps N FRAME.pcd`
+The program is not part of this repository. It takes `--vox V --seed S --ct DEGREES --reps N FRAME.pcd`
 and prints for each repetition a line with the frame's stem and, after it, the milliseconds.
 """
 

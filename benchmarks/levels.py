@@ -29,12 +29,12 @@ from sphmask_core.native.library import open_library, usable_levels
 from sphmask_core.sparse.cpu_engine import pack_panels
 from sphmask_core.sparse.maps import TILE_ROWS, Pairs, find_neighbors, pack
 
-POINTS = 8192
-PICKS = 256
-HITS = 16
-QUERIES = 200
-MASK_DIM = 32
+POINTS, PICKS, HITS = 8192, 256, 16
+"""Points that are sampled from, farthest points taken, and neighbors of each point."""
+QUERIES, MASK_DIM = 200, 32
+"""Queries and channels of the migration, as in the presets."""
 CALLS = 2000
+"""Calls whose cost is measured together."""
 
 Job = Callable[[SimpleNamespace], Any]
 

@@ -16,7 +16,9 @@ from sphmask_core.clouds.prepared import UNLABELED
 from sphmask_core.evaluation.metrics import Intersections, ScanResult, intersect, precision_of
 
 CLASSES, SHIFT, MIN_REGION = 18, 2, 100
+"""Classes with instances, classes before them, and points of the smallest object that counts (ScanNet)."""
 OBJECTS, PREDICTIONS, SUPERPOINTS = 25, 90, 1500
+"""Objects, predictions and superpoints of a scan: about those of a scan of ScanNet."""
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
 
 
 def make_scans(count: int, points: int) -> Iterator[ScanResult]:
-    """Runs of points as objects, and predictions that are runs of superpoints near them."""
+    """Gives scans in which objects are runs of points, and predictions runs of superpoints near them."""
     for seed in range(count):
         rng = np.random.default_rng(seed)
         bounds = np.sort(rng.integers(0, points, 2 * OBJECTS)).reshape(-1, 2)

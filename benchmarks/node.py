@@ -43,7 +43,7 @@ PERIOD = 0.5
 
 
 def main() -> None:
-    """Start a node, play to it, end it."""
+    """Run the command line: start a node, play to it, end it."""
     arguments = _arguments()
     node = start_node(arguments.model)
     rclpy.init()

@@ -47,6 +47,7 @@ SAME_OBJECT = 0.25
 SURE = 0.6
 """Least score that an oracle gives."""
 PICTURED = 12
+"""Objects in the picture."""
 SIMULATORS = {"rooms": rooms.simulate, "street": street.simulate}
 """By `data.dataset`; simulated tables for all others."""
 SIMULATED = 5_000_000

@@ -22,7 +22,7 @@ from sphmask_core.simulation.streets.sweep import simulate_sweep
 
 
 def main() -> None:
-    """Measure both."""
+    """Run the command line: measure both on a sweep and on a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

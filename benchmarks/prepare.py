@@ -18,12 +18,12 @@ from test.helpers import miniatures
 from training.prepare import main as prepare
 
 SIZE = (8.0, 6.0, 2.6)
-"""Of a room, meters."""
+"""Length, width and height of a room, meters."""
 OBJECTS = 30
 
 
 def main() -> None:
-    """Write and prepare; a line each."""
+    """Run the command line: write the rooms, prepare them, print what it took."""
     asked = _parser().parse_args()
     with tempfile.TemporaryDirectory() as folder:
         raw, out = Path(folder) / "raw", Path(folder) / "out"
@@ -58,8 +58,8 @@ def prepare_rooms(raw: Path, out: Path, jobs: int) -> None:
 
 
 def write_rooms(raw: Path, rooms: int, points: int) -> int:
-    """Write rooms with walls, floor and boxes for furniture, all of one size, each with its own noise;
-    returns their points."""
+    """Writes rooms with walls, floor and boxes for furniture, all of one size, each with its own noise.
+    Returns the points of a room."""
     miniatures.write_label_map(raw)
     rng = np.random.default_rng(0)
     x, y, z = SIZE

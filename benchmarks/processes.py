@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.transport import FAST_DDS_2, PROFILE, VARIABLES
 
 STOP_TIMEOUT = 10.0
-"""Seconds."""
+"""Seconds until a process that does not end is killed."""
 
 
 def set_environment() -> None:

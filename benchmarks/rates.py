@@ -88,7 +88,7 @@ class Row:
 
 
 def main() -> None:
-    """Measure every row in processes of its own, and print the table."""
+    """Run the command line: measure every row in processes of its own, and print the table."""
     arguments = _arguments()
     set_environment()
     rclpy.init()
@@ -146,7 +146,7 @@ def _measure(
     separate: bool,
     points: np.ndarray,
 ) -> Row:
-    """Play clouds to fresh processes at that rate; RuntimeError if nothing answers."""
+    """Plays clouds to fresh processes at that rate. Returns the row; raises RuntimeError if none answers."""
     with running(*_modules(arguments.model, kind, cameras, separate)) as processes:
         player = rclpy.create_node("camera")
         heard = Heard()
@@ -188,7 +188,7 @@ def _modules(model: str, kind: str, cameras: tuple[str, ...], separate: bool) ->
 
 
 def _listen(player: Node, heard: Heard, kind: str, camera: str, separate: bool) -> str:
-    """Keep the latency of every answer; returns the topic on which its clouds are awaited."""
+    """Keeps the latency of every answer. Returns the topic on which its clouds are awaited."""
 
     def arrive(msg: Any) -> None:
         stamp = (msg if isinstance(msg, Header) else msg.header).stamp

@@ -208,7 +208,7 @@ FORMATS: dict[str, tuple[str, Make, Callable[[Path], Any]]] = {
 
 
 def main() -> None:
-    """Make the files, read them, print the table."""
+    """Run the command line: make the files, read them, print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -24,7 +24,7 @@ from sphmask_core.method.sampling import (
 )
 
 FPSAMPLE_HEIGHTS = (5, 7, 9)
-"""Heights of fpsample's tree; its best one counts."""
+"""Heights of fpsample's tree; the best one counts."""
 PLAIN_SHARE = 32
 """Plain torch answers one query in so many, and its time is multiplied."""
 

@@ -256,7 +256,8 @@ class Robot(Node):
 
 
 def main() -> int:
-    """Soak a node, print the table; 1 where it did not end as it should."""
+    """Soaks a node and prints the table. Returns the exit status: 1 where the node ended otherwise than it
+    should."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

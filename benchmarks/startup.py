@@ -24,11 +24,11 @@ POLL = 0.1
 
 @dataclass(frozen=True)
 class Start:
-    """What it took to come to the first step."""
+    """What it took to come to the first step of a training run."""
 
     seconds: float
     cpu_seconds: float
-    """Of all processes."""
+    """Processor time of all processes."""
     gigabytes: float
     """The most that the training process took."""
 

@@ -17,6 +17,7 @@ from sphmask_core.method.preparation import prepare
 from sphmask_core.method.superpoints import superpoints_of
 
 WORST = 5
+"""Objects that are listed."""
 
 
 @dataclass(frozen=True)

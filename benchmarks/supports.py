@@ -24,7 +24,9 @@ LARGEST_PLANE_BAND = 0.006
 LOST = 0.2
 """Share of its points that a lost object lacks, at least."""
 SIMULATED = 20
+"""Frames of the simulator."""
 REPEATS = 5
+"""Runs of a frame, of which the median counts."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Frame:
 
 @dataclass
 class Totals:
-    """Of the frames of a group, by one way of leaving out."""
+    """Figures of the frames of a group, by one way of leaving out."""
 
     kept: list[float] = field(default_factory=list)
     background: list[float] = field(default_factory=list)
@@ -69,7 +71,7 @@ class Totals:
 
 
 def largest_plane(xyz: np.ndarray) -> np.ndarray:
-    """Returns (N,) bool: all points up to 6 mm above the largest plane."""
+    """Returns (N,) bool: all points up to `LARGEST_PLANE_BAND` above the largest plane."""
     points = torch.from_numpy(xyz)
     plane = dominant_plane(points[torch.isfinite(points).all(1)])
     return (plane.heights(points) < LARGEST_PLANE_BAND).numpy()

@@ -34,7 +34,9 @@ from .measure import cpu_ms
 LAST = 5
 """Column of the class in a sample, after x, y, z, intensity and range."""
 RANGE = 4
+"""Column of the range, meters; 0 where nothing came back."""
 PICTURED = 4
+"""Sweeps in the picture."""
 
 
 @dataclass(frozen=True)

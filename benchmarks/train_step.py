@@ -28,6 +28,7 @@ from training.scene import Batch, Scene, collate
 from training.targets import build_targets
 
 LR = 1e-3
+"""Learning rate; which one makes no difference to the time."""
 
 
 class Step:

@@ -30,6 +30,7 @@ PREFER_SHORT = 1e-9
 ROUNDING = 1e-9
 """Share of their distance from the origin by which points on a border count as outside: the corners do."""
 ANGLES = np.arange(16) * (np.pi / 8)
+"""Radians of the directions in which extremes are looked for, before a hull is made."""
 DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
 X = DIRECTIONS[:1]
 

@@ -5,9 +5,8 @@
 import os
 import signal
 
-signal.signal(
-    signal.SIGINT, signal.SIG_DFL
-)  # ends the imports below, which take seconds, without a traceback
+# Ctrl-C ends the imports below, which take seconds, without a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run() -> int:

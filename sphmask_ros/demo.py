@@ -21,6 +21,7 @@ from sphmask_core.bags.bag import BagError
 from sphmask_core.bags.kinds import is_bag
 from sphmask_core.bags.segment import read_clouds
 from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
+from sphmask_core.commands.inputs import clouds_in
 from sphmask_core.commands.results import table
 from sphmask_core.messages.instances import read_instances, read_tracks
 from sphmask_core.messages.pointcloud2 import cloud_points, read_labels
@@ -84,11 +85,9 @@ def _complain(error: Exception, code: int) -> int:
 
 def _files(path: Path) -> list[Path]:
     """Returns the cloud files of a folder, or the path itself: a file, or a bag."""
-    folder = path.is_dir() and not is_bag(path)
-    files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES) if folder else [path]
-    if not files or not files[0].exists():
-        raise CloudError(f"{path}: holds no clouds; give {', '.join(SUFFIXES)} files, a folder, or a bag")
-    return files
+    if not path.exists():
+        raise CloudError(f"{path}: no such file; give {', '.join(SUFFIXES)} files, a folder, or a bag")
+    return clouds_in(path) if path.is_dir() and not is_bag(path) else [path]
 
 
 def _frames(files: list[Path], topic: str | None, scene: DemoScene) -> Iterator[tuple[str, Cloud]]:
@@ -138,7 +137,7 @@ def start_node(model: str, **parameters: str) -> subprocess.Popen:
 
 
 def stop_node(node: subprocess.Popen) -> int:
-    """End the node as Ctrl-C does; its exit code."""
+    """End the node as Ctrl-C does; returns its exit code."""
     node.send_signal(signal.SIGINT)
     try:
         return node.wait(STOP_TIMEOUT)

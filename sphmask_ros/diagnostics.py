@@ -15,6 +15,8 @@ from sphmask_core.runtime.units import MS_PER_SECOND
 
 WINDOW = 10.0
 """Seconds over which rate and latency are measured."""
+MOST_ANSWERS = 1000
+"""Answers that are remembered for it: those of a hundred a second."""
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Health:
     """When that was."""
     failing: bool = False
     """Whether the last cloud could not be segmented."""
-    _answers: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=1000))
+    _answers: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=MOST_ANSWERS))
 
     def begin(self) -> None:
         """Note that the node is active from now on."""

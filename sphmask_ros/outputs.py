@@ -91,7 +91,7 @@ class Outputs:
         ]
 
     def publish(self, answer: Answer, selected: Iterable[str], cancellation: Cancellation) -> float:
-        """Publish the selected outputs; seconds from the cloud's stamp to the last.
+        """Publish the selected outputs; returns the seconds from the cloud's stamp to the last.
 
         Raises CancelledError where the cloud is called off meanwhile.
         """

@@ -18,6 +18,11 @@ from visualization_msgs.msg import MarkerArray
 from sphmask_core.messages.rgbd import RgbdFrame
 from sphmask_ros.msg import InstanceArray
 
+LOOK = 0.1
+"""Seconds of waiting for messages between looks at whether there is enough."""
+MATCHING = 0.5
+"""Seconds more that the other side of a match may take to know of it."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -62,8 +67,8 @@ class Player(Node):
                 raise TimeoutError("the node ended before it listened; its last lines say why")
             if time.monotonic() > limit:
                 raise TimeoutError(f"no node listened to the clouds within {timeout:.0f} s")
-            rclpy.spin_once(self, timeout_sec=0.1)
-        time.sleep(0.5)  # a match that one side knows of may take the other side a moment more
+            rclpy.spin_once(self, timeout_sec=LOOK)
+        time.sleep(MATCHING)
 
     def publish(self, cloud: Any) -> None:
         """Publish and forget."""
@@ -80,7 +85,7 @@ class Player(Node):
             if time.monotonic() > limit:
                 came = ", ".join(self._arrived) or "nothing"
                 raise TimeoutError(f"a cloud was not answered within {timeout:.0f} s; {came} came")
-            rclpy.spin_once(self, timeout_sec=0.1)
+            rclpy.spin_once(self, timeout_sec=LOOK)
         points, arrival = self._arrived["labelled_points"]
         return Answer(points, self._arrived["markers"][0], self._arrived["instances"][0], arrival - published)
 

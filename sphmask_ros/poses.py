@@ -31,6 +31,8 @@ MOST_FRAMES = 1000
 """Child frames that are kept; a robot has some dozens, and who invents names must not fill the memory."""
 NORMALIZED = 1e-2
 """How far a quaternion's squared length may be from one, as in tf2 (QUATERNION_NORMALIZATION_TOLERANCE)."""
+QUEUE = 100
+"""Messages of poses that wait, as in tf2's listener."""
 Refuse = Callable[[str, Exception], None]
 """Told what a message was and why it was refused."""
 
@@ -176,7 +178,7 @@ def listen(node: Node, poses: Poses, refuse: Refuse) -> None:
         body = msg.pose.pose
         add("odometry", msg, msg.child_frame_id, body.position, body.orientation)
 
-    node.create_subscription(Odometry, "odometry", odometry, 100)
+    node.create_subscription(Odometry, "odometry", odometry, QUEUE)
     try:
         from tf2_msgs.msg import TFMessage
     except ImportError:
@@ -188,8 +190,8 @@ def listen(node: Node, poses: Poses, refuse: Refuse) -> None:
             place, turn = item.transform.translation, item.transform.rotation
             add("transform", item, item.child_frame_id, place, turn, static)
 
-    latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    node.create_subscription(TFMessage, "/tf", transforms, 100)
+    latched = QoSProfile(depth=QUEUE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(TFMessage, "/tf", transforms, QUEUE)
     node.create_subscription(TFMessage, "/tf_static", lambda msg: transforms(msg, static=True), latched)
 
 

@@ -44,11 +44,17 @@ REPEATS = 5
 """Times that an epoch sees each own frame."""
 LR = 3e-4
 """Learning rate: less than half of that of training from the beginning."""
+WARMUP_STEPS = 20
+"""Steps in which the learning rate rises: one in twenty of `BATCHES`."""
+EMA = 0.99
+"""Share of the running mean of the weights that a step keeps: it spans about the last hundred steps."""
+POINTWISE = 16
+"""Weight of the pointwise losses, with which `tabletop` itself was last trained (docs/weights.md)."""
 KEPT = 0.5
 """Share of the weights that were begun with in the mean that is written: it has learned nearly as much, and
 forgets far less (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022)."""
 BAD_INPUT = 2
-"""Exit status."""
+"""Exit status where the input is at fault."""
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> int:
@@ -119,11 +125,11 @@ def configuration(config: Config, options: argparse.Namespace, frames: int) -> C
             f"train.batch_size={BATCH}",
             f"train.lr={LR}",
             "train.step_epoch=0",
-            "train.warmup_steps=20",
+            f"train.warmup_steps={WARMUP_STEPS}",
             "train.backbone_epochs=0",
             "train.fixed_modules=[]",
-            "train.ema=0.99",
-            "loss.pointwise=16",
+            f"train.ema={EMA}",
+            f"loss.pointwise={POINTWISE}",
         ],
     )
 

@@ -20,6 +20,10 @@ Array = NDArray[np.float32]
 
 NODE_SPACING = 2
 """Granularities between the nodes of an elastic distortion's noise, as the published code's grid has them."""
+MORE_NODES = 3
+"""Nodes of that grid beyond the scene's extent on each axis: one before it, two after it, as published."""
+BLUR_CELLS, BLURS = 3, 2
+"""Edge of the box filter on that grid, and how often the noise goes through it, as published."""
 
 
 def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
@@ -67,17 +71,17 @@ def elastic(xyz: Array, spacing: float, magnitude: float, rng: Generator) -> Arr
     """Move points (N, 3) by smooth noise drawn on a grid of that spacing; all in one unit."""
     xyz = np.ascontiguousarray(xyz, np.float32)
     low, high = (np.array([bound(column) for column in xyz.T]) for bound in (np.min, np.max))
-    noise = smooth_noise(np.ceil((high - low) / spacing).astype(int) + 3, rng)
+    noise = smooth_noise(np.ceil((high - low) / spacing).astype(int) + MORE_NODES, rng)
     moved = np.empty_like(xyz)
     native.elastic(xyz, low, noise, moved, spacing, magnitude)
     return moved
 
 
 def smooth_noise(shape: NDArray, rng: Generator) -> Array:
-    """Returns Gaussian noise (X, Y, Z, 3) on a grid, twice through a box filter of three cells."""
+    """Returns Gaussian noise (X, Y, Z, 3) on a grid, smoothed by box filters."""
     noise = rng.standard_normal((3, *shape), np.float32)
-    for _ in range(2):
-        noise = uniform_filter(noise, (1, 3, 3, 3), mode="constant")
+    for _ in range(BLURS):
+        noise = uniform_filter(noise, (1, BLUR_CELLS, BLUR_CELLS, BLUR_CELLS), mode="constant")
     return np.ascontiguousarray(np.moveaxis(noise, 0, 3))
 
 

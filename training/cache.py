@@ -27,7 +27,7 @@ from .parallel import in_parallel, own_cores
 LAYOUT = 1
 """Version of what the files hold."""
 HASH_DIGITS = 16
-"""Of a folder's name."""
+"""Hexadecimal digits of the key's hash in a folder's name."""
 
 
 def cache_root(config: Config) -> Path:
@@ -57,9 +57,8 @@ def fill(
     present = {entry.name for entry in os.scandir(folder)}
     missing = [seed for seed in seeds if _file(seed) not in present]
     of_this_process = missing[rank() :: world_size()]
-    random.Random(os.getpid()).shuffle(
-        of_this_process
-    )  # runs that fill one folder together seldom make the same scene
+    # In an order of its own, so that runs that fill one folder together seldom make the same scene.
+    random.Random(os.getpid()).shuffle(of_this_process)
     done = in_parallel(partial(_make_file, folder, make), of_this_process, own_cores())
     for _ in tqdm(
         done,

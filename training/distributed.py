@@ -26,7 +26,7 @@ PATIENCE = timedelta(hours=12)
 
 
 def join(device: str) -> torch.device:
-    """Join the processes that torchrun started, if it did; the device of this process.
+    """Joins the processes that torchrun started, if it did. Returns the device of this process.
 
     Raises ConfigError for a device that this machine does not have.
     """

@@ -21,6 +21,9 @@ from sphmask_core.method.model import SphericalMask
 
 CONTROLLER_SCALE = 0.3
 """Factor on the controller's last weights."""
+SIZE, RADIUS = 6, 7
+"""Hidden units of the prior for the difference of the boxes and for the radius; those before them are for the
+difference of the places, two for each axis, one of either sign."""
 PRIOR_TERMS = 8
 """Hidden units that the first masks take; narrower networks start without them."""
 
@@ -39,7 +42,7 @@ def take(model: SphericalMask, state: dict[str, Tensor], source: str) -> str:
     """Copies every tensor that the model has in the same shape. Returns in words what was taken and what was
     not.
 
-    Of ISBNet's checkpoints only what means the same there.
+    Of ISBNet's checkpoints it takes only what means the same there.
     """
     state, own = _counted(state), _counted(model.state_dict())
     shared = ("",) if any(key.startswith(OWN) for key in state) else SHARED
@@ -99,9 +102,9 @@ def mask_prior(slope: float, radius: float, mask_dim: int, num_layers: int = 2) 
     w1, b1 = layers[0], biases[0]
     for axis in range(3):
         w1[axis, 2 * axis], w1[axis, 2 * axis + 1] = 1, -1
-    w1[3:6, 6] = 0.5
-    b1[7] = radius
+    w1[3:6, SIZE] = 0.5
+    b1[RADIUS] = radius
     for middle in layers[1:-1]:
         middle.fill_diagonal_(1)
-    layers[-1][:8, 0] = slope * torch.tensor([-1.0] * 7 + [1.0])
+    layers[-1][:PRIOR_TERMS, 0] = slope * torch.tensor([-1.0] * RADIUS + [1.0])
     return torch.cat([layer.flatten() for layer in (*layers, *biases)])

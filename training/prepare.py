@@ -77,7 +77,8 @@ def _config(asked: argparse.Namespace) -> Config:
 
 
 def prepare(options: Options, out: Path, processes: int) -> list[str]:
-    """Prepare what is not yet; a line for all that is wrong. When nothing is, the manifest is written."""
+    """Prepares what is not yet. Returns a line for each thing that is wrong; where nothing is, it writes the
+    manifest."""
     sources = find_sources(options)
     failures = check_files(sources)
     if failures:

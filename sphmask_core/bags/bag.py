@@ -34,7 +34,7 @@ class Message:
 
 
 class Copy(Protocol):
-    """This is a bag that is being written."""
+    """A bag that is being written."""
 
     def add_topic(self, topic: str, kind: str, definition: str, digest: str) -> None:
         """Add a topic of a type, with the definition and the hash of that type."""

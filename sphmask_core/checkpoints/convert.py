@@ -19,7 +19,7 @@ SHARED = ("backbone.", "pointwise.")
 
 
 def convert(source: Path, config_name: str, target: Path, half: bool) -> str:
-    """Write the weights of a published checkpoint with their configuration; what there is to say of it.
+    """Write the weights of a published checkpoint with their configuration; returns one line that says what.
 
     Float32 unless `half`. What an ISBNet checkpoint lacks is random, by a fixed seed.
     """

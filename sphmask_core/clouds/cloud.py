@@ -138,7 +138,7 @@ def _validated(cloud: Cloud) -> Cloud:
         raise ValueError(f"{len(cloud.xyz)} points do not make {cloud.shape[0]} rows of {cloud.shape[1]}")
     if len(cloud.xyz) == 0:
         raise ValueError("holds no points")
-    for name, values in (("colours", cloud.rgb), ("labels", cloud.labels)):
+    for name, values in (("colors", cloud.rgb), ("labels", cloud.labels)):
         if values is not None and len(values) != len(cloud.xyz):
             raise ValueError(f"{len(values)} {name} for {len(cloud.xyz)} points")
     invalid = ~np.isfinite(cloud.xyz).all(1)

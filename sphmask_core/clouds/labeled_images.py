@@ -25,7 +25,6 @@ MILLIMETERS = 1000.0
 """In a meter: the unit of depth images that do not say another."""
 LENS = 4
 """Numbers of a camera: FX FY CX CY."""
-"""Depths in a meter, where nothing else is said."""
 
 
 def is_depth_image(path: Path) -> bool:

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 class OnDemand(Sequence[Item]):
-    """Is a sequence of which each item is read when it is asked for, and again when it is asked for again."""
+    """A sequence of which each item is read when it is asked for, and again when it is asked for again."""
 
     @abstractmethod
     def item(self, index: int) -> Item:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person types: `sphmask segment`, `view`, `eval`, `convert`, `bench`, `info`."""
+"""What a person types: `sphmask segment`, `view`, `simulate`, `eval`, `convert`, `bench`, `info`."""

@@ -29,8 +29,12 @@ FRAME = (640, 480)
 """Columns and rows of a simulated frame."""
 MATRIX = 1536
 """Rows and columns of the matrices by whose product the machine is judged."""
+RESET_PEAK = "5"
+"""What makes Linux forget the peak of a process's memory (proc(5), clear_refs)."""
 COPY_BYTES = 1 << 28
 """Bytes that are copied to judge its memory: more than any cache holds."""
+ELEMENT = 4
+"""Bytes of a feature (float32) and of an index (int32)."""
 MACHINE_REPEATS = 5
 """Times that each is tried; the fastest counts."""
 
@@ -112,7 +116,7 @@ def _forget_peak(device: torch.device) -> None:
         return
     ctypes.CDLL(None).malloc_trim(0)
     with suppress(OSError):  # where the kernel does not let us, peaks are those of the whole process
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text(RESET_PEAK)
 
 
 def simulated_clouds() -> list[tuple[str, Cloud]]:
@@ -172,7 +176,7 @@ def convolution_work(backbone: torch.nn.Module, levels: Sequence[Level]) -> Work
             sides = (
                 (others * inner, rows * out) if isinstance(module, UpConv) else (rows * inner, others * out)
             )
-            moved += 4 * (sum(sides) + (size**3 * others if size > 1 else 0))
+            moved += ELEMENT * (sum(sides) + (size**3 * others if size > 1 else 0))
     return Work(flops, moved)
 
 

@@ -29,9 +29,9 @@ examples:
   sphmask segment rgbd_dataset_freiburg1_desk --intrinsics 517.3 516.5 318.6 255.3 -o results
   sphmask segment sweep.pcd --model street --max-range 60 --ego-box -1 -1 -2 3.5 1 0.5 -o results
   sphmask segment sweeps/ --model street --class-scores person:0.3 car:0.5 -o results
-  sphmask segment drive.mcap --topic /camera/points -o drive_labelled.mcap
+  sphmask segment drive.mcap --topic /camera/points -o drive_labeled.mcap
   sphmask segment drive.mcap --depth-topic /camera/depth/image --color-topic /camera/color/image -o out.mcap
-  sphmask segment recording/ -o recording_labelled --compression zstd    a folder that rosbag2 recorded
+  sphmask segment recording/ -o recording_labeled  --compression zstd    a folder that rosbag2 recorded
 
 Of each cloud NAME there is NAME.npz (labels, masks, scores, classes, centers, rays, boxes), NAME.ply
 (colored and labeled points) and NAME.json. Of a bag there is a copy, with /segment/labelled_points, markers,
@@ -48,7 +48,7 @@ examples:
   sphmask view results/                                         what `sphmask segment` wrote, on a time line
   sphmask view --depth d.png --color c.png --intrinsics 525 525 319.5 239.5
   sphmask view sweep.pcd --model street --max-range 60 --class-scores person:0.3
-  sphmask view drive_labelled.mcap --save drive.rrd             without a display; elsewhere: rerun drive.rrd
+  sphmask view drive_labeled.mcap --save drive.rrd              without a display; elsewhere: rerun drive.rrd
 
 Points have the colors of their instances; boxes with class, id and score, rays and the polygons that they
 span are layers of their own. The frames of a bag lie on a time line. Needs pip install 'sphmask[rerun]'.""",

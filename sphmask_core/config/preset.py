@@ -27,8 +27,7 @@ class Config:
     """The clouds' vertical: `z`; `plane`: normal of the largest plane, towards the sensor; `gravity`: what
     a room's floor and walls show, near z, or near -y in a camera's optical frame."""
     supports: bool = False
-    """Leave out the points on tables, shelves, floors and walls before the network (docs/model.md, section
-    1)."""
+    """Leave out points on tables, shelves, floors and walls before the network (docs/model.md, section 1)."""
     ground: Literal["none", "floor", "terrain"] = "none"
     """Leave out the points on the ground before the network: the floor of a room, or open ground that rises
     and falls; z is 0 on it (docs/model.md, section 1)."""

@@ -237,7 +237,7 @@ class BackboneConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Is the recipe of training (docs/model.md, section 12). The defaults are the published ScanNetV2 run."""
+    """The recipe of training (docs/model.md, section 12). The defaults are the published ScanNetV2 run."""
 
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     epochs: int = count(300)

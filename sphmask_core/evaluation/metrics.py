@@ -199,7 +199,7 @@ def intersect(scan: ScanResult, shift: int, min_region: int) -> Intersections:
 def _numbered(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the sorted unique values >= 0 and the place of each among them.
 
-    Without sorting, if they are small.
+    Small values are told apart without sorting.
     """
     if values.max(initial=0) > SPARSE * len(values):
         return np.unique(values, return_inverse=True)

@@ -28,6 +28,10 @@ PUBLISHED_TURN = 0.35 * np.pi
 """About z: the published checkpoints were chosen by their score on scenes turned so."""
 
 
+THINNING = 4
+"""Of so many points of a scene that is too large one is scored (as published)."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """What scoring a data set takes."""
@@ -64,7 +68,7 @@ class Protocol:
         """Returns the scene as it is scored: thinned, where the protocol says so and it is large."""
         if not 0 < self.largest < len(scene.cloud.xyz):
             return scene
-        return every(scene, 4)
+        return every(scene, THINNING)
 
     def segment(self, segmenter: Segmenter, scene: Scene, min_score: float | None = None) -> Instances:
         """Segment a scene, turned as the protocol says; min_score None: the model's own."""
@@ -113,6 +117,7 @@ BENCHMARKS = {
     "s3dis": Protocol(turn=PUBLISHED_TURN, largest=5_000_000, coverage=True),
     "stpls3d": Protocol(turn=PUBLISHED_TURN, min_region=10),
 }
+"""The benchmarks' protocols, as in the published evaluation."""
 
 
 def _turned(xyz: np.ndarray, angle: float) -> np.ndarray:

@@ -58,7 +58,7 @@ def _scene_line(name: str, precision: ClassScores, segments: dict[str, float], m
 def class_table(pooled: Scores, protocol: Protocol) -> str:
     """Returns a table: a line for each class that has objects, the mean, all objects as one class.
 
-    S3DIS' scores.
+    The last line has S3DIS' scores, where they were computed.
     """
     names = "AP", "AP50", "AP25", "RC", "RC50", "RC25"
     head = f"{'class':<{WIDTH}}" + "".join(f"{name:>8}" for name in names)

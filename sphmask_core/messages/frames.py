@@ -10,8 +10,5 @@ OPTICAL_SUFFIX = "_optical_frame"
 
 
 def vertical_of(frame_id: str) -> Vector:
-    """Returns the unit vector up in a frame of that name: -y in an optical frame, of a camera held level.
-
-    Else z.
-    """
+    """Returns the unit vector up in a frame of that name: -y in a level camera's optical frame, else z."""
     return LEVEL_CAMERA if frame_id.endswith(OPTICAL_SUFFIX) else Z

@@ -22,6 +22,7 @@ COLOR_FIELDS = {"rgb", "rgba"}.union(*COLOR_NAMES)
 PACKED = ("rgb", "rgba")
 PACKED_TYPES = (np.dtype("<f4"), np.dtype("<u4"), np.dtype("<i4"))
 LARGEST_PIXEL = 2**16 - 1
+"""Largest id that a pixel of a label image holds."""
 PLAIN = np.full((1, 3), MID_GRAY, np.uint8)
 POSITION = [(axis, "<f4") for axis in "xyz"]
 LABEL = [("rgb", "<f4"), ("label", "<u4"), ("score", "<f4"), ("class_id", "<i4")]

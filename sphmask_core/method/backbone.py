@@ -32,6 +32,7 @@ from sphmask_core.sparse.modules import (
 )
 
 backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
+"""Batch norm as in the published backbone."""
 
 
 class ResidualBlock(nn.Module):

@@ -41,7 +41,7 @@ WHOLE = 0.9
 
 @dataclass(frozen=True)
 class Tile:
-    """Is a rectangle of voxels, `low` included, `high` not."""
+    """A rectangle of voxels, from `low`, which is included, to `high`, which is not."""
 
     low: tuple[int, int]
     high: tuple[int, int]
@@ -86,7 +86,7 @@ class Part:
 
 @dataclass
 class Joined:
-    """Is an instance of the whole cloud."""
+    """An instance of the whole cloud."""
 
     rows: np.ndarray
     """(n,) int32: its voxels, ascending."""

@@ -53,8 +53,7 @@ class SuperpointTable:
 
 @dataclass
 class Encoding:
-    """Holds everything that the network computes of a batch before queries are drawn: the left half of figure
-    2."""
+    """Holds all that the network computes of a batch before queries are drawn: the left half of figure 2."""
 
     features: Tensor
     """(V, C) features of the voxels."""

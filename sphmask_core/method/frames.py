@@ -29,7 +29,7 @@ NEARLY_PARALLEL = 0.9
 
 @dataclass(frozen=True)
 class Plane:
-    """Is the plane normal . p + offset = 0; the normal faces the sensor, whose height is `offset` >= 0."""
+    """The plane normal . p + offset = 0; the normal faces the sensor, whose height is `offset` >= 0."""
 
     normal: Tensor
     """(3,) float32, unit length."""

@@ -51,13 +51,12 @@ def migrate(
     features: Tensor,
     num_layers: int = 2,
 ) -> Tensor:
-    """Returns the migration of each superpoint for each query: W2^T ReLU(W1^T z + b1), z = [q - p_s, |b_q -
-    b_s|, m_s].
+    """Returns the migration of each superpoint for each query: W2^T ReLU(W1^T z + b1).
 
-    parameters (Q, P); query_xyz (Q, 3); query_boxes (Q, 6); sp_xyz (S, 3); sp_boxes (S, 6);
-    features (S, M) -> (Q, S), model units. z is never built: its parts linear in p_s and m_s are one
-    matrix product of [p_s, m_s], only the three box terms are pairwise. With three layers there is one more,
-    with ReLU, in between. The last layer's bias is not used, as published.
+    Here z = [q - p_s, |b_q - b_s|, m_s]. parameters (Q, P); query_xyz (Q, 3); query_boxes (Q, 6);
+    sp_xyz (S, 3); sp_boxes (S, 6); features (S, M) -> (Q, S), model units. z is never built: its parts linear
+    in p_s and m_s are one matrix product of [p_s, m_s], only the three box terms are pairwise. With three
+    layers there is one more, with ReLU, in between. The last layer's bias is not used, as published.
     """
     query_sizes, sp_sizes = box_size(query_boxes), box_size(sp_boxes)
     if parameters.device.type == "cpu" and not torch.is_grad_enabled():

@@ -33,7 +33,7 @@ def no_stage(name: str) -> None:
 
 
 class SphericalMask(nn.Module):
-    """Is the network of Spherical Mask (Shin et al., CVPR 2024). All lengths are in model units."""
+    """The network of Spherical Mask (Shin et al., CVPR 2024). All lengths are in model units."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -104,10 +104,10 @@ class SphericalMask(nn.Module):
     def encode(
         self, voxels: VoxelBatch, stage: Callable[[str], None] = no_stage, mask_voxels: int | None = None
     ) -> Encoding:
-        """Returns what backbone and point-wise heads say of a batch, and its superpoints; `stage`: see
-        `predict`.
+        """Returns what backbone and point-wise heads say of a batch, and its superpoints.
 
-        mask_voxels, where every voxel is its own superpoint: keep so many random foreground ones of a scene.
+        `stage` is told the name of each stage as it begins. Where every voxel is its own superpoint,
+        `mask_voxels` random foreground voxels of each scene are kept.
         """
         stage("backbone")
         with _gradients(self.backbone):
@@ -136,10 +136,10 @@ class SphericalMask(nn.Module):
     def choose_voxels(
         self, voxels: VoxelBatch, table: Tensor, foreground: Tensor, most: int
     ) -> SuperpointTable:
-        """Returns at most so many random foreground voxels of each scene, of table (V, 3 + 6 + C), as
-        superpoints.
+        """Returns at most `most` random foreground voxels of each scene as superpoints.
 
-        The published training without superpoints does so to bound memory.
+        table (V, 3 + 6 + C) has coordinate, box and feature of each voxel. The published training without
+        superpoints does so to bound memory.
         """
         rows = foreground.nonzero().squeeze(1)
         offsets = scene_offsets(voxels.coords[rows, 0], voxels.batch_size)
@@ -203,10 +203,10 @@ class SphericalMask(nn.Module):
         return QueryPredictions(xyz, class_logits, confidence, boxes, rays, centers, migration, list(active))
 
     def radial_instance_detection(self, x: Tensor, xyz: Tensor) -> list[Tensor]:
-        """Detects the instance of each query x (n, D) at xyz (n, 3): radial instance detection, RID, section
-        3.2.
+        """Detects the instance of each query: radial instance detection (RID), section 3.2 of the paper.
 
-        Returns class logits, confidence, ray lengths and center of each query.
+        x (n, D) are the queries' features, xyz (n, 3) their places. Returns class logits, confidence, ray
+        lengths and center of each query.
         """
         heads = self.query_heads
         return [heads.classes(x), heads.confidence(x), heads.rays(x), heads.center(x) + xyz]
@@ -214,10 +214,10 @@ class SphericalMask(nn.Module):
     def radial_point_migration(
         self, parameters: Tensor, xyz: Tensor, boxes: Tensor, superpoints: SuperpointTable
     ) -> list[Tensor]:
-        """Migrates the superpoints of each scene by its queries' networks: radial point migration, RPM,
-        section 3.3.
+        """Migrates the superpoints of each scene: radial point migration (RPM), section 3.3 of the paper.
 
-        parameters (B, Q, P), xyz (B, Q, 3), boxes (B, Q, 6). Returns the migrations (Q, S_b) of each scene.
+        Each query has a network of its own. parameters (B, Q, P), xyz (B, Q, 3), boxes (B, Q, 6). Returns the
+        migrations (Q, S_b) of each scene.
         """
         own = [superpoints.scene(b) for b in range(len(parameters))]
         with torch.autocast(parameters.device.type, enabled=False):  # sums of coordinates need all digits

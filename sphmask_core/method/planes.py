@@ -39,7 +39,7 @@ _PATCH = np.dtype([
 
 @dataclass(frozen=True)
 class Patch:
-    """Is a plane normal . p + offset = 0, with the places where points were seen on it."""
+    """A plane normal . p + offset = 0, with the places where points were seen on it."""
 
     normal: np.ndarray
     """(3,) float64, unit length, towards the sensor."""

@@ -15,6 +15,9 @@ from sphmask_core.method.boxes import CORNERS
 from sphmask_core.method.layers import Layers, linear_bn_relu, query_head
 from sphmask_core.method.migration import migration_parameters
 
+TOWER_LAYERS = 3
+"""Hidden layers that make mask features (as published)."""
+
 
 @dataclass
 class QueryPredictions:
@@ -56,5 +59,5 @@ class QueryHeads(nn.Module):
 
 def mask_tower(channels: int, mask_dim: int) -> Layers:
     """Returns the layers that make mask features (S, M) of superpoint features (S, C)."""
-    hidden = [layer for _ in range(3) for layer in linear_bn_relu(channels, channels)]
+    hidden = [layer for _ in range(TOWER_LAYERS) for layer in linear_bn_relu(channels, channels)]
     return Layers(*hidden, nn.Linear(channels, mask_dim))

@@ -78,8 +78,7 @@ def ball_query_reference(xyz: Tensor, queries: Tensor, radius: float, k: int) ->
 
 
 def _first_hits(hit: Tensor, k: int) -> Tensor:
-    """Returns the first k true columns of each row of (n, N) bool, padded with the first of them, or with
-    0."""
+    """Returns the first k true columns of each row of (n, N) bool, padded with the first of them or 0."""
     count = hit.shape[1]
     order = torch.where(hit, torch.arange(count, device=hit.device), count)
     first = order.topk(min(k, count), dim=1, largest=False, sorted=True).values

@@ -59,8 +59,7 @@ def normalize_colors(rgb: Tensor) -> Tensor:
 
 
 def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
-    """Returns the mean (count, F) of the rows of each segment; values (N, F), segments (N,) in 0 ..
-    count-1."""
+    """Returns the mean (count, F) of the rows of each segment; values (N, F), segments (N,) below count."""
     plain = values.device.type == "cpu" and values.dtype == torch.float32
     if not plain or (values.requires_grad and torch.is_grad_enabled()):
         return segment_mean_reference(values, segments, count)
@@ -110,8 +109,7 @@ def segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tenso
 
 
 def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:
-    """Returns the packed voxel (N,) int64 of each point (N, 3), model units; each axis begins with voxel
-    0."""
+    """Returns the packed voxel (N,) int64 of each point (N, 3), model units; each axis begins at voxel 0."""
     if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
         return voxel_keys_reference(xyz, voxel_scale, scene)
     xyz, keys = xyz.contiguous(), torch.empty(len(xyz), dtype=torch.int64)

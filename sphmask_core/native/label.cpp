@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Labelled points: position and the values of each point's instance, packed one after the other.
+// Labeled points: position and the values of each point's instance, packed one after the other.
 
 #include <cstdint>
 #include <cstring>

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 PAPER = np.array([250, 250, 250], np.uint8)
 INK = (40, 40, 40)
-GAP = 8
-CAPTION = 26
+"""Red, green and blue of what pictures are drawn on, and of captions."""
+GAP, CAPTION = 8, 26
+"""Pixels between panels, and of the height of a caption."""
 RESULT_SIZE = (480, 640)  # height, width of a panel
 SCENE_SIZE = (240, 320)
 CROP_HEIGHT, CROP_WIDTH = 150, 220

@@ -41,10 +41,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def same_file(path: Path, others: Iterable[Path]) -> Path | None:
-    """Returns the first of `others` that is the file or folder `path`, under whatever name or link.
-
-    None: none is.
-    """
+    """Returns the first of `others` that is the file or folder `path`, under any name or link, or None."""
     for other in others:
         with suppress(OSError):
             if path.samefile(other):

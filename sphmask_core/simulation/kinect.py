@@ -11,9 +11,10 @@ import numpy as np
 
 from sphmask_core.simulation.camera import Camera, Image
 
-DISPARITY = (
-    43.5  # pixels * meters: 580 pixels of focal length times 7.5 cm between infrared camera and projector
-)
+WIDTH = 640
+"""Pixels of the image in which errors are given."""
+DISPARITY = 43.5
+"""Pixels times meters: 580 pixels of focal length times 7.5 cm between infrared camera and projector."""
 STEP = 1 / 8  # pixels of disparity between depths
 NOISE = 0.08  # pixels of disparity, standard deviation
 PATCH = (3, 6)  # pixels of an image 640 wide, rows and columns over which the noise is alike
@@ -22,9 +23,9 @@ HIDDEN = 1.5  # pixels of disparity by which something nearer hides a point
 EDGE = 0.02  # meters between neighbors that are a step of depth
 RAGGED = 0.9  # pixels that such an edge wanders by
 MIXED = 0.1  # of the pixels there, that measure both sides at once
-SPECKLE = 0.0005
-GRAZING = 0.12  # cosine between normal and ray
-LOST_AT_EDGES = 0.15
+SPECKLE, LOST_AT_EDGES = 0.0005, 0.15  # shares of pixels lost, anywhere and at such edges
+GRAZING = 0.12  # cosine between normal and ray below which nothing comes back
+NOTHING = 1e3  # meters that stand for what no ray hits
 
 
 def measure(rng: np.random.Generator, image: Image, facing: np.ndarray, camera: Camera) -> Image:
@@ -49,7 +50,7 @@ def measure(rng: np.random.Generator, image: Image, facing: np.ndarray, camera: 
 def _patchy(rng: np.random.Generator, camera: Camera) -> np.ndarray:
     """Returns (height, width) float32 noise with standard deviation 1 that changes slowly from pixel to
     pixel."""
-    rows, columns = (max(1, round(size * camera.width / 640)) for size in PATCH)
+    rows, columns = (max(1, round(size * camera.width / WIDTH)) for size in PATCH)
     white = rng.standard_normal((camera.height + rows, camera.width + columns), np.float32)
     total = white.cumsum(0).cumsum(1)
     bands = total[rows:] - total[:-rows]
@@ -62,17 +63,17 @@ def _ragged(
     """Returns depth, labels and edges (height, width), where pixels beside a step of depth show the other
     side."""
     height, width = image.depth.shape
-    scale = RAGGED * width / 640
+    scale = RAGGED * width / WIDTH
     rows = np.arange(height)[:, None] + np.rint(scale * noise[::-1]).astype(np.int64)
     columns = np.arange(width) + np.rint(scale * noise[:, ::-1]).astype(np.int64)
     pixels = np.clip(rows, 0, height - 1) * width + np.clip(columns, 0, width - 1)
-    filled = np.minimum(image.depth, 1e3)
+    filled = np.minimum(image.depth, NOTHING)
     moved = filled.take(pixels)
     edge = np.abs(moved - filled) > EDGE
-    mixed = edge & (rng.random(edge.shape, np.float32) < MIXED) & (np.maximum(moved, filled) < 1e3)
+    mixed = edge & (rng.random(edge.shape, np.float32) < MIXED) & (np.maximum(moved, filled) < NOTHING)
     depth = np.where(mixed, 2 / (1 / moved + 1 / filled), np.where(edge, moved, filled))
     labels = np.where(edge, image.labels.take(pixels), image.labels)
-    return np.where(depth < 1e3, depth, np.inf), labels, edge
+    return np.where(depth < NOTHING, depth, np.inf), labels, edge
 
 
 def _in_view(disparity: np.ndarray, position: float, camera: Camera) -> np.ndarray:
@@ -84,4 +85,4 @@ def _in_view(disparity: np.ndarray, position: float, camera: Camera) -> np.ndarr
     target = column + int(np.abs(shift).max()) + 1 + np.arange(camera.height)[:, None] * span
     nearest = np.zeros(span * camera.height, disparity.dtype)
     np.maximum.at(nearest, target.reshape(-1), disparity.reshape(-1))
-    return np.asarray(disparity >= nearest.take(target) - HIDDEN * 640 / camera.width)
+    return np.asarray(disparity >= nearest.take(target) - HIDDEN * WIDTH / camera.width)

@@ -11,7 +11,14 @@ from sphmask_core.simulation.camera import Camera
 from sphmask_core.simulation.product import product
 
 AMBIENT = 0.55
-NOISE = 0.015  # of the color camera's brightness, standard deviation
+"""Share of light from everywhere; set by hand, as the other amounts."""
+NOISE = 0.015
+"""Of the color camera's brightness, standard deviation."""
+ASIDE, FALL = 0.7, 0.4
+"""How far the lamp is aside for each unit that it is above, and change of brightness for a unit of ray slope,
+at most."""
+EXPOSURE, TINT = (0.75, 1.15), (0.92, 1.08)
+"""Factors of brightness and of each color, least and most."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,6 @@ class Light:
 
 def random_light(rng: np.random.Generator) -> Light:
     """Returns a lamp somewhere above, and a camera's exposure and white balance."""
-    lamp = np.append(rng.uniform(-0.7, 0.7, 2), 1.0)
-    tint = rng.uniform(0.75, 1.15) * rng.uniform(0.92, 1.08, 3)
-    return Light(lamp / np.linalg.norm(lamp), rng.uniform(-0.4, 0.4, 2), tint)
+    lamp = np.append(rng.uniform(-ASIDE, ASIDE, 2), 1.0)
+    tint = rng.uniform(*EXPOSURE) * rng.uniform(*TINT, 3)
+    return Light(lamp / np.linalg.norm(lamp), rng.uniform(-FALL, FALL, 2), tint)

@@ -14,12 +14,36 @@ from sphmask_core.simulation.paint import Paint, plain, random_paint
 from sphmask_core.simulation.shapes import Box, Revolved, Shape, Solid
 from sphmask_core.simulation.soft import random_soft
 
-CARDBOARD = 0.004
-HANDLE = 0.009
+CARDBOARD, HANDLE = 0.004, 0.009
+"""Meters: thickness of cardboard, and of a mug's handle."""
 ARCH = 5
 """Pieces of a mug's handle."""
-LYING = 0.25
-UPSIDE_DOWN = 0.3
+LYING, UPSIDE_DOWN = 0.25, 0.3
+"""Shares of cans and bottles that lie, and of vessels that are upside down; set by hand, as other shares."""
+
+# Usual sizes of such objects, set by hand, in meters, least and most.
+BRANDS = (
+    (0.5, (0.035, 0.08, 0.13), (0.1, 0.17, 0.28)),
+    (0.2, (0.06, 0.07, 0.08), (0.15, 0.18, 0.22)),
+    (0.15, (0.008, 0.1, 0.15), (0.035, 0.2, 0.27)),
+    (0.15, (0.02, 0.03, 0.05), (0.05, 0.08, 0.12)),
+)
+"""Share and sides of groceries, cubes, books and small boxes."""
+SIDES = (0.4, 0.2, 0.4)
+"""Boxes that stand on their smallest side, on the middle one, and flat ones."""
+CANS = (
+    (0.45, (0.028, 0.06), (0.05, 0.16)),
+    (0.25, (0.06, 0.035), (0.12, 0.09)),
+    (0.3, (0.025, 0.18), (0.042, 0.27)),
+)
+"""Share, radius and height of cans, flat tins and tubes."""
+BOTTLE, NECK, BOTTLE_HEIGHTS = (0.025, 0.045), (0.01, 0.016), ((0.09, 0.02, 0.03), (0.19, 0.06, 0.07))
+"""Radii; heights of body, shoulder and neck."""
+CUP, MUG, POT = ((0.03, 0.06), (0.05, 0.13)), ((0.033, 0.075), (0.05, 0.12)), ((0.07, 0.06), (0.11, 0.12))
+"""Radius and height."""
+BOWL, BALL = (0.055, 0.13), (0.03, 0.07)
+"""Radii."""
+OPEN_BOX = ((0.12, 0.1, 0.04), (0.28, 0.2, 0.15))
 
 Random = np.random.Generator
 
@@ -34,7 +58,7 @@ class Brand:
 
     def box(self, rng: Random) -> Body:
         """Returns a box of the brand that stands on its smallest side, on its middle one, or lies flat."""
-        up = rng.choice(3, p=[0.4, 0.2, 0.4])
+        up = rng.choice(len(SIDES), p=SIDES)
         width, depth = rng.permutation(np.delete(self.size, up))
         shape = Box(width, depth, self.size[up])
         return _body([_solid(shape, self.paint)])
@@ -42,32 +66,21 @@ class Brand:
 
 def random_brand(rng: Random) -> Brand:
     """Returns a grocery carton, a cube, a book, or something small."""
-    kind = rng.choice(4, p=[0.5, 0.2, 0.15, 0.15])
-    low, high = [
-        ([0.035, 0.08, 0.13], [0.1, 0.17, 0.28]),
-        ([0.06, 0.07, 0.08], [0.15, 0.18, 0.22]),
-        ([0.008, 0.1, 0.15], [0.035, 0.2, 0.27]),
-        ([0.02, 0.03, 0.05], [0.05, 0.08, 0.12]),
-    ][kind]
+    _, low, high = BRANDS[rng.choice(len(BRANDS), p=[share for share, _, _ in BRANDS])]
     return Brand(np.sort(rng.uniform(low, high)), random_paint(rng))
 
 
 def can(rng: Random) -> Body:
     """Returns a can, a flat tin or a tube, standing or lying on its side."""
-    kind = rng.choice(3, p=[0.45, 0.25, 0.3])
-    low, high = [
-        ([0.028, 0.06], [0.05, 0.16]),
-        ([0.06, 0.035], [0.12, 0.09]),
-        ([0.025, 0.18], [0.042, 0.27]),
-    ][kind]
+    _, low, high = CANS[rng.choice(len(CANS), p=[share for share, _, _ in CANS])]
     radius, height = rng.uniform(low, high)
     return _laid(rng, _stacked(rng, [Revolved.cone(radius, radius, height)]))
 
 
 def bottle(rng: Random) -> Body:
     """Returns a bottle with body, shoulder and neck, standing or lying."""
-    radius, neck = rng.uniform(0.025, 0.045), rng.uniform(0.01, 0.016)
-    heights = rng.uniform([0.09, 0.02, 0.03], [0.19, 0.06, 0.07])
+    radius, neck = rng.uniform(*BOTTLE), rng.uniform(*NECK)
+    heights = rng.uniform(*BOTTLE_HEIGHTS)
     parts = [
         Revolved.cone(radius, radius, heights[0]),
         Revolved.cone(radius, neck, heights[1]),
@@ -78,7 +91,7 @@ def bottle(rng: Random) -> Body:
 
 def cup(rng: Random) -> Body:
     """Returns a cup without a handle, upright or upside down."""
-    radius, height = rng.uniform([0.03, 0.06], [0.05, 0.13])
+    radius, height = rng.uniform(*CUP)
     return _turned_over(
         rng, _stacked(rng, [Revolved.cone(radius * rng.uniform(0.6, 0.95), radius, height, True)])
     )
@@ -86,13 +99,13 @@ def cup(rng: Random) -> Body:
 
 def bowl(rng: Random) -> Body:
     """Returns a bowl, upright or upside down."""
-    rim = rng.uniform(0.055, 0.13)
+    rim = rng.uniform(*BOWL)
     return _turned_over(rng, _stacked(rng, [Revolved.bowl(rim, rim * rng.uniform(0.45, 0.9))]))
 
 
 def mug(rng: Random) -> Body:
     """Returns a cup with an open handle."""
-    radius, height = rng.uniform([0.033, 0.075], [0.05, 0.12])
+    radius, height = rng.uniform(*MUG)
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
     paint = plain(rng)
     angles = np.linspace(0, np.pi, ARCH + 1)
@@ -104,7 +117,7 @@ def mug(rng: Random) -> Body:
 
 def pot(rng: Random) -> Body:
     """Returns a wide hollow cylinder with a grip on either side."""
-    radius, height = rng.uniform([0.07, 0.06], [0.11, 0.12])
+    radius, height = rng.uniform(*POT)
     body = Revolved.cone(radius * rng.uniform(0.85, 1), radius, height, True)
     paint = plain(rng)
     grip = Box(0.025, rng.uniform(0.04, 0.08), 0.012)
@@ -115,7 +128,7 @@ def pot(rng: Random) -> Body:
 
 def ball(rng: Random) -> Body:
     """Returns a ball."""
-    return _stacked(rng, [Revolved.ball(rng.uniform(0.03, 0.07))])
+    return _stacked(rng, [Revolved.ball(rng.uniform(*BALL))])
 
 
 def soft_thing(rng: Random) -> Body:
@@ -125,7 +138,7 @@ def soft_thing(rng: Random) -> Body:
 
 def open_box(rng: Random) -> Body:
     """Returns a box without a lid."""
-    width, depth, height = rng.uniform([0.12, 0.1, 0.04], [0.28, 0.2, 0.15])
+    width, depth, height = rng.uniform(*OPEN_BOX)
     x, y = (width - CARDBOARD) / 2, (depth - CARDBOARD) / 2
     bottom = Box(width - 2 * CARDBOARD, depth - 2 * CARDBOARD, CARDBOARD)
     long, short = Box(width, CARDBOARD, height), Box(CARDBOARD, depth - 2 * CARDBOARD, height)

@@ -17,11 +17,40 @@ WALL, FLOOR = "wall", "floor"
 CLUTTER = "clutter"
 """Small things: of none of ScanNet's 20 classes."""
 THICK = 0.1
+"""Meters: thickness of walls and floor."""
 AT_WALLS = ("cabinet", "bed", "sofa", "desk", "bookshelf", "counter", "refrigerator", "toilet", "curtain")
 FREE = ("table", "chair", "chair", "chair", "otherfurniture")
 CARRIERS = ("table", "desk", "bookshelf", "counter", "cabinet")
 ON_WALLS = ("door", "window", "picture")
 
+# Usual sizes of rooms and furniture, set by hand, in meters, least and most.
+ROOM = ((3.2, 2.8, 2.3), (5.5, 4.5, 2.8))
+AT_WALL, STANDING_FREE, ON_CARRIERS = (6, 12), (4, 12), (0, 6)
+"""Pieces of furniture tried, and things on each that carries some; fewest, and one more than most."""
+FLAT = {
+    "door": ((0.75, 0.03, 1.95, 0), (0.95, 0.05, 2.1, 0)),
+    "window": ((0.6, 0.02, 0.7, 0.8), (1.5, 0.06, 1.2, 1.0)),
+    "picture": ((0.3, 0.01, 0.25, 1.2), (0.9, 0.03, 0.7, 1.5)),
+}
+"""Width, thickness, height, and height above the floor."""
+BLOCKS = {
+    "cabinet": ((0.4, 0.35, 0.5), (1.2, 0.6, 1.9)),
+    "counter": ((1.0, 0.55, 0.85), (2.2, 0.65, 0.95)),
+    "refrigerator": ((0.55, 0.55, 1.3), (0.75, 0.7, 1.9)),
+    "curtain": ((0.4, 0.05, 1.6), (1.2, 0.1, 2.2)),
+    "otherfurniture": ((0.25, 0.25, 0.3), (0.6, 0.6, 0.6)),
+}
+"""What is a plain box here: width, depth, height."""
+TABLE, DESK = ((0.7, 0.6, 0.4), (1.6, 0.95, 0.78)), ((1.0, 0.55, 0.7), (1.6, 0.8, 0.76))
+CHAIR = ((0.38, 0.4, 0.35), (0.5, 0.48, 0.55))
+"""Width, height of the seat, height of the back above it."""
+SOFA = ((0.9, 0.75, 0.35), (2.2, 0.95, 0.45))
+"""Width between the arms, depth, height of the seat."""
+BED = ((0.9, 1.9, 0.35), (1.7, 2.1, 0.55))
+BOOKSHELF, SHELF_GAP = ((0.6, 0.25, 1.0), (1.2, 0.35, 2.0)), 0.35
+"""The last number is from board to board."""
+MASS = 100.0
+"""Of furniture; that of small objects is the volume of their boxes, cubic meters: none of them moves it."""
 Part = tuple[Shape, float, float, float]
 """A shape and where it stands."""
 
@@ -38,7 +67,7 @@ class Thing:
 def room(rng: Random) -> tuple[list[Thing], Pile]:
     """Returns the things of a room, its floor first, about the origin with the floor at z = 0; and their
     pile."""
-    size = rng.uniform([3.2, 2.8, 2.3], [5.5, 4.5, 2.8])
+    size = rng.uniform(*ROOM)
     floor = Solid(
         Box(size[0] + 2 * THICK, size[1] + 2 * THICK, THICK), np.eye(3), np.zeros(3), table_paint(rng)
     )
@@ -46,14 +75,14 @@ def room(rng: Random) -> tuple[list[Thing], Pile]:
     names = [FLOOR]
     for name, item in _walls(rng, size):
         names += [name] * pile.stand(item)
-    for name in rng.choice(AT_WALLS, rng.integers(6, 12)).tolist():
+    for name in rng.choice(AT_WALLS, rng.integers(*AT_WALL)).tolist():
         names += [name] * _at_wall(rng, pile, furniture(rng, name), size)
-    for name in rng.choice(FREE, rng.integers(4, 12)).tolist():
+    for name in rng.choice(FREE, rng.integers(*STANDING_FREE)).tolist():
         body = furniture(rng, name).turned(turn(2, rng.integers(4) * np.pi / 2))
         names += [name] * pile.stand(body.at(*rng.uniform(-0.45, 0.45, 2) * size[:2]))
     carriers = [item for name, item in zip(names, pile.items, strict=True) if name in CARRIERS]
     for carrier in carriers:
-        for _ in range(rng.integers(0, 6)):
+        for _ in range(rng.integers(*ON_CARRIERS)):
             body = random_brand(rng).box(rng) if rng.random() < 0.5 else round_thing(rng)
             reach = np.abs(carrier.extents[1, 0, X_AND_Y] - carrier.center[:2]) * 0.8
             names += [CLUTTER] * pile.drop(body.at(*(carrier.center[:2] + rng.uniform(-reach, reach))))
@@ -78,12 +107,7 @@ def _on_walls(rng: Random, size: np.ndarray) -> list[Thing]:
         length, away = (size[0], size[1]) if side % 2 == 0 else (size[1], size[0])
         start = -length / 2 + rng.uniform(0.1, 0.6)
         for name in rng.choice(ON_WALLS, 3).tolist():
-            low, high = {
-                "door": ([0.75, 0.03, 1.95, 0], [0.95, 0.05, 2.1, 0]),
-                "window": ([0.6, 0.02, 0.7, 0.8], [1.5, 0.06, 1.2, 1.0]),
-                "picture": ([0.3, 0.01, 0.25, 1.2], [0.9, 0.03, 0.7, 1.5]),
-            }[name]
-            width, thick, height, above = rng.uniform(low, high)
+            width, thick, height, above = rng.uniform(*FLAT[name])
             if start + width > length / 2:
                 break
             body = _body([(Box(width, thick, height), 0, 0, 0)], random_paint(rng)).turned(turned)
@@ -109,7 +133,7 @@ def _body(parts: list[Part], paint: Paint) -> Body:
     """Returns a body made of shapes, each with its place."""
     solids = tuple(Solid(shape, np.eye(3), np.array(place), paint) for shape, *place in parts)
     top = max(float(solid.surface[:, 2].max()) for solid in solids)
-    return Body(solids, np.array([0, 0, top / 2]), 100.0)
+    return Body(solids, np.array([0, 0, top / 2]), MASS)
 
 
 def furniture(rng: Random, name: str) -> Body:
@@ -120,14 +144,7 @@ def furniture(rng: Random, name: str) -> Body:
     }.get(name)  # fmt: skip
     if maker:
         return maker(rng)
-    low, high = {
-        "cabinet": ([0.4, 0.35, 0.5], [1.2, 0.6, 1.9]),
-        "counter": ([1.0, 0.55, 0.85], [2.2, 0.65, 0.95]),
-        "refrigerator": ([0.55, 0.55, 1.3], [0.75, 0.7, 1.9]),
-        "curtain": ([0.4, 0.05, 1.6], [1.2, 0.1, 2.2]),
-        "otherfurniture": ([0.25, 0.25, 0.3], [0.6, 0.6, 0.6]),
-    }[name]
-    return _body([(Box(*rng.uniform(low, high)), 0, 0, 0)], random_paint(rng))
+    return _body([(Box(*rng.uniform(*BLOCKS[name])), 0, 0, 0)], random_paint(rng))
 
 
 def _legs(width: float, depth: float, height: float) -> list[Part]:
@@ -136,14 +153,14 @@ def _legs(width: float, depth: float, height: float) -> list[Part]:
 
 
 def _table(rng: Random) -> Body:
-    width, depth, height = rng.uniform([0.7, 0.6, 0.4], [1.6, 0.95, 0.78])
+    width, depth, height = rng.uniform(*TABLE)
     return _body(
         [(Box(width, depth, 0.04), 0, 0, height - 0.04), *_legs(width, depth, height - 0.04)], plain(rng)
     )
 
 
 def _desk(rng: Random) -> Body:
-    width, depth, height = rng.uniform([1.0, 0.55, 0.7], [1.6, 0.8, 0.76])
+    width, depth, height = rng.uniform(*DESK)
     side = Box(0.03, depth, height - 0.03)
     drawers = Box(0.4, depth * 0.9, height - 0.03)
     x = width / 2
@@ -156,7 +173,7 @@ def _desk(rng: Random) -> Body:
 
 
 def _chair(rng: Random) -> Body:
-    width, seat, back = rng.uniform([0.38, 0.4, 0.35], [0.5, 0.48, 0.55])
+    width, seat, back = rng.uniform(*CHAIR)
     parts: list[Part] = [
         (Box(width, width, 0.05), 0, 0, seat - 0.05),
         (Box(width, 0.04, back), 0, -width / 2 + 0.02, seat),
@@ -166,7 +183,7 @@ def _chair(rng: Random) -> Body:
 
 
 def _sofa(rng: Random) -> Body:
-    width, depth, seat = rng.uniform([0.9, 0.75, 0.35], [2.2, 0.95, 0.45])
+    width, depth, seat = rng.uniform(*SOFA)
     arm, back = Box(0.18, depth, seat + 0.2), Box(width, 0.2, 0.42)
     x = width / 2 + 0.09
     parts: list[Part] = [
@@ -179,7 +196,7 @@ def _sofa(rng: Random) -> Body:
 
 
 def _bed(rng: Random) -> Body:
-    width, length, height = rng.uniform([0.9, 1.9, 0.35], [1.7, 2.1, 0.55])
+    width, length, height = rng.uniform(*BED)
     pillow = Box(0.6, 0.4, 0.12)
     parts: list[Part] = [
         (Box(width, length, height), 0, 0, 0),
@@ -190,9 +207,9 @@ def _bed(rng: Random) -> Body:
 
 
 def _bookshelf(rng: Random) -> Body:
-    width, depth, height = rng.uniform([0.6, 0.25, 1.0], [1.2, 0.35, 2.0])
+    width, depth, height = rng.uniform(*BOOKSHELF)
     shelf, side = Box(width - 0.04, depth, 0.02), Box(0.02, depth, height)
-    count = int(height / 0.35)
+    count = int(height / SHELF_GAP)
     parts: list[Part] = [(shelf, 0, 0, z) for z in np.linspace(0, height - 0.02, count + 1)]
     parts += [(side, x * (width / 2 - 0.01), 0, 0) for x in (-1, 1)]
     parts += [(Box(width, 0.01, height), 0, -depth / 2 - 0.005, 0)]

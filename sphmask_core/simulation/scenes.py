@@ -38,9 +38,20 @@ VIEW_SIZE = (320, 240)
 ROOM_GRID = 0.018
 """Meters between the points of a room, about as in a scanned mesh."""
 ROOM_NOISE = 0.003
+"""Meters: deviation of a room's points."""
 LIDAR_HEIGHT = 1.7
-TABLE_LABEL = 1
-FLOOR_LABEL, WALL_LABEL = 2, 3
+"""Meters of the LiDAR above the ground: a small car's roof."""
+TABLE_LABEL, FLOOR_LABEL, WALL_LABEL = 1, 2, 3
+"""Labels as mOSD numbers them; objects have 20, 30, 40, ..."""
+ANY_PITCH, USUAL_PITCH, ROLL = (18, 65), (32, 45), 5
+"""Degrees that cameras look down at tables, least and most, each in half of the frames; degrees of roll at
+most."""
+DISTANCE, AIM = (0.6, 1.3), 0.1
+"""Meters from the objects' middle, least and most, and beside it where the camera looks, at most."""
+WALL_BEHIND, TABLE_HEIGHT = (0.3, 1.5), (0.6, 0.9)
+"""Meters from a table's end to the wall, and from the floor to its top; least and most."""
+EYES, LOOK_DOWN, FROM_WALLS = (1.2, 1.7), 45, 0.4
+"""A walker's camera: meters above the floor, degrees down at most, meters from the walls."""
 NEAREST = 0.4
 """Meters along the optical axis that objects keep from the camera."""
 BACKGROUND = 0.15
@@ -111,13 +122,13 @@ def labeled(items: Sequence[Item]) -> list[tuple[int, Solid]]:
 def random_camera(rng: Random, items: Sequence[Item], away: np.ndarray, width: int, height: int) -> Camera:
     """Returns a camera 0.6 to 1.3 m from the objects' middle, looking along `away` (2,), down by 18 to 65
     degrees."""
-    pitch = np.radians(rng.choice([rng.uniform(18, 65), rng.uniform(32, 45)]))
-    rotation = _looking(away, pitch) @ turn(2, np.radians(rng.uniform(-5, 5)))
+    pitch = np.radians(rng.choice([rng.uniform(*ANY_PITCH), rng.uniform(*USUAL_PITCH)]))
+    rotation = _looking(away, pitch) @ turn(2, np.radians(rng.uniform(-ROLL, ROLL)))
     forward = rotation[:, 2]
-    target = np.mean([item.center for item in items[1:]], axis=0) + np.append(rng.uniform(-0.1, 0.1, 2), 0)
+    target = np.mean([item.center for item in items[1:]], axis=0) + np.append(rng.uniform(-AIM, AIM, 2), 0)
     points = np.concatenate([part.hull for item in items[1:] for part in item.parts])
     nearest = ((points - target) @ forward).min()
-    distance = max(rng.uniform(0.6, 1.3), NEAREST - nearest)
+    distance = max(rng.uniform(*DISTANCE), NEAREST - nearest)
     return Camera(width, height, rotation, target - forward * distance)
 
 
@@ -137,9 +148,9 @@ def _background(rng: Random, table: Item, camera: Camera) -> list[tuple[int, Sol
     """Returns a floor, and a wall behind the table."""
     away = camera.rotation[:2, 2] / np.linalg.norm(camera.rotation[:2, 2])
     heading = turn(2, np.arctan2(away[1], away[0]) + rng.uniform(-0.5, 0.5))
-    distance = np.max([part.surface[:, :2] @ away for part in table.parts]) + rng.uniform(0.3, 1.5)
+    distance = np.max([part.surface[:, :2] @ away for part in table.parts]) + rng.uniform(*WALL_BEHIND)
     floor, wall = Box(8, 8, 0.1), Box(0.1, 8, 4)
-    drop = -rng.uniform(0.6, 0.9)
+    drop = -rng.uniform(*TABLE_HEIGHT)
     return [
         (FLOOR_LABEL, Solid(floor, np.eye(3), np.array([0, 0, drop - 0.1]), table_paint(rng))),
         (WALL_LABEL, Solid(wall, heading, np.append(away * distance, drop), table_paint(rng))),
@@ -148,15 +159,15 @@ def _background(rng: Random, table: Item, camera: Camera) -> list[tuple[int, Sol
 
 def _walk(rng: Random, pile: Pile) -> list[Camera]:
     """Returns cameras at free places of a room at the height of eyes, in all directions."""
-    half = pile.items[0].extents[1, 0, [0, STEPS // 2]] - 0.4
+    half = pile.items[0].extents[1, 0, [0, STEPS // 2]] - FROM_WALLS
     head = Body((Solid(Box(0.3, 0.3, 0.3), np.eye(3), np.zeros(3), plain(rng)),), np.zeros(3), 1.0)
     cameras: list[Camera] = []
     while len(cameras) < VIEWS:
-        position = np.append(rng.uniform(-half, half), rng.uniform(1.2, 1.7))
+        position = np.append(rng.uniform(-half, half), rng.uniform(*EYES))
         if pile.free(head.at(*position)):
             yaw = 2 * np.pi * len(cameras) / VIEWS + rng.uniform(-0.2, 0.2)
             level = np.array([np.cos(yaw), np.sin(yaw)])
-            rotation = _looking(level, np.radians(rng.uniform(0, 45)))
+            rotation = _looking(level, np.radians(rng.uniform(0, LOOK_DOWN)))
             cameras.append(Camera(*VIEW_SIZE, rotation, position))
     return cameras
 

@@ -92,12 +92,19 @@ class Soft:
         return np.asarray(level + self._upward(z) ** 2 - 1 + np.float32(self.dent / 9) * dents * dents)
 
 
+# Usual sizes of such things, set by hand: sides in meters, least and most, and the power.
+KINDS = (
+    ((0.08, 0.06, 0.1), (0.16, 0.12, 0.22), 4),
+    ((0.1, 0.1, 0.03), (0.24, 0.18, 0.08), 4),
+    ((0.05, 0.05, 0.04), (0.11, 0.09, 0.09), 2),
+)
+"""Bags of flour or crisps, cushions, fruit."""
+WAVES, MOST_DENT = 25, 0.5
+"""Deviation of the dents' radians a meter, and what dents take at most."""
+
+
 def random_soft(rng: np.random.Generator) -> Soft:
     """Returns a bag of flour or crisps, a cushion, fruit."""
-    low, high, power = [
-        ([0.08, 0.06, 0.1], [0.16, 0.12, 0.22], 4),
-        ([0.1, 0.1, 0.03], [0.24, 0.18, 0.08], 4),
-        ([0.05, 0.05, 0.04], [0.11, 0.09, 0.09], 2),
-    ][rng.integers(3)]
+    low, high, power = KINDS[rng.integers(len(KINDS))]
     width, depth, height = rng.uniform(low, high)
-    return Soft(width, depth, height, power, rng.normal(scale=25, size=(3, 3)), rng.uniform(0, 0.5))
+    return Soft(width, depth, height, power, rng.normal(scale=WAVES, size=(3, 3)), rng.uniform(0, MOST_DENT))

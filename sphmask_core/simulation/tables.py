@@ -22,9 +22,9 @@ from sphmask_core.simulation.paint import table_paint
 from sphmask_core.simulation.piles import Pile
 from sphmask_core.simulation.shapes import Box, Solid
 
-SPARSE = 0.35
-FEW = (2, 8)
-MANY = (5, 18)
+# Shares and numbers were set by hand, so that scenes are as various as real tables.
+SPARSE, FEW, MANY = 0.35, (2, 8), (5, 18)
+"""Share of tables with few objects; fewest and most objects of these and of the others."""
 SOFT = 0.05
 """Share of bags and the like."""
 OPEN = 0.05
@@ -34,10 +34,28 @@ ATTEMPTS = 3
 HIGHEST = 0.4
 """Meters over the table up to which objects are piled."""
 WAYS = ("apart", "beside", "on", "behind", "within", "leaning", "wall")
+"""How an object is placed: on its own or by another one."""
 ALONE = np.array([0.75, 0.05, 0.15, 0.05, 0.0, 0.0, 0.0])
+"""Chances of `WAYS` where there are few objects."""
 CROWDED = np.array([1.2, 3.0, 2.2, 1.2, 1.0, 0.4, 0.5])
+"""Parameters of the Dirichlet distribution that such chances have where there are many."""
 THEMES = ((1.0, 0.3), (0.1, 0.25), (0.55, 0.45))
 """Shares of boxes among the objects of a scene, and how often."""
+TABLE = ((0.8, 1.8), (0.7, 1.4), 0.03)
+"""Meters: width and depth of a table top, least and most, and its thickness."""
+SPREAD, FEW_SPREAD = (0.12, 0.3), 0.3
+"""Meters from a table's middle within which objects are put down: least and most, and where there are few."""
+BRANDS = (2, 7)
+"""Brands of boxes on a table: fewest, and one more than most."""
+ALIGNED_TABLE, CLOSE, OWN_AXIS, ACROSS_JOINT = 0.6, 0.6, 0.7, 0.4
+"""Shares of tables along the view, of objects beside others that touch them, of directions along an object's
+sides, and of joints in walls of boxes with another box above."""
+GAP, BEHIND = 0.015, 0.08
+"""Meters: mean gap between objects that do not touch, and farthest that one stands behind another."""
+LEAN = (0.15, 0.6)
+"""Radians that a leaning box is tilted, least and most."""
+TURNS, TURN_SHARES = (0, 4, STEPS), (0.55, 0.2, 0.25)
+"""Most steps by which an object is turned from another one, and how often: parallel, nearly so, any way."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +103,18 @@ def table_scene(rng: Random, away: np.ndarray) -> list[Item]:
 
 def _theme(rng: Random, sparse: bool) -> Theme:
     boxes = THEMES[rng.choice(3, p=[chance for _, chance in THEMES])][0]
-    brands = tuple(random_brand(rng) for _ in range(rng.integers(2, 7)))
+    brands = tuple(random_brand(rng) for _ in range(rng.integers(*BRANDS)))
     if sparse:
-        return Theme(ALONE, boxes, brands, 0.3)
-    return Theme(rng.dirichlet(CROWDED), boxes, brands, rng.uniform(0.12, 0.3))
+        return Theme(ALONE, boxes, brands, FEW_SPREAD)
+    return Theme(rng.dirichlet(CROWDED), boxes, brands, rng.uniform(*SPREAD))
 
 
 def _table(rng: Random, away: np.ndarray) -> Item:
     """Returns a table top; its sides are along the view more often than not."""
-    top = Box(rng.uniform(0.8, 1.8), rng.uniform(0.7, 1.4), 0.03)
+    width, depth, thickness = TABLE
+    top = Box(rng.uniform(*width), rng.uniform(*depth), thickness)
     along = np.round(np.arctan2(away[1], away[0]) / STEP) + rng.integers(-4, 5)
-    heading = along if rng.random() < 0.6 else rng.integers(2 * STEPS)
+    heading = along if rng.random() < ALIGNED_TABLE else rng.integers(2 * STEPS)
     solid = Solid(top, turn(2, heading * STEP), np.zeros(3), table_paint(rng))
     body = Body((solid,), np.zeros(3), 1.0)
     x, y = rng.uniform(-0.15, 0.15, 2)
@@ -136,7 +155,7 @@ def _beside(rng: Random, pile: Pile, body: Body, anchor: int) -> np.ndarray:
     other = pile.items[anchor]
     out = _side(rng, other)
     start = other.center[:2] + np.array([-out[1], out[0]]) * rng.uniform(-0.8, 0.8) * _reach(other)
-    gap = 0.0 if rng.random() < 0.6 else rng.exponential(0.015)
+    gap = 0.0 if rng.random() < CLOSE else rng.exponential(GAP)
     way = pile.slide(body.at(*start), anchor, out)
     return np.asarray(start + (max(way, 0) + gap) * out[:2])
 
@@ -146,7 +165,7 @@ def _behind(rng: Random, pile: Pile, body: Body, anchor: int, away: np.ndarray) 
     other = pile.items[anchor]
     start = other.center[:2] + np.array([-away[1], away[0]]) * rng.normal(scale=0.04)
     way = pile.slide(body.at(*start), anchor, np.append(away, 0))
-    return np.asarray(start + (max(way, 0) + rng.uniform(0, 0.08)) * away)
+    return np.asarray(start + (max(way, 0) + rng.uniform(0, BEHIND)) * away)
 
 
 def _on(rng: Random, other: Item) -> np.ndarray:
@@ -172,7 +191,7 @@ def _wall(rng: Random, pile: Pile, box: Body, anchor: int) -> None:
         row.append(at)
         at = at + pile.slide(box.at(*at), len(pile.items) - 1, out) * out[:2]
     for left, right in pairwise(row):
-        if rng.random() < 0.4:
+        if rng.random() < ACROSS_JOINT:
             pile.drop(box.at(*(left + right) / 2))
 
 
@@ -183,12 +202,12 @@ def _lean(rng: Random, pile: Pile, brand: Brand, anchor: int) -> None:
     slab = Solid(Box(width, thin, height), np.eye(3), np.zeros(3), brand.paint)
     body = Body((slab,), np.array([0, 0, height / 2]), float(np.prod(brand.size)))
     heading = np.arctan2(out[1], out[0]) - np.pi / 2
-    pile.lean(body.turned(turn(2, heading) @ turn(0, rng.uniform(0.15, 0.6))), anchor, out)
+    pile.lean(body.turned(turn(2, heading) @ turn(0, rng.uniform(*LEAN))), anchor, out)
 
 
 def _side(rng: Random, item: Item) -> np.ndarray:
     """Returns a level direction (3,), mostly one of the object's own axes."""
-    turns = rng.integers(4) * np.pi / 2 if rng.random() < 0.7 else rng.integers(2 * STEPS) * STEP
+    turns = rng.integers(4) * np.pi / 2 if rng.random() < OWN_AXIS else rng.integers(2 * STEPS) * STEP
     angle = _heading(item) + turns
     return np.array([np.cos(angle), np.sin(angle), 0])
 
@@ -208,5 +227,5 @@ def _aligned_yaw(rng: Random, item: Item) -> np.ndarray:
     """Returns the rotation (3, 3) about the vertical to a heading: that of another object, or a little turned
     from it, or any."""
     angle = _heading(item) + rng.integers(4) * np.pi / 2
-    most = rng.choice([0, 4, STEPS], p=[0.55, 0.2, 0.25])
+    most = rng.choice(TURNS, p=TURN_SHARES)
     return turn(2, angle + rng.integers(-most, most, endpoint=True) * STEP)

@@ -34,10 +34,9 @@ def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
 
 
 def versions(layers: Iterable[nn.Module]) -> Versions:
-    """Returns the address and count of writes of the layers' parameters and statistics: differs once one has
-    changed.
+    """Returns the address and count of writes of the layers' parameters and statistics.
 
-    The layers have no modules inside.
+    They differ once one of these has changed. The layers have no modules inside.
     """
     tensors = (
         tensor

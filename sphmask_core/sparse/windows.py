@@ -29,8 +29,8 @@ class WindowMaps:
 
 
 def coarsen(coords: Tensor, stride: int) -> Tensor:
-    """Returns the voxels `stride` times as large that hold a voxel: coords (V, 4) int32 -> (V', 4), as they
-    appear."""
+    """Returns the voxels `stride` times as large that hold one of coords (V, 4) int32: (V', 4), in order of
+    appearance."""
     scene, position = coords[:, :1], coords[:, 1:]
     coarse = torch.cat([scene, position.div(stride, rounding_mode="floor")], dim=1).int()
     keys = pack(coarse)
@@ -40,11 +40,11 @@ def coarsen(coords: Tensor, stride: int) -> Tensor:
 def window_maps(
     source: Tensor, target: Tensor, kernel: int, stride: int = 1, dilation: int = 1
 ) -> WindowMaps:
-    """Returns the maps of a convolution from the voxels source (V, 4) to target (V', 4), int32: scene, x, y,
-    z.
+    """Returns the maps of a convolution from the voxels source (V, 4) int32 to target (V', 4) int32.
 
-    The target voxel at c reads the source voxels at stride * c + dilation * d; the K offsets d are in
-    row-major order, from -(kernel // 2) to kernel // 2 where the kernel is odd, from 0 where it is even.
+    Voxels are scene, x, y, z. The target voxel at c reads the source voxels at stride * c + dilation * d; the
+    K offsets d are in row-major order, from -(kernel // 2) to kernel // 2 where the kernel is odd, from 0
+    where it is even.
     """
     first = -(kernel // 2) if kernel % 2 else 0
     steps = itertools.product(range(first, first + kernel), repeat=3)

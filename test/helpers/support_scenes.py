@@ -86,9 +86,9 @@ def camera(pitch, distance, roll=0.0, yaw=0.0, target=(0.0, 0.0, 0.0), size=(200
 def see(background, objects, view: Camera, seed=0, noise=NOISE, bend=0.0, lost=0.02) -> Seen:
     """Depth with noise that grows with its square, `bend` meters of error in waves, and some pixels lost."""
     rng = np.random.default_rng(seed)
-    labelled = [(BACKGROUND, part) for part in background]
-    labelled += [(FIRST_OBJECT + 10 * k, part) for k, part in enumerate(objects)]
-    image = render(labelled, view)
+    labeled = [(BACKGROUND, part) for part in background]
+    labeled += [(FIRST_OBJECT + 10 * k, part) for k, part in enumerate(objects)]
+    image = render(labeled, view)
     z = image.depth.astype(float)
     rows, columns = np.mgrid[: view.height, : view.width]
     wave = bend * np.sin(4 * rows / view.height) * np.cos(4 * columns / view.width)

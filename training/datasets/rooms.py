@@ -13,6 +13,7 @@ from ..made import MadeScenes, Maker, made_clouds, made_scenes
 FIRST_SEED = {"train": 0, "val": 900_000}
 """First seed of each split: far enough apart that no scene is in two."""
 VALIDATION_SCENES = 12
+"""Simulated scenes of the split val."""
 KINDS = 3
 """Every third seed is a frame."""
 VERSION = 1

@@ -12,6 +12,7 @@ from ..made import MadeScenes, Maker, made_clouds, made_scenes
 FIRST_SEED = {"train": 0, "val": 900_000}
 """First seed of each split: far enough apart that no scene is in two."""
 VALIDATION_SCENES = 16
+"""Simulated scenes of the split val."""
 VERSION = 2
 """Raise it when a seed gives another sweep."""
 

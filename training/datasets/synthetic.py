@@ -17,6 +17,7 @@ from ..made import MadeScenes, Maker, made_clouds, made_scenes
 FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
 """First seed of each split: far enough apart that no scene is in two."""
 VALIDATION_SCENES = 20
+"""Simulated scenes of the split val."""
 WIDTH, HEIGHT = 640, 480
 """Pixels of the simulated cameras."""
 VISIBLE = 200

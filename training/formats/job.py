@@ -73,7 +73,7 @@ def scenes_of(job: Job) -> list[SceneRecord]:
 
 
 def do(job: Job) -> str | None:
-    """Prepare a source; what went wrong, on one line."""
+    """Prepares a source. Returns what went wrong, on one line, or None."""
     try:
         with naming(job.source.files[0]):
             _do(job)

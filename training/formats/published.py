@@ -22,8 +22,11 @@ from sphmask_core.palette import MID_BRIGHTNESS, color_bytes
 from .source import FormatError, NamedTable, Options, Source, naming, without_stuff
 
 SUFFIX = "_inst_nostuff"
+"""End of the name of a scene's file."""
 FOLDERS = ("train", "val", "test", "val_250m", "preprocess")
+"""Folders of scenes: of ScanNet the splits, of STPLS3D also val_250m, of S3DIS preprocess."""
 RECONSTRUCT = np.zeros(1).__reduce__()[0]
+"""The function by which a pickle makes an array."""
 NUMPY: list[Any] = [
     np.ndarray,
     np.dtype,

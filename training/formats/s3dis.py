@@ -24,6 +24,9 @@ from .text import read_numbers
 OFFICIAL = {"Area_1": 44, "Area_2": 40, "Area_3": 23, "Area_4": 49, "Area_5": 68, "Area_6": 48}
 """Rooms of each area of the data set as it is published."""
 SYNONYMS = {"stairs": "clutter"}
+"""Names of annotations that are none of the classes, and the class that takes them, as published."""
+COLUMNS = 6
+"""Numbers of a line: x, y, z in meters, then red, green, blue from 0 to 255."""
 
 
 def label_ids(options: Options) -> tuple[int, ...]:
@@ -57,12 +60,12 @@ def _objects(room: Path) -> list[Path]:
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
     """Yields the room's points, each with the object whose annotation has it, or the nearest one that any
     has."""
-    rows = read_numbers(source.files[0], 6)
+    rows = read_numbers(source.files[0], COLUMNS)
     classes = options.config.semantic_classes
     instance = np.full(len(rows), -1)
     tree = cKDTree(rows[:, :3])
     for number, path in enumerate(source.files[1:]):
-        instance[tree.query(read_numbers(path, 6)[:, :3])[1]] = number
+        instance[tree.query(read_numbers(path, COLUMNS)[:, :3])[1]] = number
     instance = _filled(rows[:, :3], instance)
     class_of = np.array([_class_of(path, classes) for path in source.files[1:]])
     table = Table(

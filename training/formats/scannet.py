@@ -113,7 +113,7 @@ def _superpoints(path: Path, mesh: Cloud) -> np.ndarray | None:
 
 @dataclass(frozen=True)
 class Category:
-    """Is a row of the label map."""
+    """A row of the label map."""
 
     id: int
     """In ScanNet's own numbering, of which ScanNet200 takes 200."""

@@ -30,9 +30,13 @@ COPIES, TURNS = 6, (1, 359)
 RARE = (0, 2, 3, 7, 8, 9, 12, 13)
 """Classes that the copies keep: ground, low growth, aircraft, military vehicles, bikes, signs, clutter."""
 FEWEST_POINTS, FEWEST_OBJECTS = 10_000, 10
-"""Of a training block: blocks with less are left out."""
+"""Points and objects of a training block: blocks with less are left out, as published."""
+MORE_OBJECTS = 2
+"""A training block has more objects than classes and so many, as published."""
+COLUMNS = 8
+"""Numbers of a line."""
 STUFF = (0,)
-"""The ground has no instances."""
+"""Classes without instances: the ground."""
 
 
 def label_ids(options: Options) -> tuple[int, ...]:
@@ -52,7 +56,7 @@ def find(options: Options) -> list[Source]:
 
 def read(source: Source, options: Options) -> Iterator[NamedTable]:
     """Yields the cloud's blocks, those of the copies after its own."""
-    rows = read_numbers(source.files[0], 8, ",")
+    rows = read_numbers(source.files[0], COLUMNS, ",")
     known = [UNLABELED, *label_ids(options)]
     unknown = np.setdiff1d(rows[:, 6], known)
     if len(unknown):
@@ -95,4 +99,4 @@ def _rich(table: Table) -> bool:
     assert table.semantic is not None and table.instance is not None
     objects = len(np.unique(table.instance[table.instance >= 0]))
     classes = len(np.unique(table.semantic[table.semantic >= 0]))
-    return objects >= FEWEST_OBJECTS and classes < objects - 2
+    return objects >= FEWEST_OBJECTS and classes < objects - MORE_OBJECTS

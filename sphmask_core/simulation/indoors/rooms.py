@@ -34,7 +34,32 @@ KINDS: dict[str, tuple[str, ...]] = {
             "toilet", "sink", "curtain"),
 }  # fmt: skip
 """What rooms of each kind have, in order of how likely."""
+
+# Sizes, shares and numbers were set by hand, so that rooms are various and as full as scanned ones.
 SHARES = (0.22, 0.22, 0.16, 0.12, 0.08, 0.1, 0.1)
+"""How often each of `KINDS` comes."""
+ROOM = ((2.8, 2.6, 2.3), (5.4, 4.8, 2.9))
+"""Meters: width, depth and height, least and most."""
+SMALLER, LARGER, LARGE_SHARE = (0.75, 0.75, 1), (1.4, 1.2, 1.1), 0.3
+"""Factors of a bathroom's size, and of the size of some other rooms, and how many these are."""
+SHOWER = 0.6
+"""Share of bathrooms with a shower curtain."""
+WALL_GAPS = (0.01, 0.03, 0.1)
+"""Meters between a thing and the wall at its back."""
+ALIKE = 0.75
+"""Share of chairs at a table that are alike."""
+PUSHED = (-0.22, 0.45)
+"""Meters from a table's edge to the middle of a chair, least and most; negative: under the table."""
+MOST_AT_DESK, MOST_AT_TABLE, TABLE_FOR_CHAIRS = 3, 9, 0.6
+"""Chairs at a desk and at a table are fewer than that; only tables of that height, meters, have some."""
+COFFEE_TABLE = (0.3, 0.6)
+"""Meters from a sofa to the table before it."""
+NIGHT_STAND = 0.7
+"""Meters: cabinets that are less wide stand beside beds."""
+MOST_PILLOWS = 4
+"""A sofa has fewer pillows."""
+FREE_STANDING = 0.6
+"""Share of tables, desks and sofas that stand anywhere, not at a wall."""
 MESH = 0.3
 """Share of furniture that is a real mesh, where there is one."""
 PLACES = 14
@@ -86,7 +111,7 @@ class Room:
             closed = [hole for hole in openings if hole.kind == "door" or hole.low < thing.size[2] - 0.3]
             if any(x - half < hole.end and x + half > hole.start for hole in closed):
                 continue
-            gap = self.rng.choice([0.01, 0.03, 0.1])
+            gap = self.rng.choice(WALL_GAPS)
             px, py, _ = side.place(x, -float(thing.high[1]) - gap)
             if self.stand(thing, px, py, side.yaw + self.rng.normal(scale=0.015)):
                 return True
@@ -109,11 +134,11 @@ class Room:
         alike = seating.chair(self.rng)
         for _ in range(most):
             side = 0 if front_only else int(self.rng.integers(4))
-            model = alike if self.rng.random() < 0.75 else seating.chair(self.rng)
+            model = alike if self.rng.random() < ALIKE else seating.chair(self.rng)
             turn = turned((0, 0, 1), side * np.pi / 2)
             reach = -low[1] if side == 0 else high[0] if side == 1 else high[1] if side == 2 else -low[0]
             span = (high[0] - low[0]) if side % 2 == 0 else (high[1] - low[1])
-            away = reach + self.rng.uniform(-0.22, 0.45)
+            away = reach + self.rng.uniform(*PUSHED)
             local = turn @ [self.rng.uniform(-0.4, 0.4) * span, -away, 0]
             x, y, _ = host.at(local)
             yaw = host.yaw + side * np.pi / 2 + np.pi + self.rng.normal(scale=0.25)
@@ -123,14 +148,14 @@ class Room:
 def random_room(rng: Random, stock: Stock) -> list[Placed]:
     """Returns all things of a room, its middle at the origin and its floor at z = 0."""
     kind = list(KINDS)[rng.choice(len(KINDS), p=SHARES)]
-    size = rng.uniform([2.8, 2.6, 2.3], [5.4, 4.8, 2.9])
+    size = rng.uniform(*ROOM)
     if kind == "bath":
-        size *= [0.75, 0.75, 1]
-    elif rng.random() < 0.3:
-        size *= [1.4, 1.2, 1.1]
+        size *= SMALLER
+    elif rng.random() < LARGE_SHARE:
+        size *= LARGER
     room = Room(rng, stock, size)
     room.placed, room.walls = shell(rng, size)
-    if kind == "bath" and rng.random() < 0.6:
+    if kind == "bath" and rng.random() < SHOWER:
         room.at_wall(fixtures.curtain(rng, "shower curtain"))
     area = float(size[0] * size[1])
     names = KINDS[kind][: max(4, int(len(KINDS[kind]) * rng.uniform(0.7, 1.3)))]
@@ -147,23 +172,23 @@ def random_room(rng: Random, stock: Stock) -> list[Placed]:
 def _furnish(room: Room, name: str) -> None:
     """Place one piece of furniture, and what belongs to it."""
     rng, thing = room.rng, room.make(name)
-    free = name in ("chair", "bench") or (name in ("table", "desk", "sofa") and rng.random() < 0.6)
+    free = name in ("chair", "bench") or (name in ("table", "desk", "sofa") and rng.random() < FREE_STANDING)
     if not (room.anywhere(thing) if free else room.at_wall(thing)):
         return
     host = room.placed[-1]
     if name in ("table", "desk"):
-        most = rng.integers(0, 3) if name == "desk" else rng.integers(0, 9)
-        if thing.size[2] > 0.6:
+        most = rng.integers(0, MOST_AT_DESK) if name == "desk" else rng.integers(0, MOST_AT_TABLE)
+        if thing.size[2] > TABLE_FOR_CHAIRS:
             room.chairs_around(host, int(most), name == "desk")
     if name == "sofa":
         _pillows(room, host)
         table = storage.table(rng)
-        x, y, _ = host.at((0, float(thing.low[1]) - rng.uniform(0.3, 0.6) - table.size[1] / 2, 0))
+        x, y, _ = host.at((0, float(thing.low[1]) - rng.uniform(*COFFEE_TABLE) - table.size[1] / 2, 0))
         room.stand(table, float(x), float(y), host.yaw)
     if name == "bed":
         for side in (-1, 1):
             stand = storage.cabinet(rng)
-            if stand.size[0] < 0.7:
+            if stand.size[0] < NIGHT_STAND:
                 at = (
                     side * (thing.size[0] + stand.size[0] + 0.1) / 2,
                     float(thing.high[1] - stand.high[1]),
@@ -176,7 +201,7 @@ def _furnish(room: Room, name: str) -> None:
 def _pillows(room: Room, host: Placed) -> None:
     """Put pillows on a sofa, at its back: objects of their own."""
     rng, surface = room.rng, host.thing.surfaces[0]
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.integers(0, MOST_PILLOWS)):
         x = rng.uniform(-1, 1) * surface.half[0]
         place = host.at((x, surface.center[1] + surface.half[1] * rng.uniform(0.2, 1), surface.center[2]))
         room.placed.append(Placed(seating.pillow(rng), place, host.yaw + rng.normal(scale=0.3)))

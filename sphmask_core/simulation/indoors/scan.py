@@ -16,11 +16,22 @@ from sphmask_core.simulation.indoors.rooms import random_room
 from sphmask_core.simulation.indoors.things import CLASSES, STRUCTURE, Placed, Random
 from sphmask_core.simulation.tabletop.model import turned
 from sphmask_core.simulation.tabletop.raycast import Hits, Pinhole, World
-from sphmask_core.simulation.tabletop.stages import Item
+from sphmask_core.simulation.tabletop.stage import Item
 
 VIEW = (112, 84)
 """Pixels of a walker's view; many views together are dense."""
 FRAME = (320, 240)
+"""Pixels of a single frame."""
+FOCAL = (0.75, 0.95)
+"""Focal length of depth cameras in image widths, least and most; that of a Kinect is 525 / 640."""
+EYES = (1.1, 1.75)
+"""Meters of a walker's camera above the floor, least and most."""
+STEP, FROM_WALLS = 0.45, 0.6
+"""Meters: deviation of a walker's steps, and how far from the walls he stays."""
+PITCH = (-0.1, 1.1)
+"""Radians that a walker looks down, least and most."""
+PREVIEW = (32, 24)
+"""Pixels of the images by which the busiest place is found."""
 VIEWS = (35, 75)
 """Views of a walk, fewest and most."""
 GRIDS = (0.016, 0.026)
@@ -37,6 +48,26 @@ EDGE = 0.12
 """Meters between neighboring pixels from which on both are lost."""
 NOISE, NOISE_GROWTH = 0.0012, 0.0016
 """Meters, and 1/meter times the squared depth: deviation (Khoshelham and Elberink, Sensors 2012)."""
+
+# The amounts below were set by hand, so that simulated scans look like real ones.
+BLACK = 0.15
+"""Mean color below which a surface is dark."""
+LOST, LOST_DARK, LOST_GLOSSY, LOST_GLASS = 0.02, 0.35, 0.4, 0.9
+"""Shares of rays that do not come back, on any surface and beside that on black, glossy and glass ones."""
+REACH = (0.75, 1.1)
+"""Of the range's end: where a camera stops to measure, least and most."""
+UNEVEN = (0.5, 1.6)
+"""Factor of a camera's noise, least and most."""
+DRIFT, DRIFT_SPREAD, DRIFT_KEPT = 0.006, 0.6, 0.8
+"""Meters: median error of a pose, its deviation in logarithms, and the share that the next view has of it."""
+BUMPS, BUMP = 4, 0.0025
+"""Waves by which a whole scan is bent, and the deviation of their heights in meters."""
+AMBIENT, EXPOSURE, TINT = (0.45, 0.8), (0.7, 1.3), 0.12
+"""Share of light from everywhere, factor of brightness, and how far each color's factor is from 1."""
+HAZE, VEIL, GAMMA, COLOR_NOISE = 0.1, 0.08, (0.75, 1.15), 0.02
+"""Of a color camera: contrast and brightness that haze takes and gives, exponent, deviation of its noise."""
+SEEN_ONCE = 0.4
+"""Share of the cells that are kept though only one ray hit them."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +115,19 @@ def _items(placed: Sequence[Placed]) -> tuple[list[Item], np.ndarray]:
 
 
 def _camera(rng: Random, size: tuple[int, int], position: np.ndarray, rotation: np.ndarray) -> Pinhole:
-    return Pinhole(*size, size[0] * float(rng.uniform(0.75, 0.95)), rotation, position)
+    return Pinhole(*size, size[0] * float(rng.uniform(*FOCAL)), rotation, position)
 
 
 def _walk(rng: Random, placed: Sequence[Placed]) -> list[Pinhole]:
     """Returns the views of a walk through the room, looking about, each turned a little from the one
     before."""
-    size = placed[0].thing.high[:2] - 0.6
+    size = placed[0].thing.high[:2] - FROM_WALLS
     targets = np.array([put.position for put in placed])
     position = rng.uniform(-0.8, 0.8, 2) * size
     cameras = []
     for _ in range(rng.integers(*VIEWS)):
-        position = np.clip(position + rng.normal(scale=0.45, size=2), -0.92 * size, 0.92 * size)
-        eye = np.array([*position, rng.uniform(1.1, 1.75)])
+        position = np.clip(position + rng.normal(scale=STEP, size=2), -0.92 * size, 0.92 * size)
+        eye = np.array([*position, rng.uniform(*EYES)])
         aim = targets[rng.integers(len(targets))] + rng.normal(scale=0.5, size=3) + [0, 0, 0.3]
         cameras.append(_camera(rng, VIEW, eye, _looking(rng, aim - eye)))
     return cameras
@@ -106,7 +137,8 @@ def _busiest(rng: Random, world: World, cameras: Sequence[Pinhole], owner: np.nd
     """Returns the camera of a whole frame, from where most things are in view."""
     seen = []
     for camera in cameras:
-        item = world.look(Pinhole(32, 24, camera.focal * 32 / VIEW[0], camera.rotation, camera.position)).item
+        focal = camera.focal * PREVIEW[0] / VIEW[0]
+        item = world.look(Pinhole(*PREVIEW, focal, camera.rotation, camera.position)).item
         seen.append(len(np.unique(owner[item[item >= 0]])))
     best = cameras[int(np.argmax(seen))]
     return _camera(rng, FRAME, best.position, best.rotation)
@@ -115,7 +147,7 @@ def _busiest(rng: Random, world: World, cameras: Sequence[Pinhole], owner: np.nd
 def _looking(rng: Random, towards: np.ndarray) -> np.ndarray:
     """Returns (3, 3) optical axes; they look never far up, seldom far down."""
     azimuth = np.arctan2(towards[0], towards[1])
-    pitch = np.clip(np.arctan2(-towards[2], np.hypot(*towards[:2])), -0.1, 1.1)
+    pitch = np.clip(np.arctan2(-towards[2], np.hypot(*towards[:2])), *PITCH)
     level = np.array([np.sin(azimuth), np.cos(azimuth), 0])
     forward = np.cos(pitch) * level - np.array([0, 0, np.sin(pitch)])
     right = np.array([level[1], -level[0], 0])
@@ -145,9 +177,9 @@ def _views(rng: Random, world: World, cameras: Sequence[Pinhole], kind: str) -> 
 def _is_measured(rng: Random, hits: Hits, reach: tuple[float, float]) -> np.ndarray:
     """Returns (R,) bool: whether a ray comes back, not from glass, seldom from black or shiny things or at a
     slant."""
-    far = rng.uniform(0.75, 1.1) * reach[1]
-    dark = np.clip(1 - hits.colors.mean(1) / 0.15, 0, 1)
-    lost = 0.02 + 0.35 * dark + 0.4 * hits.gloss + 0.9 * (hits.gloss >= GLASS)
+    far = rng.uniform(*REACH) * reach[1]
+    dark = np.clip(1 - hits.colors.mean(1) / BLACK, 0, 1)
+    lost = LOST + LOST_DARK * dark + LOST_GLOSSY * hits.gloss + LOST_GLASS * (hits.gloss >= GLASS)
     chance = rng.random(len(lost))
     return np.asarray(
         (hits.item >= 0) & (hits.distance > reach[0]) & (hits.distance < far) & (hits.cosine > GRAZING)
@@ -170,25 +202,25 @@ def _on_edge(depth: np.ndarray) -> np.ndarray:
 
 def _depth_noise(rng: Random, depth: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Returns the errors (P,) of depth, meters: of each pixel alone, and waves over the image."""
-    sigma = (NOISE + NOISE_GROWTH * depth**2) * rng.uniform(0.5, 1.6)
+    sigma = (NOISE + NOISE_GROWTH * depth**2) * rng.uniform(*UNEVEN)
     waves = sum(np.sin(directions @ rng.normal(scale=9, size=3) + rng.uniform(0, 6)) for _ in range(3))
     return np.asarray(sigma * (rng.standard_normal(len(depth)) + 0.5 * waves))
 
 
 def _drifted(rng: Random, xyz: np.ndarray, view: np.ndarray, count: int) -> np.ndarray:
     """Returns the points, each view moved and turned by what is left of the drift after loops were closed."""
-    scale = np.exp(rng.normal(np.log(0.006), 0.6))
+    scale = np.exp(rng.normal(np.log(DRIFT), DRIFT_SPREAD))
     shift = rng.normal(scale=scale, size=(count, 3))
     for k in range(1, count):
-        shift[k] += 0.8 * shift[k - 1]
+        shift[k] += DRIFT_KEPT * shift[k - 1]
     turn = rng.normal(scale=scale / 3, size=count)
     x, y = xyz[:, 0], xyz[:, 1]
     turned_by = np.stack([-y * turn[view], x * turn[view], np.zeros(len(x))], 1)
     bumps = sum(
         np.outer(
-            np.sin(xyz @ rng.normal(scale=7, size=3) + rng.uniform(0, 6)), rng.normal(scale=0.0025, size=3)
+            np.sin(xyz @ rng.normal(scale=7, size=3) + rng.uniform(0, 6)), rng.normal(scale=BUMP, size=3)
         )
-        for _ in range(4)
+        for _ in range(BUMPS)
     )
     return np.asarray(xyz + shift[view] + turned_by + bumps)
 
@@ -197,12 +229,12 @@ def _colors(rng: Random, hits: Hits) -> np.ndarray:
     """Returns colors (R, 3) in [0, 1] under a lamp, with the camera's exposure and tint."""
     lamp = np.add(rng.normal(size=3), [0, 0, 1.5])
     lamp /= np.linalg.norm(lamp)
-    ambient = rng.uniform(0.45, 0.8)
+    ambient = rng.uniform(*AMBIENT)
     light = ambient + (1 - ambient) * np.abs(hits.normals @ lamp)
-    photo = hits.colors * light[:, None] * rng.uniform(0.7, 1.3) * (1 + rng.uniform(-0.12, 0.12, 3))
-    photo = photo * (1 - 0.1 * rng.random()) + rng.uniform(0, 0.08)
-    photo = np.clip(photo, 0, None) ** rng.uniform(0.75, 1.15)
-    return np.clip(photo + rng.normal(scale=0.02, size=photo.shape), 0, 1).astype(np.float32)
+    photo = hits.colors * light[:, None] * rng.uniform(*EXPOSURE) * (1 + rng.uniform(-TINT, TINT, 3))
+    photo = photo * (1 - HAZE * rng.random()) + rng.uniform(0, VEIL)
+    photo = np.clip(photo, 0, None) ** rng.uniform(*GAMMA)
+    return np.clip(photo + rng.normal(scale=COLOR_NOISE, size=photo.shape), 0, 1).astype(np.float32)
 
 
 def _fused(rng: Random, measured: Measured) -> Measured:
@@ -213,7 +245,7 @@ def _fused(rng: Random, measured: Measured) -> Measured:
     _, first, inverse, counts = np.unique(cells, return_index=True, return_inverse=True, return_counts=True)
     mean = np.stack([np.bincount(inverse, column) for column in measured.xyz.T], 1) / counts[:, None]
     color = np.stack([np.bincount(inverse, column) for column in measured.rgb.T], 1) / counts[:, None]
-    kept = (counts > 1) | (rng.random(len(counts)) < 0.4)
+    kept = (counts > 1) | (rng.random(len(counts)) < SEEN_ONCE)
     return Measured(mean[kept].astype(np.float32), color[kept].astype(np.float32), measured.item[first[kept]])
 
 

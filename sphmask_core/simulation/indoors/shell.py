@@ -19,6 +19,25 @@ THICK = 0.16
 GAP = 0.12
 """Meters between things on a wall, at least."""
 
+# Usual sizes and shares of rooms, set by hand, least and most in meters.
+DOOR_WIDTH, DOOR_HEIGHT = (0.7, 1.0), (1.95, 2.15)
+WINDOW = ((0.5, 0.5, 1.7), (2.0, 1.1, 2.2))
+"""Width, height of the sill, height of the upper edge."""
+OPENINGS, OPENING_SHARES = ("door", "window", ""), (0.3, 0.5, 0.2)
+"""What a place along a wall may be, and how often; "" is a piece of wall."""
+MOST_OPENINGS, MOST_HUNG = 4, 6
+"""Fewer than so many openings and hung things are tried on a wall."""
+HANGING_HEIGHT = (0.9, 1.6)
+"""Of the lower edge of pictures and boards."""
+HUNG_SHARES = (0.62, 0.22, 0.16)
+"""Pictures, boards and shelves among what hangs on a wall."""
+SKIRTING = 0.09
+"""Height of skirting boards."""
+CEILING, ONE_PAINT, CARPET, SKIRTED = 0.6, 0.75, 0.4, 0.5
+"""Shares of rooms with a ceiling, walls in the room's paint, floors with a carpet, walls with a skirting."""
+CURTAINED, HEATED, HEATED_SILL = 0.45, 0.4, 0.6
+"""Shares of windows with curtains, and with a radiator below, for which the sill must be so high."""
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -60,7 +79,7 @@ def shell(rng: Random, size: np.ndarray) -> tuple[list[Placed], list[tuple[Side,
     """Returns the room without furniture, its middle at the origin, its floor at z = 0; and each wall's
     openings."""
     placed = [_still(_floor(rng, size))]
-    if rng.random() < 0.6:
+    if rng.random() < CEILING:
         placed.append(
             _still(Builder(rng).block((*(size[:2] + 1), 0.1), (0, 0, size[2]), plain(rng)).done("wall"))
         )
@@ -68,7 +87,7 @@ def shell(rng: Random, size: np.ndarray) -> tuple[list[Placed], list[tuple[Side,
     walls = []
     for k, side in enumerate(sides(size)):
         openings = _openings(rng, side.length, float(size[2]), k == 0)
-        own = paint if rng.random() < 0.75 else _wall_paint(rng)
+        own = paint if rng.random() < ONE_PAINT else _wall_paint(rng)
         placed.append(Placed(_wall(rng, side, openings, float(size[2]), own), side.place(0), side.yaw))
         placed += _let_in(rng, side, openings)
         placed += _hung(rng, side, openings)
@@ -82,7 +101,7 @@ def _still(thing: Thing) -> Placed:
 
 def _floor(rng: Random, size: np.ndarray) -> Thing:
     made = Builder(rng).block((*(size[:2] + 2 * THICK), 0.1), (0, 0, -0.1), surface(rng))
-    if rng.random() < 0.4:
+    if rng.random() < CARPET:
         w, d = rng.uniform(0.25, 0.7, 2) * size[:2]
         made.block((w, d, 0.012), (*rng.uniform(-0.2, 0.2, 2) * size[:2], 0), surface(rng))
     return made.done("floor")
@@ -97,12 +116,12 @@ def _openings(rng: Random, length: float, height: float, first: bool) -> list[Op
     openings: list[Opening] = []
     at = -length / 2 + rng.uniform(0.2, 1.5)
     kinds = ["door"] if first else []
-    kinds += rng.choice(["door", "window", ""], rng.integers(0, 4), p=[0.3, 0.5, 0.2]).tolist()
+    kinds += rng.choice(OPENINGS, rng.integers(0, MOST_OPENINGS), p=OPENING_SHARES).tolist()
     for kind in kinds:
         if kind == "door":
-            width, low, high = rng.uniform(0.7, 1.0), 0.0, rng.uniform(1.95, 2.15)
+            width, low, high = rng.uniform(*DOOR_WIDTH), 0.0, rng.uniform(*DOOR_HEIGHT)
         else:
-            width, low, high = rng.uniform([0.5, 0.5, 1.7], [2.0, 1.1, 2.2])
+            width, low, high = rng.uniform(*WINDOW)
         if kind and at + width < length / 2 - 0.2:
             openings.append(Opening(kind, at, at + width, float(low), float(min(high, height - 0.1))))
         at += width + rng.uniform(0.25, 1.2)
@@ -114,11 +133,11 @@ def _wall(rng: Random, side: Side, openings: list[Opening], height: float, paint
     made, y = Builder(rng), THICK / 2
     edges = [-side.length / 2 - THICK, *(edge for hole in openings for edge in (hole.start, hole.end))]
     edges.append(side.length / 2 + THICK)
-    skirt = plain(rng) if rng.random() < 0.5 else None
+    skirt = plain(rng) if rng.random() < SKIRTED else None
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         made.block((end - start, THICK, height), ((start + end) / 2, y, 0), paint)
         if skirt is not None:
-            made.block((end - start, 0.015, 0.09), ((start + end) / 2, -0.007, 0), skirt)
+            made.block((end - start, 0.015, SKIRTING), ((start + end) / 2, -0.007, 0), skirt)
     for hole in openings:
         width = hole.end - hole.start
         if hole.low > 0:
@@ -138,9 +157,9 @@ def _let_in(rng: Random, side: Side, openings: list[Opening]) -> list[Placed]:
         thing = window(rng, width, hole.high - hole.low, hole.low)
         placed.append(Placed(thing, side.place(hole.middle, 0.01), side.yaw))
         ends = [hole.start - 0.15, hole.end + 0.15]
-        for x in ends if rng.random() < 0.45 else ():
+        for x in ends if rng.random() < CURTAINED else ():
             placed.append(Placed(curtain(rng), side.place(x, 0, max(0.0, rng.uniform(-0.1, 0.4))), side.yaw))
-        if rng.random() < 0.4 and hole.low > 0.6:
+        if rng.random() < HEATED and hole.low > HEATED_SILL:
             placed.append(Placed(radiator(rng), side.place(hole.middle), side.yaw))
     return placed
 
@@ -149,8 +168,8 @@ def _hung(rng: Random, side: Side, openings: list[Opening]) -> list[Placed]:
     """Returns pictures, boards and shelves where the wall is free."""
     placed = []
     taken = [(hole.start - GAP, hole.end + GAP) for hole in openings]
-    for _ in range(rng.integers(0, 6)):
-        make = (picture, board, wall_shelf)[rng.choice(3, p=[0.62, 0.22, 0.16])]
+    for _ in range(rng.integers(0, MOST_HUNG)):
+        make = (picture, board, wall_shelf)[rng.choice(len(HUNG_SHARES), p=HUNG_SHARES)]
         thing = make(rng)
         half = float(thing.size[0]) / 2
         x = rng.uniform(-0.5, 0.5) * max(side.length - 2 * half - 0.2, 0.0)
@@ -158,6 +177,6 @@ def _hung(rng: Random, side: Side, openings: list[Opening]) -> list[Placed]:
             continue
         taken.append((x - half - GAP, x + half + GAP))
         deep = -float(thing.high[1]) if make is wall_shelf else 0.0
-        z = 0.0 if make is wall_shelf else rng.uniform(0.9, 1.6)
+        z = 0.0 if make is wall_shelf else rng.uniform(*HANGING_HEIGHT)
         placed.append(Placed(thing, side.place(x, deep, z), side.yaw))
     return placed

@@ -14,7 +14,7 @@ from sphmask_core.simulation.streets.sweep import CLASSES, STRUCTURE, comes_back
 from sphmask_core.simulation.streets.worlds import World, street
 from sphmask_core.simulation.tabletop import raycast
 from sphmask_core.simulation.tabletop.model import turned
-from sphmask_core.simulation.tabletop.stages import Item
+from sphmask_core.simulation.tabletop.stage import Item
 
 HEIGHT = 1.9
 """Meters of the sensor above the road: a car's roof."""

@@ -50,29 +50,39 @@ ROTATING = {
     "os32": np.linspace(22.5, -22.5, 32), "pandar": np.linspace(15, -25, 64),
 }  # fmt: skip
 """Degrees of elevation."""
+# How often each sensor comes was set by hand: those of public data sets more often.
 SHARES = (0.24, 0.12, 0.12, 0.09, 0.09, 0.1, 0.06, 0.05, 0.06, 0.07)
-COLUMNS = (900, 1024, 1800, 2048)
+"""Of `ROTATING`."""
+COLUMNS, COLUMN_SHARES = (900, 1024, 1800, 2048), (0.1, 0.2, 0.4, 0.3)
+"""Firings of a beam in a turn: Velodyne's at 20 and at 10 Hz, Ouster's; and how often each comes."""
+PAIRS = 0.12
+"""Share of two sensors on one another."""
 SOLID = (((-60, 60), (-12, 13)), ((-35, 35), (-35, 35)), ((-180, 180), (-7, 52)), ((-40, 40), (-12, 13)))
 """Degrees of azimuth and elevation of solid-state patterns: wide, round, all around and narrow."""
-SOLID_SHARE = 0.14
+SOLID_SHARE, SOLID_RAYS = 0.14, (20_000, 100_000)
+"""Share of solid-state sensors, and their rays in a sweep, fewest and most."""
+NOISE, REACH = (0.005, 0.03), (60, 120)
+"""Meters, least and most: deviation of ranges, as data sheets have it, and the farthest return."""
+ELEVATION_ERROR, ASIDE = 0.05, 0.004
+"""Deviations of single beams: degrees of elevation and radians of azimuth, about as in calibrations."""
 
 
 def random_beams(rng: Random) -> Beams:
     """Returns one sweep of any LiDAR."""
-    noise, reach = rng.uniform(0.005, 0.03), rng.uniform(60, 120)
+    noise, reach = rng.uniform(*NOISE), rng.uniform(*REACH)
     if rng.random() < SOLID_SHARE:
         return _solid(rng, noise, reach)
     elevations = ROTATING[list(ROTATING)[rng.choice(len(ROTATING), p=SHARES)]]
-    columns = int(rng.choice(COLUMNS, p=[0.1, 0.2, 0.4, 0.3]))
-    if rng.random() < 0.12:
+    columns = int(rng.choice(COLUMNS, p=COLUMN_SHARES))
+    if rng.random() < PAIRS:
         return _stacked(rng, columns, noise, reach)
     return Beams(*rotating(rng, elevations, columns), noise, reach)
 
 
 def rotating(rng: Random, elevations: np.ndarray, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the directions and moments of one turn; each beam a little aside, as it is calibrated."""
-    elevation = np.radians(elevations + rng.normal(scale=0.05, size=len(elevations)))[:, None]
-    aside = rng.normal(scale=0.004, size=(len(elevations), 1))
+    elevation = np.radians(elevations + rng.normal(scale=ELEVATION_ERROR, size=len(elevations)))[:, None]
+    aside = rng.normal(scale=ASIDE, size=(len(elevations), 1))
     azimuth = np.linspace(np.pi, -np.pi, columns, endpoint=False)[None] + aside
     flat = np.cos(elevation)
     directions = np.stack(
@@ -93,7 +103,7 @@ def _stacked(rng: Random, columns: int, noise: float, reach: float) -> Beams:
 def _solid(rng: Random, noise: float, reach: float) -> Beams:
     """Returns a rosette or a scan of lines that never repeats: as good as random within the field of view."""
     (left, right), (low, high) = SOLID[rng.integers(len(SOLID))]
-    count = int(rng.integers(20_000, 100_000))
+    count = int(rng.integers(*SOLID_RAYS))
     azimuth = np.radians(rng.uniform(left, right, count))
     elevation = np.radians(rng.uniform(low, high, count))
     flat = np.cos(elevation)

@@ -18,7 +18,7 @@ from sphmask_core.simulation.streets.vehicles import CAR, CYCLIST, OBJECT, PERSO
 from sphmask_core.simulation.streets.worlds import World, random_world
 from sphmask_core.simulation.tabletop import raycast
 from sphmask_core.simulation.tabletop.model import turned
-from sphmask_core.simulation.tabletop.stages import Item
+from sphmask_core.simulation.tabletop.stage import Item
 
 CLASSES = (GROUND, BACKGROUND, TREE, CAR, TRUCK, PERSON, CYCLIST, POLE, OBJECT)
 """All but the first three have instances."""
@@ -35,6 +35,23 @@ NEAREST = 0.4
 """Meters: nothing nearer is measured."""
 FAINT = 55.0
 """Meters at which a dark surface at a slant is lost half of the time."""
+DARKEST, STEEPEST = 0.1, 0.05
+"""Least color and least cosine that count: nothing is quite black, and all scatters at any slant."""
+THROUGH_GLASS = 0.35
+"""Share of the light that windows send back of what others would."""
+
+# How sensors are carried, set by hand: shares, and meters above the ground, least and most.
+LOW_OFF_ROAD, LOW_ON_ROAD = 0.7, 0.12
+"""Shares of sensors on small robots or tripods, where there is no road and where there is one."""
+LOW, ROOF = (0.3, 1.2), (1.55, 2.2)
+ABOVE_ROOF = (0.1, 0.4)
+"""Of a sensor on the roof of the vehicle that carries it."""
+SUNK = 0.4
+"""Meters by which that vehicle may stand in the ground, so that it fits under the sensor."""
+PARKED, ROBOT_SPEED, CAR_SPEED = 0.3, 2, 15
+"""Share of sensors that stand still; meters per second at most."""
+TILT, TURNING = 0.012, 0.15
+"""Deviation of the tilt in radians, and of turning in radians per second."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +86,23 @@ def simulate_sweep(seed: int, beams: Beams | None = None) -> Scene:
 def _mounted(rng: Random, world: World) -> Mount:
     """Returns a mount on a car's roof, on a mobile robot or on a tripod; it may drive."""
     yaw = rng.choice([0, np.pi]) + rng.normal(scale=0.06)
-    low = (world.kerb == 0 and rng.random() < 0.7) or rng.random() < 0.12
-    height = rng.uniform(0.3, 1.2) if low else rng.uniform(1.55, 2.2)
-    tilt = rng.normal(scale=0.012, size=2)
+    low = (world.kerb == 0 and rng.random() < LOW_OFF_ROAD) or rng.random() < LOW_ON_ROAD
+    height = rng.uniform(*(LOW if low else ROOF))
+    tilt = rng.normal(scale=TILT, size=2)
     rotation = turned((0, 0, 1), yaw) @ turned((0, 1, 0), tilt[0]) @ turned((1, 0, 0), tilt[1])
     foot = np.array([0.0, 0.0, float(world.height(np.array(0.0), np.array(0.0)))])
-    speed = 0.0 if rng.random() < 0.3 else rng.uniform(0, 2 if low else 15)
+    speed = 0.0 if rng.random() < PARKED else rng.uniform(0, ROBOT_SPEED if low else CAR_SPEED)
     if not low and rng.random() < OWN_SHARE:
         body = vehicles.car(rng).called(OWN)
-        drop = float(height - body.size[2] - rng.uniform(0.1, 0.4))
-        if drop > -0.4:
+        drop = float(height - body.size[2] - rng.uniform(*ABOVE_ROOF))
+        if drop > -SUNK:
             world.placed.append(Placed(body, np.add(foot, [0, 0, min(drop, 0.0)]), yaw))
             world.speeds.append(np.zeros(3))
     return Mount(
-        np.add(foot, [0, 0, height]), rotation, rotation[:, 0] * speed, rng.normal(scale=0.15) * (speed > 0)
+        np.add(foot, [0, 0, height]),
+        rotation,
+        rotation[:, 0] * speed,
+        rng.normal(scale=TURNING) * (speed > 0),
     )
 
 
@@ -123,10 +143,10 @@ def _measured(
 def comes_back(rng: Random, hits: raycast.Hits, beams: Beams) -> np.ndarray:
     """Returns (R,) bool: whether a ray is measured: fainter the darker, the farther and the more slanted the
     surface."""
-    bright = np.clip(hits.colors.mean(1), 0.1, 1) * np.clip(hits.cosine, 0.05, 1)
+    bright = np.clip(hits.colors.mean(1), DARKEST, 1) * np.clip(hits.cosine, STEEPEST, 1)
     distance = np.where(np.isfinite(hits.distance), hits.distance, 1e6)
     chance = 1 / (1 + (distance / FAINT) ** 4 * 0.1 / bright) * rng.uniform(0.9, 1.0)
-    chance = chance * np.where(hits.gloss >= vehicles.GLASS, 0.35, 1)
+    chance = chance * np.where(hits.gloss >= vehicles.GLASS, THROUGH_GLASS, 1)
     inside = (hits.item >= 0) & (distance > NEAREST) & (distance < beams.reach)
     return np.asarray(inside & (rng.random(len(chance)) < chance))
 

@@ -18,6 +18,53 @@ GLASS = 0.8
 """Gloss of windows, by which the sensor knows them."""
 DARK = np.full(3, 0.05)
 
+# Usual sizes of such vehicles, set by hand: length, width and height in meters, least and most.
+SEDAN, HATCHBACK, ESTATE, OFF_ROADER, VAN, PICK_UP = range(6)
+CARS = (
+    ((4.3, 1.68, 1.38), (5.0, 1.9, 1.5)),
+    ((3.5, 1.58, 1.4), (4.4, 1.85, 1.6)),
+    ((4.4, 1.7, 1.4), (4.9, 1.9, 1.55)),
+    ((4.2, 1.75, 1.6), (5.1, 2.0, 1.9)),
+    ((4.6, 1.8, 1.8), (6.0, 2.05, 2.5)),
+    ((4.9, 1.75, 1.6), (5.6, 2.0, 1.9)),
+)
+"""Sizes of the kinds of cars."""
+CAR_SHARES = (0.24, 0.24, 0.14, 0.2, 0.12, 0.06)
+"""How often each kind comes."""
+BELT, VAN_BELT = 0.62, 0.55
+"""Height of the lower edge of the windows, in heights of the car."""
+CLEARANCE, HIGH_CLEARANCE = (0.15, 0.3), 1.3
+"""Meters under a car, least and most, and the factor of it for off-roaders and pick-ups."""
+REAR = (0.85, 0.12, 0.1, 0.1, 0.05)
+"""Meters from a car's end to its rear window, by kind; a pick-up's bed is `BED` of its length."""
+BED = 0.45
+RAKE = (0.55, 0.4, 0.3, 0.25, 0.1, 0.15)
+"""Meters along the car that the rear window leans, by kind."""
+CAR_WHEEL, TRUCK_WHEEL, BUS_WHEEL, FORKLIFT_WHEEL = (0.28, 0.38), (0.38, 0.52), 0.48, 0.27
+"""Radii of wheels."""
+WHEEL_WIDTH, WHEEL_PLACE = 0.22, 0.19
+"""Meters, and the distance of a car's axles from its ends in lengths of the car."""
+MIRRORS = 0.6
+"""Share of cars with mirrors that stick out."""
+TRUCK_LENGTH, TRUCK_SIZE, CAB = (3.5, 12), ((2.0, 2.3), (2.55, 4.0)), (1.6, 2.4)
+"""Length of what is behind the cab; width and height; length of the cab."""
+BUS = ((7, 2.3, 2.7), (13, 2.6, 3.4))
+BUSES = 0.28
+"""Share of buses among trucks."""
+LOADS, LOAD_BED = (0.5, 0.2, 0.12, 0.18), 1.05
+"""Shares of boxes, flat beds, tanks and tippers; height of the bed that they stand on."""
+FORKLIFT, LOADED = ((0.95, 2.0), (1.2, 2.8)), 0.4
+"""Width and height of the mast; share of forklifts with a load."""
+STATURE = (0.62, 1.12)
+"""Factor of a person of 1.74 m, from children to tall people."""
+STANDING_STEP, BAGS = (0.1, 0.5), 0.3
+"""Meters from foot to foot of who walks; share of people with a bag."""
+MOTORCYCLES = 0.3
+"""Share of motorcycles among bicycles."""
+BICYCLE_WHEEL, BICYCLE_TIRE, MOTOR_WHEEL, MOTOR_TIRE = (0.3, 0.36), 0.025, 0.3, 0.07
+"""Radii of wheels and of their tires."""
+BICYCLE_BASE, MOTOR_BASE = (0.95, 1.1), (1.3, 1.5)
+"""Meters from axle to axle."""
 Section = tuple[float, float, float, float, float]
 """Of a body: place along it, bottom, top, half its width at the bottom and at the top."""
 
@@ -46,29 +93,12 @@ def loft(sections: Sequence[Section], name: str = "body") -> Model:
 
 def car(rng: Random) -> Thing:
     """Returns a sedan, hatchback, estate, off-roader, van or pick-up."""
-    kind = rng.choice(6, p=[0.24, 0.24, 0.14, 0.2, 0.12, 0.06])
-    length, width, height = rng.uniform(
-        [
-            (4.3, 1.68, 1.38),
-            (3.5, 1.58, 1.4),
-            (4.4, 1.7, 1.4),
-            (4.2, 1.75, 1.6),
-            (4.6, 1.8, 1.8),
-            (4.9, 1.75, 1.6),
-        ][kind],
-        [
-            (5.0, 1.9, 1.5),
-            (4.4, 1.85, 1.6),
-            (4.9, 1.9, 1.55),
-            (5.1, 2.0, 1.9),
-            (6.0, 2.05, 2.5),
-            (5.6, 2.0, 1.9),
-        ][kind],
-    )
+    kind = rng.choice(len(CARS), p=CAR_SHARES)
+    length, width, height = rng.uniform(*CARS[kind])
     made, paint = Builder(rng), plain(rng)
     front, back, half = length / 2, -length / 2, width / 2
-    belt = height * (0.62 if kind != 4 else 0.55)
-    clear = rng.uniform(0.15, 0.3) * (1.3 if kind in (3, 5) else 1)
+    belt = height * (VAN_BELT if kind == VAN else BELT)
+    clear = rng.uniform(*CLEARANCE) * (HIGH_CLEARANCE if kind in (OFF_ROADER, PICK_UP) else 1)
     hood = belt * rng.uniform(0.82, 0.98)
     made.add(
         loft(
@@ -86,8 +116,9 @@ def car(rng: Random) -> Thing:
         0.2,
     )
     _cabin(rng, made, int(kind), (length, width, height), belt, paint)
-    _wheels(made, [front - length * 0.19, back + length * 0.19], half, rng.uniform(0.28, 0.38))
-    if rng.random() < 0.6:
+    axles = [front - length * WHEEL_PLACE, back + length * WHEEL_PLACE]
+    _wheels(made, axles, half, rng.uniform(*CAR_WHEEL))
+    if rng.random() < MIRRORS:
         for side in (-1, 1):
             made.block((0.12, 0.18, 0.14), (front - length * 0.3, side * (half + 0.1), belt), paint)
     return made.done(CAR)
@@ -99,11 +130,11 @@ def _cabin(
     """Add windows and roof: where they begin and end makes the kind of car."""
     length, width, height = sides
     front, back, half = length / 2, -length / 2, width / 2
-    rear = (0.85, 0.12, 0.1, 0.1, 0.05, length * 0.45)[kind] + rng.uniform(0, 0.1)
-    rake = (0.55, 0.4, 0.3, 0.25, 0.1, 0.15)[kind]
-    start = front - (1.25 if kind != 4 else rng.uniform(0.7, 1.3))
+    rear = (*REAR, length * BED)[kind] + rng.uniform(0, 0.1)
+    rake = RAKE[kind]
+    start = front - (1.25 if kind != VAN else rng.uniform(0.7, 1.3))
     screen = rng.uniform(0.5, 0.9)
-    top = half * 0.78 if kind != 4 else half * 0.9
+    top = half * 0.78 if kind != VAN else half * 0.9
     glass = single(DARK)
     window = height - 0.07
     made.add(
@@ -116,8 +147,8 @@ def _cabin(
             ]
         ),
         (0, 0, 0),
-        glass if kind != 4 else paint,
-        GLASS if kind != 4 else 0.2,
+        glass if kind != VAN else paint,
+        GLASS if kind != VAN else 0.2,
     )
     made.add(
         loft(
@@ -138,7 +169,7 @@ def _cabin(
 
 def _wheels(made: Builder, places: Sequence[float], half: float, radius: float) -> None:
     rubber = single(DARK)
-    wheel = cylinder(radius, 0.22).moved(turned((1, 0, 0), np.pi / 2), (0, 0, 0))
+    wheel = cylinder(radius, WHEEL_WIDTH).moved(turned((1, 0, 0), np.pi / 2), (0, 0, 0))
     for x in places:
         made.add(wheel, (x, half + 0.01, radius), rubber)
         made.add(wheel, (x, -half + 0.21, radius), rubber)
@@ -146,12 +177,12 @@ def _wheels(made: Builder, places: Sequence[float], half: float, radius: float) 
 
 def truck(rng: Random) -> Thing:
     """Returns a cab with a box, a flat bed, a tank, a tipper or a trailer; or a bus."""
-    if rng.random() < 0.28:
+    if rng.random() < BUSES:
         return _bus(rng)
     made, paint = Builder(rng), plain(rng)
-    long = rng.uniform(3.5, 12)
-    width, high = rng.uniform([2.0, 2.3], [2.55, 4.0])
-    cab, half = rng.uniform(1.6, 2.4), width / 2
+    long = rng.uniform(*TRUCK_LENGTH)
+    width, high = rng.uniform(*TRUCK_SIZE)
+    cab, half = rng.uniform(*CAB), width / 2
     tall = rng.uniform(2.2, min(high, 3.4))
     made.add(
         loft(
@@ -168,13 +199,13 @@ def truck(rng: Random) -> Thing:
     made.block((long + 0.3, width * 0.4, 0.35), (0, 0, 0.6), single(DARK))
     _load(rng, made, (long, width, high))
     axles = [long / 2 + cab * 0.5, -long / 2 + 0.8, *([-long / 2 + 2.0] if long > 5 else [])]
-    _wheels(made, axles, half, rng.uniform(0.38, 0.52))
+    _wheels(made, axles, half, rng.uniform(*TRUCK_WHEEL))
     return made.done(TRUCK)
 
 
 def _load(rng: Random, made: Builder, sides: tuple[float, float, float]) -> None:
     long, width, high = sides
-    kind, bed = rng.choice(4, p=[0.5, 0.2, 0.12, 0.18]), 1.05
+    kind, bed = rng.choice(len(LOADS), p=LOADS), LOAD_BED
     if kind == 0:
         made.block((long - 0.15, width, high - bed), (-0.1, 0, bed), plain(rng))
         return
@@ -195,7 +226,7 @@ def _load(rng: Random, made: Builder, sides: tuple[float, float, float]) -> None
 
 def _bus(rng: Random) -> Thing:
     made, paint = Builder(rng), plain(rng)
-    long, width, high = rng.uniform([7, 2.3, 2.7], [13, 2.6, 3.4])
+    long, width, high = rng.uniform(*BUS)
     half, low = width / 2, rng.uniform(0.25, 0.4)
     made.add(
         loft(
@@ -214,14 +245,14 @@ def _bus(rng: Random) -> Thing:
             (long * 0.9, 0.04, high * 0.32), (0, side * (half * 1.02), high * 0.5), single(DARK), GLASS
         )
     made.block((0.05, width * 0.9, high * 0.45), (long / 2, 0, high * 0.42), single(DARK), GLASS)
-    _wheels(made, [long / 2 - 2.2, -long / 2 + 2.4], half, 0.48)
+    _wheels(made, [long / 2 - 2.2, -long / 2 + 2.4], half, BUS_WHEEL)
     return made.done(TRUCK)
 
 
 def forklift(rng: Random) -> Thing:
     """Returns a forklift: body, counterweight, mast, fork and a roof on four posts."""
     made, paint, steel = Builder(rng), plain(rng), single(np.full(3, 0.25))
-    w, mast = rng.uniform([0.95, 2.0], [1.2, 2.8])
+    w, mast = rng.uniform(*FORKLIFT)
     made.cushion((1.6, w, 0.9), (-0.4, 0, 0.25), paint, 6)
     made.block((0.5, w, 1.1), (-1.0, 0, 0.25), paint)
     lift = rng.uniform(0.05, 1.2)
@@ -231,17 +262,17 @@ def forklift(rng: Random) -> Thing:
         for x in (-0.9, 0.2):
             made.pole((x, side * w * 0.42, 1.0), (x, side * w * 0.42, 2.1), 0.035, steel, 4)
     made.block((1.2, w, 0.06), (-0.35, 0, 2.08), steel)
-    if rng.random() < 0.4:
+    if rng.random() < LOADED:
         made.block((1.0, 1.0, rng.uniform(0.4, 1.2)), (1.2, 0, lift + 0.06), plain(rng))
-    _wheels(made, [-0.8, 0.35], w / 2, 0.27)
+    _wheels(made, [-0.8, 0.35], w / 2, FORKLIFT_WHEEL)
     return made.done(OBJECT)
 
 
 def person(rng: Random, carried: bool = True) -> Thing:
     """Returns somebody who walks or stands, tall or small, now and then with a bag."""
     made = Builder(rng)
-    step = rng.choice([0.0, rng.uniform(0.1, 0.5)])
-    height = rng.uniform(0.62, 1.12)
+    step = rng.choice([0.0, rng.uniform(*STANDING_STEP)])
+    height = rng.uniform(*STATURE)
     trousers, shirt = plain(rng), plain(rng)
     for side in (-1, 1):
         made.pole((side * step, side * 0.1, 0), (0, side * 0.09, 0.86), 0.08, trousers, 7)
@@ -249,7 +280,7 @@ def person(rng: Random, carried: bool = True) -> Thing:
         made.pole((0, side * 0.24, 1.4), (reach, side * 0.3, 0.95), 0.05, shirt)
     made.cushion((0.26, 0.44, 0.66), (0, 0, 0.82), shirt, 2.5)
     made.cushion((0.2, 0.18, 0.26), (0, 0, 1.48), single(rng.uniform(0.3, 0.9, 3)), 2)
-    if carried and rng.random() < 0.3:
+    if carried and rng.random() < BAGS:
         made.cushion((0.2, 0.3, 0.42), (-0.22, 0, 1.0), plain(rng), 3)
     models = tuple(model.scaled(height) for model in made.models)
     return Thing(PERSON, models)
@@ -258,9 +289,10 @@ def person(rng: Random, carried: bool = True) -> Thing:
 def cyclist(rng: Random, ridden: bool) -> Thing:
     """Returns a bicycle or a motorcycle, with its rider or parked."""
     made, paint = Builder(rng), plain(rng)
-    motor = rng.random() < 0.3
-    radius, thick = (0.3, 0.07) if motor else (rng.uniform(0.3, 0.36), 0.025)
-    base = rng.uniform(1.3, 1.5) if motor else rng.uniform(0.95, 1.1)
+    motor = rng.random() < MOTORCYCLES
+    radius = MOTOR_WHEEL if motor else rng.uniform(*BICYCLE_WHEEL)
+    thick = MOTOR_TIRE if motor else BICYCLE_TIRE
+    base = rng.uniform(*(MOTOR_BASE if motor else BICYCLE_BASE))
     for x in (-base / 2, base / 2):
         angle = np.linspace(0, 2 * np.pi, 15)
         ring = np.stack([x + radius * np.cos(angle), 0 * angle, radius + thick + radius * np.sin(angle)], 1)

@@ -27,7 +27,46 @@ ROUGH = 0.1
 MOVING = (2.0, 14.0)
 """Meters per second of vehicles that move."""
 
-
+# Usual sizes of roads and usual numbers of things, set by hand, in meters, least and most.
+WORLDS = (0.55, 0.12, 0.12, 0.1, 0.11)
+"""Shares of streets, parking lots, open country, yards and warehouses."""
+ROAD_AND_WALK = ((3.0, 1.5), (9.0, 6.0))
+"""From a street's middle to the kerb, and from the kerb to the houses."""
+COUNTRY_ROAD = (4, 12)
+"""From a country road's middle to its edge."""
+STREET_SLOPE, LOT_SLOPE, COUNTRY_SLOPE, YARD_SLOPE = 0.015, 0.012, 0.03, 0.006
+"""Deviation of the ground's slope."""
+KERB = (0.05, 0.2)
+"""Height of a kerb."""
+WAVES, WAVE_HEIGHT, PHASE = 0.02, 0.25, 6.3
+"""Rolling ground: deviation of the waves' radians a meter, most height, phases up to about a turn."""
+WALKING, CYCLING, FORKLIFT_SPEED = 1.3, 4, 2
+"""Meters per second."""
+CROSSING = 1.4
+"""Meters per second of people who cross a street, at most."""
+MOST_PLANTS, MOST_PEOPLE, MOST_OBJECTS, MOST_CYCLISTS, MOST_VEHICLES = 24, 12, 8, 5, 9
+"""Each side of a street has fewer; the last number is of vehicles on its lanes."""
+POLE_GAPS, COUNTRY_POLE_GAPS = (12, 35), (25, 60)
+TREES, RIDDEN = 0.6, 0.4
+"""Shares of trees among plants, and of bicycles with a rider."""
+HOUSE_WIDTH, GARDEN, GARDENS = (6, 25), (3, 12), 0.4
+"""Width of a front; how far some houses stand back, and how many do."""
+STREET_GAP, STREET_GAPS = (4, 15), 0.3
+"""From front to front where there is a gap, and how often there is one."""
+FENCED, HEDGED = 0.5, 0.4
+"""Of places along a street: what is above the first has a fence, what is above the second a hedge."""
+PARKED_SHARES = (0.1, 0.9)
+"""Share of a roadside's parking places that are taken, least and most."""
+ACROSS, PARKED_CARS, PARKING_GAP = 0.15, 0.93, (0.5, 1.6)
+"""Share of roadsides with parking across, share of cars among what is parked, from vehicle to vehicle."""
+LANE, DRIVEN_CARS, DRIVEN = (0.3, 0.6), 0.75, 0.7
+"""Place of a lane in halves of the road; share of cars among traffic, and of vehicles that move."""
+AISLES, STALL, TAKEN = (7, 11), 2.6, 0.6
+"""A parking lot: from row to row, width of a place, share of places that are taken."""
+HALL, COLUMN_GAPS, AISLE = ((12, 8, 4), (35, 22, 9)), (5, 10), (3.5, 6)
+"""A warehouse: half its width and depth, its height; from column to column; from row to row of racks."""
+RACKED = 0.75
+"""Share of a warehouse's rows that have racks."""
 Number = float | np.floating
 
 
@@ -78,16 +117,16 @@ class World:
 def random_world(rng: Random) -> World:
     """Returns any of the kinds of places."""
     makers = (street, _lot, _country, _yard, _warehouse)
-    return makers[rng.choice(len(makers), p=[0.55, 0.12, 0.12, 0.1, 0.11])](rng)
+    return makers[rng.choice(len(makers), p=WORLDS)](rng)
 
 
 def _open(rng: Random, kerb: float, steep: float) -> World:
     """Returns rolling ground with a road between kerbs."""
     slope = rng.normal(scale=steep, size=2)
-    waves = rng.normal(scale=0.02, size=(3, 2))
-    high = rng.uniform(0, 0.25, 3)
-    phases = rng.uniform(0, 6.3, 3)
-    step = rng.uniform(0.05, 0.2) if kerb else 0.0
+    waves = rng.normal(scale=WAVES, size=(3, 2))
+    high = rng.uniform(0, WAVE_HEIGHT, 3)
+    phases = rng.uniform(0, PHASE, 3)
+    step = rng.uniform(*KERB) if kerb else 0.0
     roadsides = [_roadside(rng, kerb) for _ in range(2)] if kerb else []
 
     def height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -110,7 +149,7 @@ def _roadside(rng: Random, kerb: float) -> Height:
     middle."""
     slope = rng.uniform(-0.3, STEEPEST) if rng.random() < BANK_SHARE else 0.0
     begins, rough = kerb + rng.uniform(1.5, 12), rng.uniform(0, ROUGH)
-    (a, b), phase = rng.uniform(0.5, 1.5, 2), rng.uniform(0, 6.3)
+    (a, b), phase = rng.uniform(0.5, 1.5, 2), rng.uniform(0, PHASE)
 
     def rises(x: np.ndarray, away: np.ndarray) -> np.ndarray:
         beside = np.clip(away - kerb - 0.5, 0, 1)
@@ -131,52 +170,56 @@ def _overgrow(world: World, most: int, half: tuple[float, float]) -> None:
 
 def street(rng: Random) -> World:
     """Returns a street between houses: parked cars, traffic, people, trees and poles."""
-    kerb, walk = rng.uniform([3.0, 1.5], [9.0, 6.0])
-    world = _open(rng, kerb, 0.015)
+    kerb, walk = rng.uniform(*ROAD_AND_WALK)
+    world = _open(rng, kerb, STREET_SLOPE)
     _overgrow(world, 200, (55, kerb + walk + 8))
     for side in (-1, 1):
         _houses(world, side, kerb + walk)
-        _parked(world, side * (kerb - 1.1), rng.uniform(0.1, 0.9))
-        for x in np.arange(-70, 70, rng.uniform(12, 35)):
+        _parked(world, side * (kerb - 1.1), rng.uniform(*PARKED_SHARES))
+        for x in np.arange(-70, 70, rng.uniform(*POLE_GAPS)):
             world.stand(
                 scenery.pole(rng),
                 x + rng.normal(scale=2),
                 side * (kerb + 0.5),
                 rng.choice([1, -1]) * side * np.pi / 2,
             )
-        for _ in range(rng.integers(0, 24)):
-            make = scenery.tree if rng.random() < 0.6 else scenery.hedge
+        for _ in range(rng.integers(0, MOST_PLANTS)):
+            make = scenery.tree if rng.random() < TREES else scenery.hedge
             world.stand(
                 make(rng),
                 rng.uniform(-70, 70),
                 side * (kerb + rng.uniform(0.8, walk + 3)),
                 rng.choice([0, np.pi]),
             )
-        for _ in range(rng.integers(0, 12)):
+        for _ in range(rng.integers(0, MOST_PEOPLE)):
             y = side * (kerb + rng.uniform(-0.5, walk - 0.3))
             world.stand(
                 vehicles.person(rng),
                 rng.uniform(-45, 45),
                 y,
                 rng.choice([0, np.pi]) + rng.normal(scale=0.4),
-                1.3,
+                WALKING,
             )
-        for _ in range(rng.integers(0, 8)):
+        for _ in range(rng.integers(0, MOST_OBJECTS)):
             world.stand(
                 scenery.street_object(rng),
                 rng.uniform(-45, 45),
                 side * (kerb + rng.uniform(0.3, walk)),
-                rng.uniform(0, 6.3),
+                rng.uniform(0, PHASE),
             )
-        for _ in range(rng.integers(0, 5)):
-            ridden = rng.random() < 0.4
+        for _ in range(rng.integers(0, MOST_CYCLISTS)):
+            ridden = rng.random() < RIDDEN
             y = (
                 side * (kerb + rng.uniform(0.2, walk - 0.5))
                 if not ridden
                 else side * (kerb - rng.uniform(0.5, 2.5))
             )
             world.stand(
-                vehicles.cyclist(rng, ridden), rng.uniform(-45, 45), y, 0 if side < 0 else np.pi, 4 * ridden
+                vehicles.cyclist(rng, ridden),
+                rng.uniform(-45, 45),
+                y,
+                0 if side < 0 else np.pi,
+                CYCLING * ridden,
             )
     _traffic(world, kerb)
     return world
@@ -186,54 +229,54 @@ def _houses(world: World, side: int, away: float) -> None:
     """Stand fronts along a street with gaps, or a wall, a fence or a hedge before gardens."""
     rng, x, built = world.rng, -REACH, world.rng.uniform(*BUILT)
     while x < REACH:
-        width = rng.uniform(6, 25)
-        y = side * (away + rng.uniform(0, 1.5) + (rng.uniform(3, 12) if rng.random() < 0.4 else 0))
+        width = rng.uniform(*HOUSE_WIDTH)
+        y = side * (away + rng.uniform(0, 1.5) + (rng.uniform(*GARDEN) if rng.random() < GARDENS else 0))
         kind = rng.random()
         if kind < built:
             world.stand(scenery.house(rng, width), x + width / 2, y, 0 if side > 0 else np.pi, free=False)
-        if kind > 0.5:
+        if kind > FENCED:
             world.stand(scenery.barrier(rng, width), x + width / 2, side * (away - 0.2), 0)
-        elif kind > 0.4:
+        elif kind > HEDGED:
             world.stand(scenery.hedge(rng), x + width / 2, side * (away - 0.4), 0)
-        x += width + (rng.uniform(4, 15) if rng.random() < 0.3 else 0)
+        x += width + (rng.uniform(*STREET_GAP) if rng.random() < STREET_GAPS else 0)
 
 
 def _parked(world: World, y: float, share: float) -> None:
     rng, x = world.rng, -60.0
-    across = rng.random() < 0.15
+    across = rng.random() < ACROSS
     while x < 60:
-        thing = vehicles.car(rng) if rng.random() < 0.93 else vehicles.truck(rng)
+        thing = vehicles.car(rng) if rng.random() < PARKED_CARS else vehicles.truck(rng)
         long = float(thing.size[1] if across else thing.size[0])
         if rng.random() < share:
             yaw = (np.pi / 2 if across else 0) + np.pi * rng.integers(2) + rng.normal(scale=0.04)
             world.stand(thing, x + long / 2, y + rng.normal(scale=0.12), yaw)
-        x += long + rng.uniform(0.5, 1.6)
+        x += long + rng.uniform(*PARKING_GAP)
 
 
 def _traffic(world: World, kerb: float) -> None:
     """Add vehicles that move or wait, and people who cross."""
     rng = world.rng
-    for _ in range(rng.integers(0, 9)):
-        lane = rng.choice([-1, 1]) * rng.uniform(0.3, 0.6) * kerb
-        thing = vehicles.car(rng) if rng.random() < 0.75 else vehicles.truck(rng)
-        speed = rng.uniform(*MOVING) if rng.random() < 0.7 else 0.0
+    for _ in range(rng.integers(0, MOST_VEHICLES)):
+        lane = rng.choice([-1, 1]) * rng.uniform(*LANE) * kerb
+        thing = vehicles.car(rng) if rng.random() < DRIVEN_CARS else vehicles.truck(rng)
+        speed = rng.uniform(*MOVING) if rng.random() < DRIVEN else 0.0
         yaw = (0 if lane < 0 else np.pi) + rng.normal(scale=0.05)
         world.stand(thing, rng.uniform(-60, 60), lane, yaw, speed)
-    world.scatter(vehicles.person, int(rng.integers(0, 5)), (30, kerb), 1.4)
+    world.scatter(vehicles.person, int(rng.integers(0, 5)), (30, kerb), CROSSING)
 
 
 def _lot(rng: Random) -> World:
     """Returns a parking lot with rows of cars."""
-    world = _open(rng, 0.0, 0.012)
-    for y in np.arange(-32, 33, rng.uniform(7, 11)):
+    world = _open(rng, 0.0, LOT_SLOPE)
+    for y in np.arange(-32, 33, rng.uniform(*AISLES)):
         if abs(y) > 2.5:
             x = -45.0
             while x < 45:
-                if rng.random() < 0.6:
+                if rng.random() < TAKEN:
                     yaw = np.pi / 2 * rng.choice([1, -1]) + rng.normal(scale=0.05)
                     world.stand(vehicles.car(rng), x, y, yaw)
-                x += 2.6
-    world.scatter(vehicles.person, int(rng.integers(1, 12)), (30, 30), 1.3)
+                x += STALL
+    world.scatter(vehicles.person, int(rng.integers(1, 12)), (30, 30), WALKING)
     world.scatter(scenery.pole, int(rng.integers(2, 9)), (40, 40))
     world.scatter(scenery.tree, int(rng.integers(0, 9)), (45, 45))
     world.scatter(scenery.street_object, int(rng.integers(0, 9)), (30, 30))
@@ -244,14 +287,14 @@ def _lot(rng: Random) -> World:
 
 def _country(rng: Random) -> World:
     """Returns a road between fields, woods, banks and guard rails."""
-    world = _open(rng, rng.uniform(4, 12), 0.03)
+    world = _open(rng, rng.uniform(*COUNTRY_ROAD), COUNTRY_SLOPE)
     for side in (-1, 1):
         if rng.random() < 0.6:
             world.stand(scenery.barrier(rng, 100), 0, side * (world.kerb + 1), 0)
         for _ in range(rng.integers(8, 50)):
-            make = scenery.tree if rng.random() < 0.6 else scenery.hedge
+            make = scenery.tree if rng.random() < TREES else scenery.hedge
             world.stand(make(rng), rng.uniform(-75, 75), side * (world.kerb + rng.uniform(2, 25)), 0)
-        for x in np.arange(-70, 70, rng.uniform(25, 60)):
+        for x in np.arange(-70, 70, rng.uniform(*COUNTRY_POLE_GAPS)):
             world.stand(scenery.pole(rng), x, side * (world.kerb + 1.5), 0)
     _traffic(world, world.kerb)
     _traffic(world, world.kerb)
@@ -261,14 +304,14 @@ def _country(rng: Random) -> World:
 
 def _yard(rng: Random) -> World:
     """Returns a yard with containers, trucks, pallets and people between buildings."""
-    world = _open(rng, 0.0, 0.006)
+    world = _open(rng, 0.0, YARD_SLOPE)
     _houses(world, 1, rng.uniform(12, 30))
     _houses(world, -1, rng.uniform(12, 30))
     world.scatter(vehicles.truck, int(rng.integers(0, 7)), (35, 18))
     world.scatter(vehicles.car, int(rng.integers(0, 8)), (35, 18))
-    world.scatter(vehicles.forklift, int(rng.integers(0, 4)), (20, 12), 2)
+    world.scatter(vehicles.forklift, int(rng.integers(0, 4)), (20, 12), FORKLIFT_SPEED)
     world.scatter(scenery.pallet, int(rng.integers(3, 30)), (22, 14))
-    world.scatter(vehicles.person, int(rng.integers(1, 10)), (22, 14), 1.3)
+    world.scatter(vehicles.person, int(rng.integers(1, 10)), (22, 14), WALKING)
     world.scatter(scenery.street_object, int(rng.integers(2, 14)), (22, 14))
     world.scatter(scenery.pole, int(rng.integers(0, 6)), (30, 15))
     world.scatter(lambda r: vehicles.cyclist(r, r.random() < 0.5), int(rng.integers(0, 4)), (20, 12))
@@ -279,22 +322,26 @@ def _yard(rng: Random) -> World:
 def _warehouse(rng: Random) -> World:
     """Returns walls, a roof, columns, rows of racks, pallets on the floor, forklifts and people."""
     world = World(rng, lambda x, y: np.zeros_like(x))
-    x, y, z = rng.uniform([12, 8, 4], [35, 22, 9])
+    x, y, z = rng.uniform(*HALL)
     shell = Builder(rng).block((2 * x, 2 * y, 0.2), (0, 0, -0.2), plain(rng))
     world.placed.append(Placed(shell.done(scenery.GROUND), np.zeros(3), 0.0))
     walls, paint = Builder(rng), plain(rng)
     for side in (-1, 1):
         walls.block((2 * x, 0.2, z), (0, side * y, 0), paint).block((0.2, 2 * y, z), (side * x, 0, 0), paint)
     walls.block((2 * x, 2 * y, 0.2), (0, 0, z), paint)
-    for a in np.arange(-x + 4, x - 3, rng.uniform(5, 10)):
+    for a in np.arange(-x + 4, x - 3, rng.uniform(*COLUMN_GAPS)):
         for b in (-y / 2, y / 2):
             walls.block((0.35, 0.35, z), (a, b, 0), paint)
     world.placed.append(Placed(walls.done(BACKGROUND), np.zeros(3), 0.0))
     world.speeds += [np.zeros(3), np.zeros(3)]
-    for row in np.arange(-y + 2, y - 1, rng.uniform(3.5, 6)):
-        if abs(row) > 2 and rng.random() < 0.75:
+    for row in np.arange(-y + 2, y - 1, rng.uniform(*AISLE)):
+        if abs(row) > 2 and rng.random() < RACKED:
             world.stand(scenery.rack(rng), rng.uniform(-0.3, 0.3) * x, row, 0)
-    for make, most, speed in ((scenery.pallet, 30, 0), (vehicles.forklift, 4, 2), (vehicles.person, 9, 1.3),
-                              (scenery.street_object, 12, 0)):  # fmt: skip
+    for make, most, speed in (
+        (scenery.pallet, 30, 0),
+        (vehicles.forklift, 4, FORKLIFT_SPEED),
+        (vehicles.person, 9, WALKING),
+        (scenery.street_object, 12, 0),
+    ):
         world.scatter(make, int(rng.integers(1, most)), (x - 1.5, y - 1.5), speed)
     return world

@@ -13,7 +13,7 @@ from sphmask_core.simulation.tabletop.coats import plain, printed
 from sphmask_core.simulation.tabletop.household import MAKERS, book, card, carton, make
 from sphmask_core.simulation.tabletop.model import Model, random_rotation, turned
 from sphmask_core.simulation.tabletop.physics import Pose, settle
-from sphmask_core.simulation.tabletop.stages import Item, Stage, Zone
+from sphmask_core.simulation.tabletop.stage import Item, Stage, Zone
 
 Random = np.random.Generator
 
@@ -35,6 +35,33 @@ LOST = 0.04
 """Meters beyond its zone at which a thing has fallen off, and is taken away."""
 ORGANIC_SCALE, SCANNED_SCALE = (0.5, 1.6), (0.9, 1.7)
 """The scanned things are somewhat smaller than life."""
+SPREAD = (0.12, 0.5)
+"""Meters from a zone's middle within which things are put down where no walls hold them, least and most."""
+HEAP = 0.1
+"""Meters from the middle within which things fall in a heap without walls."""
+ROWS_AND_STACKS, ROWS = 4, 0.6
+"""A zone has fewer rows and stacks; share of rows among them."""
+MOST_IN_ROW, EQUAL, FLUSH, GAP = 7, 0.4, 0.65, 0.004
+"""Rows and stacks have fewer things; shares of equal things, and of no gaps; meters of gaps at most."""
+ON_TOP = 0.2
+"""Share of things in a row that have another one on top."""
+SLOPPY, STACK_HEIGHT = (0, 0.05, 0.4), 0.35
+"""Radians by which things of a stack are turned, deviation; meters of a stack at most."""
+PAINTED, ORIGINAL = 0.6, 0.7
+"""Shares of organic things in one color, as of repeated things in other prints; of scanned
+things that keep their colors."""
+SQUARE, STANDING = 0.3, 0.7
+"""Shares of things parallel to the zone, and of things on their usual side."""
+TOUCHING = 0.6
+"""Share of things in a mixed scene that touch another."""
+DROP = 0.002
+"""Meters above the surface from which things start to settle."""
+BEYOND = 0.02
+"""Meters that things may reach over the edge of a zone without walls."""
+SLIDE, SLIDE_STEP = (0.01, 0.5), 0.006
+"""Meters from the middle of another thing at which one that slides up is tried, and from try to try."""
+BELOW, ABOVE = -0.02, 1.0
+"""Meters above its zone between which a thing is at rest on it."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +88,17 @@ def _fill(rng: Random, zone: Zone, assets: Assets, most: int) -> list[Put]:
     style = STYLES[rng.choice(len(STYLES), p=IN_BINS if zone.walled else ON_TABLES)]
     low, high = COUNTS[style]
     count = min(most, round(np.exp(rng.uniform(np.log(low), np.log(high + 1)))))
-    spread = zone.half if zone.walled else np.minimum(zone.half, rng.uniform(0.12, 0.5))
+    spread = zone.half if zone.walled else np.minimum(zone.half, rng.uniform(*SPREAD))
     ground = _Ground(rng, replace(zone, half=spread))
     if style == "heap":
         ground.heap([_thing(rng, assets, taste) for _ in range(count)])
         return ground.puts
     if style in ("rows", "mixed"):
-        for _ in range(rng.integers(1, 4)):
-            ground.row() if rng.random() < 0.6 else ground.stack()
+        for _ in range(rng.integers(1, ROWS_AND_STACKS)):
+            ground.row() if rng.random() < ROWS else ground.stack()
     while len(ground.puts) < count and ground.tries < 3 * count:
         thing = _thing(rng, assets, taste)
-        ground.stand(thing, style == "touching" or (style == "mixed" and rng.random() < 0.6))
+        ground.stand(thing, style == "touching" or (style == "mixed" and rng.random() < TOUCHING))
     if style == "mixed":
         ground.heap([_thing(rng, assets, taste) for _ in range(rng.integers(0, 1 + count // 3))])
     return ground.puts[:most]
@@ -82,10 +109,10 @@ def _thing(rng: Random, assets: Assets, taste: np.ndarray) -> Model:
     kind = KINDS[rng.choice(len(KINDS), p=taste)]
     if kind == "shapes" and assets.shapes:
         model = assets.shapes[rng.integers(len(assets.shapes))].scaled(rng.uniform(*ORGANIC_SCALE))
-        return model.painted(plain(rng) if rng.random() < 0.6 else printed(rng), rng.choice([0, 0, 0.3]))
+        return model.painted(plain(rng) if rng.random() < PAINTED else printed(rng), rng.choice([0, 0, 0.3]))
     if kind == "things" and assets.things:
         model = assets.things[rng.integers(len(assets.things))].scaled(rng.uniform(*SCANNED_SCALE))
-        return model if rng.random() < 0.7 else model.painted(printed(rng))
+        return model if rng.random() < ORIGINAL else model.painted(printed(rng))
     return make(rng, kind if kind in MAKERS else "boxes").centered()
 
 
@@ -104,20 +131,20 @@ class _Ground:
         if model.size[2] > self.zone.room:
             return False
         yaw = self.zone.yaw + (
-            self.rng.choice([0, 1]) * np.pi / 2 if self.rng.random() < 0.3 else self._angle()
+            self.rng.choice([0, 1]) * np.pi / 2 if self.rng.random() < SQUARE else self._angle()
         )
         rotation = turned((0, 0, 1), yaw) @ self._tipped()
         outline = _outline(model, rotation)
         place = self._beside(outline) if touching and self._outlines else self._free(outline)
         if place is None:
             return False
-        lift = -(model.vertices @ rotation[2]).min() + 0.002
+        lift = -(model.vertices @ rotation[2]).min() + DROP
         self._put(model, rotation, np.append(place, lift), outline + place)
         return True
 
     def heap(self, models: list[Model]) -> None:
         """Let things fall upon each other, turned anyhow."""
-        spread = 0.75 * self.zone.half if self.zone.walled else np.minimum(self.zone.half, 0.1)
+        spread = 0.75 * self.zone.half if self.zone.walled else np.minimum(self.zone.half, HEAP)
         hung: np.ndarray = np.zeros((0, 4))  # x, y, z and reach of those that hang there already
         for model in models:
             reach = APART * float(np.linalg.norm(model.size)) / 2
@@ -135,10 +162,10 @@ class _Ground:
         along, across = turned((0, 0, 1), yaw)[:2, :2].T
         start = rng.uniform(-0.7, 0.7, 2) * self.zone.half
         maker = (carton, book, carton)[rng.integers(3)]
-        model, equal = maker(rng), rng.random() < 0.4
-        gap = 0.0 if rng.random() < 0.65 else rng.uniform(0, 0.004)
+        model, equal = maker(rng), rng.random() < EQUAL
+        gap = 0.0 if rng.random() < FLUSH else rng.uniform(0, GAP)
         edge, rotation = 0.0, turned((0, 0, 1), yaw)
-        for _ in range(rng.integers(2, 7)):
+        for _ in range(rng.integers(2, MOST_IN_ROW)):
             model = self._repainted(model) if equal else maker(rng)
             half = model.size / 2
             middle = (
@@ -146,7 +173,7 @@ class _Ground:
             )
             edge += 2 * half[0] + gap
             self._lay(model.centered(), rotation, middle, 0.0)
-            if rng.random() < 0.2:
+            if rng.random() < ON_TOP:
                 self._lay(self._repainted(model).centered(), rotation, middle, float(model.size[2]))
 
     def stack(self) -> None:
@@ -154,11 +181,11 @@ class _Ground:
         rng = self.rng
         maker = (book, card, carton, book)[rng.integers(4)]
         yaw, place, height = self._angle(), rng.uniform(-0.7, 0.7, 2) * self.zone.half, 0.0
-        sloppy = rng.choice([0, 0.05, 0.4])
-        model, equal = maker(rng), rng.random() < 0.4
-        for _ in range(rng.integers(2, 7)):
+        sloppy = rng.choice(SLOPPY)
+        model, equal = maker(rng), rng.random() < EQUAL
+        for _ in range(rng.integers(2, MOST_IN_ROW)):
             model = self._repainted(model) if equal else maker(rng)
-            if height + model.size[2] > min(self.zone.room, 0.35):
+            if height + model.size[2] > min(self.zone.room, STACK_HEIGHT):
                 return
             rotation = turned((0, 0, 1), yaw + sloppy * rng.normal())
             self._lay(model.centered(), rotation, place + 0.05 * sloppy * rng.normal(size=2), height)
@@ -171,7 +198,7 @@ class _Ground:
         self._put(model, rotation, np.append(place, height + model.size[2] / 2), outline)
 
     def _repainted(self, model: Model) -> Model:
-        return model.painted(printed(self.rng)) if self.rng.random() < 0.6 else model
+        return model.painted(printed(self.rng)) if self.rng.random() < PAINTED else model
 
     def _put(self, model: Model, rotation: np.ndarray, place: np.ndarray, outline: np.ndarray | None) -> None:
         turn = turned((0, 0, 1), self.zone.yaw)
@@ -184,7 +211,7 @@ class _Ground:
 
     def _tipped(self) -> np.ndarray:
         """Returns the rotation (3, 3) of a thing as it stands, or on another of its six sides."""
-        if self.rng.random() < 0.7:
+        if self.rng.random() < STANDING:
             return np.eye(3)
         axis = np.eye(3)[self.rng.integers(2)]
         return turned(axis, self.rng.integers(1, 4) * np.pi / 2)
@@ -202,14 +229,14 @@ class _Ground:
         goal = self._outlines[self.rng.integers(len(self._outlines))].mean(0)
         angle = self._angle()
         out = np.array([np.cos(angle), np.sin(angle)])
-        for way in np.arange(0.01, 0.5, 0.006):
+        for way in np.arange(*SLIDE, SLIDE_STEP):
             place = goal + way * out
             if self._clear(outline + place):
                 return place if self._inside(outline + place) else None
         return None
 
     def _inside(self, outline: np.ndarray) -> bool:
-        return bool((np.abs(outline) <= self.zone.half + (0 if self.zone.walled else 0.02)).all())
+        return bool((np.abs(outline) <= self.zone.half + (0 if self.zone.walled else BEYOND)).all())
 
     def _clear(self, outline: np.ndarray) -> bool:
         return not any(_overlap(outline, other) for other in self._outlines)
@@ -243,4 +270,6 @@ def _within(item: Item, zone: Zone) -> bool:
     local = (item.pose.position - zone.center) @ turn
     height = float((item.model.vertices @ item.pose.rotation[2]).min()) + local[2]
     beyond = np.abs(local[:2]) - zone.half
-    return bool(item.pose.still and np.isfinite(local).all() and beyond.max() < LOST and -0.02 < height < 1.0)
+    return bool(
+        item.pose.still and np.isfinite(local).all() and beyond.max() < LOST and BELOW < height < ABOVE
+    )

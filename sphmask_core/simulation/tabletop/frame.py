@@ -14,7 +14,8 @@ from sphmask_core.simulation.tabletop.lighting import brightness, photograph, ra
 from sphmask_core.simulation.tabletop.model import turned
 from sphmask_core.simulation.tabletop.raycast import Pinhole, World
 from sphmask_core.simulation.tabletop.sensors import Sensor, random_sensor
-from sphmask_core.simulation.tabletop.stages import Item, Stage, random_stage
+from sphmask_core.simulation.tabletop.stage import Item, Stage
+from sphmask_core.simulation.tabletop.stages import random_stage
 
 Random = np.random.Generator
 
@@ -29,6 +30,14 @@ CUT = 0.2
 NEAREST = 0.25
 """Meters that things keep from the camera."""
 ATTEMPTS = 8
+"""Scenes tried until a frame shows an object."""
+AIM, AIM_HEIGHT, AT_ONE = 0.06, 0.3, 0.15
+"""Meters by which a camera looks beside the things' middle, deviation; the share of it upwards; share of
+frames that look at one thing."""
+SIDEWAYS, ROLL = 0.25, 4
+"""Deviations of a camera's heading in radians and of its roll in degrees."""
+CUT_BEYOND = (1.0, 1.3)
+"""Farthest object's distance times so much is where a frame that is cut ends, least and most."""
 SCENE_WIDTH = 320
 """Of the image for which `FEWEST` holds."""
 
@@ -89,11 +98,11 @@ def _camera(rng: Random, stage: Stage, things: list[Item], sensor: Sensor, width
     full, high = sensor.sizes[rng.integers(len(sensor.sizes))]
     size = (full, high) if width is None else (width, round(high * width / full))
     places = np.array([item.pose.position for item in things])
-    target = places.mean(0) + rng.normal(scale=0.06, size=3) * [1, 1, 0.3]
-    if rng.random() < 0.15:
+    target = places.mean(0) + rng.normal(scale=AIM, size=3) * [1, 1, AIM_HEIGHT]
+    if rng.random() < AT_ONE:
         target = places[rng.integers(len(places))]
-    pitch, azimuth = np.radians(rng.uniform(*stage.pitch)), rng.normal(scale=0.25)
-    rotation = _looking(azimuth, pitch) @ turned((0, 0, 1), np.radians(rng.normal(scale=4)))
+    pitch, azimuth = np.radians(rng.uniform(*stage.pitch)), rng.normal(scale=SIDEWAYS)
+    rotation = _looking(azimuth, pitch) @ turned((0, 0, 1), np.radians(rng.normal(scale=ROLL)))
     forward = rotation[:, 2]
     distance = rng.uniform(*stage.distance)
     corners = np.concatenate(
@@ -122,6 +131,6 @@ def _cropped(rng: Random, measured: np.ndarray, owner: np.ndarray, classes: np.n
         return np.where(kept, measured, np.nan)
     if kind < CROPPED + CUT:
         objects = measured[(owner >= 0) & (classes[owner] == OBJECT)]
-        farthest = np.nanmax(objects, initial=0.3) * rng.uniform(1.0, 1.3)
+        farthest = np.nanmax(objects, initial=0.3) * rng.uniform(*CUT_BEYOND)
         return np.where(measured < farthest, measured, np.nan)
     return measured

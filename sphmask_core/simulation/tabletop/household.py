@@ -27,11 +27,44 @@ CARTONS = (([0.035, 0.08, 0.13], [0.1, 0.17, 0.28]), ([0.06, 0.07, 0.08], [0.15,
            ([0.02, 0.03, 0.05], [0.05, 0.08, 0.12]), ([0.1, 0.14, 0.2], [0.22, 0.3, 0.4]))  # fmt: skip
 """Least and most sides in meters, ascending: groceries, cubes, small ones, parcels."""
 BOOKS = ([0.006, 0.1, 0.15], [0.045, 0.2, 0.28])
+CARTON_SHARES = (0.5, 0.2, 0.2, 0.1)
+"""How often each of `CARTONS` comes."""
+
+# Usual sizes of such things, set by hand, in meters, least and most.
+CARD, THIN_CARD, THICK_CARD = ((0.025, 0.04), (0.1, 0.14)), (0.001, 0.003), (0.006, 0.012)
+"""Width and length; thickness of cards and sheets, and of phones and chocolate bars."""
+CANS = (((0.028, 0.06), (0.05, 0.16)), ((0.06, 0.035), (0.12, 0.09)), ((0.02, 0.12), (0.042, 0.27)))
+"""Radius and height of cans, flat tins and tubes."""
+CAN_SHARES = (0.5, 0.2, 0.3)
+BOTTLE, NECK, BOTTLE_HEIGHTS = (0.022, 0.048), (0.009, 0.016), ((0.08, 0.015, 0.02), (0.2, 0.07, 0.08))
+"""Radii; heights of body, shoulder and neck."""
+GLASS, GLASS_WALL = ((0.028, 0.06), (0.055, 0.16)), (0.0015, 0.005)
+DISH, PLATE_HEIGHT, BOWL_HEIGHT = (0.05, 0.14), (0.12, 0.25), (0.45, 0.9)
+"""Radius of the rim; heights in radii."""
+PEN = ((0.09, 0.23), (0.003, 0.009))
+"""Length and radius."""
+CUTLERY, SCISSORS, TOOL = (0.14, 0.23), (0.12, 0.22), (0.13, 0.3)
+"""Lengths."""
+CABLE_RADIUS = (0.0025, 0.007)
+BAG, CLOTH = ((0.05, 0.04, 0.012), (0.16, 0.11, 0.05)), ((0.07, 0.06, 0.012), (0.2, 0.16, 0.05))
+"""Half the sides of the box around them."""
+FRUIT, BANANA = (0.02, 0.05), (0.01, 0.022)
+"""Radii."""
+KEY, SMALL_KEY = (0.017, 0.02), (0.008, 0.012)
+"""From key to key of keyboards and of remote controls."""
+OPEN_BOX = ((0.06, 0.05, 0.015), (0.17, 0.13, 0.07))
+"""Half the width, depth and height."""
+
+# Shares, set by hand so that scenes are various.
+HANDLES, GLASSES_OVER, DISHES_OVER, LYING = 0.5, 0.25, 0.2, 0.22
+"""Cups with a handle, cups and dishes that are upside down, and round things that lie."""
+SIDES = (0.4, 0.2, 0.4)
+"""Boxes that stand on their smallest side, on the middle one, and flat ones."""
 
 
 def carton(rng: Random) -> Model:
     """Returns a carton on any of its sides."""
-    low, high = CARTONS[rng.choice(len(CARTONS), p=[0.5, 0.2, 0.2, 0.1])]
+    low, high = CARTONS[rng.choice(len(CARTONS), p=CARTON_SHARES)]
     return _any_side(rng, np.sort(rng.uniform(low, high)), "carton").painted(printed(rng))
 
 
@@ -43,24 +76,21 @@ def book(rng: Random) -> Model:
 
 def card(rng: Random) -> Model:
     """Returns a card, a phone, a sheet of cardboard, a chocolate bar."""
-    thin = rng.choice([rng.uniform(0.001, 0.003), rng.uniform(0.006, 0.012)])
-    half = np.array([*rng.uniform([0.025, 0.04], [0.1, 0.14]), thin]) / 2
+    thin = rng.choice([rng.uniform(*THIN_CARD), rng.uniform(*THICK_CARD)])
+    half = np.array([*rng.uniform(*CARD), thin]) / 2
     return box(half, name="card").painted(printed(rng), rng.choice([0, 0.4]))
 
 
 def can(rng: Random) -> Model:
     """Returns a can, a flat tin or a tube, standing or lying."""
-    low, high = [([0.028, 0.06], [0.05, 0.16]), ([0.06, 0.035], [0.12, 0.09]), ([0.02, 0.12], [0.042, 0.27])][
-        rng.choice(3, p=[0.5, 0.2, 0.3])
-    ]
-    radius, height = rng.uniform(low, high)
+    radius, height = rng.uniform(*CANS[rng.choice(len(CANS), p=CAN_SHARES)])
     return _laid(rng, cylinder(radius, height, rim=rng.uniform(0.001, 0.006))).painted(printed(rng), 0.2)
 
 
 def bottle(rng: Random) -> Model:
     """Returns a bottle: body, shoulder, neck and cap."""
-    radius, neck = rng.uniform(0.022, 0.048), rng.uniform(0.009, 0.016)
-    body, shoulder, throat = rng.uniform([0.08, 0.015, 0.02], [0.2, 0.07, 0.08])
+    radius, neck = rng.uniform(*BOTTLE), rng.uniform(*NECK)
+    body, shoulder, throat = rng.uniform(*BOTTLE_HEIGHTS)
     waist = rng.uniform(0.8, 1)
     ease = np.linspace(0, 1, 6)[1:]
     slope = np.stack([radius + (neck - radius) * (3 * ease**2 - 2 * ease**3), body + shoulder * ease], 1)
@@ -78,30 +108,30 @@ def bottle(rng: Random) -> Model:
 
 def glass(rng: Random) -> Model:
     """Returns a cup, a beaker or a mug with its handle; sometimes upside down or lying."""
-    radius, height = rng.uniform([0.028, 0.06], [0.055, 0.16])
+    radius, height = rng.uniform(*GLASS)
     base = radius * rng.uniform(0.6, 1)
-    wall = rng.uniform(0.0015, 0.005)
+    wall = rng.uniform(*GLASS_WALL)
     model = cup(base, radius, height, wall)
-    if rng.random() < 0.5:
+    if rng.random() < HANDLES:
         model = joined("mug", [model, _handle(rng, (base + radius) / 2, height)])
-    if rng.random() < 0.25:
+    if rng.random() < GLASSES_OVER:
         model = upright(model.moved(turned((1, 0, 0), np.pi), (0, 0, 0)))
     return _laid(rng, model).painted(plain(rng), rng.choice([0, 0.3]))
 
 
 def dish(rng: Random) -> Model:
     """Returns a bowl, a plate, a pot."""
-    rim = rng.uniform(0.05, 0.14)
-    height = rim * rng.choice([rng.uniform(0.12, 0.25), rng.uniform(0.45, 0.9)])
+    rim = rng.uniform(*DISH)
+    height = rim * rng.choice([rng.uniform(*PLATE_HEIGHT), rng.uniform(*BOWL_HEIGHT)])
     model = bowl(rim, height, rng.uniform(0.002, 0.005))
-    if rng.random() < 0.2:
+    if rng.random() < DISHES_OVER:
         model = upright(model.moved(turned((1, 0, 0), np.pi), (0, 0, 0)))
     return model.painted(plain(rng), 0.2)
 
 
 def pen(rng: Random) -> Model:
     """Returns a pen, a pencil, a marker, a screwdriver's bit, a chopstick."""
-    length, radius = rng.uniform(0.09, 0.23), rng.uniform(0.003, 0.009)
+    length, radius = (rng.uniform(*span) for span in PEN)
     x = np.array([0, 0.03, 0.12, 0.85, 1.0]) * length - length / 2
     model = tube(np.column_stack([x, 0 * x, 0 * x]), radius * np.array([0.2, 0.7, 1, 1, 0.8]), "pen")
     return upright(model).painted(_two_colors(rng, 1 / length), 0.1)
@@ -109,19 +139,19 @@ def pen(rng: Random) -> Model:
 
 def cutlery(rng: Random) -> Model:
     """Returns a spoon, a fork or a knife."""
-    length, wide = rng.uniform(0.14, 0.23), rng.uniform(0.008, 0.022)
+    length, wide = rng.uniform(*CUTLERY), rng.uniform(0.008, 0.022)
     x = np.linspace(-0.5, 0.5, 14) * length
     head = x > length * rng.uniform(0.15, 0.3)
     width = np.where(head, wide * np.sin(np.linspace(0.35, 2.9, 14)) * 1.1, rng.uniform(0.003, 0.007))
     lift = rng.uniform(0, 0.012) * np.cos(x / length * np.pi * 2) ** 2
     model = tube(np.column_stack([x, 0 * x, lift]), np.maximum(width, 0.003), "cutlery", flat=0.12)
-    grey = rng.uniform(0.45, 0.85) + rng.uniform(-0.03, 0.03, 3)
-    return upright(model).painted(single(grey), 0.6)
+    gray = rng.uniform(0.45, 0.85) + rng.uniform(-0.03, 0.03, 3)
+    return upright(model).painted(single(gray), 0.6)
 
 
 def scissors(rng: Random) -> Model:
     """Returns two blades that cross, two rings; also pliers."""
-    length, opening = rng.uniform(0.12, 0.22), rng.uniform(0.02, 0.5)
+    length, opening = rng.uniform(*SCISSORS), rng.uniform(0.02, 0.5)
     pieces = []
     for side in (-1, 1):
         x = np.linspace(-0.15, 0.55, 6) * length
@@ -138,7 +168,7 @@ def scissors(rng: Random) -> Model:
 
 def tool(rng: Random) -> Model:
     """Returns a handle and a head: screwdriver, hammer, brush, ladle, spatula."""
-    length, radius = rng.uniform(0.13, 0.3), rng.uniform(0.007, 0.018)
+    length, radius = rng.uniform(*TOOL), rng.uniform(0.007, 0.018)
     x = np.linspace(-0.5, 0.5, 9) * length
     widths = radius * np.where(x < 0, rng.uniform(0.8, 1.1, 9), rng.uniform(0.2, 0.5))
     shaft = tube(np.column_stack([x, 0 * x, 0 * x]), widths, flat=rng.uniform(0.5, 1))
@@ -173,28 +203,28 @@ def cable(rng: Random) -> Model:
     heading = np.cumsum(np.cumsum(rng.normal(scale=0.12, size=steps)) * 0.5) + rng.uniform(0, 6)
     step = rng.uniform(0.008, 0.02)
     xy = np.cumsum(step * np.stack([np.cos(heading), np.sin(heading)], 1), 0)
-    radius = rng.uniform(0.0025, 0.007)
+    radius = rng.uniform(*CABLE_RADIUS)
     line = np.column_stack([xy - xy.mean(0), np.full(steps, radius)])
     return tube(line, radius, "cable", sides=6).painted(plain(rng))
 
 
 def bag(rng: Random) -> Model:
     """Returns a bag of crisps, a sack, a padded envelope, a pouch."""
-    half = rng.uniform([0.05, 0.04, 0.012], [0.16, 0.11, 0.05])
+    half = rng.uniform(*BAG)
     model = swollen(rng, half, rng.uniform(2.2, 4), rng.uniform(0.05, 0.25), "bag", int(rng.integers(5, 14)))
     return upright(model).painted(printed(rng), rng.choice([0, 0.5]))
 
 
 def cloth(rng: Random) -> Model:
     """Returns a towel, a garment, thrown down: a low lump with folds."""
-    half = rng.uniform([0.07, 0.06, 0.012], [0.2, 0.16, 0.05])
+    half = rng.uniform(*CLOTH)
     model = swollen(rng, half, rng.uniform(2, 3), rng.uniform(0.3, 0.6), "cloth", int(rng.integers(3, 8)))
     return upright(model).painted(printed(rng))
 
 
 def fruit(rng: Random) -> Model:
     """Returns an apple, a lemon, a potato, a ball, a toy's body."""
-    half = rng.uniform(0.02, 0.05) * rng.uniform(0.75, 1.4, 3)
+    half = rng.uniform(*FRUIT) * rng.uniform(0.75, 1.4, 3)
     return upright(swollen(rng, half, 2, rng.uniform(0, 0.06), "fruit", 5)).painted(plain(rng), 0.1)
 
 
@@ -203,7 +233,7 @@ def banana(rng: Random) -> Model:
     angle = np.linspace(-1, 1, 9) * rng.uniform(0.2, 0.9)
     bend = rng.uniform(0.06, 0.14)
     line = np.column_stack([bend * np.sin(angle), bend * np.cos(angle), 0 * angle])
-    return upright(tube(line, rng.uniform(0.01, 0.022) * np.cos(angle) ** 0.5, "banana")).painted(plain(rng))
+    return upright(tube(line, rng.uniform(*BANANA) * np.cos(angle) ** 0.5, "banana")).painted(plain(rng))
 
 
 def toy(rng: Random) -> Model:
@@ -221,7 +251,7 @@ def toy(rng: Random) -> Model:
 def keyboard(rng: Random) -> Model:
     """Returns a plate with rows of keys; a remote control when it is small."""
     rows, columns = rng.integers(4, 7), rng.integers(8, 18)
-    pitch = rng.choice([rng.uniform(0.017, 0.02), rng.uniform(0.008, 0.012)])
+    pitch = rng.choice([rng.uniform(*KEY), rng.uniform(*SMALL_KEY)])
     half = np.array([columns * pitch, rows * pitch, rng.uniform(0.012, 0.022)]) / 2 + [0.006, 0.006, 0]
     plate = box(half, (0, 0, half[2]))
     at = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).reshape(-1, 2)
@@ -233,7 +263,7 @@ def keyboard(rng: Random) -> Model:
 
 def open_box(rng: Random) -> Model:
     """Returns a box without a lid, a drawer, a tray."""
-    half, wall = rng.uniform([0.06, 0.05, 0.015], [0.17, 0.13, 0.07]), rng.uniform(0.002, 0.006)
+    half, wall = rng.uniform(*OPEN_BOX), rng.uniform(0.002, 0.006)
     return tray(half, wall, "open box").painted(printed(rng))
 
 
@@ -265,13 +295,13 @@ def make(rng: Random, kind: str) -> Model:
 
 def _any_side(rng: Random, sides: np.ndarray, name: str) -> Model:
     """Returns a box standing on its smallest side, its middle one, or flat."""
-    up = rng.choice(3, p=[0.4, 0.2, 0.4])
+    up = rng.choice(len(SIDES), p=SIDES)
     width, depth = rng.permutation(np.delete(sides, up))
     return upright(box((width / 2, depth / 2, sides[up] / 2), name=name))
 
 
 def _laid(rng: Random, model: Model) -> Model:
-    return lying(model) if rng.random() < 0.22 else model
+    return lying(model) if rng.random() < LYING else model
 
 
 def _handle(rng: Random, radius: float, height: float) -> Model:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sphmask_core.simulation.tabletop.extra import needed
-from sphmask_core.simulation.tabletop.stages import Item
+from sphmask_core.simulation.tabletop.stage import Item
 
 LIFT = 1e-3
 """Meters by which a ray starts away from the surface that it leaves."""

@@ -32,6 +32,17 @@ NOISE = (0.03, 0.14)
 WINDOW = (3, 9)
 """Pixels that are matched at once"""
 NEAREST = (0.17, 0.4)
+"""Meters below which nothing is matched, least and most: about as the data sheets have it"""
+OCCLUDED = 0.01
+"""Meters by which a grown thing must be nearer to cover what only one eye sees"""
+EDGE = 0.01
+"""Meters of a step within which a frame is smoothed"""
+DARK, BRIGHT, SLANTED = 0.06, 1.1, 0.2
+"""Brightness below and above which, and cosine below which, less is matched"""
+DARK_LOSS, BRIGHT_LOSS, GLOSS_LOSS, SLANT_LOSS = 0.25, 0.3, 0.5, 0.5
+"""What each of these adds to the texture that is missing"""
+SPECKLE = 0.0005
+"""Share of single pixels that are lost"""
 FLAT = 0.012
 """Change of brightness a pixel below which a surface has no texture of its own"""
 BLANK = (0.0, 0.8)
@@ -54,14 +65,14 @@ def stereo(rng: np.random.Generator, world: World, view: View, light: np.ndarray
     disparity += rng.uniform(*NOISE) * _bumps(rng, view.depth.shape, scale)
     disparity = np.round(disparity / STEP) * STEP
     depth = per_meter / np.maximum(disparity, 1e-3)
-    kept = both | (near < exact - 0.01)
+    kept = both | (near < exact - OCCLUDED)
     lost = (
         wander(rng, ~kept, 8 * scale, 1.5 * scale) | (near >= NOTHING / 2) | (depth < rng.uniform(*NEAREST))
     )
     lost |= _unmatched(rng, view, light, scale)
     depth = np.where(lost, np.nan, depth).astype(np.float32)
     if rng.random() < SMOOTHED:
-        depth = smoothed(depth, rng.uniform(1, 3) * scale, 0.01)
+        depth = smoothed(depth, rng.uniform(1, 3) * scale, EDGE)
     return filled(rng, depth) if rng.random() < FILLED else depth
 
 
@@ -85,6 +96,7 @@ def _unmatched(rng: np.random.Generator, view: View, light: np.ndarray, scale: f
     surfaces."""
     texture = gaussian_filter(np.hypot(sobel(light, 0), sobel(light, 1)) / 8, 2 * scale)
     need = max(rng.uniform(*BLANK) - 0.35, 0) * np.exp(-texture / FLAT)
-    need = need + 0.25 * (light < 0.06) + 0.3 * (light > 1.1) + 0.5 * view.gloss + 0.5 * (view.cosine < 0.2)
+    need = need + DARK_LOSS * (light < DARK) + BRIGHT_LOSS * (light > BRIGHT)
+    need = need + GLOSS_LOSS * view.gloss + SLANT_LOSS * (view.cosine < SLANTED)
     level = 0.5 + 0.25 * patchy(rng, light.shape, rng.uniform(8, 24) * scale)
-    return np.asarray((level < 0.6 * need) | (rng.random(light.shape, np.float32) < 0.0005))
+    return np.asarray((level < 0.6 * need) | (rng.random(light.shape, np.float32) < SPECKLE))

@@ -27,14 +27,20 @@ STEP = (1 / 8, 1 / 8, 1 / 16)
 NOISE = (0.04, 0.12)
 """Pixels of disparity, standard deviation"""
 BASELINE = 0.075
+"""Meters between projector and camera"""
 GRAZING = 0.12
 """Cosine between ray and normal below which nothing comes back"""
-DARK = 0.05
+DARK, LOST_IN_DARK = 0.05, 0.5
+"""Brightness below which nothing is measured, in that share of frames"""
+DAZZLING = (0.3, 0.7)
+"""Light that mirrors send back from which on nothing is measured, least and most"""
 EDGE = 0.02
 """Meters between neighbors that are a step of depth"""
 LOST_AT_EDGES = 0.2
 SPECKLE = 0.0005
+"""Shares of pixels lost at such edges and elsewhere"""
 NEAREST = 0.35
+"""Meters below which nothing is measured: the least of these cameras, the Carmine's"""
 FILLED = 0.12
 """Share of frames whose holes the driver has filled"""
 
@@ -48,8 +54,8 @@ def structured_light(rng: np.random.Generator, world: World, view: View, light: 
     seen = np.where(lit & view.seen, exact, np.float32(NOTHING))
     seen = wander(rng, seen, 5 * scale, rng.uniform(0.4, 1.1) * scale)
     lost = (seen >= NOTHING) | (view.cosine < GRAZING) | (seen < NEAREST)
-    lost |= (light < DARK) & (rng.random() < 0.5)
-    lost |= view.gloss * view.cosine > rng.uniform(0.3, 0.7)
+    lost |= (light < DARK) & (rng.random() < LOST_IN_DARK)
+    lost |= view.gloss * view.cosine > rng.uniform(*DAZZLING)
     edge = steps(exact, 1, EDGE)
     lost |= rng.random(shape, np.float32) < np.where(edge, LOST_AT_EDGES, SPECKLE)
     noise = rng.uniform(*NOISE) * patchy(rng, shape, 5 * scale)
