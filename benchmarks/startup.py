@@ -16,7 +16,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from sphmask_core.config import load_config, override
 from training import log
+from training.cache import fill
+from training.datasets import tabletop
 
 POLL = 0.1
 """Seconds between looks at the log."""
@@ -55,22 +58,28 @@ def main() -> None:
     parser.add_argument("--mixed", type=int, default=900)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        settings = {
-            "data.root": asked.root,
-            "data.cache": f"{folder}/cache",
-            "data.tabletop.simulated": asked.simulated,
-            "data.tabletop.mixed": asked.mixed,
-            "train.log_every": 1,
-        }
-        arguments = ["tabletop", "--set", *(f"{key}={value}" for key, value in settings.items())]
-        for name in ("empty cache", "full cache"):
-            took = start(arguments, Path(folder) / name.split()[0])
-            size = sum(file.stat().st_size for file in Path(folder, "cache").rglob("*.npy")) / 1e9
-            print(
-                f"{name}: {took.seconds:.0f} s to the first step, {took.cpu_seconds:.0f} s of processors, "
-                f"{took.gigabytes:.2f} GB of memory, {size:.2f} GB on disk",
-                flush=True,
-            )
+        settings = [
+            f"data.root={asked.root}",
+            f"data.cache={folder}/cache",
+            f"data.tabletop.simulated={asked.simulated}",
+            f"data.tabletop.mixed={asked.mixed}",
+            "train.log_every=1",
+        ]
+        show("empty cache", settings, Path(folder))
+        scenes = tabletop.load_scenes(override(load_config("tabletop"), settings), "train")
+        fill(scenes.kept, "scenes")
+        show("full cache", settings, Path(folder))
+
+
+def show(name: str, settings: list[str], folder: Path) -> None:
+    """Start a run in a folder and print what it took."""
+    took = start(["tabletop", "--set", *settings], folder / name)
+    size = sum(file.stat().st_size for file in Path(folder, "cache").rglob("*.npy")) / 1e9
+    print(
+        f"{name}: {took.seconds:.0f} s to the first step, {took.cpu_seconds:.0f} s of processors, "
+        f"{took.gigabytes:.2f} GB of memory, {size:.2f} GB on disk",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

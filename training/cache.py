@@ -2,7 +2,7 @@
 """Scenes that are made once: a folder of memory-mapped files, shared by runs and by their processes.
 
 The folder's name holds a hash of all that decides what the scenes are, so that other settings have another
-folder and nothing has to be thrown away. Making goes on where it was stopped.
+folder and nothing has to be thrown away. A scene is made when it is first asked for, or many by `fill`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,22 +45,47 @@ def identity(files: Sequence[Path]) -> list[tuple[str, int, int]]:
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
-def fill(
+@dataclass(frozen=True)
+class Kept:
+    """Is a scene that is on disk once somebody has asked for it."""
+
+    file: Path
+    make: Callable[[int], Table]
+    """A function of a module, or an object of a class: it goes to many processes by pickle."""
+    seed: int
+
+    def path(self) -> Path:
+        """Returns the scene's file, and makes it first where it is missing; raises what `make` raises."""
+        if not self.file.exists():
+            write_table(self.file, self.make(self.seed))
+        return self.file
+
+
+def keep(
     root: Path, name: str, key: Mapping[str, Any], make: Callable[[int], Table], seeds: Sequence[int]
-) -> list[Path]:
-    """Returns the files of the scenes `make(seed)`, those that are missing made by all cores of this machine.
+) -> list[Kept]:
+    """Returns the scenes `make(seed)`, none of which is made yet but those that an earlier run made.
 
     name: of the kind of scene, as people read it; key: all that decides what `make` returns, plain values.
-    Raises ConfigError where the folder cannot be written, and what `make` raises.
+    Raises ConfigError where the folder cannot be written.
     """
     folder = root / f"{name}-{_digest(key)}"
     _open_folder(folder, key)
-    present = {entry.name for entry in os.scandir(folder)}
-    missing = [seed for seed in seeds if _file(seed) not in present]
+    return [Kept(folder / f"{seed}.npy", make, seed) for seed in seeds]
+
+
+def fill(kept: Sequence[Kept], name: str) -> list[Path]:
+    """Returns the files of scenes, those that are missing made by all cores of this machine.
+
+    name: beside the bar of progress. Raises what making them raises.
+    """
+    different = {scene.file: scene for scene in kept}.values()
+    missing = [scene for scene in different if not scene.file.exists()]
     of_this_process = missing[rank() :: world_size()]
     # In an order of its own, so that runs that fill one folder together seldom make the same scene.
     random.Random(os.getpid()).shuffle(of_this_process)
-    done = in_parallel(partial(_make_file, folder, make), of_this_process, own_cores())
+    make = partial(_path, of_this_process)  # goes to each process once
+    done = in_parallel(make, range(len(of_this_process)), own_cores())
     for _ in tqdm(
         done,
         desc=name,
@@ -70,7 +96,11 @@ def fill(
     ):
         pass
     wait_for_all()
-    return [folder / _file(seed) for seed in seeds]
+    return [scene.file for scene in kept]
+
+
+def _path(kept: Sequence[Kept], index: int) -> Path:
+    return kept[index].path()
 
 
 def _digest(key: Mapping[str, Any]) -> str:
@@ -87,13 +117,3 @@ def _open_folder(folder: Path, key: Mapping[str, Any]) -> None:
         raise ConfigError(
             f"data.cache: {folder}: {error.strerror}; name a folder that can be written"
         ) from None
-
-
-def _file(seed: int) -> str:
-    return f"{seed}.npy"
-
-
-def _make_file(folder: Path, make: Callable[[int], Table], seed: int) -> None:
-    path = folder / _file(seed)
-    if not path.exists():  # another run may have been faster
-        write_table(path, make(seed))

@@ -20,7 +20,7 @@ from sphmask_core.method.preparation import prepare
 from sphmask_core.method.voxels import normalize_colors
 from sphmask_core.palette import MID_BRIGHTNESS
 
-from .cache import cache_root, fill
+from .cache import Kept, cache_root, fill, keep
 from .scene import Scene, thin
 
 POINTS_PER_EDGE = 2
@@ -43,30 +43,39 @@ class Maker:
 
 @dataclass(frozen=True)
 class MadeScenes(OnDemand[Scene]):
-    """Scenes as the model sees them, each read from its file when it is asked for."""
+    """Scenes as the model sees them, each read from its file when it is asked for, or made if need be.
 
-    files: tuple[Path, ...]
+    So training begins at once, and the processes that load its scenes make those that are missing.
+    """
+
+    kept: tuple[Kept, ...]
     unit: float
     """Meters in one model unit."""
 
     def item(self, index: int) -> Scene:
         """Reads a scene from its file."""
-        return self._read(self.files[index])
+        return self._read(self.kept[index].path())
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.kept)
 
     def __add__(self, others: MadeScenes) -> MadeScenes:
-        return MadeScenes(self.files + others.files, self.unit)
+        return MadeScenes(self.kept + others.kept, self.unit)
 
     def __mul__(self, times: int) -> MadeScenes:
         """Returns the list with every scene so many times."""
-        return MadeScenes(self.files * times, self.unit)
+        return MadeScenes(self.kept * times, self.unit)
 
     def with_classes(self, classes: Iterable[int]) -> MadeScenes:
-        """Returns those of the scenes that have points of any of these semantic classes."""
+        """Returns those of the scenes that have points of any of these semantic classes; all are made now."""
         wanted = list(classes)
-        return MadeScenes(tuple(file for file in self.files if _has_any(file, wanted)), self.unit)
+        files = fill(self.kept, "scenes")
+        chosen = [scene for scene, file in zip(self.kept, files, strict=True) if _has_any(file, wanted)]
+        return MadeScenes(tuple(chosen), self.unit)
+
+    def missing(self) -> int:
+        """Returns the number of scenes that are yet to be made."""
+        return sum(not file.exists() for file in {scene.file for scene in self.kept})
 
     def _read(self, file: Path) -> Scene:
         table = map_table(file)
@@ -85,19 +94,20 @@ def _has_any(file: Path, classes: Sequence[int]) -> bool:
 
 
 def made_scenes(maker: Maker, seeds: Sequence[int], config: Config) -> MadeScenes:
-    """Returns what training sees of the maker's clouds: upright, thinned, with the superpoints of
-    inference."""
+    """Returns what training sees of the maker's clouds: upright, thinned, with the superpoints of inference.
+
+    None is made before it is asked for.
+    """
     key = maker.key | {"preparation": _preparation(config)}
     make = partial(_thinned_table, maker.make, config)
-    files = fill(cache_root(config), f"{maker.name}-scenes", key, make, seeds)
-    return MadeScenes(tuple(files), config.unit)
+    kept = keep(cache_root(config), f"{maker.name}-scenes", key, make, seeds)
+    return MadeScenes(tuple(kept), config.unit)
 
 
 def made_clouds(maker: Maker, seeds: Sequence[int], config: Config) -> list[scenes.Scene]:
     """Returns the maker's clouds as they are, for validation."""
-    files = fill(
-        cache_root(config), f"{maker.name}-clouds", maker.key, partial(_cloud_table, maker.make), seeds
-    )
+    name, make = f"{maker.name}-clouds", partial(_cloud_table, maker.make)
+    files = fill(keep(cache_root(config), name, maker.key, make, seeds), name)
     return [
         scenes.read_prepared(file, f"{maker.name}{seed}") for file, seed in zip(files, seeds, strict=True)
     ]

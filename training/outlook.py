@@ -21,14 +21,22 @@ SKIPPED, MEASURED = 3, 10
 
 
 def outlook(
-    phases: Sequence[Phase], scenes: int, validation: int, model: nn.Module, device: torch.device
+    phases: Sequence[Phase],
+    scenes: int,
+    missing: int,
+    validation: int,
+    model: nn.Module,
+    device: torch.device,
 ) -> Iterator[str]:
-    """Yields the lines that say what a run will do, before it does it."""
+    """Yields the lines that say what a run will do, before it does it; missing: scenes that are yet to be
+    made."""
     parameters = sum(p.numel() for p in model.parameters())
     where = f"{device}, {torch.get_num_threads()} threads" if device.type == "cpu" else str(device)
     many = f", {world_size()} processes" if world_size() > 1 else ""
     weights = f"{parameters / MEGA:.1f} M parameters"
     yield f"{scenes:,} scenes, {validation:,} to validate on; {weights}; {where}{many}"
+    if missing:
+        yield f"{missing:,} of the scenes are made when they are first seen, and kept; batches wait for that"
     for phase in phases:
         train, steps = phase.train, phase.steps.per_epoch
         what = "backbone and point-wise heads" if phase.pointwise_only else "whole network"
@@ -45,14 +53,16 @@ class Speed:
     def __init__(self, device: torch.device) -> None:
         self.device, self.seen, self.began = device, 0, 0.0
 
-    def after_batch(self, left: int) -> str | None:
-        """Returns the line, once it is known; left: batches to come."""
+    def after_batch(self, left: int, making: float = 0.0) -> str | None:
+        """Returns the line, once it is known; left: batches to come; making: seconds that this run has waited
+        for scenes to be made, which do not count: later epochs find them."""
         self.seen += 1
+        working = time.monotonic() - making
         if self.seen == SKIPPED:
-            self.began = time.monotonic()
+            self.began = working
         if self.seen != SKIPPED + MEASURED:
             return None
-        seconds = (time.monotonic() - self.began) / MEASURED
+        seconds = (working - self.began) / MEASURED
         hours = f"{seconds * left / SECONDS_PER_HOUR:.1f} hours"
         return f"about {hours} left at {seconds:.2f} s a batch; {peak_memory(self.device)} of memory so far"
 

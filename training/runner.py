@@ -24,6 +24,7 @@ from .initialize import initialize
 from .interrupts import Interrupts
 from .loader import batches_per_epoch, load_batches
 from .losses import Criterion
+from .made import MadeScenes
 from .outlook import Speed, outlook
 from .phases import Phase, phase_of, plan
 from .pointwise_scores import pointwise_scores
@@ -102,6 +103,7 @@ class Runner:
             raise ConfigError(
                 f"data.root: {self.config.data.root}: there is no scene to train on, only to validate"
             )
+        self.missing = self.scenes.missing() if isinstance(self.scenes, MadeScenes) else 0
         self.validation = data.load_raw(self.config, "val") if self.writes else []
         self.phases = plan(self.config, lambda config: batches_per_epoch(len(self.scenes), config))
         if resume:
@@ -120,7 +122,7 @@ class Runner:
 
     def outlook(self) -> list[str]:
         """Returns what the run is going to do, in words."""
-        sizes = len(self.scenes), len(self.validation)
+        sizes = len(self.scenes), self.missing, len(self.validation)
         return list(outlook(self.phases, *sizes, self.state.model, self.device))
 
     def run(self) -> int:
@@ -152,7 +154,8 @@ class Runner:
                 terms = self.batch(batch.to(self.device), phase)
                 bar.set_postfix(epoch=number, loss=f"{sum(terms.values()):.3f}", lr=f"{self.rate():.1e}")
                 bar.update()
-                hours_left = self.speed.after_batch(self.phases[-1].end_batch - self.state.batches)
+                making = batches.seconds if self.missing else 0.0
+                hours_left = self.speed.after_batch(self.phases[-1].end_batch - self.state.batches, making)
                 if hours_left and self.writes:
                     bar.write(hours_left)
                 if phase.ends_step(self.state.batches - 1):

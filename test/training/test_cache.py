@@ -14,7 +14,7 @@ from sphmask_core.clouds.scenes import OBJECT
 from sphmask_core.config import ConfigError, load_config, override
 from training import cache
 from training.datasets import synthetic, tabletop
-from training.made import MadeScenes, Maker, made_clouds, made_scenes, thinned
+from training.made import Maker, made_clouds, made_scenes, thinned
 
 SMALL = override(
     load_config("tabletop"),
@@ -60,10 +60,21 @@ def same(a, b):
 
 def test_a_second_run_makes_nothing_and_sees_the_same(config, make):
     first, again = (made_scenes(Maker("m", make, {"version": 1}), range(3), config) for _ in range(2))
-    assert make.made == [0, 1, 2]
     assert all(same(a, b) for a, b in zip(first, again, strict=True))
+    assert make.made == [0, 1, 2]
     more = made_scenes(Maker("m", make, {"version": 1}), range(2, 5), config)
-    assert make.made == [0, 1, 2, 3, 4] and same(more[0], first[2])
+    assert same(more[0], first[2]) and len(list(more)) == 3
+    assert make.made == [0, 1, 2, 3, 4]
+
+
+def test_a_scene_is_made_when_it_is_first_asked_for(config, make):
+    scenes = made_scenes(Maker("m", make, {}), range(4), config)
+    assert make.made == [] and len(scenes) == 4 and scenes.missing() == 4
+    assert len(scenes[2]) > 0 and make.made == [2]
+    assert len((scenes * 2)[2]) > 0 and make.made == [2]
+    assert scenes.missing() == (scenes * 2).missing() == 3
+    assert len(scenes.with_classes([OBJECT])) == 4  # which asks all of them
+    assert make.made == [0, 1, 2, 3] and scenes.missing() == 0
 
 
 def test_what_is_read_is_what_was_made(config, make):
@@ -86,10 +97,10 @@ def test_what_is_read_is_what_was_made(config, make):
 )
 def test_other_settings_make_other_scenes(config, make, setting):
     maker = Maker("m", make, {})
-    made_scenes(maker, [0], config)
-    made_scenes(maker, [0], override(config, ["train.lr=1", "loss.quality=0.5"]))
+    for other in ([], ["train.lr=1", "loss.quality=0.5"]):
+        assert len(list(made_scenes(maker, [0], override(config, other)))) == 1
     assert make.made == [0]
-    made_scenes(maker, [0], override(config, [setting]))
+    assert len(list(made_scenes(maker, [0], override(config, [setting])))) == 1
     assert make.made == [0, 0]
 
 
@@ -100,16 +111,16 @@ def test_another_version_or_file_makes_other_scenes(config, make, tmp_path):
     file.write_bytes(b"two, longer")
     keys.append({"files": cache.identity([file])})
     for key in keys:
-        made_scenes(Maker("m", make, key), [0], config)
+        assert len(list(made_scenes(Maker("m", make, key), [0], config))) == 1
     assert make.made == [0] * 4
 
 
 def test_a_stopped_run_goes_on(config, make):
     with pytest.raises(KeyboardInterrupt):
-        made_scenes(Maker("m", replace(make, stop_at=2), {}), range(5), config)
+        made_clouds(Maker("m", replace(make, stop_at=2), {}), range(5), config)
     before = make.made
     assert 2 not in before
-    made_scenes(Maker("m", make, {}), range(5), config)
+    made_clouds(Maker("m", make, {}), range(5), config)
     assert make.made == list(range(5))  # every scene once
     assert not list(Path(config.data.cache).rglob(".*"))
 
@@ -140,9 +151,12 @@ def test_two_runs_at_once_share_one_folder(config, tmp_path):
     assert len(list(Path(config.data.cache).rglob("*.npy"))) == 6
 
 
-def test_scenes_join_and_repeat():
-    some, others = MadeScenes((Path("a"), Path("b")), 1.0), MadeScenes((Path("c"),), 1.0)
-    assert [file.name for file in (some * 2 + others).files] == ["a", "b", "a", "b", "c"]
+def test_scenes_join_and_repeat(config, make):
+    some, others = (
+        made_scenes(Maker("m", make, {}), range(2), config),
+        made_scenes(Maker("n", make, {}), [7], config),
+    )
+    assert [scene.seed for scene in (some * 2 + others).kept] == [0, 1, 0, 1, 7]
 
 
 def test_where_it_is(config, monkeypatch, tmp_path):
