@@ -46,7 +46,10 @@ CROSSING = 1.4
 """Meters per second of people who cross a street, at most."""
 MOST_PLANTS, MOST_PEOPLE, MOST_OBJECTS, MOST_CYCLISTS, MOST_VEHICLES = 24, 12, 8, 5, 9
 """Each side of a street has fewer; the last number is of vehicles on its lanes."""
+PLANTED, BUSY = 70, 45
+"""Meters of a street in both directions that have poles and plants, and people and objects."""
 POLE_GAPS, COUNTRY_POLE_GAPS = (12, 35), (25, 60)
+"""From pole to pole along a street and along a country road."""
 TREES, RIDDEN = 0.6, 0.4
 """Shares of trees among plants, and of bicycles with a rider."""
 HOUSE_WIDTH, GARDEN, GARDENS = (6, 25), (3, 12), 0.4
@@ -61,6 +64,8 @@ ACROSS, PARKED_CARS, PARKING_GAP = 0.15, 0.93, (0.5, 1.6)
 """Share of roadsides with parking across, share of cars among what is parked, from vehicle to vehicle."""
 LANE, DRIVEN_CARS, DRIVEN = (0.3, 0.6), 0.75, 0.7
 """Place of a lane in halves of the road; share of cars among traffic, and of vehicles that move."""
+RAILED = 0.6
+"""Share of a country road's sides with a guard rail."""
 AISLES, STALL, TAKEN = (7, 11), 2.6, 0.6
 """A parking lot: from row to row, width of a place, share of places that are taken."""
 HALL, COLUMN_GAPS, AISLE = ((12, 8, 4), (35, 22, 9)), (5, 10), (3.5, 6)
@@ -176,53 +181,79 @@ def street(rng: Random) -> World:
     for side in (-1, 1):
         _houses(world, side, kerb + walk)
         _parked(world, side * (kerb - 1.1), rng.uniform(*PARKED_SHARES))
-        for x in np.arange(-70, 70, rng.uniform(*POLE_GAPS)):
-            world.stand(
-                scenery.pole(rng),
-                x + rng.normal(scale=2),
-                side * (kerb + 0.5),
-                rng.choice([1, -1]) * side * np.pi / 2,
-            )
-        for _ in range(rng.integers(0, MOST_PLANTS)):
-            make = scenery.tree if rng.random() < TREES else scenery.hedge
-            world.stand(
-                make(rng),
-                rng.uniform(-70, 70),
-                side * (kerb + rng.uniform(0.8, walk + 3)),
-                rng.choice([0, np.pi]),
-            )
-        for _ in range(rng.integers(0, MOST_PEOPLE)):
-            y = side * (kerb + rng.uniform(-0.5, walk - 0.3))
-            world.stand(
-                vehicles.person(rng),
-                rng.uniform(-45, 45),
-                y,
-                rng.choice([0, np.pi]) + rng.normal(scale=0.4),
-                WALKING,
-            )
-        for _ in range(rng.integers(0, MOST_OBJECTS)):
-            world.stand(
-                scenery.street_object(rng),
-                rng.uniform(-45, 45),
-                side * (kerb + rng.uniform(0.3, walk)),
-                rng.uniform(0, PHASE),
-            )
-        for _ in range(rng.integers(0, MOST_CYCLISTS)):
-            ridden = rng.random() < RIDDEN
-            y = (
-                side * (kerb + rng.uniform(0.2, walk - 0.5))
-                if not ridden
-                else side * (kerb - rng.uniform(0.5, 2.5))
-            )
-            world.stand(
-                vehicles.cyclist(rng, ridden),
-                rng.uniform(-45, 45),
-                y,
-                0 if side < 0 else np.pi,
-                CYCLING * ridden,
-            )
+        _poles(world, side, kerb)
+        _plants(world, side, kerb, walk)
+        _walkers(world, side, kerb, walk)
+        _objects(world, side, kerb, walk)
+        _cyclists(world, side, kerb, walk)
     _traffic(world, kerb)
     return world
+
+
+def _poles(world: World, side: int, kerb: float) -> None:
+    """Stand lamps, signs and lights along one side of a street."""
+    rng = world.rng
+    for x in np.arange(-PLANTED, PLANTED, rng.uniform(*POLE_GAPS)):
+        world.stand(
+            scenery.pole(rng),
+            x + rng.normal(scale=2),
+            side * (kerb + 0.5),
+            rng.choice([1, -1]) * side * np.pi / 2,
+        )
+
+
+def _plants(world: World, side: int, kerb: float, walk: float) -> None:
+    """Stand trees and hedges on one side of a street."""
+    rng = world.rng
+    for _ in range(rng.integers(0, MOST_PLANTS)):
+        make = scenery.tree if rng.random() < TREES else scenery.hedge
+        world.stand(
+            make(rng),
+            rng.uniform(-PLANTED, PLANTED),
+            side * (kerb + rng.uniform(0.8, walk + 3)),
+            rng.choice([0, np.pi]),
+        )
+
+
+def _walkers(world: World, side: int, kerb: float, walk: float) -> None:
+    """Let people walk along one side of a street."""
+    rng = world.rng
+    for _ in range(rng.integers(0, MOST_PEOPLE)):
+        y = side * (kerb + rng.uniform(-0.5, walk - 0.3))
+        world.stand(
+            vehicles.person(rng),
+            rng.uniform(-BUSY, BUSY),
+            y,
+            rng.choice([0, np.pi]) + rng.normal(scale=0.4),
+            WALKING,
+        )
+
+
+def _objects(world: World, side: int, kerb: float, walk: float) -> None:
+    """Stand bins, boxes and benches on one side of a street."""
+    rng = world.rng
+    for _ in range(rng.integers(0, MOST_OBJECTS)):
+        world.stand(
+            scenery.street_object(rng),
+            rng.uniform(-BUSY, BUSY),
+            side * (kerb + rng.uniform(0.3, walk)),
+            rng.uniform(0, PHASE),
+        )
+
+
+def _cyclists(world: World, side: int, kerb: float, walk: float) -> None:
+    """Let cyclists ride along the kerb of one side of a street, or lean their bicycles on its walk."""
+    rng = world.rng
+    for _ in range(rng.integers(0, MOST_CYCLISTS)):
+        ridden = rng.random() < RIDDEN
+        beyond = -rng.uniform(0.5, 2.5) if ridden else rng.uniform(0.2, walk - 0.5)
+        world.stand(
+            vehicles.cyclist(rng, ridden),
+            rng.uniform(-BUSY, BUSY),
+            side * (kerb + beyond),
+            0 if side < 0 else np.pi,
+            CYCLING * ridden,
+        )
 
 
 def _houses(world: World, side: int, away: float) -> None:
@@ -289,12 +320,12 @@ def _country(rng: Random) -> World:
     """Returns a road between fields, woods, banks and guard rails."""
     world = _open(rng, rng.uniform(*COUNTRY_ROAD), COUNTRY_SLOPE)
     for side in (-1, 1):
-        if rng.random() < 0.6:
+        if rng.random() < RAILED:
             world.stand(scenery.barrier(rng, 100), 0, side * (world.kerb + 1), 0)
         for _ in range(rng.integers(8, 50)):
             make = scenery.tree if rng.random() < TREES else scenery.hedge
             world.stand(make(rng), rng.uniform(-75, 75), side * (world.kerb + rng.uniform(2, 25)), 0)
-        for x in np.arange(-70, 70, rng.uniform(*COUNTRY_POLE_GAPS)):
+        for x in np.arange(-PLANTED, PLANTED, rng.uniform(*COUNTRY_POLE_GAPS)):
             world.stand(scenery.pole(rng), x, side * (world.kerb + 1.5), 0)
     _traffic(world, world.kerb)
     _traffic(world, world.kerb)
