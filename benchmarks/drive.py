@@ -42,7 +42,7 @@ from sphmask_ros.conversions import write_points
 
 POINTS, ODOMETRY, ANSWERS = "/lidar/points", "/odometry", "/segment/instances"
 COLUMNS, NOISE, REACH = 1800, 0.02, 100.0
-"""Of the sensor: directions of a turn, meters of noise, meters of reach."""
+"""Directions of a turn of the sensor, meters of its noise, meters of its reach."""
 MOST_RATE = 10.0
 """Sweeps a second that are simulated; other rates play some of them."""
 ODOMETRY_RATE = 50.0

@@ -22,7 +22,7 @@ FAULTS: tuple[Callable[[], Exception], ...] = (
     lambda: OSError("input/output error"),
 )
 SHARE, SHARE_OF_LOADS = 0.03, 0.1
-"""Of all clouds, and of all loadings of a model, that fail."""
+"""Shares of all clouds, and of all loadings of a model, that fail."""
 SLOWEST_DISK = 1.0
 """Seconds that loading a model takes longer."""
 

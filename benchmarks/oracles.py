@@ -49,7 +49,7 @@ SURE = 0.6
 PICTURED = 12
 """Objects in the picture."""
 SIMULATORS = {"rooms": rooms.simulate, "street": street.simulate}
-"""By `data.dataset`; simulated tables for all others."""
+"""What simulates scenes, by `data.dataset`; tables for all others."""
 SIMULATED = 5_000_000
 """Seed of the first simulated scene: neither training, validation nor the choice of settings has seen it."""
 

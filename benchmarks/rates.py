@@ -76,7 +76,7 @@ class Row:
     latency: float
     """Median, milliseconds."""
     late: float
-    """Of nine in ten answers, the longest latency, milliseconds."""
+    """Longest latency of nine in ten answers, milliseconds."""
     processor: float
     """Percent of one core."""
     memory: float

@@ -19,7 +19,7 @@ BRIGHTEST = 255
 MID_BRIGHTNESS = BRIGHTEST / 2
 """Bytes of 0 to 255 are -1 to 1 in the network, so that this is 0 there."""
 MID_GRAY = 128
-"""Of points without color or instance."""
+"""Gray of points without color or instance."""
 REMEMBERED = 256
 """Colors after which those of objects begin again."""
 

@@ -35,7 +35,7 @@ SMALLEST = 0.5
 ALIKE = 2.0
 """Times that the diagonal of an object's box may grow or shrink between frames: sides come into view."""
 BITS = 21
-"""Of each coordinate of a voxel in its key."""
+"""Bits of each coordinate of a voxel in its key."""
 
 
 @dataclass(frozen=True)

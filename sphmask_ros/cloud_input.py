@@ -17,7 +17,7 @@ from sphmask_ros.serialized import read_serialized
 from sphmask_ros.taking import NotByExecutor, Taking
 
 STEADY = Clock(clock_type=ClockType.STEADY_TIME)
-"""Of the node's timers: with use_sim_time and no /clock, ROS time stands still and so would they."""
+"""Clock of the node's timers: with use_sim_time and no /clock, ROS time stands still and so would they."""
 REMATCH_PERIOD = 0.5
 """Seconds between looks at the publishers."""
 

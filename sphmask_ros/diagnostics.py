@@ -24,7 +24,7 @@ class NodeHealth:
     """What holds for all cameras of the node."""
 
     state: str = "unconfigured"
-    """Of the lifecycle."""
+    """State of the lifecycle."""
     enabled: bool = True
     refused: int = 0
     """Messages and requests that were none: a quaternion that is no rotation, a parameter without a type."""

@@ -17,7 +17,7 @@ from sphmask_ros.serialized import PLAIN_CDR
 MARK = bytes(range(200, 216))
 """Stands for the data of a message that is serialized without them."""
 COUNT_BYTES = 4
-"""Of the number of elements before a sequence of them."""
+"""Bytes of the number of elements that stands before a sequence of them."""
 
 
 def serialize_with(message: PointCloud2 | Image, data: memoryview) -> bytes:

@@ -21,7 +21,7 @@ PLAIN_CDR = {b"\x00\x00": ">", b"\x00\x01": "<"}
 ENCAPSULATION = 4
 """Bytes of that identifier and of options, from whose end on fields are aligned."""
 MOST_FIELDS = 256
-"""Of a point; lidars have a dozen. A message that announces millions would be read for minutes."""
+"""Fields of a point; lidars have a dozen. A message that announces millions would be read for minutes."""
 MOST_TEXT = 4096
 """Bytes of a name."""
 MOST_OTHER = 2**20

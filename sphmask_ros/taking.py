@@ -80,7 +80,7 @@ def _free(message: _Bytes) -> None:
 
 
 class NotByExecutor(CallbackGroup):
-    """Of subscriptions that the executor must not take from."""
+    """Group of subscriptions that the executor must not take from."""
 
     def can_execute(self, entity: Any) -> bool:
         """Returns False: it is never executed."""

@@ -27,7 +27,7 @@ MASK_TERMS = ("dice", "bce", "focal")
 QUERY_TERMS = (*MASK_TERMS, "classification", "confidence", "box", "giou", "radial")
 """Terms of matched queries that `LossConfig` weighs under their own names; "margin" has two weights."""
 MIN_FOREGROUND = 100
-"""With this many foreground voxels in the batch, or fewer, there are no queries."""
+"""Foreground voxels of a batch: with so many or fewer there are no queries."""
 PUBLISHED_SCALE = 50
 """Voxels of a model unit for which the published weights of the box losses were chosen."""
 
@@ -43,7 +43,7 @@ class Criterion:
         weights = config.loss.class_weights or (1.0,) * len(config.semantic_classes)
         self.class_weights = torch.tensor(weights)
         self.query_weights = torch.tensor((*weights[config.class_shift :], config.loss.none_weight))
-        """Of the classes with instances, and of "none"."""
+        """Weights of the classes with instances, and of "none"."""
         self.names = [name for name in QUERY_TERMS if getattr(config.loss, name)]
         self.names += ["margin"] if config.loss.correction or config.loss.cohesion else []
 

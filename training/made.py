@@ -34,7 +34,7 @@ class Maker:
     """Makes labeled clouds, each from its seed alone."""
 
     name: str
-    """Of the kind of cloud, in file names and beside the progress bar."""
+    """Name of the kind of cloud, in file names and beside the bar of progress."""
     make: Callable[[int], scenes.Scene]
     """Goes to many processes by pickle: a function of a module, or an object of such a class."""
     key: dict[str, Any]

@@ -49,7 +49,7 @@ TOP = 0.98
 CARRIED = 0.9
 """Share of the footprint of what is put on an object that has the object's top under it."""
 HOLE_NEIGHBORS = 5
-"""Of the eight pixels around one without a point, those that have one where it is a gap to be filled."""
+"""Pixels with a point, of the eight around one without, from which on it is a gap to be filled."""
 FRAMES = (2, 7)
 """Fewest and most frames that make a mixed one."""
 VIEWS_KEPT = 16

@@ -22,7 +22,7 @@ from sphmask_core.clouds.scene import Scene
 DEPTH, MASK, COLORS = ".depth.png", ".mask.png", (".color.png", ".color.jpg")
 INTRINSICS = "intrinsics.txt"
 MILLIMETERS = 1000.0
-"""In a meter: the unit of depth images that do not say another."""
+"""Millimeters in a meter: the unit of depth images that do not say another."""
 LENS = 4
 """Numbers of a camera: FX FY CX CY."""
 

@@ -16,7 +16,7 @@ from sphmask_core.runtime.wording import one_line
 
 MANIFEST = "manifest.json"
 VERSION = 1
-"""Of the files of a prepared data set: raise it when older ones cannot be read any more."""
+"""Version of the files of a prepared data set: raise it when older ones cannot be read any more."""
 UNLABELED = -100
 """The class and the object of points without a label.
 

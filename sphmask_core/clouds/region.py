@@ -13,7 +13,7 @@ from sphmask_core import native
 Box = tuple[float, float, float, float, float, float]
 """Least x, y, z, then greatest x, y, z; meters."""
 KEY_BITS = 21
-"""Of each axis in a voxel's number."""
+"""Bits of each axis in a voxel's number."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ FIRST_OBJECT = 20
 LABELS_PER_OBJECT = 10
 """Labels that mOSD has for the parts of one object."""
 VALIDATED_EVERY = 5
-"""Of so many scenes of mOSD the last is for validation."""
+"""The last of so many scenes of mOSD is for validation."""
 VALIDATION_AREA = 5
 """The area of S3DIS on which the field validates."""
 
@@ -64,11 +64,11 @@ class Split(OnDemand[Scene]):
     names: tuple[str, ...]
     read: Callable[[int], Scene]
     manifest: Manifest | None = None
-    """Of a prepared data set."""
+    """Manifest of a prepared data set."""
     labeled: bool = True
     """Whether there is ground truth."""
     groups: tuple[str, ...] = ()
-    """Of each scene, the name under which scores are gathered, where there are such."""
+    """Name for each scene under which its scores are gathered; empty: there are none."""
 
     def item(self, index: int) -> Scene:
         """Reads a scene."""

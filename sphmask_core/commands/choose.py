@@ -27,7 +27,7 @@ class Trained:
     spacing: float
     """Meters between points, at most"""
     kind: str
-    """In words"""
+    """What kind of cloud the preset is for, in words."""
 
 
 TRAINED = {

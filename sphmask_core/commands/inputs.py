@@ -28,9 +28,9 @@ class Inputs:
     """Reads the files of clouds, or the depth images in their place."""
 
     images: DepthImages | None = None
-    """Where the files are depth images."""
+    """How depth images are read, where the files are such."""
     unit: str | None = None
-    """Of the clouds' coordinates, one of UNITS; None: meters, unless a cloud is far too large for that."""
+    """Unit of the clouds' coordinates, of UNITS; None: meters, unless a cloud is far too large for that."""
     max_points: int = MAX_POINTS
     """Clouds with more are refused."""
 

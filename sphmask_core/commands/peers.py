@@ -19,7 +19,7 @@ from sphmask_core.sparse.maps import WINDOW, Level
 REPEATS = 5
 """Times that each is measured; the median counts."""
 TOLERANCE = 1e-3
-"""By how much peers may differ: they sum in other orders."""
+"""Difference from peers that is allowed: they sum in other orders."""
 
 
 def compare_convolutions(levels: list[Level], channels: int) -> list[str]:

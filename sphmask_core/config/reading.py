@@ -20,7 +20,7 @@ from sphmask_core.runtime.wording import one_line
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 PRESET_DIR = _PACKAGE / "presets" if (_PACKAGE / "presets").is_dir() else _PACKAGE.parent / "config"
-"""Of an installed package, or of a checkout, where the node's parameters lie beside the presets."""
+"""Folder of an installed package, or of a checkout, where the node's parameters lie beside the presets."""
 NODE_PARAMETERS = "segment_node"
 MAX_TEXT = 1 << 20
 MAX_DEPTH = 16

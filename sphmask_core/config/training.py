@@ -78,17 +78,17 @@ class AugmentConfig:
     deviations unless said otherwise."""
 
     axis_jitter: float = number(0.1, 0, 10)
-    """Of each entry of a 3x3 map added to the identity."""
+    """Deviation of each entry of a 3x3 map that is added to the identity."""
     flip: str = "xy"
     """Axes to mirror, each with chance 1/2."""
     turn: float = number(180.0, 0, 180)
     """Largest turn about z, uniform, degrees."""
     tilt: float = number(0.0, 0, 180)
-    """Of the turns about x and y, degrees."""
+    """Deviation of the turns about x and y, degrees."""
     scale: float = number(0.0, 0, 0.99)
     """Largest relative change of size, uniform."""
     z_shift: float = number(0.0, 0, 1000)
-    """Of a shift along z, model units."""
+    """Deviation of a shift along z, model units."""
     elastic: tuple[tuple[float, float], ...] = number(((10.0, 60.0), (30.0, 180.0)), 0, 1e6)
     """(granularity, magnitude) of smooth distortions, voxels. They move points on the voxel grid alone, not
     the coordinates that the network is told and must answer. As in the published code, the nodes of the noise
@@ -96,11 +96,11 @@ class AugmentConfig:
     elastic_chance: float = number(1.0, 0, 1)
     """Chance of each distortion."""
     color_jitter: float = number(0.1, 0, 10)
-    """Of the shift of each channel, a scene at a time; colors are in [-1, 1]."""
+    """Deviation of the shift of each channel, a scene at a time; colors are in [-1, 1]."""
     color_gain: float = number(0.0, 0, 10)
-    """Of the factor on each channel, a scene at a time, about 1."""
+    """Deviation of the factor on each channel, a scene at a time, about 1."""
     color_noise: float = number(0.0, 0, 10)
-    """Of the noise of each point's color."""
+    """Deviation of the noise of each point's color."""
     color_drop: float = number(0.0, 0, 1)
     """Chance that a scene loses its colors."""
     point_drop: float = number(0.0, 0, 1)
@@ -128,40 +128,40 @@ class LossConfig:
     published)."""
 
     pointwise: float = number(0.25, 0, 1e6)
-    """Of the point-wise terms beside the queries' terms."""
+    """Weight of the point-wise terms beside the queries' terms."""
     dice: float = number(1.0, 0, 1e6)
-    """Of the dice loss of a matched query's mask."""
+    """Weight of the dice loss of a matched query's mask."""
     bce: float = number(1.0, 0, 1e6)
-    """Of the binary cross-entropy of a matched query's mask, a mean over superpoints."""
+    """Weight of the binary cross-entropy of a matched query's mask, a mean over superpoints."""
     focal: float = number(0.0, 0, 1e6)
-    """Of the focal loss of a matched query's mask (the published code has it and does not use it)."""
+    """Weight of the focal loss of a matched query's mask (the published code has it and does not use it)."""
     focal_alpha: float = number(0.25, 0, 1)
-    """Focal loss: weight of the superpoints inside, 1 less it: of those outside."""
+    """Weight in the focal loss of the superpoints inside; those outside have the rest of 1."""
     focal_gamma: float = number(2.0, 0, 100)
     """Focal loss: how fast what is right already counts less."""
     classification: float = number(0.5, 0, 1e6)
-    """Of the class cross-entropy over all queries."""
+    """Weight of the class cross-entropy over all queries."""
     none_weight: float = number(0.1, 0, 1e6)
-    """Of the class "none" in it."""
+    """Weight of the class "none" in that cross-entropy."""
     confidence: float = number(0.5, 0, 1e6)
-    """Of the squared error of a matched query's confidence."""
+    """Weight of the squared error of a matched query's confidence."""
     box: float = number(0.5, 0, 1e6)
-    """Of the L1 error of a matched query's box."""
+    """Weight of the L1 error of a matched query's box."""
     giou: float = number(0.5, 0, 1e6)
-    """Of 1 - GIoU of a matched query's box."""
+    """Weight of 1 - GIoU of a matched query's box."""
     radial: float = number(1.0, 0, 1e6)
-    """Of the L1 error of a matched query's rays and center."""
+    """Weight of the L1 error of a matched query's rays and center."""
     correction: float = number(1.0, 0, 1e6)
-    """Of the margin loss that moves false positives out and false negatives in (paper section 3.4)."""
+    """Weight of the margin loss that moves false positives out and false negatives in (paper section 3.4)."""
     cohesion: float = number(1.0, 0, 1e6)
-    """Of the margin loss that pulls true positives to their center (paper section 3.4)."""
+    """Weight of the margin loss that pulls true positives to their center (paper section 3.4)."""
     margin: float = number(0.0, 0, 1e3)
     """Model units beyond the ray that the correction asks for."""
     auxiliary: float = number(2.0, 0, 1e6)
-    """Of all terms of the auxiliary matching (`matching.repeats`); 0: none of it."""
+    """Weight of all terms of the auxiliary matching (`matching.repeats`); 0: none of it."""
     quality: float = number(0.0, 0, 1e6)
-    """Of a term that teaches every query the IoU of its mask, so that scores rank the unmatched ones too; 0:
-    the matched ones alone, as published."""
+    """Weight of a term that teaches every query the IoU of its mask, so that scores rank the unmatched ones
+    too; 0: the matched ones alone, as published."""
     class_weights: tuple[float, ...] = number((), 0, 1e6)
     """Weights of the semantic classes, in the point-wise cross-entropy and, for classes with instances, in
     that of the queries; none: all 1."""
@@ -175,15 +175,15 @@ class MatchingConfig:
     """Costs by which queries are matched to instances (docs/model.md, section 10; defaults as published)."""
 
     classification: float = number(0.5, 0, 1e6)
-    """Of the probability of the instance's class."""
+    """Cost by the probability of the instance's class."""
     confidence: float = number(0.2, 0, 1e6)
-    """Of the query's confidence."""
+    """Cost by the query's confidence."""
     giou: float = number(0.2, 0, 1e6)
-    """Of the GIoU of the boxes."""
+    """Cost by the GIoU of the boxes."""
     dice: float = number(0.0, 0, 1e6)
-    """Of the dice loss of the masks."""
+    """Cost by the dice loss of the masks."""
     bce: float = number(0.0, 0, 1e6)
-    """Of the binary cross-entropy of the masks."""
+    """Cost by the binary cross-entropy of the masks."""
     repeats: int = count(4, high=1000)
     """Queries that answer for the same instance in the auxiliary matching."""
 
@@ -280,11 +280,11 @@ class TrainConfig:
     log_every: int = count(50, low=0)
     """Steps between rows of the log within an epoch; 0: one row an epoch."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the network in training; bfloat16 needs CUDA. Losses and weights are float32 in any case."""
+    """Numbers of the network in training; bfloat16 needs CUDA. Losses and weights are float32 in any case."""
     tensorboard: bool = False
     """Write losses, scores and pictures for TensorBoard as well."""
     seed: int = count(0, low=0, high=2**31 - 1)
-    """Of the initial weights, the order of scenes and their augmentation."""
+    """Seed of the initial weights, the order of scenes and their augmentation."""
     workers: int = count(0, low=0, high=1024)
     """Processes that load scenes; 0: the training process does."""
 

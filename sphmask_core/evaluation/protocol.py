@@ -29,7 +29,7 @@ PUBLISHED_TURN = 0.35 * np.pi
 
 
 THINNING = 4
-"""Of so many points of a scene that is too large one is scored (as published)."""
+"""One of so many points is scored where a scene is too large (as published)."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class SceneScores:
     overlap: Overlap
     precision: ClassScores
     detections: Detections
-    """At the score threshold."""
+    """What is shown at the score threshold."""
     intersections: Intersections
     rest: Intersections | None
     """The same, with one prediction more of all points that none claims; for coverage, where it is scored."""

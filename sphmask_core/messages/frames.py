@@ -6,7 +6,7 @@ from __future__ import annotations
 from sphmask_core.clouds.coordinates import LEVEL_CAMERA, Vector, Z
 
 OPTICAL_SUFFIX = "_optical_frame"
-"""Of frames whose x is right, y down and z forward, those of a camera's image."""
+"""End of the names of frames whose x is right, y down and z forward, those of a camera's image."""
 
 
 def vertical_of(frame_id: str) -> Vector:

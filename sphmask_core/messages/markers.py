@@ -33,7 +33,7 @@ SMALLEST_LETTER, LARGEST_LETTER = 0.02, 0.2
 LINE_WIDTH = 0.003
 """Meters."""
 OPACITY = 0.4
-"""Of polygons, through which the cloud can be seen."""
+"""Opacity of polygons, through which the cloud can be seen."""
 
 
 class InstanceMarkers:

@@ -15,7 +15,8 @@ from sphmask_core.messages.images import is_distorted, read_color_image, read_de
 from sphmask_core.runtime.wording import quoted
 
 FindPose = Callable[[str, str], np.ndarray]
-"""Of two frames: (4, 4), takes points of the second to the first. Raises ValueError where it is not known."""
+"""Returns for the names of two frames the (4, 4) that takes points of the second to the first. Raises
+ValueError where it is not known."""
 SAME_LENS = 1e-3
 """Relative difference up to which two cameras in the same place have the same pixels: 0.6 of 640."""
 

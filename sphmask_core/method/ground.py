@@ -26,13 +26,13 @@ NEAR_FLOOR = 0.06
 FIT_ROUNDS = 4
 """Times that a floor's plane is fitted, each time to the points that are near it."""
 NARROWING = 0.75
-"""By which the band of the floor's points is multiplied after each round of the fit."""
+"""Factor by which the band of the floor's points narrows after each round of the fit."""
 STEEPEST = 0.06
 """Slope of a floor's plane at most: more is a fit to something else."""
 BANDS = (0.018, 0.04)
 """Meters above the floor that are left out, least and most; between them by the floor's own noise."""
 DEVIATIONS = 2.5
-"""Of the floor's noise that are left out above it."""
+"""Standard deviations of the floor's noise that are left out above it."""
 BELOW = 0.3
 """Meters below the floor that are left out: reflections and errors of registration."""
 FLOOR_SAMPLE = 60_000

@@ -15,7 +15,7 @@ MOST_PLANES = 8
 """Planes that are found in a cloud, the largest first."""
 LEAST_SHARE = 0.02
 FEWEST_POINTS = 32
-"""Of a plane: the share and the number of the sampled points that it has at least."""
+"""Least share and number of the sampled points that a plane has."""
 TOLERANCE = 0.004
 """Meters: a plane's points lie so near, and `TOLERANCE_GROWTH` further for each square meter of distance."""
 TOLERANCE_GROWTH = 0.004
@@ -23,9 +23,10 @@ TOLERANCE_GROWTH = 0.004
 MOST_TOLERANCE = 0.05
 """Meters: no plane's points lie further from it."""
 LEAST_GATHERED = 0.6
-"""Of the points around a surface those on it; around a plane that cuts through clutter a third is on it."""
+"""Least share of the points around a surface that lie on it; around a plane that cuts through clutter a third
+does."""
 CELLS = 48
-"""Of a patch, along each of its axes."""
+"""Cells of a patch along each of its axes."""
 
 _jitter = np.random.default_rng(0).random(SAMPLED_POINTS)
 """Where in its run of rows each point of a sample lies: no beat with the rows of an image."""
@@ -54,17 +55,17 @@ class Patch:
     seen: np.ndarray
     """(CELLS, CELLS) bool: cells along the axes that points of the plane were seen in."""
     share: float
-    """Of the points, those on the plane."""
+    """Share of the points that are on the plane."""
     extent: tuple[float, float]
     """Meters along the axes: the rectangle around its largest connected part."""
     middle: np.ndarray
     """(2,) float64: middle of that rectangle along the axes."""
     compactness: float
-    """Of that rectangle, what is seen."""
+    """Share of that rectangle that is seen."""
     center: np.ndarray
     """(3,) float64: mean of its points."""
     whole: float
-    """Of the points on the plane and those seen below it between them, the share of those on it: low for a
+    """Share of the points on the plane among them and those that are seen below it between them: low for a
     plane that cuts through a heap."""
     things: float
     """Share of the points that stand on the plane, near ones counting more; those of other large planes

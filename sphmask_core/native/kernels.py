@@ -38,7 +38,7 @@ MOST_SCENE = 2**9 - 1
 MOST_TILE_ROWS = 256
 """Output rows of a tile, whose places are bytes."""
 MOST_LEVELS = 16
-"""Of a U-Net."""
+"""Levels of a U-Net, at most."""
 MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
 SMALLEST_SPACING = 1e-30
@@ -46,13 +46,13 @@ SMALLEST_SPACING = 1e-30
 SMALLEST_EDGE = 1e-6
 """Meters: of a cell of a map of heights."""
 PATCH_FLOATS, PATCH_CELLS = 25, 48
-"""Of struct Patch in planes.cpp."""
+"""Numbers and cells of struct Patch in planes.cpp."""
 SURFACE_FLOATS, SURFACE_CELLS = 33, 52
-"""Of struct Surface in supports.cpp."""
+"""Numbers and cells of struct Surface in supports.cpp."""
 MOST_THREADS = 1024
 """More than any processor runs."""
 MOST_BYTES = 2**31 - 1
-"""Of a row of a PointCloud2, and points of it: products of two are numbers still."""
+"""Bytes of a row of a PointCloud2, and points in it: the product of two such numbers fits into 64 bits."""
 
 TABLE: dict[str, Signature] = {}
 """Every C function by its name; this module fills it."""

@@ -23,7 +23,7 @@ class Level(NamedTuple):
 
     name: str
     flags: tuple[str, ...]
-    """Of the compiler. gcc knows -march=x86-64-v3 from version 11 on only, hence single features."""
+    """Flags of the compiler. gcc knows -march=x86-64-v3 from version 11 on only, hence single features."""
     features: frozenset[str]
     """What the processor must have, as /proc/cpuinfo calls it, beside those of the levels before."""
 

@@ -24,7 +24,7 @@ class Timer:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.milliseconds: dict[str, float] = {}
-        """Of each stage, once stopped."""
+        """Time of each stage, once it is stopped."""
         self._marks: list[tuple[str, Mark]] = []
 
     def start(self, stage: str) -> None:

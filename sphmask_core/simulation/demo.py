@@ -10,7 +10,7 @@ from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.simulation.scenes import simulate_cloud
 
 WIDTH, HEIGHT = 640, 480
-"""Of the frames of tables, pixels."""
+"""Pixels of the frames of tables."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class DemoScene:
     model: str
     """The preset for it"""
     frame_id: str
-    """Of the sensor"""
+    """Name of the sensor's frame."""
     simulate: Callable[[int], Cloud]
     """The cloud of a seed; rooms and streets need the extra `simulation`"""
 

@@ -13,7 +13,7 @@ from sphmask_core.simulation.product import product
 AMBIENT = 0.55
 """Share of light from everywhere; set by hand, as the other amounts."""
 NOISE = 0.015
-"""Of the color camera's brightness, standard deviation."""
+"""Standard deviation of the color camera's brightness."""
 ASIDE, FALL = 0.7, 0.4
 """How far the lamp is aside for each unit that it is above, and change of brightness for a unit of ray slope,
 at most."""

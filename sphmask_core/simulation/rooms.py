@@ -50,7 +50,7 @@ BED = ((0.9, 1.9, 0.35), (1.7, 2.1, 0.55))
 BOOKSHELF, SHELF_GAP = ((0.6, 0.25, 1.0), (1.2, 0.35, 2.0)), 0.35
 """The last number is from board to board."""
 MASS = 100.0
-"""Of furniture; that of small objects is the volume of their boxes, cubic meters: none of them moves it."""
+"""Mass of furniture; that of small objects is the volume of their boxes, cubic meters: none moves it."""
 Part = tuple[Shape, float, float, float]
 """A shape and where it stands."""
 
@@ -60,7 +60,7 @@ class Thing:
     """An object of a room, or a wall."""
 
     name: str
-    """Of its class"""
+    """Name of its class."""
     item: Item
 
 

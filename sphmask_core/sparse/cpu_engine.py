@@ -10,7 +10,7 @@ from sphmask_core import native
 from sphmask_core.sparse.maps import TILE_ROWS, KernelMap
 
 VECTOR_BYTES = 32
-"""Of a vector register of AVX2."""
+"""Bytes of a vector register of AVX2."""
 NO_NORM = None, None, None, None, 0.0
 """Mean, variance, weight, bias and eps of a batch norm that is none."""
 

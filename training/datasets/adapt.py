@@ -24,9 +24,9 @@ from .mosd import Frames
 ON_SUPPORT = 0.02
 """Meters from the main support within which what is no object is taken for it."""
 SEED = 1
-"""Of the mixtures."""
+"""Seed of the mixtures."""
 VERSION = 2
-"""Of what is made of own frames: raise it when that changes."""
+"""Version of what is made of own frames: raise it when that changes."""
 
 
 def frame_paths(root: str | Path) -> list[Path]:

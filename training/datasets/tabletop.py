@@ -12,7 +12,7 @@ from ..mixing import Mixtures
 from . import mosd, synthetic
 
 SEED = {"train": 1, "val": 2}
-"""Of the mixtures of each split."""
+"""Seed of the mixtures of each split."""
 VALIDATION_MIXTURES = 18
 MIXING = 2
 """Version of the mixtures: raise it when a seed and a place give another one."""

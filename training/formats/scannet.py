@@ -116,7 +116,7 @@ class Category:
     """A row of the label map."""
 
     id: int
-    """In ScanNet's own numbering, of which ScanNet200 takes 200."""
+    """Number in ScanNet's own numbering, of which ScanNet200 takes 200."""
     nyu40: str
     """Name in the NYU40 set."""
 

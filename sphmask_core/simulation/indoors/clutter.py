@@ -29,7 +29,7 @@ BOX_ON_SURFACE, BOX_ON_FLOOR = (0.15, 0.4), (0.2, 0.6)
 SCREEN, TELEVISION, LAPTOP = (0.35, 0.65), (0.7, 1.3), 0.5
 """Widths; a laptop's at most."""
 SCREEN_HEIGHT = (0.55, 0.7)
-"""In widths: 16:9 to 4:3."""
+"""Height of a screen in widths of it: 16:9 to 4:3."""
 CARTON, CARTON_HEIGHT = (0.3, 0.55), (0.15, 0.4)
 BIN = ((0.11, 0.25), (0.24, 0.75))
 """Radius and height."""

@@ -22,7 +22,7 @@ FRAME = 0.07
 BAR = (0.04, 0.08)
 """Width of a window's frame and bars."""
 SLATS = 0.05
-"""From slat to slat of blinds."""
+"""Distance from slat to slat of blinds."""
 PICTURE, PICTURE_EDGE = ((0.2, 0.2), (1.1, 0.9)), (0.02, 0.07)
 """Width and height; width of the frame."""
 BOARD = ((0.5, 0.4), (2.2, 1.2))

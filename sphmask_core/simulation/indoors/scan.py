@@ -55,7 +55,7 @@ BLACK = 0.15
 LOST, LOST_DARK, LOST_GLOSSY, LOST_GLASS = 0.02, 0.35, 0.4, 0.9
 """Shares of rays that do not come back, on any surface and beside that on black, glossy and glass ones."""
 REACH = (0.75, 1.1)
-"""Of the range's end: where a camera stops to measure, least and most."""
+"""Parts of its nominal range at which a camera stops to measure, least and most."""
 UNEVEN = (0.5, 1.6)
 """Factor of a camera's noise, least and most."""
 DRIFT, DRIFT_SPREAD, DRIFT_KEPT = 0.006, 0.6, 0.8
@@ -65,7 +65,7 @@ BUMPS, BUMP = 4, 0.0025
 AMBIENT, EXPOSURE, TINT = (0.45, 0.8), (0.7, 1.3), 0.12
 """Share of light from everywhere, factor of brightness, and how far each color's factor is from 1."""
 HAZE, VEIL, GAMMA, COLOR_NOISE = 0.1, 0.08, (0.75, 1.15), 0.02
-"""Of a color camera: contrast and brightness that haze takes and gives, exponent, deviation of its noise."""
+"""A color camera: contrast and brightness that haze takes and gives, exponent, deviation of the noise."""
 SEEN_ONCE = 0.4
 """Share of the cells that are kept though only one ray hit them."""
 

@@ -21,7 +21,7 @@ SHELL_CHAIR = ((0.42, 0.4, 0.42, 0.35), (0.52, 0.48, 0.48, 0.45))
 STOOL = ((0.15, 0.42), (0.2, 0.78))
 """Radius and height."""
 ARM_HEIGHT = (0.18, 0.26)
-"""Of a chair's arms above its seat."""
+"""Height of a chair's arms above its seat."""
 FEET, CASTOR = 5, 0.03
 """Feet of an office chair, and the radius of the castors under them."""
 UPHOLSTERED = ((0.7, 0.36, 0.3, 0.06), (1.0, 0.48, 0.55, 0.26))

@@ -28,7 +28,7 @@ OPENINGS, OPENING_SHARES = ("door", "window", ""), (0.3, 0.5, 0.2)
 MOST_OPENINGS, MOST_HUNG = 4, 6
 """Fewer than so many openings and hung things are tried on a wall."""
 HANGING_HEIGHT = (0.9, 1.6)
-"""Of the lower edge of pictures and boards."""
+"""Height of the lower edge of pictures and boards."""
 HUNG_SHARES = (0.62, 0.22, 0.16)
 """Pictures, boards and shelves among what hangs on a wall."""
 SKIRTING = 0.09
@@ -41,7 +41,7 @@ CURTAINED, HEATED, HEATED_SILL = 0.45, 0.4, 0.6
 
 @dataclass(frozen=True)
 class Opening:
-    """Of a wall; meters along it and above the floor."""
+    """A door or a window in a wall; meters along the wall and above the floor."""
 
     kind: str
     start: float

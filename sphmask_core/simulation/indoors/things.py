@@ -50,7 +50,7 @@ class Thing:
     """An object in a frame of its own: z up, z = 0 on the floor, its back towards +y."""
 
     name: str
-    """Of its class"""
+    """Name of its class."""
     models: tuple[Model, ...]
     """Each with its own paint or colors"""
     surfaces: tuple[Surface, ...] = ()

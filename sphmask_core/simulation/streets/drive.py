@@ -29,7 +29,7 @@ class DriveSweep:
     """What the sensor measures at one moment, corrected for its own motion as drivers of LiDARs do."""
 
     seconds: float
-    """From the beginning of the drive."""
+    """Seconds from the beginning of the drive."""
     xyz: np.ndarray
     """(P, 3) float32 in the sensor's frame: x ahead, z up"""
     thing: np.ndarray

@@ -52,7 +52,7 @@ ROTATING = {
 """Degrees of elevation."""
 # How often each sensor comes was set by hand: those of public data sets more often.
 SHARES = (0.24, 0.12, 0.12, 0.09, 0.09, 0.1, 0.06, 0.05, 0.06, 0.07)
-"""Of `ROTATING`."""
+"""Share of each of `ROTATING`."""
 COLUMNS, COLUMN_SHARES = (900, 1024, 1800, 2048), (0.1, 0.2, 0.4, 0.3)
 """Firings of a beam in a turn: Velodyne's at 20 and at 10 Hz, Ouster's; and how often each comes."""
 PAIRS = 0.12

@@ -45,7 +45,7 @@ LOW_OFF_ROAD, LOW_ON_ROAD = 0.7, 0.12
 """Shares of sensors on small robots or tripods, where there is no road and where there is one."""
 LOW, ROOF = (0.3, 1.2), (1.55, 2.2)
 ABOVE_ROOF = (0.1, 0.4)
-"""Of a sensor on the roof of the vehicle that carries it."""
+"""Meters of a sensor above the roof of the vehicle that carries it."""
 SUNK = 0.4
 """Meters by which that vehicle may stand in the ground, so that it fits under the sensor."""
 PARKED, ROBOT_SPEED, CAR_SPEED = 0.3, 2, 15

@@ -14,7 +14,7 @@ from sphmask_core.simulation.tabletop.coats import plain, single
 
 GREEN = np.array([0.2, 0.4, 0.15])
 LEAVES_PER_SQUARE_METER = (40, 260)
-"""Of a bush's side: airy and dense ones."""
+"""Leaves on a square meter of a bush's side: airy and dense ones."""
 # Usual sizes of such things, set by hand, in meters, least and most.
 BUSH = (0.3, 1.6)
 """Half the width of a bush."""

@@ -66,7 +66,7 @@ BICYCLE_WHEEL, BICYCLE_TIRE, MOTOR_WHEEL, MOTOR_TIRE = (0.3, 0.36), 0.025, 0.3, 
 BICYCLE_BASE, MOTOR_BASE = (0.95, 1.1), (1.3, 1.5)
 """Meters from axle to axle."""
 Section = tuple[float, float, float, float, float]
-"""Of a body: place along it, bottom, top, half its width at the bottom and at the top."""
+"""Section of a body: place along it, bottom, top, half its width at the bottom and at the top."""
 
 
 def loft(sections: Sequence[Section], name: str = "body") -> Model:

@@ -31,9 +31,9 @@ MOVING = (2.0, 14.0)
 WORLDS = (0.55, 0.12, 0.12, 0.1, 0.11)
 """Shares of streets, parking lots, open country, yards and warehouses."""
 ROAD_AND_WALK = ((3.0, 1.5), (9.0, 6.0))
-"""From a street's middle to the kerb, and from the kerb to the houses."""
+"""Distances from a street's middle to the kerb, and from the kerb to the houses."""
 COUNTRY_ROAD = (4, 12)
-"""From a country road's middle to its edge."""
+"""Distance from a country road's middle to its edge."""
 STREET_SLOPE, LOT_SLOPE, COUNTRY_SLOPE, YARD_SLOPE = 0.015, 0.012, 0.03, 0.006
 """Deviation of the ground's slope."""
 KERB = (0.05, 0.2)
@@ -49,15 +49,16 @@ MOST_PLANTS, MOST_PEOPLE, MOST_OBJECTS, MOST_CYCLISTS, MOST_VEHICLES = 24, 12, 8
 PLANTED, BUSY = 70, 45
 """Meters of a street in both directions that have poles and plants, and people and objects."""
 POLE_GAPS, COUNTRY_POLE_GAPS = (12, 35), (25, 60)
-"""From pole to pole along a street and along a country road."""
+"""Distance from pole to pole along a street and along a country road."""
 TREES, RIDDEN = 0.6, 0.4
 """Shares of trees among plants, and of bicycles with a rider."""
 HOUSE_WIDTH, GARDEN, GARDENS = (6, 25), (3, 12), 0.4
 """Width of a front; how far some houses stand back, and how many do."""
 STREET_GAP, STREET_GAPS = (4, 15), 0.3
-"""From front to front where there is a gap, and how often there is one."""
+"""Distance from front to front where there is a gap, and how often there is one."""
 FENCED, HEDGED = 0.5, 0.4
-"""Of places along a street: what is above the first has a fence, what is above the second a hedge."""
+"""Bounds of a random number for each place along a street: above the first it has a fence, above the second a
+hedge."""
 PARKED_SHARES = (0.1, 0.9)
 """Share of a roadside's parking places that are taken, least and most."""
 ACROSS, PARKED_CARS, PARKING_GAP = 0.15, 0.93, (0.5, 1.6)

@@ -22,11 +22,11 @@ from sphmask_core.simulation.tabletop.extra import folder, needed
 from sphmask_core.simulation.tabletop.model import Model, Part
 
 SHAPE_SCALE = 0.015
-"""Of pybullet's random shapes, as their own descriptions say."""
+"""Scale of pybullet's random shapes, as their own descriptions say."""
 MOST_FACES = 1600
-"""Of a thing after decimation: a triangle is then about as large as a pixel at arm's length."""
+"""Faces of a thing after decimation: a triangle is then about as large as a pixel at arm's length."""
 FEWEST_FACES = 700
-"""Of a thing with a texture; fewer are split."""
+"""Faces of a thing with a texture; where there are fewer, they are split."""
 BLUR = 0.006 * np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
 """Places around one, as shares of a texture, whose colors are averaged."""
 SHRUNK = 0.03

@@ -19,7 +19,7 @@ Random = np.random.Generator
 
 KINDS = (*MAKERS, "shapes", "things")
 PREFERENCE = np.array([1.0, 0.8, 0.4, 1.0, 0.35, 0.6, 1.3, 1.5])
-"""Of these kinds, over all scenes; each scene has a taste of its own."""
+"""How often each of these kinds comes, over all scenes; each scene has a taste of its own."""
 STYLES = ("apart", "touching", "rows", "heap", "mixed")
 ON_TABLES = np.array([0.3, 0.22, 0.18, 0.12, 0.18])
 IN_BINS = np.array([0.05, 0.07, 0.1, 0.68, 0.1])
@@ -30,7 +30,7 @@ APART = 0.8
 PLACES = 24
 """Places tried for a thing."""
 SECONDS = 2.0
-"""Of falling, at most."""
+"""Seconds for which things fall, at most."""
 LOST = 0.04
 """Meters beyond its zone at which a thing has fallen off, and is taken away."""
 ORGANIC_SCALE, SCANNED_SCALE = (0.5, 1.6), (0.9, 1.7)

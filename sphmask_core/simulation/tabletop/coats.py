@@ -25,7 +25,7 @@ STRIPED = 0.4
 SURFACES = (0.4, 0.35, 0.25)
 """Shares of tables, floors and walls of one color, of boards, and of tiles or specks."""
 BOARDS, TILES, SPECKS = (3, 60), (2, 5), (20, 200)
-"""Of these, so many a meter, fewest and most."""
+"""Boards, tiles and specks in a meter, fewest and most."""
 PRINTED = 0.5
 """Share of printed things among those that are not plain."""
 

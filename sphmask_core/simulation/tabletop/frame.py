@@ -39,7 +39,7 @@ SIDEWAYS, ROLL = 0.25, 4
 CUT_BEYOND = (1.0, 1.3)
 """Farthest object's distance times so much is where a frame that is cut ends, least and most."""
 SCENE_WIDTH = 320
-"""Of the image for which `FEWEST` holds."""
+"""Width of the image for which `FEWEST` holds, pixels."""
 
 
 def simulate_scene(

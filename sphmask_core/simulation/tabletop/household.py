@@ -51,7 +51,7 @@ BAG, CLOTH = ((0.05, 0.04, 0.012), (0.16, 0.11, 0.05)), ((0.07, 0.06, 0.012), (0
 FRUIT, BANANA = (0.02, 0.05), (0.01, 0.022)
 """Radii."""
 KEY, SMALL_KEY = (0.017, 0.02), (0.008, 0.012)
-"""From key to key of keyboards and of remote controls."""
+"""Distance from key to key of keyboards and of remote controls."""
 OPEN_BOX = ((0.06, 0.05, 0.015), (0.17, 0.13, 0.07))
 """Half the width, depth and height."""
 

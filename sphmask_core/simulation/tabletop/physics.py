@@ -21,7 +21,7 @@ LIGHTEST = 1e-3
 """Kilograms; lighter bodies shake."""
 FRICTION = (0.7, 0.01, 0.002)
 DAMPING = 2e-4
-"""Of turning, newton meters a radian a second: bottles stop rolling."""
+"""Damping of turns, newton meters a radian a second: bottles stop rolling."""
 ITERATIONS = 12
 MEMORY = 1 << 28
 """Bytes for contacts: heaps of bowls and racks of many parts have thousands."""

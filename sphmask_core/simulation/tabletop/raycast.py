@@ -23,7 +23,7 @@ class Pinhole:
     width: int
     height: int
     focal: float
-    """In pixels"""
+    """Focal length, pixels."""
     rotation: np.ndarray
     """(3, 3), columns: the optical axes in the world"""
     position: np.ndarray

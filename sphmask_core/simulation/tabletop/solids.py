@@ -11,7 +11,7 @@ import numpy as np
 from sphmask_core.simulation.tabletop.model import Model, Part, turned
 
 SIDES = 24
-"""Of a circle."""
+"""Sides of the polygon that stands for a circle."""
 WALL_PARTS = 10
 """Convex parts around the wall of a hollow body."""
 SWEEP_SIDES = 8

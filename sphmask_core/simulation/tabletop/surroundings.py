@@ -23,7 +23,8 @@ WIDE = 6.0
 
 # Shares, set by hand so that frames are various.
 WALLED, AGAINST, SECOND_WALL = 0.75, 0.3, 0.4
-"""Of stages with things around: with a wall behind, with it close by, and with another one at a side."""
+"""Shares of stages with things around that have a wall behind, have it close by, and have another one at a
+side."""
 PLAIN_WALL = 0.85
 """Walls of one color."""
 FURNITURE = (0.35, 0.3, 0.15, 0.2)

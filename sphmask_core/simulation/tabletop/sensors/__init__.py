@@ -29,7 +29,7 @@ class Sensor:
     sizes: tuple[tuple[int, int], ...]
     """Widths and heights that frames have"""
     share: float
-    """Of all frames"""
+    """Share of all frames that such a sensor takes."""
 
 
 SENSORS = (
