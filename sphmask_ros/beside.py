@@ -31,15 +31,19 @@ class Beside:
         return await self._begin(work, *arguments)
 
     async def prepare(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Make a call whose outcome `take` is about to be asked for; any that was not is forgotten."""
+        """Make a call whose outcome `take` is about to be asked for."""
         outcome = self._begin(work, *arguments)
         with suppress(Exception):  # `take` raises it
             await outcome
         self._prepared = {(work, arguments): outcome}
 
     def take(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Returns, or raises, what this very call did in `prepare`; calls here and now if it was not made."""
-        outcome = self._prepared.pop((work, arguments), None)
+        """Returns, or raises, what this very call did in `prepare`; calls here and now if it was not made.
+
+        Whatever else was prepared is forgotten.
+        """
+        outcome = self._prepared.get((work, arguments))
+        self._prepared = {}
         return work(*arguments) if outcome is None else outcome.result()
 
     def _begin(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:

@@ -194,16 +194,17 @@ class Perception:
 
     def _judge(self, frame_id: str, cloud: Cloud, region: Region, pose: np.ndarray | None) -> None:
         """Say once for each frame whether its clouds are unlike what the model was trained on."""
-        if frame_id in self.remarks or len(self.remarks) >= MOST_SAID:
+        name = quoted(frame_id)
+        if name in self.remarks or len(self.remarks) >= MOST_SAID:
             return
         seen = cloud.xyz if region == EVERYTHING else cloud.xyz[region.inside(cloud.xyz, pose)]
         traits = character(replace(cloud, xyz=seen))
         if not traits.points:
             return
         remark = unlike(traits, self.segmenter.config.name)
-        self.remarks[frame_id] = remark
+        self.remarks[name] = remark
         if remark:
-            self._say(f"clouds of {quoted(frame_id)}: {remark}")
+            self._say(f"clouds of {name}: {remark}")
 
     def _say_once(self, text: str) -> None:
         if text not in self._said and len(self._said) < MOST_SAID:

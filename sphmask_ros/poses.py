@@ -29,6 +29,8 @@ KEPT = 10.0
 """Seconds of each frame's history, as in tf2 (TIMECACHE_DEFAULT_MAX_STORAGE_TIME)."""
 MOST_FRAMES = 1000
 """Child frames that are kept; a robot has some dozens, and who invents names must not fill the memory."""
+LONGEST_NAME = 1000
+"""Letters of a frame's name that is kept, for the same reason."""
 NORMALIZED = 1e-2
 """How far a quaternion's squared length may be from one, as in tf2 (QUATERNION_NORMALIZATION_TOLERANCE)."""
 QUEUE = 100
@@ -110,6 +112,8 @@ class Poses:
         """
         if not np.isfinite(pose).all():
             raise ValueError(f"the pose of {child!r} is not finite")
+        if max(len(parent), len(child)) > LONGEST_NAME:
+            raise ValueError(f"{quoted(max(parent, child, key=len))} is longer than {LONGEST_NAME} letters")
         if not child or child == parent:
             raise ValueError(f"a transform from {parent!r} to {child!r} joins no two frames")
         with self._changed:

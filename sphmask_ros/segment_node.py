@@ -25,6 +25,7 @@ from std_srvs.srv import SetBool
 
 from sphmask_core import Segmenter
 from sphmask_core.runtime.cancellation import Cancellation, CancelledError, TooLateError
+from sphmask_core.runtime.wording import quoted
 from sphmask_ros.answer import Answer
 from sphmask_ros.beside import Beside
 from sphmask_ros.camera import Camera, Job
@@ -303,7 +304,7 @@ class SegmentNode(LifecycleNode):
     def _complain(self, job: Job, error: Exception) -> None:
         text = one_line(error)
         job.camera.health.fail(text)
-        text = f"no objects in a cloud of {job.msg.header.frame_id!r}: {text}"
+        text = f"no objects in a cloud of {quoted(job.msg.header.frame_id)}: {text}"
         self.get_logger().warning(text, throttle_duration_sec=LOG_PERIOD)
 
     def _diagnose(self) -> None:

@@ -30,7 +30,7 @@ from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.config import Config, ConfigError, override
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.runtime.memory import is_out_of_memory
-from sphmask_core.runtime.process import ended_by
+from sphmask_core.runtime.process import Ended, ended_by, ending_cleanly
 
 from .datasets import adapt
 from .distributed import join
@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> i
     prints."""
     options = _parser(program).parse_args(arguments)
     try:
-        return adapt_weights(options)
+        with ending_cleanly():
+            return adapt_weights(options)
     except (CheckpointError, CloudError, ConfigError, OSError, ImportError, FloatingPointError) as error:
         print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
         return BAD_INPUT
@@ -74,6 +75,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "adapt.py") -> i
     except KeyboardInterrupt:
         print(f"{program}: interrupted; nothing is written", file=sys.stderr)
         return ended_by(signal.SIGINT)
+    except Ended as ended:
+        return ended.status
 
 
 def adapt_weights(options: argparse.Namespace) -> int:

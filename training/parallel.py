@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
@@ -16,6 +18,9 @@ from .interrupts import ignore_interrupts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+GRACE = 2.0
+"""Seconds for the items at hand when the work is to end; an item may take minutes."""
 
 _work: Callable[[Any], Any]
 """What this process does, where it is one of those that `in_parallel` started."""
@@ -36,9 +41,21 @@ def in_parallel(do: Callable[[Item], Result], items: Sequence[Item], processes: 
         try:
             for future in as_completed([pool.submit(_do, item) for item in items]):
                 yield future.result()
-        except BaseException:
+        except Exception:
             pool.shutdown(cancel_futures=True)
             raise
+        except BaseException:  # asked to end, by a signal or by whoever takes the results
+            pool.shutdown(wait=False, cancel_futures=True)
+            _end_workers()
+            raise
+
+
+def _end_workers() -> None:
+    """End the processes that were started, those whose item takes longer than GRACE in the midst of it."""
+    limit = time.monotonic() + GRACE
+    for process in multiprocessing.active_children():
+        process.join(max(limit - time.monotonic(), 0.0))
+        process.kill()
 
 
 def own_cores() -> int:
@@ -51,6 +68,15 @@ def _begin(do: Callable[[Any], Any]) -> None:
     _work = do
     torch.set_num_threads(1)
     ignore_interrupts()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process once the one that started it has, however it did: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _do(item: Any) -> Any:

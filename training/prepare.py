@@ -16,7 +16,7 @@ from tqdm import tqdm
 from sphmask_core.clouds.prepared import Manifest, write_manifest
 from sphmask_core.config import Config, ConfigError, load_config
 from sphmask_core.runtime.memory import is_out_of_memory
-from sphmask_core.runtime.process import ended_by
+from sphmask_core.runtime.process import Ended, ended_by, ending_cleanly
 
 from .formats import own, pointcept, published, s3dis, scannet, stpls3d
 from .formats.job import Job, do, is_done, scenes_of
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     asked = _parser(program).parse_args(arguments)
     try:
         options = Options(asked.raw, _config(asked), asked.superpoints, asked.partial)
-        failures = prepare(options, asked.out, asked.jobs)
+        with ending_cleanly():
+            failures = prepare(options, asked.out, asked.jobs)
     except (FormatError, ConfigError, OSError) as error:
         failures = [str(error)]
     except (MemoryError, RuntimeError) as error:
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         return ended_by(signal.SIGINT)
+    except Ended as ended:
+        return ended.status
     for line in failures[:LISTED]:
         print(f"prepare: {line}", file=sys.stderr)
     if len(failures) > LISTED:

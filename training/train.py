@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from sphmask_core.runtime.process import ended_by
+from sphmask_core.runtime.process import Ended, ended_by, ending_cleanly
 
 if not __package__:  # run by its path, as torchrun does: the folder beside it is the package of its imports
     __package__ = "training"
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "train.py") -> i
     prints."""
     options = _parser(program).parse_args(arguments)
     try:
-        return _train(options, program)
+        with ending_cleanly():
+            return _train(options, program)
     except (*BAD_INPUT, OSError, FloatingPointError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None, program: str = "train.py") -> i
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return ended_by(signal.SIGINT)
+    except Ended as ended:
+        return ended.status
     finally:
         leave()
 

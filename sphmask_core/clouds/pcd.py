@@ -156,8 +156,10 @@ def _compressed(header: PcdHeader, body: bytes) -> dict[str, np.ndarray]:
     if unpacked != needed:
         raise ValueError(f"{unpacked} bytes of data where the header announces {needed}")
     held = len(body) - LZF_SIZES.size
-    if held < packed or packed * MAX_LZF_RATIO < unpacked:
+    if held < packed:
         raise ValueError(f"cut off: {held} of {packed} compressed bytes")
+    if packed * MAX_LZF_RATIO < unpacked:
+        raise ValueError(f"announces {unpacked} bytes of data, which {packed} compressed bytes cannot hold")
     return _by_field(header, _unpack(np.frombuffer(body, np.uint8, packed, LZF_SIZES.size), unpacked))
 
 

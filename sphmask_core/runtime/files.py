@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a user's share of it, and the largest file that the process or the file system allows."""
 
 
 @contextmanager
@@ -23,7 +27,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise IsADirectoryError(
             f"{path}: is a folder, where a file is to be written; remove it, or give another name"
         )
-    with _temporary(path) as temporary:
+    with _temporary(path) as temporary, _naming(path):
         yield temporary
         temporary.replace(path)
 
@@ -34,7 +38,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     It has the name of `path`, in a temporary folder beside it: writers name files after their folder.
     """
-    with _temporary(path) as temporary:
+    with _temporary(path) as temporary, _naming(path):
         temporary.mkdir()
         yield temporary / path.name
         (temporary / path.name).rename(path)
@@ -47,6 +51,17 @@ def same_file(path: Path, others: Iterable[Path]) -> Path | None:
             if path.samefile(other):
                 return other
     return None
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Lets an error of a full disk, which names no file, name the one that was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE or error.filename is not None:
+            raise
+        raise OSError(f"{path}: could not be written: {error.strerror}") from None
 
 
 @contextmanager

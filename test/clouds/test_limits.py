@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import zipfile
 from pathlib import Path
 
@@ -90,3 +91,9 @@ def test_a_compressed_pcd_of_more_points_than_allowed(tmp_path):
     head = b"FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 60000000\nHEIGHT 1\nDATA binary_compressed\n"
     (tmp_path / "a.pcd").write_bytes(head + bytes(100))
     refused(tmp_path / "a.pcd", "has 60000000 points, more than --max-points 50000000")
+
+
+def test_a_compressed_pcd_that_announces_more_than_it_can_hold(tmp_path):
+    head = b"FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 1000000\nHEIGHT 1\nDATA binary_compressed\n"
+    (tmp_path / "a.pcd").write_bytes(head + struct.pack("<II", 100, 12_000_000) + bytes(100))
+    refused(tmp_path / "a.pcd", "announces 12000000 bytes of data, which 100 compressed bytes cannot hold")

@@ -138,12 +138,12 @@ def test_takes_what_was_prepared_once_and_only_for_the_same_call(beside):
         await prepare(0)
 
     run(executor, prepare_two)
-    assert beside.take(work, 4) == 0.25
-    assert beside.take(work, 2) == 0.5
-    assert calls == [2, 4]
-    assert beside.take(work, 2) == 0.5
-    assert calls == [2, 4, 2]
+    assert [beside.take(work, 2), beside.take(work, 2)] == [0.5, 0.5]
+    assert calls == [2, 2]
+    run(executor, prepare_two)
+    assert [beside.take(work, 4), beside.take(work, 2)] == [0.25, 0.5]
+    assert calls == [2, 2, 2, 4, 2]
     run(executor, prepare_none)
     with pytest.raises(ZeroDivisionError):
         beside.take(work, 0)
-    assert calls == [2, 4, 2, 0]
+    assert calls == [2, 2, 2, 4, 2, 0]

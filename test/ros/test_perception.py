@@ -21,7 +21,7 @@ from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_ros.conversions import write_points
 from sphmask_ros.parameters import Parameters
-from sphmask_ros.perception import Perception
+from sphmask_ros.perception import MOST_SAID, Perception
 from sphmask_ros.player import Player
 from sphmask_ros.poses import PoseError, Poses, listen
 from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, pose, scene_message
@@ -163,3 +163,14 @@ def test_another_frame_is_another_place(sees):
     first, second, again = (perception(message(frame), settings).tracks.ids for frame in ("a", "b", "b"))
     assert not set(first.tolist()) & set(second.tolist())
     assert second.tolist() == again.tolist()
+
+
+def test_who_invents_frames_fills_neither_log_nor_memory(sees):
+    """Two lines for each frame, which rule is up and how its clouds are unlike; then no more."""
+    perception, said = sees()
+    for number in range(MOST_SAID + 5):
+        perception(message(f"{'x' * 100_000}{number}", SCENE.xyz * 20), Parameters())
+        perception(message(f"{number}", SCENE.xyz * 20), Parameters())
+    assert MOST_SAID <= len(said) <= 2 * MOST_SAID
+    assert len(perception.remarks) == MOST_SAID
+    assert max(map(len, [*said, *perception.remarks])) < 1000

@@ -132,3 +132,7 @@ def test_who_invents_frames_does_not_fill_the_memory():
         poses.add("odom", "frame 0", 1.0, np.full((4, 4), np.nan))
     with pytest.raises(ValueError, match="joins no two"):
         poses.add("odom", "odom", 1.0, np.eye(4))
+    with pytest.raises(ValueError, match=r"^'x+' is longer than 1000 letters$"):
+        poses.add("odom", "x" * 1_000_000, 1.0, np.eye(4))
+    with pytest.raises(ValueError, match="is longer than"):
+        poses.add("x" * 1_000_000, "frame 0", 1.0, np.eye(4))

@@ -2,6 +2,11 @@
 """Work of many processes is that of one, and errors say what they say."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +48,33 @@ def test_an_error_is_raised_as_it_is(processes):
 
 def test_nothing_to_do():
     assert list(in_parallel(read, [], 2)) == []
+
+
+def say_and_sleep(_):
+    print(os.getpid(), flush=True)
+    time.sleep(300)
+
+
+PARENT = "from test.training.test_parallel import *; list(in_parallel(say_and_sleep, range(2), 2))"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_end_with_the_one_that_started_them(number):
+    """Else they would wait for work for ever, with all the memory that they have."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.send_signal(number)
+    assert parent.wait(60) == -number
+    assert ended(*workers)
+
+
+def ended(*processes):
+    """Whether they have, or will within a minute; those that have not are ended."""
+    limit = time.monotonic() + 60
+    left = [process for process in processes if Path(f"/proc/{process}").exists()]
+    while left and time.monotonic() < limit:
+        time.sleep(0.1)
+        left = [process for process in left if Path(f"/proc/{process}").exists()]
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    return not left

@@ -50,3 +50,17 @@ def test_killed_stopped_and_resumed(tmp_path, capfd):
     assert main([str(preset), "-o", str(whole), "--device", "cpu"]) == 0
     assert outcome(run) == outcome(whole)
     assert not list(run.glob(".*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_stopped_while_scenes_are_made(tmp_path, number):
+    """The processes that make them, which have its standard error, too, end with it."""
+    settings = [f"data.cache={tmp_path / 'cache'}", "data.simulated=1000"]
+    process = tiny.command(
+        tiny.TRAIN, "street", "-o", str(tmp_path / "run"), "--device", "cpu", "--set", *settings
+    )
+    while not list(tmp_path.glob("cache/*/*.npy")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    tiny.finish(process, 128 + number)
