@@ -23,6 +23,7 @@ from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from benchmarks.transport import PROFILE, VARIABLE
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_core.simulation.camera import FOCAL
@@ -30,7 +31,6 @@ from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_ros.conversions import make, write_points
 from sphmask_ros.demo import FRAME_TIMEOUT, START_TIMEOUT, start_node, stop_node
 
-PROFILE = Path(__file__).parents[1] / "config" / "fastdds.xml"
 FRAME_ID = "camera_color_optical_frame"
 FIRST = 3
 """Frames at the beginning that are not counted."""
@@ -103,7 +103,7 @@ def _images(cloud: Cloud) -> dict[str, Any]:
 def main() -> None:
     """Measure both inputs, one after the other."""
     arguments = _arguments()
-    os.environ["FASTDDS_DEFAULT_PROFILES_FILE"] = str(PROFILE)
+    os.environ[VARIABLE] = str(PROFILE)
     cloud = simulate_cloud(1, arguments.width, arguments.width * 3 // 4)
     print("| input | MB a frame | latency, ms | longest | answers a second | CPU ms an answer |")
     print("| --- | --- | --- | --- | --- | --- |")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.transport import FAST_DDS_2, PROFILE, VARIABLES
+from benchmarks.transport import PROFILE, VARIABLE
 
 STOP_TIMEOUT = 10.0
 """Seconds until a process that does not end is killed."""
@@ -21,8 +21,7 @@ def set_environment() -> None:
     """Let this process and those that it starts talk on this computer alone, with the Fast DDS profile."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    old = os.environ.get("ROS_DISTRO", "") in FAST_DDS_2
-    os.environ.setdefault(VARIABLES[old], str(PROFILE))
+    os.environ.setdefault(VARIABLE, str(PROFILE))
 
 
 @contextmanager

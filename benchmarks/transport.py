@@ -21,10 +21,12 @@ from std_msgs.msg import Header
 
 from sphmask_ros.conversions import write_points
 
-PROFILE = Path(__file__).parents[1] / "config" / "fastdds.xml"
+FAST_DDS_2 = os.environ.get("ROS_DISTRO", "") in ("humble", "iron", "jazzy")
+"""Whether this ROS 2 has Fast DDS 2; its profiles are written a little otherwise than those of version 3."""
+PROFILE = Path(__file__).parents[1] / "config" / ("fastdds2.xml" if FAST_DDS_2 else "fastdds.xml")
 VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-FAST_DDS_2 = ("humble", "iron", "jazzy")
-"""Distributions whose Fast DDS reads the second variable."""
+VARIABLE = VARIABLES[FAST_DDS_2]
+"""Where Fast DDS looks for the profile: version 3, and version 2."""
 PATIENCE = 3.0
 """Seconds after the last cloud in which one may still arrive."""
 
@@ -40,7 +42,7 @@ def main() -> None:
     size = arguments.points * 16 / 1e6
     print(f"{arguments.clouds} clouds of {size:.1f} MB at {arguments.rate:g} Hz between two processes")
     for reliability in ("reliable", "best_effort"):
-        for name, profile in (("Fast DDS as it comes", None), ("with config/fastdds.xml", PROFILE)):
+        for name, profile in (("Fast DDS as it comes", None), (f"with config/{PROFILE.name}", PROFILE)):
             print(f"{reliability:<12} {name:<24} {_measure(arguments, reliability, profile)}", flush=True)
 
 
@@ -58,8 +60,7 @@ def _arguments() -> argparse.Namespace:
 
 def _measure(arguments: argparse.Namespace, reliability: str, profile: Path | None) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    old = os.environ.get("ROS_DISTRO", "") in FAST_DDS_2
-    environment |= {VARIABLES[old]: str(profile)} if profile else {}
+    environment |= {VARIABLE: str(profile)} if profile else {}
     environment |= {
         "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clouds or RGB-D images in, object instances out: ros2 launch sphmask_ros segment.launch.py -s"""
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 SHARE = FindPackageShare("sphmask_ros")
+FAST_DDS_2 = os.environ.get("ROS_DISTRO", "") in ("humble", "iron", "jazzy")
+"""Whether this ROS 2 has Fast DDS 2. Version 3 calls an element of profiles otherwise, and each version
+refuses a profile with an element that it does not know."""
 PARAMETERS = {
     "model": "preset's name, or path to weights; empty: what params_file says",
     "input": "cloud or rgbd; empty: what params_file says",
@@ -35,7 +39,7 @@ ARGUMENTS = {
         "the node's parameters",
     ),
     "fastdds_profile": (
-        PathJoinSubstitution([SHARE, "config", "fastdds.xml"]),
+        PathJoinSubstitution([SHARE, "config", "fastdds2.xml" if FAST_DDS_2 else "fastdds.xml"]),
         "Fast DDS profile with room for clouds in shared memory; none: Fast DDS as it comes",
     ),
     "rviz": ("false", "true: show the result in RViz"),
@@ -50,7 +54,6 @@ PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES
 """Where Fast DDS looks for a profile: version 3, and version 2. The former warns of the latter's."""
 NO_PROFILE = "none"
 """ros2 launch takes no empty argument on its command line."""
-FAST_DDS_2 = ("humble", "iron", "jazzy")
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -100,8 +103,7 @@ def _profile(context: LaunchContext, given: dict[str, str]) -> dict[str, str]:
     taken = any(name in context.environment for name in PROFILE_VARIABLES)
     if taken or "fastrtps" not in rmw or not given["fastdds_profile"]:
         return {}
-    old = context.environment.get("ROS_DISTRO", "") in FAST_DDS_2
-    return {PROFILE_VARIABLES[old]: given["fastdds_profile"]}
+    return {PROFILE_VARIABLES[FAST_DDS_2]: given["fastdds_profile"]}
 
 
 def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:

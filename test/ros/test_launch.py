@@ -2,6 +2,7 @@
 """The launch file, by the real launch system; a bad one would only be found on a robot."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("launch_ros", reason="needs launch and launch_ros, which are not on PyPI")
 import rclpy
 
+from benchmarks.transport import PROFILE, VARIABLE
 from sphmask_ros.player import Player
 from test.helpers.ros import TIMEOUT, ask_patiently, header, scene_message
 
@@ -99,6 +101,23 @@ def await_node(ros):
 
 
 @pytest.fixture
+def await_subscribers(ros):
+    """Wait until all of some topics are subscribed to; none of some others may be then."""
+
+    def wait(launched, topics, none):
+        looking, limit = rclpy.create_node("looking"), time.monotonic() + START
+        try:
+            while not all(looking.count_subscribers(topic) for topic in topics):
+                assert launched.running() and time.monotonic() < limit
+                time.sleep(0.2)
+            assert [topic for topic in none if looking.count_subscribers(topic)] == []
+        finally:
+            looking.destroy_node()
+
+    return wait
+
+
+@pytest.fixture
 def heard(ros):
     """Make a player that a launched node hears."""
     players = []
@@ -140,21 +159,35 @@ def test_launches_the_node_as_asked(launch, heard, weights):
     launched.interrupt()
 
 
-def test_the_camera_info_of_images_is_looked_for_beside_them(launch, ros, weights):
+def test_the_camera_info_of_images_is_looked_for_beside_them(launch, await_subscribers, weights):
     arguments = [f"model:={weights}", "namespace:=eyes", "input:=rgbd"]
     images = ["depth:=cam/depth/image/compressedDepth", "color:=/cam/color/image"]
     launched = launch(*arguments, *images)
-    node = rclpy.create_node("looking")
     topics = ["/eyes/cam/depth/image/compressedDepth", "/eyes/cam/depth/camera_info"]
     topics += ["/cam/color/image", "/cam/color/camera_info"]
-    limit = time.monotonic() + START
-    try:
-        while not all(node.count_subscribers(topic) for topic in topics):
-            assert launched.running() and time.monotonic() < limit
-            time.sleep(0.2)
-        assert node.count_subscribers("/eyes/points") == 0
-    finally:
-        node.destroy_node()
+    await_subscribers(launched, topics, none=["/eyes/points"])
+    launched.interrupt()
+
+
+IMAGES = {"depth": "depth/image", "color": "color/image"}
+IMAGES |= {"camera_info": "info/depth", "color_info": "info/color"}
+
+
+def test_the_camera_info_is_where_it_is_said_to_be(launch, await_subscribers, weights):
+    topics = {name: f"/eye/{topic}" for name, topic in IMAGES.items()}
+    given = [f"{name}:={topic}" for name, topic in topics.items()]
+    launched = launch(f"model:={weights}", "input:=rgbd", *given)
+    beside = ["/eye/depth/camera_info", "/eye/color/camera_info"]
+    await_subscribers(launched, topics.values(), none=beside)
+    launched.interrupt()
+
+
+def test_each_of_several_cameras_has_its_camera_info(launch, await_subscribers, weights):
+    topics = {name: [f"/left/{topic}", f"/right/{topic}"] for name, topic in IMAGES.items()}
+    given = [f"{name}:=[{','.join(both)}]" for name, both in topics.items()]
+    launched = launch(f"model:={weights}", "input:=rgbd", "cameras:=[front,rear]", *given)
+    asked = [topic for both in topics.values() for topic in both]
+    await_subscribers(launched, asked, none=["/left/depth/camera_info"])
     launched.interrupt()
 
 
@@ -183,7 +216,8 @@ def test_fast_dds_has_its_profile_unless_told_otherwise(launch, await_node, monk
     launched = launch("autostart:=false", *arguments)
     await_node(launched)
     environment = Path(f"/proc/{launched.node()}/environ").read_text()
-    assert ("/config/fastdds.xml" in environment) == has_one
+    files = re.findall(r"(\w+)_DEFAULT_PROFILES_FILE=.*?([^/\0]*)\0", environment)
+    assert files == ([(VARIABLE.removesuffix("_DEFAULT_PROFILES_FILE"), PROFILE.name)] if has_one else [])
     launched.interrupt()
 
 
