@@ -33,6 +33,9 @@ ANGLES = np.arange(16) * (np.pi / 8)
 """Radians of the directions in which extremes are looked for, before a hull is made."""
 DIRECTIONS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
 X = DIRECTIONS[:1]
+ACROSS = np.array([-1.0, 1.0])
+"""Turns (y, x) into what is to the left of (x, y), the normal of an edge."""
+INWARD = ACROSS[:, None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def _upright_box(points: np.ndarray) -> _Box:
     """Returns the box of smallest footprint around points (3, n), n > 0, in level axes."""
     corners = _hull(points[:2])
     directions = _directions(corners)
-    normals = directions[:, ::-1] * (-1.0, 1.0)
+    normals = directions[:, ::-1] * ACROSS
     places = corners @ np.concatenate([directions, normals]).T
     low, high = places.min(0).reshape(2, -1), places.max(0).reshape(2, -1)  # along the directions, and across
     spans = high - low
@@ -170,15 +173,16 @@ def _outer(points: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """
     if points.shape[1] < FEW:
         return points
-    corners = points[:, (directions @ points).argmax(1)].T
-    edges = np.concatenate([corners[1:], corners[:1]]) - corners
-    distinct = edges.any(1)
+    corners = points[:, (directions @ points).argmax(1)]
+    edges = np.concatenate([corners[:, 1:], corners[:, :1]], 1) - corners
+    distinct = edges.any(0)
     if not distinct.any():
         return points[:, :1]  # all are one
-    normals = np.stack([-edges[:, 1], edges[:, 0]], 1)[distinct]
-    borders = (corners[distinct] * normals).sum(1, keepdims=True)
+    normals = edges[::-1] * INWARD
+    borders = (corners * normals).sum(0)
     rounding = ROUNDING * np.abs(borders).max()
-    return points[:, ~(normals @ points > borders + rounding).all(0)]
+    borders = np.where(distinct, borders + rounding, -np.inf)  # a corner of two directions bounds nothing
+    return points[:, ~(normals.T @ points > borders[:, None]).all(0)]
 
 
 def _supports(middles: np.ndarray, sizes: np.ndarray, turns: np.ndarray) -> np.ndarray:

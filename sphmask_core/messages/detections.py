@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sphmask_core.messages import Make
-from sphmask_core.messages.instances import box_pose
+from sphmask_core.messages.instances import box_poses
 from sphmask_core.method.instances import Instances
 from sphmask_core.placement import Placements
 from sphmask_core.tracking import Tracks
@@ -16,12 +16,21 @@ from sphmask_core.tracking import Tracks
 
 def detection_array(make: Make, header: Any, instances: Instances, tracks: Tracks, placed: Placements) -> Any:
     """Returns the class, score, upright box and id of each instance."""
-    detections = [_detection(make, header, instances, tracks, placed, i) for i in range(len(instances))]
+    detections = [
+        _detection(make, header, instances, tracks, placed, pose, i)
+        for i, pose in enumerate(box_poses(make, placed))
+    ]
     return make("vision_msgs/Detection3DArray", header=header, detections=detections)
 
 
 def _detection(
-    make: Make, header: Any, instances: Instances, tracks: Tracks, placed: Placements, index: int
+    make: Make,
+    header: Any,
+    instances: Instances,
+    tracks: Tracks,
+    placed: Placements,
+    pose: Any,
+    index: int,
 ) -> Any:
     hypothesis = make("vision_msgs/ObjectHypothesisWithPose")
     hypothesis.hypothesis.class_id = instances.class_names[index]
@@ -31,7 +40,7 @@ def _detection(
     detection = make(
         "vision_msgs/Detection3D", header=header, results=[hypothesis], id=str(tracks.ids[index])
     )
-    detection.bbox.center = box_pose(make, placed, index)
+    detection.bbox.center = pose
     _set(detection.bbox.size, placed.sizes[index])
     return detection
 

@@ -23,14 +23,15 @@ def instance_array(
     """
     points = [instances.points(i).astype(np.uint32) for i in range(len(instances))]
     starts = np.cumsum([0, *map(len, points)])
+    poses = box_poses(make, placed)
     return make(
         "sphmask_ros/InstanceArray",
         header=header,
-        orientation=quaternion(make, instances.rotation.T),
+        orientation=_quaternions(make, instances.rotation.T[None])[0],
         polar_sectors=rays[0],
         azimuth_sectors=rays[1],
         instances=[
-            _instance(make, instances, tracks, placed, i, int(starts[i]), len(part))
+            _instance(make, instances, tracks, placed, poses[i], i, int(starts[i]), len(part))
             for i, part in enumerate(points)
         ],
         lost=tracks.lost,
@@ -93,6 +94,7 @@ def _instance(
     instances: Instances,
     tracks: Tracks,
     placed: Placements,
+    pose: Any,
     index: int,
     first_point: int,
     point_count: int,
@@ -108,7 +110,7 @@ def _instance(
         center=_point(make, instances.centers[index]),
         box_min=_point(make, instances.boxes[index, :3]),
         box_max=_point(make, instances.boxes[index, 3:]),
-        box=box_pose(make, placed, index),
+        box=pose,
         size=_vector(make, placed.sizes[index]),
         height=float(placed.heights[index]),
         support=int(tracks.ids[support]) if support >= 0 else 0,
@@ -121,19 +123,21 @@ def _instance(
     )
 
 
-def box_pose(make: Make, placed: Placements, index: int) -> Any:
-    """Returns the middle and axes of an instance's upright box, as geometry_msgs/Pose."""
-    return make(
-        "geometry_msgs/Pose",
-        position=_point(make, placed.centers[index]),
-        orientation=quaternion(make, placed.rotations[index]),
-    )
+def box_poses(make: Make, placed: Placements) -> list[Any]:
+    """Returns the middle and axes of each instance's upright box, as geometry_msgs/Pose."""
+    turns = _quaternions(make, placed.rotations)
+    return [
+        make("geometry_msgs/Pose", position=_point(make, middle), orientation=turn)
+        for middle, turn in zip(placed.centers, turns, strict=True)
+    ]
 
 
-def quaternion(make: Make, rotation: np.ndarray) -> Any:
-    """Returns the quaternion of a rotation (3, 3) whose columns are the axes."""
-    x, y, z, w = Rotation.from_matrix(rotation).as_quat().tolist()
-    return make("geometry_msgs/Quaternion", x=x, y=y, z=z, w=w)
+def _quaternions(make: Make, rotations: np.ndarray) -> list[Any]:
+    """Of rotations (n, 3, 3) whose columns are the axes; all at once, for SciPy takes as long for one."""
+    if not len(rotations):
+        return []
+    quaternions = Rotation.from_matrix(rotations).as_quat().tolist()
+    return [make("geometry_msgs/Quaternion", x=x, y=y, z=z, w=w) for x, y, z, w in quaternions]
 
 
 def _vector(make: Make, xyz: np.ndarray) -> Any:
