@@ -22,7 +22,6 @@ from tqdm import tqdm
 from sphmask_core.clouds.prepared import Table, write_table
 from sphmask_core.config import Config, ConfigError
 
-from .distributed import rank, wait_for_all, world_size
 from .parallel import in_parallel, own_cores
 
 LAYOUT = 1
@@ -81,21 +80,13 @@ def fill(kept: Sequence[Kept], name: str) -> list[Path]:
     """
     different = {scene.file: scene for scene in kept}.values()
     missing = [scene for scene in different if not scene.file.exists()]
-    of_this_process = missing[rank() :: world_size()]
-    # In an order of its own, so that runs that fill one folder together seldom make the same scene.
-    random.Random(os.getpid()).shuffle(of_this_process)
-    make = partial(_path, of_this_process)  # goes to each process once
-    done = in_parallel(make, range(len(of_this_process)), own_cores())
-    for _ in tqdm(
-        done,
-        desc=name,
-        total=len(of_this_process),
-        unit="scene",
-        disable=not of_this_process,
-        dynamic_ncols=True,
-    ):
+    # In an order of its own, so that processes that fill one folder together seldom make the same scene.
+    random.Random(os.getpid()).shuffle(missing)
+    make = partial(_path, missing)  # goes to each process once
+    done = in_parallel(make, range(len(missing)), own_cores())
+    total = len(missing)
+    for _ in tqdm(done, desc=name, total=total, unit="scene", disable=not total, dynamic_ncols=True):
         pass
-    wait_for_all()
     return [scene.file for scene in kept]
 
 

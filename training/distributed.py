@@ -69,12 +69,6 @@ def largest(value: int, device: torch.device) -> int:
     return int(_reduced(torch.tensor(value, device=device), dist.ReduceOp.MAX))
 
 
-def wait_for_all() -> None:
-    """Return once every process has come here."""
-    if world_size() > 1:
-        dist.barrier()
-
-
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace the gradients by their sums over all processes."""
     if world_size() == 1:

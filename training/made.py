@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -88,6 +88,30 @@ class MadeScenes(OnDemand[Scene]):
         return Scene(xyz, rgb.numpy(), superpoints, semantic, instance)
 
 
+@dataclass(frozen=True)
+class MadeClouds(OnDemand[scenes.Scene]):
+    """Labeled clouds as they are, each read from its file when it is asked for, or made if need be.
+
+    Who goes through all of them makes all that are missing by all cores at first.
+    """
+
+    kept: tuple[Kept, ...]
+    name: str
+    """Of the kind of cloud."""
+
+    def __iter__(self) -> Iterator[scenes.Scene]:
+        fill(self.kept, f"{self.name}-clouds")
+        return super().__iter__()
+
+    def item(self, index: int) -> scenes.Scene:
+        """Reads a cloud from its file."""
+        kept = self.kept[index]
+        return scenes.read_prepared(kept.path(), f"{self.name}{kept.seed}")
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+
 def _has_any(file: Path, classes: Sequence[int]) -> bool:
     semantic = map_table(file).semantic
     return semantic is not None and bool(np.isin(semantic, classes).any())
@@ -104,13 +128,11 @@ def made_scenes(maker: Maker, seeds: Sequence[int], config: Config) -> MadeScene
     return MadeScenes(tuple(kept), config.unit)
 
 
-def made_clouds(maker: Maker, seeds: Sequence[int], config: Config) -> list[scenes.Scene]:
-    """Returns the maker's clouds as they are, for validation."""
-    name, make = f"{maker.name}-clouds", partial(_cloud_table, maker.make)
-    files = fill(keep(cache_root(config), name, maker.key, make, seeds), name)
-    return [
-        scenes.read_prepared(file, f"{maker.name}{seed}") for file, seed in zip(files, seeds, strict=True)
-    ]
+def made_clouds(maker: Maker, seeds: Sequence[int], config: Config) -> MadeClouds:
+    """Returns the maker's clouds as they are, for validation; none is made before it is asked for."""
+    make = partial(_cloud_table, maker.make)
+    kept = keep(cache_root(config), f"{maker.name}-clouds", maker.key, make, seeds)
+    return MadeClouds(tuple(kept), maker.name)
 
 
 def thinned(raw: scenes.Scene, config: Config) -> Scene:

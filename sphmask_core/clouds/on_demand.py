@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar, overload
 
 Item = TypeVar("Item")
@@ -29,3 +30,25 @@ class OnDemand(Sequence[Item]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         return self.item(index % len(self))
+
+
+@dataclass(frozen=True)
+class Joined(OnDemand[Item]):
+    """Several sequences as one, in their order."""
+
+    parts: tuple[Sequence[Item], ...]
+
+    def __iter__(self) -> Iterator[Item]:
+        for part in self.parts:
+            yield from part
+
+    def item(self, index: int) -> Item:
+        """Reads the item from its part."""
+        for part in self.parts:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(index)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))

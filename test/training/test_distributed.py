@@ -14,6 +14,7 @@ from sphmask_core.method.model import SphericalMask
 from test.helpers import tiny, worker
 from test.helpers.threads import threads_of
 from training import distributed
+from training.datasets import synthetic
 from training.loader import batches_per_epoch
 from training.scene import collate
 
@@ -95,3 +96,24 @@ def test_too_few_scenes_for_all_processes(monkeypatch):
     monkeypatch.setattr("training.loader.world_size", lambda: 8)
     with pytest.raises(ConfigError, match=r"8 processes need 16 scenes a batch, an epoch has 8"):
         batches_per_epoch(8, worker.CONFIG)
+
+
+def test_two_processes_make_their_scenes(tmp_path):
+    """Each makes those that it is first to see; the first process makes all to validate on."""
+    settings = [
+        "data.dataset=synthetic",
+        "data.tabletop.simulator=shapes",
+        "data.tabletop.simulated=4",
+        f"data.cache={tmp_path / 'cache'}",
+        "train.epochs=1",
+        "train.batch_size=1",
+        "model.channels=4",
+        "model.levels=2",
+    ]
+    run = tmp_path / "run"
+    arguments = ["tabletop", "-o", run, "--device", "cpu", "--set", *settings]
+    tiny.finish(tiny.command(tiny.TRAIN, *arguments, processes=2))
+    assert len(tiny.log(run)) == 1 and (run / "last.safetensors").exists()
+    kinds = {folder.name.rpartition("-")[0]: folder for folder in (tmp_path / "cache").iterdir()}
+    assert len(list(kinds["shapes-scenes"].glob("*.npy"))) == 4
+    assert len(list(kinds["shapes-clouds"].glob("*.npy"))) == synthetic.VALIDATION_SCENES

@@ -8,7 +8,7 @@ from sphmask_core.config import Config
 from sphmask_core.simulation.indoors.meshes import load_stock
 from sphmask_core.simulation.indoors.scan import simulate_room, simulate_room_frame
 
-from ..made import MadeScenes, Maker, made_clouds, made_scenes
+from ..made import MadeClouds, MadeScenes, Maker, made_clouds, made_scenes
 
 FIRST_SEED = {"train": 0, "val": 900_000}
 """First seed of each split: far enough apart that no scene is in two."""
@@ -22,7 +22,7 @@ RARE = ("bed", "sofa", "refrigerator", "toilet", "bathtub")
 """Large furniture that most rooms have none of: training visits the rooms that have some twice an epoch."""
 
 
-def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the sensor gives them."""
     return made_clouds(MAKER, _seeds(config, split), config)
 

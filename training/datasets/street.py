@@ -7,7 +7,7 @@ from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 from sphmask_core.simulation.streets.sweep import simulate_sweep
 
-from ..made import MadeScenes, Maker, made_clouds, made_scenes
+from ..made import MadeClouds, MadeScenes, Maker, made_clouds, made_scenes
 
 FIRST_SEED = {"train": 0, "val": 900_000}
 """First seed of each split: far enough apart that no scene is in two."""
@@ -17,7 +17,7 @@ VERSION = 2
 """Raise it when a seed gives another sweep."""
 
 
-def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the sensor gives them."""
     return made_clouds(MAKER, _seeds(config, split), config)
 

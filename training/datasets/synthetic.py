@@ -12,7 +12,7 @@ from sphmask_core.config import Config
 from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_core.simulation.tabletop import Assets, load_assets, simulate_scene
 
-from ..made import MadeScenes, Maker, made_clouds, made_scenes
+from ..made import MadeClouds, MadeScenes, Maker, made_clouds, made_scenes
 
 FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
 """First seed of each split: far enough apart that no scene is in two."""
@@ -26,7 +26,7 @@ SHAPES, MESHES = 1, 1
 """Versions of the simulated tables: raise one when a seed gives another scene."""
 
 
-def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the camera gives them."""
     return made_clouds(maker(config), _seeds(config, split), config)
 

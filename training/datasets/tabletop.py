@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from sphmask_core.clouds import scenes
+from sphmask_core.clouds.on_demand import Joined
 from sphmask_core.config import Config
 
 from ..cache import identity
@@ -18,10 +19,10 @@ MIXING = 2
 """Version of the mixtures: raise it when a seed and a place give another one."""
 
 
-def load_raw(config: Config, split: str) -> list[scenes.Scene]:
+def load_raw(config: Config, split: str) -> Joined[scenes.Scene]:
     """Returns the real clouds of a split, and mixtures of them."""
     mixed = made_clouds(mixtures(config, split), range(_mixtures(config, split)), config)
-    return [*mosd.load_raw(config, split), *mixed]
+    return Joined((mosd.load_raw(config, split), mixed))
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
