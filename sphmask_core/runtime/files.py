@@ -15,6 +15,14 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a user's share of it, and the largest file that the process or the file system allows."""
 
 
+class NoSpaceError(OSError):
+    """A file that does not fit on the disk."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: could not be written: {reason}")
+        self.reason = reason
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, of the same suffix; renamed to `path` when the block succeeds.
@@ -55,13 +63,15 @@ def same_file(path: Path, others: Iterable[Path]) -> Path | None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Lets an error of a full disk, which names no file, name the one that was to be written."""
+    """Lets an error of a full disk name the file that was to be written, not one beside it, or none."""
     try:
         yield
+    except NoSpaceError as error:
+        raise NoSpaceError(path, error.reason) from None
     except OSError as error:
-        if error.errno not in NO_SPACE or error.filename is not None:
+        if error.errno not in NO_SPACE:
             raise
-        raise OSError(f"{path}: could not be written: {error.strerror}") from None
+        raise NoSpaceError(path, error.strerror or str(error)) from None
 
 
 @contextmanager

@@ -32,6 +32,13 @@ def test_a_file_that_does_not_fit(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["a.ply"] and path.read_bytes() == b"before"
 
 
+def test_a_file_within_another_is_not_named(tmp_path):
+    path = tmp_path / "a.ply"
+    with pytest.raises(OSError) as caught, replacing(path) as partial, replacing(partial) as inner:
+        inner.write_bytes(bytes(LARGEST + 1))
+    assert str(caught.value) == f"{path}: could not be written: File too large"
+
+
 def test_a_folder_that_does_not_fit(tmp_path):
     path = tmp_path / "recording"
     with pytest.raises(OSError) as caught, replacing_folder(path) as partial:
