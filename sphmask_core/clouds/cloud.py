@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +83,9 @@ def read_cloud(path: str | Path, max_points: int = MAX_POINTS) -> Cloud:
     try:
         check_regular(path)
         path.open("rb").close()
-        return _validated(parse(path, max_points))
+        with warnings.catch_warnings():  # of parsers, beside the one line that we say
+            warnings.simplefilter("ignore")
+            return _validated(parse(path, max_points))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise CloudError(f"{path}: {_os_reason(error)}") from None
     except Exception as error:  # parsers of untrusted bytes: whatever they raise, the file is no cloud

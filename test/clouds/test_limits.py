@@ -97,3 +97,17 @@ def test_a_compressed_pcd_that_announces_more_than_it_can_hold(tmp_path):
     head = b"FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 1000000\nHEIGHT 1\nDATA binary_compressed\n"
     (tmp_path / "a.pcd").write_bytes(head + struct.pack("<II", 100, 12_000_000) + bytes(100))
     refused(tmp_path / "a.pcd", "announces 12000000 bytes of data, which 100 compressed bytes cannot hold")
+
+
+PLY = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
+PLY += "element face 1\nproperty list uchar int vertex_indices\nend_header\n1 2 3\n0\n"
+PCD = "FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nWIDTH 2\nHEIGHT 1\nDATA ascii\n \n \n"
+
+
+@pytest.mark.filterwarnings("error")
+def test_parsers_warn_of_nothing(tmp_path):
+    """Of a face without corners plyfile does, of lines without numbers numpy."""
+    (tmp_path / "a.ply").write_text(PLY)
+    assert read_cloud(tmp_path / "a.ply").xyz.tolist() == [[1, 2, 3]]
+    (tmp_path / "a.pcd").write_text(PCD)
+    refused(tmp_path / "a.pcd", "cut off: 0 of 2 points")
