@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from types import FrameType, TracebackType
 
@@ -35,3 +36,10 @@ def ignore_interrupts(worker: int = 0) -> None:
     got the signal."""
     for number in Interrupts.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def end_processes() -> None:
+    """Kill what an error has left of the processes that load scenes: they ignore signals that can be ignored,
+    and Python waits for them before it ends."""
+    for process in multiprocessing.active_children():
+        process.kill()

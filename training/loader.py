@@ -34,7 +34,7 @@ class EpochBatches(Dataset["Batch | Exception"]):
         own."""
         try:
             return self._batch(index)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             return error
 
     def _batch(self, index: int) -> Batch:

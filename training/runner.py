@@ -21,7 +21,7 @@ from .board import SCENES, Board, summary_writer
 from .datasets import DataSet, dataset
 from .distributed import largest, rank, share_norms, total
 from .initialize import initialize
-from .interrupts import Interrupts
+from .interrupts import Interrupts, end_processes
 from .loader import batches_per_epoch, load_batches
 from .losses import Criterion
 from .made import MadeScenes
@@ -127,6 +127,12 @@ class Runner:
 
     def run(self) -> int:
         """Trains to the last epoch, or to a signal. Returns the signal's number, or 0."""
+        try:
+            return self._run()
+        finally:
+            end_processes()
+
+    def _run(self) -> int:
         batches = self.phases[-1].end_batch
         initial = self.state.batches
         with (

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None, program: str = "train.py") -> i
     try:
         with ending_cleanly():
             return _train(options, program)
-    except (*BAD_INPUT, OSError, FloatingPointError) as error:
+    except (*BAD_INPUT, OSError, ImportError, FloatingPointError) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:

@@ -55,6 +55,7 @@ def test_killed_stopped_and_resumed(tmp_path, capfd):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_stopped_while_scenes_are_made(tmp_path, number):
     """The processes that make them, which have its standard error, too, end with it."""
+    pytest.importorskip("embreex", reason="needs the extra simulation")
     settings = [f"data.cache={tmp_path / 'cache'}", "data.simulated=1000"]
     process = tiny.command(
         tiny.TRAIN, "street", "-o", str(tmp_path / "run"), "--device", "cpu", "--set", *settings
@@ -64,3 +65,23 @@ def test_stopped_while_scenes_are_made(tmp_path, number):
         time.sleep(0.05)
     process.send_signal(number)
     tiny.finish(process, 128 + number)
+
+
+BROKEN = """
+import sys
+from training import loader, train
+
+def fail(batches, place):
+    raise RuntimeError("a defect")
+
+loader.EpochBatches._scene = fail
+sys.exit(train.main(sys.argv[1:]))
+"""
+"""The training command, with a defect in what loads its scenes."""
+
+
+def test_an_error_where_scenes_are_loaded_ends_the_run(tmp_path):
+    """Python waits for the processes that load them before it ends, and these ignore SIGTERM."""
+    preset = tiny.write(tmp_path, workers=1)
+    process = tiny.command(("-c", BROKEN), preset, "-o", tmp_path / "run", "--device", "cpu")
+    assert "a defect" in tiny.finish(process, 1)
