@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import time
 from types import FrameType, TracebackType
 
 
@@ -38,8 +39,10 @@ def ignore_interrupts(worker: int = 0) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def end_processes() -> None:
-    """Kill what an error has left of the processes that load scenes: they ignore signals that can be ignored,
-    and Python waits for them before it ends."""
+def end_processes(grace: float = 0.0) -> None:
+    """End the processes that this one has started: they ignore signals that can be ignored, and Python waits
+    for them before it ends. grace: seconds that they have to end by themselves."""
+    limit = time.monotonic() + grace
     for process in multiprocessing.active_children():
+        process.join(max(limit - time.monotonic(), 0.0))
         process.kill()

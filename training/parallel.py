@@ -6,7 +6,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
@@ -14,13 +13,13 @@ from typing import Any, TypeVar
 import torch
 
 from .distributed import world_size
-from .interrupts import ignore_interrupts
+from .interrupts import end_processes, ignore_interrupts
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 GRACE = 2.0
-"""Seconds for the items at hand when the work is to end; an item may take minutes."""
+"""Seconds for the items at hand when the work is to end; one that takes longer ends in its midst."""
 
 _work: Callable[[Any], Any]
 """What this process does, where it is one of those that `in_parallel` started."""
@@ -46,16 +45,8 @@ def in_parallel(do: Callable[[Item], Result], items: Sequence[Item], processes: 
             raise
         except BaseException:  # asked to end, by a signal or by whoever takes the results
             pool.shutdown(wait=False, cancel_futures=True)
-            _end_workers()
+            end_processes(GRACE)
             raise
-
-
-def _end_workers() -> None:
-    """End the processes that were started, those whose item takes longer than GRACE in the midst of it."""
-    limit = time.monotonic() + GRACE
-    for process in multiprocessing.active_children():
-        process.join(max(limit - time.monotonic(), 0.0))
-        process.kill()
 
 
 def own_cores() -> int:

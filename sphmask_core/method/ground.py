@@ -88,8 +88,12 @@ def _floor(xyz: np.ndarray) -> Ground | None:
     slope = np.array([-plane[0], -plane[1], 1], np.float32)
     heights = xyz @ slope - np.float32(plane[2])
     band = np.clip(DEVIATIONS * noise, *BANDS)
-    middle = [xyz[:, axis].mean(dtype=np.float64) for axis in (0, 1)]
-    return Ground((heights < band) & (heights > -BELOW), float(plane[:2] @ middle + plane[2]))
+    return Ground((heights < band) & (heights > -BELOW), float(plane[:2] @ _middle(xyz) + plane[2]))
+
+
+def _middle(xyz: np.ndarray) -> tuple[float, float]:
+    """Returns the mean x and y, column by column: along the rows it takes many times as long."""
+    return float(xyz[:, 0].mean(dtype=np.float64)), float(xyz[:, 1].mean(dtype=np.float64))
 
 
 def _lowest_level(xyz: np.ndarray) -> float | None:
@@ -128,7 +132,7 @@ def _fitted(points: np.ndarray, level: float) -> tuple[np.ndarray, float]:
 
 def _terrain(xyz: np.ndarray) -> Ground:
     xyz = np.ascontiguousarray(xyz, np.float32)
-    x, y = (float(np.float32(xyz[:, axis].mean(dtype=np.float64))) for axis in (0, 1))
+    x, y = _middle(xyz)
     cells = 2 * int(REACH / CELL)
     lowest = np.empty((cells, cells))
     native.lowest(xyz, lowest, x, y, CELL)
