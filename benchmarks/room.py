@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 SIZE = (3.4, 2.8, 2.2)
 """Edges of the room, meters."""
@@ -41,8 +42,7 @@ def room(step: float = 0.01, seed: int = 0) -> np.ndarray:
         parts += box_sides(low, size, step)
     xyz = np.concatenate(parts)
     xyz += random.normal(0, NOISE, xyz.shape)
-    turn = np.array([[np.cos(TURN), -np.sin(TURN), 0], [np.sin(TURN), np.cos(TURN), 0], [0, 0, 1]])
-    return (xyz @ turn.T).astype(np.float32)
+    return Rotation.from_euler("z", TURN).apply(xyz).astype(np.float32)
 
 
 def room_voxels(voxel_size: float = 0.02, seed: int = 0) -> np.ndarray:

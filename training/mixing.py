@@ -13,6 +13,7 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.scenes import SUPPORT, UNLABELED, Scene, read_scene
@@ -233,8 +234,7 @@ def _unite_parts(part_of: NDArray, instance: NDArray) -> NDArray:
 
 def _around(group: Array, turn: float, reach: float) -> Array:
     """Returns the group moved around the camera by an angle and away from it by a length."""
-    cos, sin = np.cos(turn), np.sin(turn)
-    turned = group @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], group.dtype)
+    turned = Rotation.from_euler("z", turn).apply(group).astype(group.dtype)
     away = turned[:, :2].mean(0)
     return turned + np.append(away / np.linalg.norm(away) * reach, 0).astype(group.dtype)
 

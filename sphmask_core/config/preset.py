@@ -24,7 +24,7 @@ class Config:
     voxel_size: float = number(0.02, 0, 1e3, above=True)
     """Edge of a voxel, meters."""
     up: Literal["z", "plane", "gravity"] = "z"
-    """The clouds' vertical: `z`; `plane`: normal of the largest plane, towards the sensor; `gravity`: what
+    """The clouds' vertical: `z`; `plane`: normal of the largest plane, toward the sensor; `gravity`: what
     a room's floor and walls show, near z, or near -y in a camera's optical frame."""
     supports: bool = False
     """Leave out points on tables, shelves, floors and walls before the network (docs/model.md, section 1)."""

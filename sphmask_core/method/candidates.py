@@ -14,12 +14,9 @@ from sphmask_core.config import InferenceConfig
 from sphmask_core.method.encoding import SuperpointTable
 from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import MIN_RAY, inside_polygons
-from sphmask_core.method.voxels import segment_mean
 
 LEAST_WEIGHT = 1e-6
 """Divisor of the agreement of a mask in which no query starts, which so is 0."""
-MAJORITY = 0.5
-"""Share of a superpoint's points from which all of it is in a mask (as published)."""
 
 
 @dataclass
@@ -174,17 +171,3 @@ def standard_nms(candidates: Candidates, voxel_counts: Tensor, threshold: float)
         if not overlaps[row, keep].any():
             keep.append(row)
     return torch.tensor(keep, dtype=torch.int64, device=candidates.scores.device)
-
-
-def masks_on_points(masks: Tensor, point_superpoints: Tensor, vote: Tensor | None = None) -> Tensor:
-    """Returns masks (I, N) over points from masks (I, S) over superpoints.
-
-    point_superpoints (N,): the superpoint of each point's voxel. `vote` (N,), where the points bring their
-    own superpoints: a point is in when at least half of its superpoint's points are.
-    """
-    on_points = masks[:, point_superpoints]
-    if vote is None:
-        return on_points
-    numbers = torch.unique(vote, return_inverse=True)[1]
-    share = segment_mean(on_points.T.float(), numbers, int(numbers.max()) + 1)
-    return (share >= MAJORITY).T[:, numbers]

@@ -52,7 +52,7 @@ ground: light that was reflected twice."""
 BLOCK = 8
 """Cells along a block."""
 ABOVE_GROUND = 0.2
-"""Meters above open ground that are left out: kerbs and low grass are none either."""
+"""Meters above open ground that are left out: curbs and low grass are none either."""
 REACH = 80.0
 """Meters from the middle that the map covers."""
 

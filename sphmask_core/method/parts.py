@@ -49,7 +49,8 @@ def vote(candidates: Candidates, segments: Tensor, superpoints: Tensor) -> tuple
     """Turn masks over segments into masks over the points' own superpoints, by majority.
 
     segments (N,): the column of the masks for each point; superpoints (N,): any numbers. A superpoint is in a
-    mask when at least half of its points are. Returns the instances, and the column (N,) of each point.
+    mask when at least half of its points are, as published. Returns the instances, and the column (N,) of
+    each point.
     """
     numbers, columns = torch.unique(superpoints, return_inverse=True)
     pairs, counts = torch.unique(segments * len(numbers) + columns, return_counts=True)

@@ -43,7 +43,7 @@ class Patch:
     """A plane normal . p + offset = 0, with the places where points were seen on it."""
 
     normal: np.ndarray
-    """(3,) float64, unit length, towards the sensor."""
+    """(3,) float64, unit length, toward the sensor."""
     offset: float
     """Height of the sensor, meters, at least 0."""
     axes: np.ndarray

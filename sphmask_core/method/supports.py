@@ -95,7 +95,7 @@ class Support:
     kind: Kind
     """main: things stand on it; shelf: parallel and above it; floor: parallel and below; wall: upright."""
     normal: np.ndarray
-    """(3,) float64, unit length, towards the sensor."""
+    """(3,) float64, unit length, toward the sensor."""
     offset: float
     """Meters: height of the sensor (the origin) above the plane, at least 0."""
     share: float

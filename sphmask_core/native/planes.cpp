@@ -30,7 +30,7 @@ constexpr float kLargeThing = 0.25f;  // meters: shorter side of a plane that is
 // Where points were seen on a plane, and what stands on it; as sphmask_core/method/planes.py reads it, in
 // floats.
 struct Patch {
-  float normal[3], offset;  // towards the sensor
+  float normal[3], offset;  // toward the sensor
   float axes[6];            // in the plane: along the longer side, along the shorter side
   float low[2], cell;       // corner of the cells and their edge
   float share;              // of all points, those on the plane

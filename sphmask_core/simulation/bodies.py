@@ -124,7 +124,7 @@ class Item:
 
 
 def opens(solid: Solid, side: int) -> bool:
-    """Returns whether a solid is hollow and opens upwards (side 1) or downwards (0)."""
+    """Returns whether a solid is hollow and opens upward (side 1) or downward (0)."""
     shape, up = solid.shape, solid.rotation[2, 2]
     return isinstance(shape, Revolved) and shape.hollow and bool(up > 0.999 if side else up < -0.999)
 

@@ -89,7 +89,7 @@ def render(solids: Sequence[tuple[int, Solid]], camera: Camera) -> Image:
 
 
 def normals(depth: np.ndarray, camera: Camera) -> np.ndarray:
-    """Returns (3, height, width) unit normals towards the camera in its frame, from the depth's slopes.
+    """Returns (3, height, width) unit normals toward the camera in its frame, from the depth's slopes.
 
     For the surface z (x, y, 1) with rays (x, y, 1): (f dz/du, f dz/dv, -z - f x dz/du - f y dz/dv).
     """

@@ -27,7 +27,7 @@ class Lidar:
     """Share of returns lost, of those from the farthest range nearly all"""
 
     def directions(self) -> np.ndarray:
-        """Returns (3, beams, columns) unit rays, the highest beam first, anticlockwise."""
+        """Returns (3, beams, columns) unit rays, the highest beam first, counterclockwise."""
         low, high = np.radians(self.elevations)
         elevation = np.linspace(high, low, self.beams)[:, None]
         azimuth = np.arange(self.columns) * (2 * np.pi / self.columns) - np.pi

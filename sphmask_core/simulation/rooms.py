@@ -137,7 +137,7 @@ def _body(parts: list[Part], paint: Paint) -> Body:
 
 
 def furniture(rng: Random, name: str) -> Body:
-    """Returns a piece of furniture of a class, its back towards -y."""
+    """Returns a piece of furniture of a class, its back toward -y."""
     maker = {
         "table": _table, "desk": _desk, "chair": _chair, "sofa": _sofa, "bed": _bed, "bookshelf": _bookshelf,
         "toilet": _toilet,

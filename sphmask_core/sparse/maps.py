@@ -14,8 +14,6 @@ from sphmask_core import native
 BITS = native.COORDINATE_BITS
 """Bits of one packed axis; coordinates run from 0 to MAX_COORDINATE."""
 MAX_COORDINATE = 2**BITS - 3
-MAX_BATCH = 2**9 - 1
-"""Number of a scene in a packed voxel, at most."""
 WINDOW, OCTANTS = 3**3, 2**3
 """Voxels of the window of a submanifold convolution; voxels that are one of the next, coarser level."""
 TILE_ROWS = 128

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from sphmask_core.method.candidates import assemble_masks, masks_on_points
+from sphmask_core.method.candidates import assemble_masks
+from sphmask_core.method.parts import vote
 from sphmask_core.method.query_sampling import InferenceSampling
 from sphmask_core.method.rounds import find_instances
 from test.helpers.golden import RUNS, assert_close, in_order, open_run
@@ -83,7 +84,8 @@ def test_points_to_instances(golden, name):
     arrays, model, voxels = open_run(golden, name)
     instances = find_instances(model, voxels, strategy=RUNS[name][1])
     points = voxels.superpoints[voxels.point_to_voxel]
-    masks = masks_on_points(instances.masks, points, vote=torch.from_numpy(arrays["superpoint"]))
+    instances, columns = vote(instances, points, torch.from_numpy(arrays["superpoint"]))
+    masks = instances.masks[:, columns]
     large = masks.sum(1) >= model.config.inference.min_points
     ours = in_order(instances.class_ids[large] + 1, instances.scores[large], masks[large])
     published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ground that is left out: floors of rooms and open ground, slopes, kerbs, reflections from below."""
+"""The ground that is left out: floors of rooms and open ground, slopes, curbs, reflections from below."""
 
 import numpy as np
 import pytest
@@ -66,13 +66,13 @@ def test_a_few_points_have_no_floor():
     assert find_ground(np.zeros((5, 3), np.float32), "none") is None
 
 
-def street(rng, slope, kerb):
-    """Rolling ground with a kerb, four cars, a wall that hides what is behind it."""
+def street(rng, slope, curb):
+    """Rolling ground with a curb, four cars, a wall that hides what is behind it."""
     ground = rectangle(rng, [40, 40], 0, 60_000)
-    ground[:, 2] += slope * ground[:, 0] + kerb * (np.abs(ground[:, 1]) > 5)
+    ground[:, 2] += slope * ground[:, 0] + curb * (np.abs(ground[:, 1]) > 5)
     ground = ground[ground[:, 1] < 20]
     cars = [box(rng, [x, 3, 0], [2.2, 0.9, 0.75], 800) for x in (-25, -8, 9, 26)]
-    wall = box(rng, [0, 20, kerb], [30, 0.1, 3], 6_000)
+    wall = box(rng, [0, 20, curb], [30, 0.1, 3], 6_000)
     for thing in (*cars, wall):
         thing[:, 2] += slope * thing[:, 0]
     parts = [ground, *cars, wall]
@@ -81,9 +81,9 @@ def street(rng, slope, kerb):
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.05, 0.15])
-@pytest.mark.parametrize("kerb", [0.0, 0.15])
-def test_open_ground_is_left_out_and_nothing_that_stands_on_it(rng, slope, kerb):
-    xyz, part = street(rng, slope, kerb)
+@pytest.mark.parametrize("curb", [0.0, 0.15])
+def test_open_ground_is_left_out_and_nothing_that_stands_on_it(rng, slope, curb):
+    xyz, part = street(rng, slope, curb)
     left_out = find_ground(xyz, "terrain").left_out
     assert left_out[part == 0].mean() > 0.97
     for car in range(1, 5):

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Selection of instances: thresholds, both kinds of NMS, masks on points."""
+"""Selection of instances: thresholds, both kinds of NMS."""
 
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sphmask_core.config import InferenceConfig
 from sphmask_core.method.candidates import (
     Candidates,
     agreement,
-    masks_on_points,
     matrix_nms,
     same_class_iou,
     score_queries,
@@ -91,21 +88,3 @@ def test_small_masks_and_the_rest_beyond_the_top_are_dropped():
         candidates([[1, 0], [1, 1], [0, 1], [1, 1]], [0.4, 0.3, 0.2, 0.1], [0, 1, 2, 3]), COUNTS[:2], config
     )
     assert selected.class_ids.tolist() == [1]
-
-
-@given(
-    superpoints=st.lists(st.integers(0, 3), min_size=1, max_size=40),
-    masks=st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=5),
-)
-def test_points_follow_their_superpoint(superpoints, masks):
-    numbers, table = torch.tensor(superpoints), torch.tensor(masks)
-    plain = masks_on_points(table, numbers)
-    assert plain.tolist() == [[row[s] for s in superpoints] for row in masks]
-    assert torch.equal(masks_on_points(table, numbers, vote=numbers * 7 - 3), plain)
-
-
-def test_a_superpoint_goes_with_half_of_its_points():
-    on_points = masks_on_points(
-        torch.tensor([[True, False]]), torch.tensor([0, 1, 1, 0, 1]), torch.tensor([5, 5, 8, 8, 8])
-    )
-    assert on_points.tolist() == [[True, True, False, False, False]]

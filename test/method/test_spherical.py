@@ -60,7 +60,7 @@ def test_polygon_is_a_closed_surface_through_the_ray_tips(center, lengths, turn)
     assert {tuple(edge) for edge in edges} == {(b, a) for a, b in edges}
 
 
-def test_polygon_faces_look_outwards():
+def test_polygon_faces_look_outward():
     vertices, faces = polygon(np.zeros(3), np.ones(25), (5, 5), np.eye(3))
     a, b, c = (vertices[faces[:, i]].astype(float) for i in range(3))
     assert ((np.cross(b - a, c - a) * (a + b + c)).sum(1) > 0).all()

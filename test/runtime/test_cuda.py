@@ -10,7 +10,7 @@ import torch
 from sphmask_core.clouds.scenes import read_scene, scene_files
 from sphmask_core.config import SuperpointConfig
 from sphmask_core.method.backbone import SparseUNet
-from sphmask_core.method.candidates import masks_on_points
+from sphmask_core.method.parts import vote
 from sphmask_core.method.query_sampling import InferenceSampling
 from sphmask_core.method.rounds import find_instances
 from sphmask_core.method.sampling import ball_query, farthest_points
@@ -148,7 +148,8 @@ def test_golden_points_to_instances(golden, name):
     arrays, model, _ = open_run(golden, name)
     voxels, superpoints = golden_voxels(arrays, model.config)
     instances = find_instances(model.to(CUDA), voxels, strategy=RUNS[name][1])
-    masks = masks_on_points(instances.masks, voxels.superpoints[voxels.point_to_voxel], vote=superpoints)
+    instances, columns = vote(instances, voxels.superpoints[voxels.point_to_voxel], superpoints)
+    masks = instances.masks[:, columns]
     large = masks.sum(1) >= model.config.inference.min_points
     ours = (instances.class_ids[large] + 1, instances.scores[large], masks[large])
     ours = in_order(*(field.cpu() for field in ours))

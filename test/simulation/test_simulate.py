@@ -182,7 +182,7 @@ def test_slide_touches(turn):
 
 
 def test_light_passes_a_mugs_handle():
-    """From the axis outwards level rays meet the wall, nothing, the handle, nothing."""
+    """From the axis outward level rays meet the wall, nothing, the handle, nothing."""
     forward = np.array([[0.0], [1.0], [0.0]])
     for seed in range(6):
         parts = mug(np.random.default_rng(seed)).parts

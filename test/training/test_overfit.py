@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two simulated scenes are learnt by heart: losses, targets, steps and inference work together."""
+"""Two simulated scenes are learned by heart: losses, targets, steps and inference work together."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def simple_scenes(count):
     raise AssertionError("the simulation has no simple scenes")
 
 
-def test_two_scenes_are_learnt_by_heart(tmp_path):
+def test_two_scenes_are_learned_by_heart(tmp_path):
     """The loss falls to a half, and AP50 reaches 1 by the way that users' clouds take."""
     config = override(load_config("tabletop"), SETTINGS)
     examples = simple_scenes(2)

@@ -131,8 +131,8 @@ def test_fixed_modules_run_as_in_inference(monkeypatch):
         sum(terms.values()).backward()
         assert bool(fused) != asked
         losses.append({name: term.item() for name, term in terms.items()})
-        learnt = {name: p.grad for name, p in state.model.named_parameters() if "backbone" not in name}
-        gradients.append({name: grad for name, grad in learnt.items() if grad is not None})
+        learned = {name: p.grad for name, p in state.model.named_parameters() if "backbone" not in name}
+        gradients.append({name: grad for name, grad in learned.items() if grad is not None})
     assert losses[0]["dice"] > 0 and losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 20
     for name, gradient in gradients[0].items():

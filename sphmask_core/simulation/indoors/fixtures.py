@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is built in or hangs: doors, windows, pictures, boards, curtains, sinks, toilets, bathtubs, radiators.
 
-Things that hang on a wall have it at y = 0 and reach towards -y.
+Things that hang on a wall have it at y = 0 and reach toward -y.
 """
 
 from __future__ import annotations

@@ -144,10 +144,10 @@ def _busiest(rng: Random, world: World, cameras: Sequence[Pinhole], owner: np.nd
     return _camera(rng, FRAME, best.position, best.rotation)
 
 
-def _looking(rng: Random, towards: np.ndarray) -> np.ndarray:
+def _looking(rng: Random, toward: np.ndarray) -> np.ndarray:
     """Returns (3, 3) optical axes; they look never far up, seldom far down."""
-    azimuth = np.arctan2(towards[0], towards[1])
-    pitch = np.clip(np.arctan2(-towards[2], np.hypot(*towards[:2])), *PITCH)
+    azimuth = np.arctan2(toward[0], toward[1])
+    pitch = np.clip(np.arctan2(-toward[2], np.hypot(*toward[:2])), *PITCH)
     level = np.array([np.sin(azimuth), np.cos(azimuth), 0])
     forward = np.cos(pitch) * level - np.array([0, 0, np.sin(pitch)])
     right = np.array([level[1], -level[0], 0])

@@ -57,7 +57,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the four walls: x along it from -length / 2, y = 0 its face, towards -y is the room."""
+    """One of the four walls: x along it from -length / 2, y = 0 its face, toward -y is the room."""
 
     length: float
     away: float

@@ -47,7 +47,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Thing:
-    """An object in a frame of its own: z up, z = 0 on the floor, its back towards +y."""
+    """An object in a frame of its own: z up, z = 0 on the floor, its back toward +y."""
 
     name: str
     """Name of its class."""

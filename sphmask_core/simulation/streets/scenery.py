@@ -11,7 +11,7 @@ from sphmask_core.simulation.indoors.things import Builder, Random, Thing
 from sphmask_core.simulation.streets.vehicles import GLASS, OBJECT, POLE
 from sphmask_core.simulation.tabletop.coats import plain, single
 from sphmask_core.simulation.tabletop.model import Model, turned
-from sphmask_core.simulation.tabletop.solids import cup, tube
+from sphmask_core.simulation.tabletop.solids import cup
 
 GROUND, BACKGROUND, TREE = "ground", "background", "vegetation"
 LEAF = 0.22
@@ -187,7 +187,7 @@ def rack(rng: Random) -> Thing:
 
 
 def house(rng: Random, width: float, front: bool = True) -> Thing:
-    """Returns a front with windows, doors and balconies let in or standing out; its face at y = 0, towards
+    """Returns a front with windows, doors and balconies let in or standing out; its face at y = 0, toward
     -y."""
     made, wall = Builder(rng), plain(rng)
     height, deep = (rng.uniform(*span) for span in HOUSE)
@@ -229,10 +229,10 @@ def barrier(rng: Random, length: float) -> Thing:
     return made.done(BACKGROUND)
 
 
-def ground(rng: Random, height: Height, kerb: float, reach: float) -> Thing:
-    """Returns the ground as a mesh, finer at the kerbs at y = -kerb and y = kerb."""
+def ground(rng: Random, height: Height, curb: float, reach: float) -> Thing:
+    """Returns the ground as a mesh, finer at the curbs at y = -curb and y = curb."""
     x = np.arange(-reach, reach + 1, GROUND_CELL)
-    steps = [-kerb - 0.02, -kerb, kerb, kerb + 0.02]
+    steps = [-curb - 0.02, -curb, curb, curb + 0.02]
     y = np.sort(np.concatenate([np.arange(-reach, reach + 1, GROUND_CELL), steps]))
     grid = np.stack([*np.meshgrid(x, y, indexing="ij"), np.zeros((len(x), len(y)))], -1)
     grid[..., 2] = height(grid[..., 0], grid[..., 1])
@@ -243,10 +243,3 @@ def ground(rng: Random, height: Height, kerb: float, reach: float) -> Thing:
     )
     mesh = Model("ground", grid.reshape(-1, 3).astype(np.float32), faces.astype(np.int32), ())
     return Thing(GROUND, (mesh.painted(plain(rng)),))
-
-
-def wire(start: np.ndarray, end: np.ndarray) -> Thing:
-    """Returns a line that sags between two places."""
-    t = np.linspace(0, 1, 9)[:, None]
-    line = start + t * (end - start) - np.array([0, 0, 1.0]) * 4 * t * (1 - t)
-    return Thing(BACKGROUND, (tube(line, 0.02, sides=4).painted(single(np.full(3, 0.1))),))

@@ -86,7 +86,7 @@ def simulate_sweep(seed: int, beams: Beams | None = None) -> Scene:
 def _mounted(rng: Random, world: World) -> Mount:
     """Returns a mount on a car's roof, on a mobile robot or on a tripod; it may drive."""
     yaw = rng.choice([0, np.pi]) + rng.normal(scale=0.06)
-    low = (world.kerb == 0 and rng.random() < LOW_OFF_ROAD) or rng.random() < LOW_ON_ROAD
+    low = (world.curb == 0 and rng.random() < LOW_OFF_ROAD) or rng.random() < LOW_ON_ROAD
     height = rng.uniform(*(LOW if low else ROOF))
     tilt = rng.normal(scale=TILT, size=2)
     rotation = turned((0, 0, 1), yaw) @ turned((0, 1, 0), tilt[0]) @ turned((1, 0, 0), tilt[1])

@@ -31,13 +31,13 @@ MOVING = (2.0, 14.0)
 WORLDS = (0.55, 0.12, 0.12, 0.1, 0.11)
 """Shares of streets, parking lots, open country, yards and warehouses."""
 ROAD_AND_WALK = ((3.0, 1.5), (9.0, 6.0))
-"""Distances from a street's middle to the kerb, and from the kerb to the houses."""
+"""Distances from a street's middle to the curb, and from the curb to the houses."""
 COUNTRY_ROAD = (4, 12)
 """Distance from a country road's middle to its edge."""
 STREET_SLOPE, LOT_SLOPE, COUNTRY_SLOPE, YARD_SLOPE = 0.015, 0.012, 0.03, 0.006
 """Deviation of the ground's slope."""
-KERB = (0.05, 0.2)
-"""Height of a kerb."""
+CURB = (0.05, 0.2)
+"""Height of a curb."""
 WAVES, WAVE_HEIGHT, PHASE = 0.02, 0.25, 6.3
 """Rolling ground: deviation of the waves' radians a meter, most height, phases up to about a turn."""
 WALKING, CYCLING, FORKLIFT_SPEED = 1.3, 4, 2
@@ -82,7 +82,7 @@ class World:
 
     rng: Random
     height: Height
-    kerb: float = 0.0
+    curb: float = 0.0
     """Meters from the road's middle; 0: none"""
     placed: list[Placed] = field(default_factory=list)
     speeds: list[np.ndarray] = field(default_factory=list)
@@ -126,14 +126,14 @@ def random_world(rng: Random) -> World:
     return makers[rng.choice(len(makers), p=WORLDS)](rng)
 
 
-def _open(rng: Random, kerb: float, steep: float) -> World:
-    """Returns rolling ground with a road between kerbs."""
+def _open(rng: Random, curb: float, steep: float) -> World:
+    """Returns rolling ground with a road between curbs."""
     slope = rng.normal(scale=steep, size=2)
     waves = rng.normal(scale=WAVES, size=(3, 2))
     high = rng.uniform(0, WAVE_HEIGHT, 3)
     phases = rng.uniform(0, PHASE, 3)
-    step = rng.uniform(*KERB) if kerb else 0.0
-    roadsides = [_roadside(rng, kerb) for _ in range(2)] if kerb else []
+    step = rng.uniform(*CURB) if curb else 0.0
+    roadsides = [_roadside(rng, curb) for _ in range(2)] if curb else []
 
     def height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         z = slope[0] * x + slope[1] * y
@@ -141,24 +141,24 @@ def _open(rng: Random, kerb: float, steep: float) -> World:
             z = z + amplitude * np.sin(a * x + b * y + phase)
         for side, rises in zip((-1, 1), roadsides, strict=False):
             z = z + rises(x, side * y)
-        return np.asarray(z + step * (np.abs(y) >= kerb - 0.01))
+        return np.asarray(z + step * (np.abs(y) >= curb - 0.01))
 
-    world = World(rng, height, kerb)
-    ground = scenery.ground(rng, height, max(kerb, 0.5), REACH)
+    world = World(rng, height, curb)
+    ground = scenery.ground(rng, height, max(curb, 0.5), REACH)
     world.placed.append(Placed(ground, np.zeros(3), 0.0))
     world.speeds.append(np.zeros(3))
     return world
 
 
-def _roadside(rng: Random, kerb: float) -> Height:
+def _roadside(rng: Random, curb: float) -> Height:
     """Returns the meters that the ground beside a road is higher, along it and by the distance from its
     middle."""
     slope = rng.uniform(-0.3, STEEPEST) if rng.random() < BANK_SHARE else 0.0
-    begins, rough = kerb + rng.uniform(1.5, 12), rng.uniform(0, ROUGH)
+    begins, rough = curb + rng.uniform(1.5, 12), rng.uniform(0, ROUGH)
     (a, b), phase = rng.uniform(0.5, 1.5, 2), rng.uniform(0, PHASE)
 
     def rises(x: np.ndarray, away: np.ndarray) -> np.ndarray:
-        beside = np.clip(away - kerb - 0.5, 0, 1)
+        beside = np.clip(away - curb - 0.5, 0, 1)
         bank = np.clip(slope * np.maximum(away - begins, 0), -HIGHEST, HIGHEST)
         return np.asarray(bank + rough * beside * np.sin(a * x + phase) * np.sin(b * away))
 
@@ -170,40 +170,40 @@ def _overgrow(world: World, most: int, half: tuple[float, float]) -> None:
     rng = world.rng
     for _ in range(int(most * rng.random() ** 1.5)):
         x, y = rng.uniform(-1, 1) * half[0], rng.uniform(-1, 1) * half[1]
-        if abs(y) > world.kerb + 0.3:
+        if abs(y) > world.curb + 0.3:
             world.stand(undergrowth(rng), x, y, rng.choice([0, np.pi / 2]) + rng.normal(scale=0.5))
 
 
 def street(rng: Random) -> World:
     """Returns a street between houses: parked cars, traffic, people, trees and poles."""
-    kerb, walk = rng.uniform(*ROAD_AND_WALK)
-    world = _open(rng, kerb, STREET_SLOPE)
-    _overgrow(world, 200, (55, kerb + walk + 8))
+    curb, walk = rng.uniform(*ROAD_AND_WALK)
+    world = _open(rng, curb, STREET_SLOPE)
+    _overgrow(world, 200, (55, curb + walk + 8))
     for side in (-1, 1):
-        _houses(world, side, kerb + walk)
-        _parked(world, side * (kerb - 1.1), rng.uniform(*PARKED_SHARES))
-        _poles(world, side, kerb)
-        _plants(world, side, kerb, walk)
-        _walkers(world, side, kerb, walk)
-        _objects(world, side, kerb, walk)
-        _cyclists(world, side, kerb, walk)
-    _traffic(world, kerb)
+        _houses(world, side, curb + walk)
+        _parked(world, side * (curb - 1.1), rng.uniform(*PARKED_SHARES))
+        _poles(world, side, curb)
+        _plants(world, side, curb, walk)
+        _walkers(world, side, curb, walk)
+        _objects(world, side, curb, walk)
+        _cyclists(world, side, curb, walk)
+    _traffic(world, curb)
     return world
 
 
-def _poles(world: World, side: int, kerb: float) -> None:
+def _poles(world: World, side: int, curb: float) -> None:
     """Stand lamps, signs and lights along one side of a street."""
     rng = world.rng
     for x in np.arange(-PLANTED, PLANTED, rng.uniform(*POLE_GAPS)):
         world.stand(
             scenery.pole(rng),
             x + rng.normal(scale=2),
-            side * (kerb + 0.5),
+            side * (curb + 0.5),
             rng.choice([1, -1]) * side * np.pi / 2,
         )
 
 
-def _plants(world: World, side: int, kerb: float, walk: float) -> None:
+def _plants(world: World, side: int, curb: float, walk: float) -> None:
     """Stand trees and hedges on one side of a street."""
     rng = world.rng
     for _ in range(rng.integers(0, MOST_PLANTS)):
@@ -211,16 +211,16 @@ def _plants(world: World, side: int, kerb: float, walk: float) -> None:
         world.stand(
             make(rng),
             rng.uniform(-PLANTED, PLANTED),
-            side * (kerb + rng.uniform(0.8, walk + 3)),
+            side * (curb + rng.uniform(0.8, walk + 3)),
             rng.choice([0, np.pi]),
         )
 
 
-def _walkers(world: World, side: int, kerb: float, walk: float) -> None:
+def _walkers(world: World, side: int, curb: float, walk: float) -> None:
     """Let people walk along one side of a street."""
     rng = world.rng
     for _ in range(rng.integers(0, MOST_PEOPLE)):
-        y = side * (kerb + rng.uniform(-0.5, walk - 0.3))
+        y = side * (curb + rng.uniform(-0.5, walk - 0.3))
         world.stand(
             vehicles.person(rng),
             rng.uniform(-BUSY, BUSY),
@@ -230,20 +230,20 @@ def _walkers(world: World, side: int, kerb: float, walk: float) -> None:
         )
 
 
-def _objects(world: World, side: int, kerb: float, walk: float) -> None:
+def _objects(world: World, side: int, curb: float, walk: float) -> None:
     """Stand bins, boxes and benches on one side of a street."""
     rng = world.rng
     for _ in range(rng.integers(0, MOST_OBJECTS)):
         world.stand(
             scenery.street_object(rng),
             rng.uniform(-BUSY, BUSY),
-            side * (kerb + rng.uniform(0.3, walk)),
+            side * (curb + rng.uniform(0.3, walk)),
             rng.uniform(0, PHASE),
         )
 
 
-def _cyclists(world: World, side: int, kerb: float, walk: float) -> None:
-    """Let cyclists ride along the kerb of one side of a street, or lean their bicycles on its walk."""
+def _cyclists(world: World, side: int, curb: float, walk: float) -> None:
+    """Let cyclists ride along the curb of one side of a street, or lean their bicycles on its walk."""
     rng = world.rng
     for _ in range(rng.integers(0, MOST_CYCLISTS)):
         ridden = rng.random() < RIDDEN
@@ -251,7 +251,7 @@ def _cyclists(world: World, side: int, kerb: float, walk: float) -> None:
         world.stand(
             vehicles.cyclist(rng, ridden),
             rng.uniform(-BUSY, BUSY),
-            side * (kerb + beyond),
+            side * (curb + beyond),
             0 if side < 0 else np.pi,
             CYCLING * ridden,
         )
@@ -285,16 +285,16 @@ def _parked(world: World, y: float, share: float) -> None:
         x += long + rng.uniform(*PARKING_GAP)
 
 
-def _traffic(world: World, kerb: float) -> None:
+def _traffic(world: World, curb: float) -> None:
     """Add vehicles that move or wait, and people who cross."""
     rng = world.rng
     for _ in range(rng.integers(0, MOST_VEHICLES)):
-        lane = rng.choice([-1, 1]) * rng.uniform(*LANE) * kerb
+        lane = rng.choice([-1, 1]) * rng.uniform(*LANE) * curb
         thing = vehicles.car(rng) if rng.random() < DRIVEN_CARS else vehicles.truck(rng)
         speed = rng.uniform(*MOVING) if rng.random() < DRIVEN else 0.0
         yaw = (0 if lane < 0 else np.pi) + rng.normal(scale=0.05)
         world.stand(thing, rng.uniform(-60, 60), lane, yaw, speed)
-    world.scatter(vehicles.person, int(rng.integers(0, 5)), (30, kerb), CROSSING)
+    world.scatter(vehicles.person, int(rng.integers(0, 5)), (30, curb), CROSSING)
 
 
 def _lot(rng: Random) -> World:
@@ -322,15 +322,15 @@ def _country(rng: Random) -> World:
     world = _open(rng, rng.uniform(*COUNTRY_ROAD), COUNTRY_SLOPE)
     for side in (-1, 1):
         if rng.random() < RAILED:
-            world.stand(scenery.barrier(rng, 100), 0, side * (world.kerb + 1), 0)
+            world.stand(scenery.barrier(rng, 100), 0, side * (world.curb + 1), 0)
         for _ in range(rng.integers(8, 50)):
             make = scenery.tree if rng.random() < TREES else scenery.hedge
-            world.stand(make(rng), rng.uniform(-75, 75), side * (world.kerb + rng.uniform(2, 25)), 0)
+            world.stand(make(rng), rng.uniform(-75, 75), side * (world.curb + rng.uniform(2, 25)), 0)
         for x in np.arange(-PLANTED, PLANTED, rng.uniform(*COUNTRY_POLE_GAPS)):
-            world.stand(scenery.pole(rng), x, side * (world.kerb + 1.5), 0)
-    _traffic(world, world.kerb)
-    _traffic(world, world.kerb)
-    _overgrow(world, 200, (60, world.kerb + 18))
+            world.stand(scenery.pole(rng), x, side * (world.curb + 1.5), 0)
+    _traffic(world, world.curb)
+    _traffic(world, world.curb)
+    _overgrow(world, 200, (60, world.curb + 18))
     return world
 
 

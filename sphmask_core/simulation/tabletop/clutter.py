@@ -224,7 +224,7 @@ class _Ground:
         return None
 
     def _beside(self, outline: np.ndarray) -> np.ndarray | None:
-        """Returns the place (2,) where a thing that slides towards another one touches it, None where that is
+        """Returns the place (2,) where a thing that slides toward another one touches it, None where that is
         not free."""
         goal = self._outlines[self.rng.integers(len(self._outlines))].mean(0)
         angle = self._angle()

@@ -32,7 +32,7 @@ NEAREST = 0.25
 ATTEMPTS = 8
 """Scenes tried until a frame shows an object."""
 AIM, AIM_HEIGHT, AT_ONE = 0.06, 0.3, 0.15
-"""Meters by which a camera looks beside the things' middle, deviation; the share of it upwards; share of
+"""Meters by which a camera looks beside the things' middle, deviation; the share of it upward; share of
 frames that look at one thing."""
 SIDEWAYS, ROLL = 0.25, 4
 """Deviations of a camera's heading in radians and of its roll in degrees."""

@@ -54,7 +54,7 @@ class View:
     points: np.ndarray
     """(H, W, 3) float32 in the world; the camera's position where there is nothing"""
     normals: np.ndarray
-    """(H, W, 3) float32 unit, in the world, towards the camera"""
+    """(H, W, 3) float32 unit, in the world, toward the camera"""
     cosine: np.ndarray
     """(H, W) float32 between normal and ray"""
     colors: np.ndarray
