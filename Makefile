@@ -38,6 +38,8 @@ endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SITE := build/site-venv
+# Without an NVIDIA GPU this build of PyTorch does, a tenth of the download; where it cannot be had, PyPI's is taken.
+TORCH_FOR_CPU := https://download.pytorch.org/whl/cpu
 
 # The virtual environment is the ROS install space, nothing of a ROS that the shell may have sourced is;
 # and only this computer hears what is published.
@@ -124,6 +126,8 @@ $(VENV)/.venv:
 # The wheels' .cmake files name the include folders of the machine that built them; here they are the interpreter's own.
 $(VENV)/.packages: requirements.txt requirements-colcon.txt $(ROS_REQUIREMENTS) $(VENV)/.venv
 	@echo "PyTorch and ROS 2 are installed into $(VENV), once; this takes some minutes"
+	@nvidia-smi -L &> /dev/null || $(PIP) --timeout 5 --retries 0 install --no-compile --no-deps \
+		--index-url $(TORCH_FOR_CPU) "$$(grep '^torch==' requirements.txt)" &> /dev/null || true
 	$(PIP) install --no-compile -r requirements.txt -r $(ROS_REQUIREMENTS)
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true  # pip would use one core
 	@python_include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["include"])'); \

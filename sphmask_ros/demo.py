@@ -31,7 +31,7 @@ from sphmask_core.runtime.units import MS_PER_SECOND, NS_PER_SECOND
 from sphmask_core.simulation.demo import SCENES, DemoScene
 from sphmask_core.simulation.tabletop.extra import MissingExtraError
 from sphmask_ros.conversions import write_points
-from sphmask_ros.player import Player
+from sphmask_ros.player import HEARD, Player
 
 SIMULATED = range(7, 12)
 """Seeds of what is simulated when no clouds are given."""
@@ -50,7 +50,7 @@ def main() -> int:
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     scene = SCENES[arguments.scene]
-    node = start_node(arguments.model or scene.model)
+    node = start_node(arguments.model or scene.model, outputs=f"[{', '.join(HEARD)}]")
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         _play(files, arguments.topic, arguments.picture, node, scene)

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -77,10 +78,6 @@ class Outputs:
                 self._publishers[name] = node.create_lifecycle_publisher(
                     CLASSES[kind], topic(camera, name), 1
                 )
-            else:
-                package = kind.split("/")[0]
-                hint = f"apt install ros-$ROS_DISTRO-{package.replace('_', '-')}"
-                node.get_logger().warning(f"no {name}: {package} is not installed ({hint})", once=True)
 
     def wanted(self, selected: Iterable[str]) -> list[str]:
         """Returns those of the selected outputs that somebody listens to."""
@@ -134,6 +131,16 @@ class Outputs:
             "detections": lambda: detection_array(*_in_target_frame(answer)),
         }
         return makers[name]()
+
+
+def warn_of_missing(node: Node, selected: Iterable[str]) -> None:
+    """Say once which of the selected outputs cannot be published, for want of a package of messages."""
+    for name in selected:
+        kind, _ = OUTPUTS[name]
+        if kind not in CLASSES:
+            package = kind.split("/")[0]
+            hint = f"apt install ros-$ROS_DISTRO-{package.replace('_', '-')}"
+            node.get_logger().warning(f"no {name}: {package} is not installed ({hint})", once=True)
 
 
 def topic(camera: str, name: str) -> str:

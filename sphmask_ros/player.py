@@ -24,6 +24,10 @@ MATCHING = 0.5
 """Seconds more that the other side of a match may take to know of it."""
 
 
+HEARD = {"labelled_points": PointCloud2, "markers": MarkerArray, "instances": InstanceArray}
+"""Outputs of a node that are waited for, and their types."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """Holds what the node published for one cloud."""
@@ -53,10 +57,9 @@ class Player(Node):
         self._publisher: Any = self.create_publisher(kind, topic or f"{prefix}points", qos)
         self._asked = Header()
         self._arrived: dict[str, tuple[Any, float]] = {}
-        outputs = {"labelled_points": PointCloud2, "markers": MarkerArray, "instances": InstanceArray}
         self._outputs = [
             self.create_subscription(kind, f"segment/{prefix}{name}", self._keeper(name), 1)
-            for name, kind in outputs.items()
+            for name, kind in HEARD.items()
         ]
 
     def wait_until_heard(self, timeout: float, running: Callable[[], bool] = lambda: True) -> None:

@@ -33,6 +33,7 @@ from sphmask_ros.cloud_input import STEADY
 from sphmask_ros.diagnostics import Health, NodeHealth, status
 from sphmask_ros.guard import guard_services, spin
 from sphmask_ros.latency import latency_of
+from sphmask_ros.outputs import warn_of_missing
 from sphmask_ros.parameters import UNCONFIGURED, Parameters
 from sphmask_ros.perception import Frame, Perception
 from sphmask_ros.poses import Poses, listen
@@ -84,6 +85,7 @@ class SegmentNode(LifecycleNode):
         """Load the model; offer the outputs."""
         self._perception = self._beside.take(self._perceive, *self._chosen, False)
         self._perception.check(self._settings)
+        warn_of_missing(self, self._settings.outputs)
         names = self._settings.cameras or ("",)
         self.cameras = [Camera(self, name, self.health, self.refuse) for name in names]
         self._in_use = {name: getattr(self._settings, name) for name in Parameters.names(UNCONFIGURED)}
@@ -212,6 +214,7 @@ class SegmentNode(LifecycleNode):
             if self._in_use:
                 self._perception.check(settings)
             self._settings = settings
+            warn_of_missing(self, settings.outputs)
         except (ValueError, OverflowError) as error:
             return SetParametersResult(successful=False, reason=one_line(error))
         return SetParametersResult(successful=True)

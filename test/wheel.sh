@@ -51,7 +51,7 @@ voxel_size: 0.05
 model: {channels: 4, levels: 2, query_dim: 8, seeds: 32, neighbors: 4}
 inference: {foreground_threshold: 0.0, min_points: 1, queries: 8, iterative_sampling: false}
 data: {dataset: folder, root: boxes}
-train: {epochs: 1, batch_size: 1, queries: 8, backbone_epochs: 0}
+train: {epochs: 1, batch_size: 1, queries: 8}
 END
 
 sphmask --version
