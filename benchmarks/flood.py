@@ -163,7 +163,7 @@ class User(Node):
     def ask_meanwhile(
         self, requests: dict[str, tuple[str, type, Any]], other: str, repetitions: int
     ) -> dict[str, list[float]]:
-        """How long each request took, seconds, and another one that is asked until that has been answered."""
+        """Returns how many seconds each request took, and the `other` one, sent until that was answered."""
         waits: dict[str, list[float]] = {}
         for name, (service, _, request) in list(requests.items()) * repetitions:
             begun = time.monotonic()

@@ -67,7 +67,7 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _start(context: LaunchContext) -> list[Action]:
-    """What the arguments ask for. RuntimeError, in one line, for a file that is not there."""
+    """Returns what the arguments ask for. Raises RuntimeError, in one line, for a file that is not there."""
     given = {name: LaunchConfiguration(name).perform(context) for name in (*PARAMETERS, *ARGUMENTS)}
     if given["fastdds_profile"] == NO_PROFILE:
         given["fastdds_profile"] = ""
@@ -85,7 +85,7 @@ def _start(context: LaunchContext) -> list[Action]:
 
 
 def _misspelled(context: LaunchContext) -> list[Action]:
-    """A line for each argument that there is not, which ros2 launch takes without a word."""
+    """Returns a line for each argument that there is not, which ros2 launch takes without a word."""
     known = [*PARAMETERS, *ARGUMENTS]
     names = [argument.split(":=")[0] for argument in context.argv if ":=" in argument]
     lines = []
@@ -98,7 +98,7 @@ def _misspelled(context: LaunchContext) -> list[Action]:
 
 
 def _profile(context: LaunchContext, given: dict[str, str]) -> dict[str, str]:
-    """The environment that gives Fast DDS its profile, where it has none and is what ROS 2 uses."""
+    """Returns the environment that gives Fast DDS its profile, where it has none and is what ROS 2 uses."""
     rmw = context.environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     taken = any(name in context.environment for name in PROFILE_VARIABLES)
     if taken or "fastrtps" not in rmw or not given["fastdds_profile"]:
@@ -107,7 +107,7 @@ def _profile(context: LaunchContext, given: dict[str, str]) -> dict[str, str]:
 
 
 def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:
-    """The node; a parameter that was given goes before the parameters file."""
+    """Returns the node; a parameter that was given goes before the parameters file."""
     values = {name: _parameter(name, given[name]) for name in PARAMETERS if given[name]}
     return Node(
         package="sphmask_ros",
@@ -125,12 +125,12 @@ def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:
 
 
 def _logger(namespace: str) -> str:
-    """The node's logger, which is called as the node with points for slashes."""
+    """Returns the node's logger, which is called as the node with points for slashes."""
     return ".".join([part for part in namespace.split("/") if part] + ["segment"])
 
 
 def _remappings(given: dict[str, str]) -> list[tuple[str, str]]:
-    """The node's input topics as they are called here."""
+    """Returns the node's input topics as they are called here."""
     cameras = _list(given["cameras"])
     if not cameras:
         return list(_topics({name: given[name] for name in TOPICS}).items())
@@ -142,14 +142,14 @@ def _remappings(given: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def _topics(given: dict[str, str], prefix: str = "") -> dict[str, str]:
-    """The input topics of a camera by their names; a camera_info is the neighbor of its images."""
+    """Returns the input topics of a camera by their names; a camera_info is the neighbor of its images."""
     for info, images in (("camera_info", "depth"), ("color_info", "color")):
         given[info] = given[info] or _beside(given[images]) or f"{prefix}{info}"
     return given
 
 
 def _topic_of(name: str, value: str, cameras: list[str], number: int) -> str:
-    """A camera's topic. RuntimeError, in one line, where there are not as many as cameras."""
+    """Returns a camera's topic. Raises RuntimeError, in one line, where there are not as many as cameras."""
     if value.startswith("["):
         topics = _list(value)
         if len(topics) != len(cameras):
@@ -161,12 +161,12 @@ def _topic_of(name: str, value: str, cameras: list[str], number: int) -> str:
 
 
 def _list(text: str) -> list[str]:
-    """The items of [a,b]."""
+    """Returns the items of [a,b]."""
     return [item.strip() for item in text.strip("[] ").split(",") if item.strip()]
 
 
 def _beside(images: str) -> str:
-    """The camera_info of a topic of images, by the convention of image_transport; empty without a folder."""
+    """Returns the camera_info of a topic of images, as image_transport has it; empty without a folder."""
     for transport in ("/compressedDepth", "/compressed"):
         images = images.removesuffix(transport)
     namespace, slash, _ = images.rpartition("/")

@@ -197,7 +197,7 @@ class _Answer:
 def _sent(
     bag: Bag, path: Path, topics: Topics, each: Callable[[Message], object] | None = None
 ) -> Iterator[Sent]:
-    """Gives what is to be segmented of a bag, once `each` message up to there was handed to a function.
+    """Gives what is to be segmented of a bag; `each` is called with every message, before what it completes.
 
     A bag that cannot be read to its end is named.
     """

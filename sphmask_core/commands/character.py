@@ -25,7 +25,7 @@ TAIL = 2.0
 
 @dataclass(frozen=True)
 class Character:
-    """Says what kind of a cloud one is; lengths are in meters."""
+    """Describes a cloud; lengths are in meters."""
 
     points: int
     """Finite ones"""

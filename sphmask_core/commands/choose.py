@@ -48,8 +48,8 @@ def choose(cloud: Character) -> str:
 
 
 def unlike(cloud: Character, preset: str) -> str:
-    """Returns one line on how a cloud is unlike what a preset was trained on; empty where it is not
-    or the model is one's own."""
+    """Returns one line on how a cloud is unlike what a preset was trained on; empty where it is like it, and
+    for models that are no presets."""
     trained = TRAINED.get(preset)
     if trained is None or not cloud.points:
         return ""

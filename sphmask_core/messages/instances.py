@@ -133,7 +133,7 @@ def box_poses(make: Make, placed: Placements) -> list[Any]:
 
 
 def _quaternions(make: Make, rotations: np.ndarray) -> list[Any]:
-    """Of rotations (n, 3, 3) whose columns are the axes; all at once, for SciPy takes as long for one."""
+    """Returns the quaternions of rotations (n, 3, 3), whose columns are axes, in one call of SciPy."""
     if not len(rotations):
         return []
     quaternions = Rotation.from_matrix(rotations).as_quat().tolist()

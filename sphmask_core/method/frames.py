@@ -138,7 +138,7 @@ def _subset(xyz: Tensor, n: int) -> Tensor:
 
 
 def _best_hypothesis(points: Tensor, band: float) -> tuple[Tensor, Tensor]:
-    """Of many planes through three of the points (3, n), returns normal and offset of the one with most
+    """Returns normal and offset of the plane, of many through three of the points (3, n), that has most
     points within the band."""
     generator = torch.Generator().manual_seed(0)
     a, b, c = points.T[torch.randint(points.shape[1], (3, HYPOTHESES), generator=generator)]

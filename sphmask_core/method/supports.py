@@ -147,7 +147,7 @@ def find_supports(xyz: np.ndarray, vertical: Vector | None = None, threads: int 
 
 
 def _main_support(patches: list[Patch], points: np.ndarray, vertical: Vector | None) -> int | None:
-    """Index of the plane that most things stand on, or None."""
+    """Returns the number of the plane that most things stand on, None where there is none."""
     scores = [_carries(patch) * _pose_weight(patch, points, vertical) for patch in patches]
     scores = [0.0 if _is_top(patch, patches) else score for patch, score in zip(patches, scores, strict=True)]
     if not scores or max(scores) <= 0:
@@ -162,12 +162,12 @@ def _main_support(patches: list[Patch], points: np.ndarray, vertical: Vector | N
 
 
 def _carries(patch: Patch) -> float:
-    """How much a plane looks like what things stand on, whatever its direction."""
+    """Returns how much a plane looks like what things stand on, whatever its direction."""
     return patch.whole * (patch.things + OWN_WEIGHT * min(patch.share, MOST_OWN_SHARE))
 
 
 def _is_top(patch: Patch, patches: list[Patch]) -> bool:
-    """Whether a plane may be the top of an object: not large, and not far above another one."""
+    """Returns whether a plane may be the top of an object: not large, and not far above another one."""
     if patch.area >= LEAST_SHELF:
         return False
     below = [other for other in patches if patch.normal @ other.normal > PARALLEL]
@@ -175,12 +175,12 @@ def _is_top(patch: Patch, patches: list[Patch]) -> bool:
 
 
 def _height(patch: Patch, base: Patch) -> float:
-    """Meters that the middle of a plane is above another."""
+    """Returns the meters that the middle of a plane is above another one."""
     return float(patch.center @ base.normal) + base.offset
 
 
 def _pose_weight(patch: Patch, points: np.ndarray, vertical: Vector | None) -> float:
-    """How well a plane's direction suits a support: by the vertical, or by how cameras are held."""
+    """Returns how well a plane's direction suits a support: by the vertical, or by how cameras are held."""
     if vertical is not None:
         return float(patch.normal @ np.asarray(vertical) >= VERTICAL_COSINE)
     optical = points[:, 2].min() > 0  # all before the camera: x right, y down, z forward
@@ -188,7 +188,7 @@ def _pose_weight(patch: Patch, points: np.ndarray, vertical: Vector | None) -> f
 
 
 def _kinds(main: int, patches: list[Patch], points: np.ndarray, tolerance: np.ndarray) -> dict[int, Kind]:
-    """The planes that are no objects and what they are, the main support first, if it is large enough."""
+    """Returns the planes that are no objects and what they are; a main support that is sure is first."""
     base = patches[main]
     if not _is_sure(base):
         return {}
@@ -205,14 +205,14 @@ def _kinds(main: int, patches: list[Patch], points: np.ndarray, tolerance: np.nd
 
 
 def _is_sure(base: Patch) -> bool:
-    """Whether a main support is so large, and carries so much, that it is no side of an object."""
+    """Returns whether a main support is so large, and carries so much, that it is no side of an object."""
     if base.whole < WHOLE or (base.things < LEAST_ON_MAIN and base.area < LEAST_BARE_AREA):
         return False
     return base.area >= LEAST_MAIN_AREA or base.share >= LEAST_MAIN_SHARE
 
 
 def _level_kind(patch: Patch, base: Patch) -> Kind | None:
-    """What a plane parallel to the main support is; None: maybe a part of an object."""
+    """Returns what a plane parallel to the main support is; None: maybe a part of an object."""
     if min(patch.extent) < LEAST_SHORT_SIDE:
         return None
     height = _height(patch, base)
@@ -222,13 +222,14 @@ def _level_kind(patch: Patch, base: Patch) -> Kind | None:
 
 
 def _is_board(patch: Patch) -> bool:
-    """Whether a plane is longer than objects are, and carries some."""
+    """Returns whether a plane is longer than objects are, and carries some."""
     long = max(patch.extent) > LEAST_SHELF_LENGTH and patch.area > LEAST_SHELF_AREA
     return long and patch.compactness > COMPACT and patch.things > LEAST_ON_SHELF
 
 
 def _is_wall(patch: Patch, base: Patch, points: np.ndarray, tolerance: np.ndarray) -> bool:
-    """Whether an upright plane is long, and all that is seen on the main support and above lies before it."""
+    """Returns whether an upright plane is long, and all that is seen on the main support and above is
+    before it."""
     along = np.cross(patch.normal, base.normal)
     length, whole = np.ptp(_corners(patch) @ along), np.ptp(_corners(base) @ along)
     if length < min(LEAST_EXTENT, SPANNED * whole):
@@ -238,7 +239,7 @@ def _is_wall(patch: Patch, base: Patch, points: np.ndarray, tolerance: np.ndarra
 
 
 def _corners(patch: Patch) -> np.ndarray:
-    """(4, 3) corners of a plane's rectangle, all shifted along its normal."""
+    """Returns the corners (4, 3) of a plane's rectangle, all shifted along its normal."""
     signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     return (patch.middle + 0.5 * signs * patch.extent) @ patch.axes
 
@@ -255,20 +256,20 @@ class _Surface:
 
     @property
     def bulges(self) -> bool:
-        """Whether something that should be level is bent as no camera bends it."""
+        """Returns whether something that should be level is bent as no camera bends it."""
         curvature = np.abs(2 * self.cubic[[3, 5]] * self.scale**2).max()
         return self.support.kind in ("main", "shelf") and bool(curvature > MOST_CURVATURE)
 
     @property
     def cells(self) -> np.ndarray:
-        """(CELLS + 4, CELLS + 4) bool: those seen and all next to them, in a frame of free ones."""
+        """Returns (CELLS + 4, CELLS + 4) bool: cells seen and all next to them, in a frame of free ones."""
         covered = np.pad(self.patch.seen, 2)
         for axis in (0, 1):
             covered = covered | np.roll(covered, 1, axis) | np.roll(covered, -1, axis)
         return covered
 
     def values(self) -> np.ndarray:
-        """The floats of the kernel's struct Surface."""
+        """Returns the floats of the kernel's struct Surface."""
         patch = self.patch
         return np.concatenate([
             patch.normal, [patch.offset], *patch.axes, self.middle, self.scale, self.cubic,
@@ -277,12 +278,12 @@ class _Surface:
         ]).astype(np.float32)  # fmt: skip
 
     def _raised(self) -> tuple[float, float]:
-        """Meters, and deviations; nothing flat is sought on walls."""
+        """Returns RAISED and RAISED_DEVIATIONS, but for walls, on which nothing flat is sought, infinity."""
         return (np.inf, 0.0) if self.support.kind == "wall" else (RAISED, RAISED_DEVIATIONS)
 
 
 def _surface(patch: Patch, kind: Kind, points: np.ndarray, tolerance: np.ndarray) -> _Surface:
-    """The cubic height map of a plane's points, and their noise, by iterated robust least squares."""
+    """Returns the cubic height map of a plane's points, and their noise, by iterated robust least squares."""
     heights = patch.heights(points)
     near = np.flatnonzero(np.abs(heights) < 2 * tolerance)
     near = near[:: max(1, -(-len(near) // FITTED_POINTS))]
@@ -317,20 +318,20 @@ def _support(patch: Patch, kind: Kind, noise: float) -> Support:
 
 
 def _box(patch: Patch) -> tuple[np.ndarray, np.ndarray]:
-    """Middle of the cells seen (2,), and what scales offsets from it to -1 to 1 (2,)."""
+    """Returns the middle (2,) of the cells seen, and the scale (2,) of offsets from it to [-1, 1]."""
     ends = [np.flatnonzero(patch.seen.any(axis=axis))[[0, -1]] for axis in (1, 0)]
     first, last = patch.low + patch.cell * (np.array(ends).T + np.array([[0], [1]]))
     return (first + last) / 2, 2 / (last - first)
 
 
 def _basis(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """(10, M) monomials of a cubic in two variables, in the kernel's order."""
+    """Returns the monomials (10, M) of a cubic in two variables, in the kernel's order."""
     pp, pq, qq = p * p, p * q, q * q
     return np.stack([np.ones_like(p), p, q, pp, pq, qq, pp * p, pp * q, p * qq, qq * q])
 
 
 def _ridge(basis: np.ndarray, heights: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(10,) coefficients of least weighted squared gaps; what the points do not tell stays near zero."""
+    """Returns the coefficients (10,) of least weighted squared gaps; those that no point tells stay small."""
     weighted = basis * weights
     squares = (weighted @ basis.T).astype(float)
     squares[np.diag_indices(len(squares))] += RIDGE * (1 + weights.sum())
@@ -338,7 +339,7 @@ def _ridge(basis: np.ndarray, heights: np.ndarray, weights: np.ndarray) -> np.nd
 
 
 def _left_out(xyz: np.ndarray, surfaces: list[_Surface], threads: int) -> np.ndarray:
-    """(N,) bool: points on one of the surfaces."""
+    """Returns (N,) bool: the points on one of the surfaces."""
     marks = np.zeros(len(xyz), bool)
     if surfaces:
         values = np.stack([surface.values() for surface in surfaces])
