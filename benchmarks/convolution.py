@@ -19,13 +19,12 @@ from torch import Tensor
 
 from benchmarks.measure import peer, print_ratios, side_by_side, threads, wall_ms
 from benchmarks.room import room_voxels
+from sphmask_core.commands.bench import COPY_BYTES
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
 from sphmask_core.sparse.maps import KernelMap, find_neighbors
 
 MATRIX = 1024
 """Rows and columns of the matrices whose product is measured."""
-COPY_BYTES = 1 << 28
-"""Bytes whose copy is measured: more than any cache holds."""
 
 
 @dataclass

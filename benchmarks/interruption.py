@@ -16,7 +16,6 @@ import numpy as np
 import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.client import Client
 from sensor_msgs.msg import PointCloud2
@@ -24,6 +23,7 @@ from sphmask_ros.msg import InstanceArray
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
+from benchmarks.flood import PERIOD, SCORE, SETTLING
 from benchmarks.large_cloud import hall
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.messages.pointcloud2 import cloud_points
@@ -32,11 +32,6 @@ from sphmask_ros.conversions import write_points
 from sphmask_ros.demo import FRAME_TIMEOUT, START_TIMEOUT, start_node, stop_node
 from sphmask_ros.player import Player
 
-PERIOD = 0.02
-"""Seconds between requests."""
-SETTLING = 1.0
-"""Seconds in which a new client becomes known to the node."""
-SCORE = Parameter(name="min_score", value=ParameterValue(type=3, double_value=0.5))
 ASKED = {
     "get_state": (GetState, GetState.Request()),
     "set_parameters": (SetParameters, SetParameters.Request(parameters=[SCORE])),

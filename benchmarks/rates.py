@@ -28,6 +28,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from sphmask_ros.msg import InstanceArray, Timings
 from std_msgs.msg import Header
 
+from benchmarks.node import OWN
 from benchmarks.processes import memory, node, own_memory, processor_seconds, running, set_environment
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_core.simulation.scenes import simulate_cloud
@@ -42,8 +43,6 @@ FLOORS = {
     "labelled_points": "echo of the cloud",
 }
 """The echo that takes in and gives out about as many bytes as the node does for that output."""
-OWN = ("read", "track", "write")
-"""Stages that are the node's own, beside the model."""
 START_TIMEOUT = 120.0
 """Seconds for loading the model."""
 WARM_UP = 2.0

@@ -11,7 +11,6 @@ import math
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +23,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from sphmask_core.runtime.units import NS_PER_SECOND
 from sphmask_core.runtime.wording import quoted
+from sphmask_ros.guard import Refuse
 
 KEPT = 10.0
 """Seconds of each frame's history, as in tf2 (TIMECACHE_DEFAULT_MAX_STORAGE_TIME)."""
@@ -35,8 +35,6 @@ NORMALIZED = 1e-2
 """How far a quaternion's squared length may be from one, as in tf2 (QUATERNION_NORMALIZATION_TOLERANCE)."""
 QUEUE = 100
 """Messages of poses that wait, as in tf2's listener."""
-Refuse = Callable[[str, Exception], None]
-"""Told what a message was and why it was refused."""
 
 
 class PoseError(ValueError):

@@ -42,6 +42,23 @@ class Maker:
 
 
 @dataclass(frozen=True)
+class SplitSeeds:
+    """Says which seeds the simulated scenes of each split have."""
+
+    train: int
+    """First seed of the split train."""
+    val: int
+    """First seed of the split val: so far from the other that no scene is in both."""
+    val_scenes: int
+    """Scenes of the split val."""
+
+    def of(self, split: str, training: int) -> range:
+        """Returns the seeds of a split; training: number of scenes that the configuration asks for."""
+        first, count = (self.train, training) if split == "train" else (self.val, self.val_scenes)
+        return range(first, first + count)
+
+
+@dataclass(frozen=True)
 class MadeScenes(OnDemand[Scene]):
     """Scenes as the model sees them, each read from its file when it is asked for, or made if need be.
 

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sphmask_core.method.boxes import box_size
+from sphmask_core.method.boxes import GEOMETRY, box_size
 from sphmask_core.method.dense import pool_neighbors
 from sphmask_core.method.layers import Layers, linear_bn_relu
 from sphmask_core.method.sampling import ball_query, farthest_points
 
-GEOMETRY = 6
-"""Channels beside a neighbor's features: its offset, and the difference of the boxes' sizes."""
 EXPANSION = 8
 """Width of the layer that expands features, over the aggregator's own width (as published)."""
 NEAR_ORIGIN = 1e-3

@@ -7,6 +7,8 @@ from torch import Tensor
 
 CORNERS = 6
 """Numbers of a box."""
+GEOMETRY = 6
+"""Numbers of a pair of points with boxes: the offset, and the difference of the boxes' sizes."""
 
 
 def box_size(boxes: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from sphmask_core import native
+from sphmask_core.method.planes import MAD
 
 GroundKind = Literal["none", "floor", "terrain"]
 
@@ -37,8 +38,6 @@ BELOW = 0.3
 """Meters below the floor that are left out: reflections and errors of registration."""
 FLOOR_SAMPLE = 60_000
 """Points among which a floor is looked for, and to which its plane is fitted."""
-MAD = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 CELL = 1.0
 """Meters: edge of a cell of the map of heights."""

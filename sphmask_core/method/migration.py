@@ -14,10 +14,7 @@ import torch
 from torch import Tensor
 
 from sphmask_core import native
-from sphmask_core.method.boxes import box_size
-
-GEOMETRY = 6
-"""Inputs beside the mask features: offset from the query, and the difference of the boxes' sizes."""
+from sphmask_core.method.boxes import GEOMETRY, box_size
 
 
 def migration_layers(mask_dim: int, num_layers: int) -> list[tuple[int, int]]:

@@ -25,6 +25,8 @@ MOST_TOLERANCE = 0.05
 LEAST_GATHERED = 0.6
 """Least share of the points around a surface that lie on it; around a plane that cuts through clutter a third
 does."""
+MAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation, for robust fits."""
 CELLS = 48
 """Cells of a patch along each of its axes."""
 

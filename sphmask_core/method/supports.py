@@ -15,7 +15,7 @@ import numpy as np
 
 from sphmask_core import native
 from sphmask_core.clouds.coordinates import Vector
-from sphmask_core.method.planes import CELLS, Patch, find_patches, sample, tolerances
+from sphmask_core.method.planes import CELLS, MAD, Patch, find_patches, sample, tolerances
 
 Kind = Literal["main", "shelf", "floor", "wall"]
 
@@ -84,8 +84,6 @@ BELOW = 0.03
 RAISED, RAISED_DEVIATIONS = 0.002, 4.0
 """Meters, and deviations of all cells' means: cells whose points are higher on average hold something flat, a
 card or a pen, that is kept; the mean of a cell's points is far less noisy than each of them."""
-MAD = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 
 @dataclass(frozen=True)

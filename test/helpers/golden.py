@@ -12,6 +12,7 @@ import torch
 from sphmask_core.checkpoints.weights import load_state, read_published
 from sphmask_core.config import Config, InferenceConfig, ModelConfig, TrainConfig
 from sphmask_core.method.model import SphericalMask
+from sphmask_core.method.parts import vote
 from sphmask_core.method.query_sampling import Strategy
 from sphmask_core.method.spherical import MIN_RAY
 from sphmask_core.method.voxels import Points, voxelize
@@ -78,6 +79,21 @@ def open_run(golden, name):
 
 def assert_close(ours, published):
     np.testing.assert_allclose(ours.detach().numpy(), published, rtol=1e-4, atol=1e-4)
+
+
+def assert_same_instances(instances, points, arrays, min_points):
+    """The candidates, on the points' own superpoints, are the published instances; points (N,): segments."""
+    superpoints = torch.from_numpy(arrays["superpoint"]).to(points.device)
+    instances, columns = vote(instances, points, superpoints)
+    masks = instances.masks[:, columns]
+    large = masks.sum(1) >= min_points
+    ours = instances.class_ids[large] + 1, instances.scores[large], masks[large]
+    ours = in_order(*(field.cpu() for field in ours))
+    published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
+    published = in_order(arrays["inst_label"], arrays["inst_score"], published)
+    assert np.array_equal(ours[0], published[0])
+    np.testing.assert_allclose(ours[1], published[1], rtol=1e-4, atol=1e-4)
+    assert np.array_equal(ours[2], published[2])
 
 
 def in_order(labels, scores, masks):

@@ -1,17 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads of torch and of our kernels, for as long as a test wants them."""
 
-from contextlib import contextmanager
+from benchmarks.measure import threads as threads_of
 
-import torch
-
-
-@contextmanager
-def threads_of(count):
-    """So many threads within the block, as many as before after it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+__all__ = ["threads_of"]

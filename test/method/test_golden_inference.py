@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from sphmask_core.method.candidates import assemble_masks
-from sphmask_core.method.parts import vote
 from sphmask_core.method.query_sampling import InferenceSampling
 from sphmask_core.method.rounds import find_instances
-from test.helpers.golden import RUNS, assert_close, in_order, open_run
+from test.helpers.golden import RUNS, assert_close, assert_same_instances, open_run
 
 
 @torch.inference_mode()
@@ -84,12 +83,4 @@ def test_points_to_instances(golden, name):
     arrays, model, voxels = open_run(golden, name)
     instances = find_instances(model, voxels, strategy=RUNS[name][1])
     points = voxels.superpoints[voxels.point_to_voxel]
-    instances, columns = vote(instances, points, torch.from_numpy(arrays["superpoint"]))
-    masks = instances.masks[:, columns]
-    large = masks.sum(1) >= model.config.inference.min_points
-    ours = in_order(instances.class_ids[large] + 1, instances.scores[large], masks[large])
-    published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
-    published = in_order(arrays["inst_label"], arrays["inst_score"], published)
-    assert np.array_equal(ours[0], published[0])
-    np.testing.assert_allclose(ours[1], published[1], rtol=1e-4, atol=1e-4)
-    assert np.array_equal(ours[2], published[2])
+    assert_same_instances(instances, points, arrays, model.config.inference.min_points)

@@ -10,7 +10,6 @@ import torch
 from sphmask_core.clouds.scenes import read_scene, scene_files
 from sphmask_core.config import SuperpointConfig
 from sphmask_core.method.backbone import SparseUNet
-from sphmask_core.method.parts import vote
 from sphmask_core.method.query_sampling import InferenceSampling
 from sphmask_core.method.rounds import find_instances
 from sphmask_core.method.sampling import ball_query, farthest_points
@@ -20,7 +19,7 @@ from sphmask_core.segmenter import Segmenter
 from sphmask_core.sparse.functional import gather_convolve, gather_convolve_reference
 from sphmask_core.sparse.maps import KernelMap, build_levels, find_neighbors
 from test.helpers.clouds import random_coords
-from test.helpers.golden import RUNS, golden_points, in_order, open_run
+from test.helpers.golden import RUNS, assert_same_instances, golden_points, open_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 CUDA = torch.device("cuda")
@@ -100,12 +99,12 @@ def test_superpoints_equal_those_of_the_cpu():
 
 
 def golden_voxels(arrays, config):
-    """The voxels, and the superpoints of the points, on the GPU."""
+    """The voxels on the GPU."""
     points = golden_points(arrays)
     points.xyz, points.rgb, points.superpoints = (
         field.to(CUDA) for field in (points.xyz, points.rgb, points.superpoints)
     )
-    return voxelize([points], config.model.voxel_scale), points.superpoints
+    return voxelize([points], config.model.voxel_scale)
 
 
 def queries_of(model, voxels):
@@ -116,7 +115,7 @@ def queries_of(model, voxels):
 def test_two_streams_give_what_one_gives(golden):
     """Where gradients are wanted both branches are on one stream."""
     arrays, model, _ = open_run(golden, "inference_single")
-    voxels, _ = golden_voxels(arrays, model.config)
+    voxels = golden_voxels(arrays, model.config)
     model = model.to(CUDA)
     with torch.no_grad():
         two = [queries_of(model, voxels) for _ in range(20)]
@@ -130,7 +129,7 @@ def test_two_streams_give_what_one_gives(golden):
 def test_the_host_waits_seldom(golden):
     """Each level of the U-Net has as many voxels as the device finds; the rest decides what comes next."""
     arrays, model, _ = open_run(golden, "inference_single")
-    voxels, _ = golden_voxels(arrays, model.config)
+    voxels = golden_voxels(arrays, model.config)
     model = model.to(CUDA)
     find_instances(model, voxels)  # kernels are compiled
     torch.cuda.set_sync_debug_mode("warn")
@@ -146,18 +145,10 @@ def test_the_host_waits_seldom(golden):
 @pytest.mark.parametrize("name", RUNS)
 def test_golden_points_to_instances(golden, name):
     arrays, model, _ = open_run(golden, name)
-    voxels, superpoints = golden_voxels(arrays, model.config)
+    voxels = golden_voxels(arrays, model.config)
     instances = find_instances(model.to(CUDA), voxels, strategy=RUNS[name][1])
-    instances, columns = vote(instances, voxels.superpoints[voxels.point_to_voxel], superpoints)
-    masks = instances.masks[:, columns]
-    large = masks.sum(1) >= model.config.inference.min_points
-    ours = (instances.class_ids[large] + 1, instances.scores[large], masks[large])
-    ours = in_order(*(field.cpu() for field in ours))
-    published = np.unpackbits(arrays["inst_mask"], axis=1)[:, : len(arrays["xyz"])].astype(bool)
-    published = in_order(arrays["inst_label"], arrays["inst_score"], published)
-    assert np.array_equal(ours[0], published[0])
-    np.testing.assert_allclose(ours[1], published[1], rtol=1e-4, atol=1e-4)
-    assert np.array_equal(ours[2], published[2])
+    points = voxels.superpoints[voxels.point_to_voxel]
+    assert_same_instances(instances, points, arrays, model.config.inference.min_points)
 
 
 def test_segmenter_equals_that_of_the_cpu(mosd):

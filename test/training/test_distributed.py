@@ -116,4 +116,4 @@ def test_two_processes_make_their_scenes(tmp_path):
     assert len(tiny.log(run)) == 1 and (run / "last.safetensors").exists()
     kinds = {folder.name.rpartition("-")[0]: folder for folder in (tmp_path / "cache").iterdir()}
     assert len(list(kinds["shapes-scenes"].glob("*.npy"))) == 4
-    assert len(list(kinds["shapes-clouds"].glob("*.npy"))) == synthetic.VALIDATION_SCENES
+    assert len(list(kinds["shapes-clouds"].glob("*.npy"))) == synthetic.SEEDS.val_scenes

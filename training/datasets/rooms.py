@@ -8,12 +8,9 @@ from sphmask_core.config import Config
 from sphmask_core.simulation.indoors.meshes import load_stock
 from sphmask_core.simulation.indoors.scan import simulate_room, simulate_room_frame
 
-from ..made import MadeClouds, MadeScenes, Maker, made_clouds, made_scenes
+from ..made import MadeClouds, MadeScenes, Maker, SplitSeeds, made_clouds, made_scenes
 
-FIRST_SEED = {"train": 0, "val": 900_000}
-"""First seed of each split: far enough apart that no scene is in two."""
-VALIDATION_SCENES = 12
-"""Simulated scenes of the split val."""
+SEEDS = SplitSeeds(train=0, val=900_000, val_scenes=12)
 KINDS = 3
 """Every third seed is a frame."""
 VERSION = 1
@@ -24,13 +21,13 @@ RARE = ("bed", "sofa", "refrigerator", "toilet", "bathtub")
 
 def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the sensor gives them."""
-    return made_clouds(MAKER, _seeds(config, split), config)
+    return made_clouds(MAKER, SEEDS.of(split, config.data.simulated), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Returns the scenes of a split as the model sees them, thinned; for training, those with rare furniture
     twice."""
-    rooms = made_scenes(MAKER, _seeds(config, split), config)
+    rooms = made_scenes(MAKER, SEEDS.of(split, config.data.simulated), config)
     if split != "train":
         return rooms
     return rooms + rooms.with_classes(config.semantic_classes.index(name) for name in RARE)
@@ -40,11 +37,6 @@ def simulate(seed: int) -> scenes.Scene:
     """Returns one labeled room; ImportError without the extra `simulation`."""
     make = simulate_room if seed % KINDS else simulate_room_frame
     return make(seed, load_stock())
-
-
-def _seeds(config: Config, split: str) -> range:
-    count = config.data.simulated if split == "train" else VALIDATION_SCENES
-    return range(FIRST_SEED[split], FIRST_SEED[split] + count)
 
 
 MAKER = Maker("rooms", simulate, {"version": VERSION})

@@ -7,34 +7,26 @@ from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 from sphmask_core.simulation.streets.sweep import simulate_sweep
 
-from ..made import MadeClouds, MadeScenes, Maker, made_clouds, made_scenes
+from ..made import MadeClouds, MadeScenes, Maker, SplitSeeds, made_clouds, made_scenes
 
-FIRST_SEED = {"train": 0, "val": 900_000}
-"""First seed of each split: far enough apart that no scene is in two."""
-VALIDATION_SCENES = 16
-"""Simulated scenes of the split val."""
+SEEDS = SplitSeeds(train=0, val=900_000, val_scenes=16)
 VERSION = 2
 """Raise it when a seed gives another sweep."""
 
 
 def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the sensor gives them."""
-    return made_clouds(MAKER, _seeds(config, split), config)
+    return made_clouds(MAKER, SEEDS.of(split, config.data.simulated), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Returns the scenes of a split as the model sees them, thinned."""
-    return made_scenes(MAKER, _seeds(config, split), config)
+    return made_scenes(MAKER, SEEDS.of(split, config.data.simulated), config)
 
 
 def simulate(seed: int) -> scenes.Scene:
     """Returns one labeled sweep; ImportError without the extra `simulation`."""
     return simulate_sweep(seed)
-
-
-def _seeds(config: Config, split: str) -> range:
-    count = config.data.simulated if split == "train" else VALIDATION_SCENES
-    return range(FIRST_SEED[split], FIRST_SEED[split] + count)
 
 
 MAKER = Maker("street", simulate, {"version": VERSION})

@@ -12,12 +12,9 @@ from sphmask_core.config import Config
 from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_core.simulation.tabletop import Assets, load_assets, simulate_scene
 
-from ..made import MadeClouds, MadeScenes, Maker, made_clouds, made_scenes
+from ..made import MadeClouds, MadeScenes, Maker, SplitSeeds, made_clouds, made_scenes
 
-FIRST_SEED = {"train": 1_000_000, "val": 2_000_000}
-"""First seed of each split: far enough apart that no scene is in two."""
-VALIDATION_SCENES = 20
-"""Simulated scenes of the split val."""
+SEEDS = SplitSeeds(train=1_000_000, val=2_000_000, val_scenes=20)
 WIDTH, HEIGHT = 640, 480
 """Pixels of the simulated cameras."""
 VISIBLE = 200
@@ -28,12 +25,12 @@ SHAPES, MESHES = 1, 1
 
 def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the camera gives them."""
-    return made_clouds(maker(config), _seeds(config, split), config)
+    return made_clouds(maker(config), SEEDS.of(split, config.data.tabletop.simulated), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Returns the scenes of a split, thinned; superpoints are those that inference would find."""
-    return made_scenes(maker(config), _seeds(config, split), config)
+    return made_scenes(maker(config), SEEDS.of(split, config.data.tabletop.simulated), config)
 
 
 def maker(config: Config) -> Maker:
@@ -62,8 +59,3 @@ def simulate_shapes(seed: int) -> scenes.Scene:
     hidden = np.bincount(cloud.labels)[cloud.labels] < VISIBLE
     semantic, instance = scenes.ground_truth(np.where(hidden, 0, cloud.labels))
     return scenes.Scene(f"simulated{seed}", cloud, semantic, instance)
-
-
-def _seeds(config: Config, split: str) -> range:
-    count = config.data.tabletop.simulated if split == "train" else VALIDATION_SCENES
-    return range(FIRST_SEED[split], FIRST_SEED[split] + count)
