@@ -5,6 +5,8 @@
 import os
 import signal
 
+import sphmask_core  # noqa: F401  before numpy and torch: their idle threads then sleep
+
 # Ctrl-C ends the imports below, which take seconds, without a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
