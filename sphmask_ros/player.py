@@ -10,7 +10,7 @@ from typing import Any
 
 import rclpy
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -20,6 +20,8 @@ from sphmask_ros.msg import InstanceArray
 
 LOOK = 0.1
 """Seconds of waiting for messages between looks at whether there is enough."""
+RELIABLY = 10.0
+"""Seconds that a node may take to see that the publishers are reliable and to subscribe as reliably."""
 MATCHING = 0.5
 """Seconds more that the other side of a match may take to know of it."""
 
@@ -71,6 +73,9 @@ class Player(Node):
             if time.monotonic() > limit:
                 raise TimeoutError(f"no node listened to the clouds within {timeout:.0f} s")
             rclpy.spin_once(self, timeout_sec=LOOK)
+        limit = time.monotonic() + RELIABLY  # what is published while the node subscribes anew is lost
+        while not self._heard_reliably() and running() and time.monotonic() < limit:
+            time.sleep(LOOK)
         time.sleep(MATCHING)
 
     def publish(self, cloud: Any) -> None:
@@ -104,6 +109,22 @@ class Player(Node):
         heard = all(self.count_publishers(output.topic_name) for output in self._outputs)
         return heard and self._publisher.get_subscription_count() > 0
 
+    def _heard_reliably(self) -> bool:
+        """Returns whether reliable publishers are subscribed to, and by nobody less reliably."""
+        topics = [
+            publisher.topic_name
+            for publisher in self._inputs()
+            if publisher.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        ]
+        found = [self.get_subscriptions_info_by_topic(topic) for topic in topics]
+        return all(
+            {info.qos_profile.reliability for info in infos} == {ReliabilityPolicy.RELIABLE}
+            for infos in found
+        )
+
+    def _inputs(self) -> list[Any]:
+        return [self._publisher]
+
 
 class RgbdPlayer(Player):
     """Publishes `depth`, `camera_info`, `color` and `color_info`, of a frame what it has."""
@@ -129,3 +150,6 @@ class RgbdPlayer(Player):
     def _connected(self) -> bool:
         heard = all(publisher.get_subscription_count() for publisher in self._others.values())
         return heard and super()._connected()
+
+    def _inputs(self) -> list[Any]:
+        return [*super()._inputs(), *self._others.values()]

@@ -17,8 +17,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_ros.conversions import write_points
+from test.helpers.patience import TIMEOUT
 
-TIMEOUT = 60
 ASK_AGAIN = 2.0
 """Seconds after which a request is taken for lost."""
 STAY_AWAY = 1.0
@@ -55,6 +55,14 @@ def ask_patiently(player, cloud):
         except TimeoutError:
             continue
     return player.ask(cloud, 5.0)
+
+
+def wait_until(asker, condition):
+    """Let a node hear what comes until a condition holds."""
+    limit = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < limit
+        rclpy.spin_once(asker, timeout_sec=0.1)
 
 
 def wait_for(asker, future):
@@ -127,6 +135,7 @@ def markers_go(asker, node):
     """Whatever stands in the block, all markers of the node have to be gone after it, and stay away."""
     heard = []
     subscription = asker.create_subscription(MarkerArray, f"{node}/markers", heard.append, 10)
+    wait_until_answerable(asker, node)
     assert Marker.ADD in {marker.action for marker in ask_patiently(asker, small_message()).markers.markers}
     yield
     limit = time.monotonic() + TIMEOUT

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from sphmask_core import Instances
+from test.helpers.patience import TIMEOUT
 
-ENDING = 2.5
-"""Seconds from a signal to the end of a node, with some to spare for a busy machine."""
+ENDING = 5.0
+"""Seconds from a signal to the end of a node, which ends its process after one (sphmask_ros/signals.py) where
+the machine gives it a processor; after five ros2 launch sends the next signal."""
 ROOT = Path(__file__).parents[2]
 DOMAIN = 1 + os.getpid() % 100
 
@@ -90,7 +92,7 @@ class NodeProcess:
             time.sleep(0.1)
         return True
 
-    def wait_for_log(self, text, timeout=60):
+    def wait_for_log(self, text, timeout=TIMEOUT):
         assert self.says(text, timeout), self.text()
 
     def memory(self):
@@ -170,7 +172,7 @@ def own_player(ros):
 
     def make(node, namespace, kind=Player, **arguments):
         players.append(kind(namespace=namespace, **arguments))
-        players[-1].wait_until_heard(60, node.running)
+        players[-1].wait_until_heard(TIMEOUT, node.running)
         return players[-1]
 
     yield make
@@ -185,10 +187,16 @@ def domain():
 
 @pytest.fixture(scope="session")
 def player(ros, node):
-    """Publishes clouds to the shared node and hears its answers."""
+    """Publishes clouds to the shared node and hears its answers.
+
+    Both sides know each other once one has come: nothing is lost from then on, so that a cloud is sent once
+    and answered once. Several clouds may then have the same stamp.
+    """
     from sphmask_ros.player import Player
+    from test.helpers.ros import ask_patiently, small_message
 
     player = Player()
-    player.wait_until_heard(60, node.running)
+    player.wait_until_heard(TIMEOUT, node.running)
+    ask_patiently(player, small_message(0))
     yield player
     player.destroy_node()

@@ -10,14 +10,17 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
 from sphmask_core.clouds.cloud import write_ply
 from sphmask_core.simulation.scenes import simulate_cloud
+from test.helpers.patience import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
+LONGEST = 3 * TIMEOUT
+"""Seconds for the node to start, to answer and to end."""
 
 
 def run_demo(weights, *arguments):
     command = [sys.executable, "-m", "sphmask_ros.demo", "--model", weights, *arguments]
     environment = os.environ | {"AMENT_PREFIX_PATH": os.environ.get("AMENT_PREFIX_PATH", sys.prefix)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=LONGEST)
 
 
 def test_plays_a_folder_and_draws_it(weights, tmp_path):

@@ -53,8 +53,8 @@ def ouster_message(second, points):
 
 
 def test_a_drivers_cloud_is_answered_and_its_zeros_are_no_points(player):
-    ask_patiently(player, ouster_message(1, SCENE.xyz))
-    answer = ask_patiently(player, ouster_message(2, SCENE.xyz))
+    player.ask(ouster_message(1, SCENE.xyz), TIMEOUT)
+    answer = player.ask(ouster_message(2, SCENE.xyz), TIMEOUT)
     answered = read_cloud_message(answer.points)
     np.testing.assert_array_equal(answered.xyz, SCENE.xyz)
     assert len(answer.instances.instances) > 0

@@ -88,11 +88,14 @@ def launch(domain):
 
 @pytest.fixture
 def await_node(ros):
-    """Wait until a launched node is there; what is interrupted before cannot end as it should."""
+    """Wait until a launched node is there, in a namespace of its own: nodes of other tests are there, too.
 
-    def wait(launched, name="segment"):
+    What is interrupted before cannot end as it should.
+    """
+
+    def wait(launched, namespace):
         looking, limit = rclpy.create_node("looking"), time.monotonic() + START
-        while name not in looking.get_node_names():
+        while ("segment", namespace) not in looking.get_node_names_and_namespaces():
             assert launched.running() and time.monotonic() < limit
             time.sleep(0.2)
         looking.destroy_node()
@@ -201,8 +204,8 @@ def test_a_file_that_is_not_there_is_one_clear_line(launch, name):
 
 
 def test_an_argument_that_there_is_not_is_told(launch, await_node):
-    launched = launch("poitns:=/camera/points", "zzz:=1", "autostart:=false")
-    await_node(launched)
+    launched = launch("poitns:=/camera/points", "zzz:=1", "autostart:=false", "namespace:=misspelled")
+    await_node(launched, "/misspelled")
     text = launched.interrupt()
     assert "segment.launch.py has no argument poitns; did you mean points?" in text
     assert "segment.launch.py has no argument zzz; -s lists those that there are" in text
@@ -213,8 +216,9 @@ def test_an_argument_that_there_is_not_is_told(launch, await_node):
 def test_fast_dds_has_its_profile_unless_told_otherwise(launch, await_node, monkeypatch, arguments, has_one):
     for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
         monkeypatch.delenv(variable, raising=False)
-    launched = launch("autostart:=false", *arguments)
-    await_node(launched)
+    namespace = "profiled" if has_one else "plain"
+    launched = launch("autostart:=false", f"namespace:={namespace}", *arguments)
+    await_node(launched, f"/{namespace}")
     environment = Path(f"/proc/{launched.node()}/environ").read_text()
     files = re.findall(r"(\w+)_DEFAULT_PROFILES_FILE=.*?([^/\0]*)\0", environment)
     assert files == ([(VARIABLE.removesuffix("_DEFAULT_PROFILES_FILE"), PROFILE.name)] if has_one else [])
@@ -223,8 +227,9 @@ def test_fast_dds_has_its_profile_unless_told_otherwise(launch, await_node, monk
 
 @pytest.mark.parametrize(("level", "quiet"), [("info", False), ("error", True)])
 def test_the_log_is_as_quiet_as_asked_in_a_namespace_too(launch, heard, weights, level, quiet):
-    launched = launch(f"model:={weights}", f"log_level:={level}", "namespace:=robot/left")
-    heard(launched, namespace="robot/left")
+    namespace = f"{level}/left"
+    launched = launch(f"model:={weights}", f"log_level:={level}", f"namespace:={namespace}")
+    ask_patiently(heard(launched, namespace=namespace), scene_message(1))  # it has said what it had to say
     assert ("segmenting" not in launched.interrupt()) == quiet
 
 

@@ -101,7 +101,7 @@ def test_an_inactive_node_leaves_no_markers_behind(manager, managed):
     with markers_go(manager, NODE):
         assert change_state(manager, NODE, "deactivate")
     assert change_state(manager, NODE, "activate")
-    markers = ask_patiently(manager, scene_message()).markers.markers
+    markers = ask_patiently(manager, scene_message(8)).markers.markers
     assert {marker.action for marker in markers} == {Marker.ADD}
 
 

@@ -11,12 +11,25 @@ pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
 
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
+from sphmask_ros.msg import InstanceArray
+
 from sphmask_core.clouds.region import Region
 from sphmask_ros.parameters import LIVE, Parameters
 from sphmask_ros.reference import PAGE, inserted, parameters_file
-from test.helpers.ros import TIMEOUT, parameter_client, scene_message, set_parameters, wait_for
+from test.helpers.ros import (
+    TIMEOUT,
+    ask_patiently,
+    parameter_client,
+    scene_message,
+    set_parameters,
+    wait_for,
+    wait_until,
+    wait_until_answerable,
+)
 
 NAMES = [field.name for field in dataclasses.fields(Parameters)]
 FLOATS = st.floats() | st.sampled_from([0.0, 0.5, 1.0, -1.0, 1.0000001])
@@ -119,7 +132,7 @@ def test_any_values_at_run_time_are_taken_or_refused_with_a_reason(player, clien
         assert getattr(kept, name) == (tuple(value) if isinstance(value, list) else value)
 
 
-def test_live_parameters_work_at_once(player, client):
+def test_live_parameters_work_at_once(player, client, node):
     defaults = {
         field.name: field.default
         for field in dataclasses.fields(Parameters)
@@ -128,6 +141,8 @@ def test_live_parameters_work_at_once(player, client):
     defaults["outputs"] = list(defaults["outputs"])
     for result in set_parameters(player, client, **defaults):
         assert result.successful, result.reason
+    player.wait_until_heard(TIMEOUT, node.running)  # the reliability may have been another
+    ask_patiently(player, scene_message(30))
     (taken,) = set_parameters(player, client, min_score=1.0)
     assert taken.successful
     assert len(player.ask(scene_message(), TIMEOUT).instances.instances) == 0
@@ -149,9 +164,23 @@ def test_live_parameters_work_at_once(player, client):
     (taken,) = set_parameters(player, client, class_scores=[])
     assert taken.successful
     set_parameters(player, client, track=True, outputs=["markers"])
-    with pytest.raises(TimeoutError, match="markers came"):
-        player.ask(scene_message(), 1.0)
+    heard = {"markers": [], "instances": [], "labelled_points": []}
+    kinds = dict(zip(heard, (MarkerArray, InstanceArray, PointCloud2), strict=True))
+    subscriptions = [
+        player.create_subscription(kinds[name], f"segment/{name}", heard[name].append, 10) for name in heard
+    ]
+    wait_until_answerable(player, "segment")
+    player.publish(scene_message(31))
+    wait_until(
+        player, lambda: 31 in [marker.header.stamp.sec for msg in heard["markers"] for marker in msg.markers]
+    )
     set_parameters(player, client, outputs=defaults["outputs"])
+    player.publish(scene_message(32))
+    for name in ("instances", "labelled_points"):
+        wait_until(player, lambda name=name: 32 in [msg.header.stamp.sec for msg in heard[name]])
+        assert 31 not in [msg.header.stamp.sec for msg in heard[name]]
+    for subscription in subscriptions:
+        player.destroy_subscription(subscription)
 
 
 @pytest.fixture(scope="module")

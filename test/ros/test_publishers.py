@@ -23,11 +23,14 @@ from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
 from test.helpers.ros import TIMEOUT, ask_patiently, call, header, markers_go, small_message
 
+STALE_AFTER = 3.0
+"""Seconds: more than a slow machine takes from one cloud to the next where they come one after the other."""
+
 
 @pytest.fixture(scope="module")
 def lonely_node(start_node):
     """A node that hears nobody but the tests here, on a topic of another name."""
-    node = start_node("/lonely", points="far/away/points", stale_after=1.0)
+    node = start_node("/lonely", points="far/away/points", stale_after=STALE_AFTER)
     yield node
     assert node.end(signal.SIGTERM) == 0, node.text()
     assert "Traceback" not in node.text()
@@ -35,12 +38,12 @@ def lonely_node(start_node):
 
 @pytest.fixture(scope="module")
 def diagnostics(ros, lonely_node):
-    """Waits until the node's diagnostics are as wanted; the values."""
+    """Waits until the node's diagnostics are as wanted; the values. Meanwhile does what it is told."""
     listener = rclpy.create_node("listener")
     heard = []
     listener.create_subscription(DiagnosticArray, "/diagnostics", lambda msg: heard.extend(msg.status), 10)
 
-    def wait(level, message=""):
+    def wait(level, message="", meanwhile=lambda: None):
         heard.clear()
         limit = time.monotonic() + TIMEOUT
         while time.monotonic() < limit:
@@ -51,6 +54,7 @@ def diagnostics(ros, lonely_node):
                     and message in status.message
                 ):
                     return {pair.key: pair.value for pair in status.values}
+            meanwhile()
             rclpy.spin_once(listener, timeout_sec=0.1)
         raise AssertionError(f"no {level} {message!r} in {heard}")
 
@@ -68,10 +72,14 @@ def test_nothing_is_computed_while_nobody_subscribes(ros, lonely_node, diagnosti
     lonely_node.wait_for_log("segmenting")
     while not publisher.get_subscription_count():
         time.sleep(0.1)
-    for _ in range(20):
+
+    def send():
         publisher.publish(PointCloud2(header=header(1)))  # would be reported if it were looked at
+
+    for _ in range(20):
+        send()
         time.sleep(0.1)
-    assert diagnostics(DiagnosticStatus.OK, "nobody listens")["clouds answered"] == "0"
+    assert diagnostics(DiagnosticStatus.OK, "nobody listens", send)["clouds answered"] == "0"
     sensor.destroy_node()
     assert "no objects" not in lonely_node.text()
 
@@ -93,7 +101,7 @@ def test_diagnostics_tell_silence_errors_and_recovery(ros, lonely_node, diagnost
         (small_message(2), DiagnosticStatus.OK, "clouds a second"),
     ):
         ask_patiently(player, cloud)
-        values = diagnostics(level, message)
+        values = diagnostics(level, message, lambda cloud=cloud: ask_patiently(player, cloud))
         assert "no field x, y, z" in values["last error"]
     assert values["state"] == "active"
     assert int(values["clouds unreadable"]) >= 1
@@ -121,14 +129,13 @@ def test_timings_name_every_stage(ros, lonely_node):
     heard = []
     player.create_subscription(Timings, "segment/timings", heard.append, 1)
     player.wait_until_heard(TIMEOUT, lonely_node.running)
-    ask_patiently(player, small_message(6))
     limit = time.monotonic() + TIMEOUT
-    while not heard and time.monotonic() < limit:
+    while not (mine := [msg for msg in heard if msg.header == header(6)]):
+        assert time.monotonic() < limit, heard
         ask_patiently(player, small_message(6))
-    assert heard[0].header == header(6)
-    assert {"read", "voxels", "superpoints", "backbone", "track", "write"} <= set(heard[0].stages)
-    assert len(heard[0].milliseconds) == len(heard[0].stages)
-    assert min(heard[0].milliseconds) >= 0
+    assert {"read", "voxels", "superpoints", "backbone", "track", "write"} <= set(mine[0].stages)
+    assert len(mine[0].milliseconds) == len(mine[0].stages)
+    assert min(mine[0].milliseconds) >= 0
     player.destroy_node()
 
 
@@ -173,9 +180,9 @@ def test_signals_end_it_while_it_works(ros, start_node):
 
     def looked_at():
         player.publish(cloud)
-        return node.says("'tilted_camera'", 2)
+        return node.says("'tilted_camera'", 10)
 
-    assert any(looked_at() for _ in range(20)), node.text()  # 5 MB can be lost; a camera sends the next
+    assert any(looked_at() for _ in range(12)), node.text()  # 5 MB can be lost; a camera sends the next
     assert node.end() == 0
     assert "Traceback" not in node.text()
     player.destroy_node()

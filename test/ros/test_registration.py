@@ -26,6 +26,8 @@ from test.helpers.ros import SCENE, TIMEOUT, ask_patiently
 
 WIDTH, HEIGHT = 320, 240
 COLOR_LENS = Intrinsics(400.0, 420.0, 150.0, 130.0)
+POSE_TIMEOUT = 10.0
+"""Seconds that the node waits for a pose that is to come."""
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """As tf2_ros's static_transform_publisher sends."""
 DEPTH_POSE = Rotation.from_euler("xyz", [-100, 3, -90], degrees=True), np.array([0.02, -0.03, 0.01])
@@ -84,7 +86,7 @@ def check_colors(answer, color_at):
 
 @pytest.fixture(scope="module")
 def eyes(start_node):
-    node = start_node("/eyes", input="rgbd", pose_timeout=5.0)
+    node = start_node("/eyes", input="rgbd", pose_timeout=POSE_TIMEOUT)
     yield node
     assert node.end() == 0, node.text()
     assert "Traceback" not in node.text()
@@ -99,14 +101,24 @@ def player(ros, eyes):
 
 
 def test_without_tf_colors_are_left_out_and_the_answer_does_not_wait(player, eyes):
-    ask_patiently(player, frame_at(1, "eyes_color"))
-    begun = time.monotonic()
-    answer = ask_patiently(player, frame_at(2, "eyes_color"))
-    assert time.monotonic() - begun < 4  # pose_timeout is 5 s
+    second = 1
+    while not eyes.says("colors are left out: nothing joins 'eyes_depth' and 'eyes_color'", 0):
+        assert second < TIMEOUT, eyes.text()
+        ask_patiently(player, frame_at(second, "eyes_color"))
+        second += 1
+
+    def seconds_to_answer(frame):
+        begun = time.monotonic()
+        player.ask(frame, TIMEOUT)
+        return time.monotonic() - begun
+
+    # A busy machine may be late once; a node that waits for the pose always is.
+    frames = [frame_at(second + further, "eyes_color") for further in range(3)]
+    assert any(seconds_to_answer(frame) < POSE_TIMEOUT / 2 for frame in frames)
+    answer = ask_patiently(player, frame_at(second + 3, "eyes_color"))
     assert answer.instances.instances
     colors = read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0]
     assert (colors == MID_GRAY).all()
-    eyes.wait_for_log("colors are left out: nothing joins 'eyes_depth' and 'eyes_color'")
 
 
 def test_a_color_camera_that_is_fixed_elsewhere(player):
@@ -114,13 +126,18 @@ def test_a_color_camera_that_is_fixed_elsewhere(player):
     poses = {"eyes_depth": DEPTH_POSE, "eyes_color": color_pose(0.0)}
     publisher.publish(TFMessage(transforms=[transform(child, pose) for child, pose in poses.items()]))
     colors = MID_GRAY
-    for second in range(10, 10 + TIMEOUT):  # the transforms may be heard after the first images
+    for second in range(1000, 1000 + TIMEOUT):  # the transforms may be heard after the first images
         answer = ask_patiently(player, frame_at(second, "eyes_color"))
         colors = read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0]
         if (colors != MID_GRAY).any():
             break
     check_colors(answer, color_pose(0.0))
     player.destroy_publisher(publisher)
+
+
+START, FEW = 2000, 5
+"""Second of the first of the poses, and how many of the newest are sent: older ones than the node keeps would
+begin its history anew."""
 
 
 def test_a_color_camera_that_pans_where_it_was_at_that_time(player):
@@ -132,17 +149,17 @@ def test_a_color_camera_that_pans_where_it_was_at_that_time(player):
 
     def send():
         publisher.publish(
-            TFMessage(transforms=[transform("eyes_pan", color_pose(s - 100), s) for s in later])
+            TFMessage(transforms=[transform("eyes_pan", color_pose(s - START), s) for s in later[-FEW:]])
         )
 
-    later += [100.0, 101.0]
+    later += [START, START + 1]
     timer = player.create_timer(0.3, send)
     answer = None
-    for second in range(100, 100 + TIMEOUT):
-        later.append(second + 2.0)
+    for second in range(START, START + TIMEOUT):
+        later.append(second + 2)
         answer = ask_patiently(player, frame_at(second + 0.5, "eyes_pan"))
         colors = read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0]
         if (colors != MID_GRAY).any():
             break
     player.destroy_timer(timer)
-    check_colors(answer, color_pose(second - 99.5))
+    check_colors(answer, color_pose(second + 0.5 - START))

@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 
 from sphmask_core.messages.pointcloud2 import cloud_points, read_cloud_message, read_labels
 from sphmask_core.messages.rgbd import read_rgbd_frame
+from sphmask_core.palette import MID_GRAY
 from sphmask_ros.conversions import make, write_points
 from sphmask_ros.player import Player, RgbdPlayer
 from sphmask_ros.rgbd_input import PATIENCE, WAITING, Pairs
@@ -43,11 +44,10 @@ def rgbd_player(rgbd_node, own_player):
 
 
 def test_answers_as_it_answers_the_cloud_of_the_same_images(rgbd_player, player):
-    ask_patiently(rgbd_player, frame_at(1))
-    answer = ask_patiently(rgbd_player, frame_at(2))
-    made, _ = read_rgbd_frame(frame_at(2), lambda *frames: np.eye(4))
-    as_cloud = ask_patiently(player, write_points(header(2), cloud_points(made)))
-    assert answer.points.header == answer.instances.header == frame_at(2).header
+    answer, second = _ask_until_colored(rgbd_player, range(1, TIMEOUT))
+    made, _ = read_rgbd_frame(frame_at(second), lambda *frames: np.eye(4))
+    as_cloud = player.ask(write_points(header(second), cloud_points(made)), TIMEOUT)
+    assert answer.points.header == answer.instances.header == frame_at(second).header
     cloud = read_cloud_message(answer.points)
     assert cloud.shape == SCENE.shape
     np.testing.assert_allclose(cloud.xyz, SCENE.xyz, atol=1e-6)
@@ -63,15 +63,15 @@ def test_the_label_image_is_the_depth_image_pixel_for_pixel(rgbd_player):
     heard = []
     subscription = rgbd_player.create_subscription(Image, "segment/label_image", heard.append, 1)
     limit = time.monotonic() + TIMEOUT
-    second = 10
-    while not heard:
+    second, mine = 10, []
+    while not mine:
         assert time.monotonic() < limit
         second += 1
         answer = ask_patiently(rgbd_player, frame_at(second))
         rclpy.spin_once(rgbd_player, timeout_sec=0.5)
+        mine = [image for image in heard if image.header == answer.points.header]
     rgbd_player.destroy_subscription(subscription)
-    image = heard[-1]
-    assert image.header == answer.points.header
+    image = mine[-1]
     assert (image.height, image.width, image.encoding) == (*SCENE.shape, "16UC1")
     np.testing.assert_array_equal(
         np.frombuffer(image.data, "<u2"), read_labels(answer.points).astype(np.uint16)
@@ -80,16 +80,30 @@ def test_the_label_image_is_the_depth_image_pixel_for_pixel(rgbd_player):
 
 def test_colors_of_nearly_the_same_time_are_taken_and_others_waited_for(rgbd_player):
     """A color image 5 ms later belongs to the depth image, one 500 ms later does not."""
+    # Colors come, so that a depth image waits for its own.
+    _, second = _ask_until_colored(rgbd_player, range(20, 20 + TIMEOUT))
     with pytest.raises(TimeoutError):
-        rgbd_player.ask(_late_color(30, 500_000_000), 0.5)
-    ask_patiently(rgbd_player, frame_at(31))  # colors come, so that a depth image waits for its own
-    answer = ask_patiently(rgbd_player, _late_color(32, 5_000_000))
-    assert answer.points.header.stamp == Time(sec=32)
-    _assert_colored(answer.points)
+        rgbd_player.ask(_late_color(second + 1, 500_000_000), 0.5)
+    seconds = range(second + 2, second + 2 + TIMEOUT)
+    answer, second = _ask_until_colored(rgbd_player, seconds, lambda second: _late_color(second, 5_000_000))
+    assert answer.points.header.stamp == Time(sec=second)
 
 
 def _late_color(second, nanosec):
     return replace(frame_at(second), color=frame_at(second, nanosec).color)
+
+
+def _ask_until_colored(player, seconds, frame=frame_at):
+    """An answer that has the frame's colors, and the second of its frame.
+
+    Depth images go alone while color images are not heard yet; each has a second of its own.
+    """
+    for second in seconds:
+        answer = ask_patiently(player, frame(second))
+        if (read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0] != MID_GRAY).any():
+            _assert_colored(answer.points)
+            return answer, second
+    raise AssertionError("no depth image met its color image")
 
 
 def _assert_colored(points):
@@ -123,48 +137,46 @@ def test_the_first_depth_image_after_a_pause_waits_for_its_color(rgbd_player):
 
 
 def test_depth_alone_is_answered_when_no_color_comes(rgbd_player, rgbd_node):
-    answer = ask_patiently(rgbd_player, frame_at(40, colored=False))
-    assert answer.points.header.stamp == Time(sec=40)
+    answer = ask_patiently(rgbd_player, frame_at(700, colored=False))
+    assert answer.points.header.stamp == Time(sec=700)
     assert len(answer.instances.instances) > 0
     background = read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0]
-    assert (background == 128).all()
-    _assert_colored_again(rgbd_player, 41)
-
-
-def _assert_colored_again(rgbd_player, second):
-    """The first depth images may still go alone: each may be taken before its color."""
-    limit = time.monotonic() + TIMEOUT
-    answer = ask_patiently(rgbd_player, frame_at(second))
-    while (read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0] == 128).all():
-        assert time.monotonic() < limit
-        second += 1
-        answer = ask_patiently(rgbd_player, frame_at(second))
-    _assert_colored(answer.points)
+    assert (background == MID_GRAY).all()
+    _ask_until_colored(rgbd_player, range(701, 701 + TIMEOUT))
 
 
 def test_compressed_topics_are_found_by_their_types(ros, start_node):
     node = start_node("/packed", input="rgbd")
     player = RgbdPlayer(namespace="packed", depth=CompressedImage, color=CompressedImage)
     player.wait_until_heard(TIMEOUT, node.running)
-    plain = frame_at(3)
-    depth = np.round(depth_of(SCENE) * 1000).astype(np.uint16)
-    packed = replace(
-        plain,
-        depth=compressed_message(make, plain.header, depth, "16UC1; compressedDepth png"),
-        color=compressed_message(
-            make, plain.header, SCENE.rgb.reshape(*SCENE.shape, 3), "rgb8; jpeg compressed bgr8"
-        ),
-    )
-    answer = ask_patiently(player, packed)
-    for _ in range(5):  # camera_info may be heard later than the first images, which are refused then
-        if len(answer.points.data):
-            break
-        answer = ask_patiently(player, packed)
+    answer = _ask_until_found(player, _packed_frame)
     cloud = read_cloud_message(answer.points)
     np.testing.assert_allclose(cloud.xyz[:, 2], SCENE.xyz[:, 2], atol=0.0006)
-    assert len(answer.instances.instances) > 0
     player.destroy_node()
     assert node.end() == 0, node.text()
+
+
+def _packed_frame(second):
+    plain = frame_at(second)
+    depth = np.round(depth_of(SCENE) * 1000).astype(np.uint16)
+    colors = SCENE.rgb.reshape(*SCENE.shape, 3)
+    return replace(
+        plain,
+        depth=compressed_message(make, plain.header, depth, "16UC1; compressedDepth png"),
+        color=compressed_message(make, plain.header, colors, "rgb8; jpeg compressed bgr8"),
+    )
+
+
+def _ask_until_found(player, frame, seconds=range(1, TIMEOUT)):
+    """An answer with instances: the first images, before camera_info is heard, are refused."""
+    limit = time.monotonic() + TIMEOUT
+    for second in seconds:
+        answer = ask_patiently(player, frame(second))
+        if answer.instances.instances:
+            return answer
+        assert time.monotonic() < limit
+        time.sleep(0.5)
+    raise AssertionError("no instances in any frame")
 
 
 def test_images_without_camera_info_and_bad_images_are_one_clear_line(ros, start_node):
@@ -174,9 +186,10 @@ def test_images_without_camera_info_and_bad_images_are_one_clear_line(ros, start
     answer = ask_patiently(player, replace(frame_at(1), info=None))
     assert answer.points.width == 0 and not answer.instances.instances
     node.wait_for_log("no objects in a cloud of 'tilted_camera': no camera_info has come for its depth image")
-    wrong = image_message(make, frame_at(2).header, SCENE.rgb.reshape(*SCENE.shape, 3), "rgb8")
-    assert not ask_patiently(player, replace(frame_at(2), depth=wrong)).instances.instances
-    assert ask_patiently(player, frame_at(3)).instances.instances
+    _ask_until_found(player, frame_at, range(2, TIMEOUT))
+    wrong = image_message(make, frame_at(300).header, SCENE.rgb.reshape(*SCENE.shape, 3), "rgb8")
+    assert not ask_patiently(player, replace(frame_at(300), depth=wrong)).instances.instances
+    assert ask_patiently(player, frame_at(301)).instances.instances
     player.destroy_node()
     assert node.end() == 0, node.text()
     assert "Traceback" not in node.text()

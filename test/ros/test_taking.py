@@ -22,6 +22,9 @@ LARGE = 80_000_000
 """Bytes of data: 5 million points."""
 OFTEN = 0.002
 """Seconds."""
+MANY, TRIES = 8, 5
+"""So many steps of OFTEN while a message is taken, in one of several tries: a busy machine may have no
+processor for them, but whoever waits for the message makes none, however often it is tried."""
 
 
 @pytest.fixture
@@ -96,7 +99,6 @@ def steps_of_another_thread(work):
 
 def test_other_threads_run_while_a_large_message_is_taken(publisher, subscription):
     sent = large_message()
-    publish(publisher, subscription, sent)
 
     def take():
         limit = time.monotonic() + TIMEOUT
@@ -104,10 +106,14 @@ def test_other_threads_run_while_a_large_message_is_taken(publisher, subscriptio
             assert time.monotonic() < limit
         return taken
 
-    time.sleep(1.0)
-    steps, taken = steps_of_another_thread(take)
-    assert taken == memoryview(sent)
-    assert steps >= 8
+    def steps_meanwhile():
+        publish(publisher, subscription, sent)
+        time.sleep(1.0)
+        steps, taken = steps_of_another_thread(take)
+        assert taken == memoryview(sent)
+        return steps
+
+    assert any(steps_meanwhile() >= MANY for _ in range(TRIES))
 
 
 def test_nothing_is_none(subscription):
@@ -155,11 +161,16 @@ def test_the_executor_goes_on_while_a_message_is_taken(taker, publisher, subscri
     heard, ticks = [], []
     taking = Taking(taker, subscription, heard.append)
     timer = taker.create_timer(OFTEN, lambda: ticks.append(bool(heard)))
-    publish(publisher, subscription, large_message())
-    spin(lambda: not taking.idle)
-    ticks.clear()
-    spin(lambda: heard)
-    assert ticks.count(False) >= 8
+
+    def ticks_meanwhile():
+        heard.clear()
+        publish(publisher, subscription, large_message())
+        spin(lambda: not taking.idle)
+        ticks.clear()
+        spin(lambda: heard)
+        return ticks.count(False)
+
+    assert any(ticks_meanwhile() >= MANY for _ in range(TRIES))
     taker.destroy_timer(timer)
     taking.close()
 
