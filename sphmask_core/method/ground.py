@@ -79,7 +79,7 @@ def find_ground(xyz: np.ndarray, kind: GroundKind) -> Ground | None:
 def _floor(xyz: np.ndarray) -> Ground | None:
     sample = xyz
     if len(xyz) > FLOOR_SAMPLE:
-        sample = xyz[np.random.default_rng(0).integers(0, len(xyz), FLOOR_SAMPLE)]
+        sample = xyz.take(np.random.default_rng(0).integers(0, len(xyz), FLOOR_SAMPLE), axis=0)
     level = _lowest_level(sample)
     if level is None:
         return None
