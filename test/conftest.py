@@ -7,6 +7,7 @@ is set and there should be data, as $SPHMASK_SHARED or the folder says, what is 
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ from test.helpers.threads import threads_of
 SHARED = Path(os.environ.get("SPHMASK_SHARED", Path(__file__).parents[2] / "shared"))
 EXPECTED = bool(os.environ.get("CI")) and ("SPHMASK_SHARED" in os.environ or SHARED.is_dir())
 
+
+with suppress(ImportError):  # tests of an installed package do without
+    from hypothesis import HealthCheck, settings
+
+    # How long an example takes is the machine's affair: 200 ms, the default, is little on a busy one.
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # a core for each process

@@ -13,7 +13,7 @@ from plyfile import PlyData, PlyElement
 from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud, write_ply
 from test.helpers.pcd import pcd_bytes
 
-FAST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def make_cloud(height=6, width=7, seed=0):

@@ -49,6 +49,6 @@ def test_the_node_starts_as_far_as_its_parameters(prefix):
     pytest.importorskip("sphmask_core", reason="needs the Python package: pip install .")
     command = [sys.executable, prefix / "lib" / "sphmask_ros" / "segment_node"]
     command += ["--ros-args", "-p", "min_score:=2.0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "min_score" in done.stderr

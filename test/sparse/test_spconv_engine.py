@@ -19,7 +19,7 @@ def spconv(one_thread):
 
 
 @pytest.mark.usefixtures("spconv")
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     size=st.tuples(*[st.integers(1, 9)] * 3),
     fill=st.sampled_from([0.05, 0.3, 1.0]),
