@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from sphmask_core.clouds.scenes import Scene as RawScene
+from sphmask_core.clouds.scenes import Scene
 from sphmask_core.config import Config, load_config, override
 from sphmask_core.simulation.scenes import simulate_plain_room
 from training import log
 from training.augment import elastic
 from training.made import MadeScenes, Maker, made_clouds, made_scenes
 from training.runner import Runner
-from training.scene import Scene
+from training.scene import TrainingScene
 
 ROOMS = 1
 """Version of the simulated rooms."""
@@ -59,7 +59,7 @@ SMALL = [
 
 
 @dataclass(frozen=True)
-class Distorted(Sequence[Scene]):
+class Distorted(Sequence[TrainingScene]):
     """Scenes that were moved themselves, as an earlier version did: their targets move with them."""
 
     scenes: MadeScenes
@@ -78,7 +78,7 @@ class Distorted(Sequence[Scene]):
 
 
 def validation_ap(
-    config: Config, scenes: Sequence[Scene], validation: Sequence[RawScene], folder: Path
+    config: Config, scenes: Sequence[TrainingScene], validation: Sequence[Scene], folder: Path
 ) -> float:
     """AP at the end of a run."""
     data = SimpleNamespace(load_scenes=lambda *_: scenes, load_raw=lambda *_: validation)

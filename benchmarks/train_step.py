@@ -24,7 +24,7 @@ from training.initialize import initialize
 from training.losses import Criterion, enough_foreground
 from training.made import thinned
 from training.outlook import peak_memory
-from training.scene import Batch, Scene, collate
+from training.scene import Batch, TrainingScene, collate
 from training.targets import build_targets
 
 LR = 1e-3
@@ -34,7 +34,7 @@ LR = 1e-3
 class Step:
     """One batch through a model, part by part; each part works on what the one before left."""
 
-    def __init__(self, config: Config, scenes: list[Scene], device: torch.device) -> None:
+    def __init__(self, config: Config, scenes: list[TrainingScene], device: torch.device) -> None:
         self.config, self.scenes, self.device = config, scenes, device
         self.model = SphericalMask(config).to(device).train()
         initialize(self.model, config)

@@ -28,7 +28,7 @@ from sphmask_core.simulation.scenes import simulate_cloud
 from test.helpers.published import published_name
 from test.helpers.small import SMALL
 from training.losses import Criterion
-from training.scene import Scene, collate
+from training.scene import TrainingScene, collate
 from training.targets import build_targets
 
 FILE = Path(__file__).parent / "data" / "regression.npz"
@@ -92,7 +92,7 @@ def _drawn(name, like):
 def scene_of(inputs, rows=slice(None)):
     """The labeled cloud, or some of it."""
     wide = {name: inputs[name][rows].astype(np.int64) for name in ("superpoints", "semantic", "instance")}
-    return Scene(inputs["xyz"][rows], inputs["rgb"][rows].astype(np.float32) / 127.5 - 1, **wide)
+    return TrainingScene(inputs["xyz"][rows], inputs["rgb"][rows].astype(np.float32) / 127.5 - 1, **wide)
 
 
 @torch.inference_mode()

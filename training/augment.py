@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from sphmask_core import native
 from sphmask_core.config import AugmentConfig
 
-from .scene import Scene
+from .scene import TrainingScene
 
 Array = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ BLUR_CELLS, BLURS = 3, 2
 """Edge of the box filter on that grid, and how often the noise goes through it, as published."""
 
 
-def augment(scene: Scene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> Scene:
+def augment(scene: TrainingScene, config: AugmentConfig, unit_voxel: float, rng: Generator) -> TrainingScene:
     """Returns a random variant of a scene.
 
     unit_voxel: edge of a voxel in model units. Elastic distortion moves the points on the voxel grid alone,
@@ -97,13 +97,13 @@ def augment_color(rgb: Array, config: AugmentConfig, rng: Generator) -> Array:
     return rgb
 
 
-def take_share(scene: Scene, share: float, rng: Generator) -> Scene:
+def take_share(scene: TrainingScene, share: float, rng: Generator) -> TrainingScene:
     """Returns a random share of the points, at least one, in their order."""
     count = max(int(len(scene) * share), 1)
     return scene.take(np.sort(rng.choice(len(scene), count, replace=False)))
 
 
-def drop_points(scene: Scene, most: float, rng: Generator) -> Scene:
+def drop_points(scene: TrainingScene, most: float, rng: Generator) -> TrainingScene:
     """Leave out a random share, up to `most`, of the points, never all."""
     if not most:
         return scene
@@ -111,7 +111,7 @@ def drop_points(scene: Scene, most: float, rng: Generator) -> Scene:
     return scene.take(kept) if kept.any() else scene
 
 
-def crop(scene: Scene, margin: float, rng: Generator) -> Scene:
+def crop(scene: TrainingScene, margin: float, rng: Generator) -> TrainingScene:
     """Returns the instances and what lies within a random margin, up to `margin` (model units) a side, in x
     and y."""
     objects = scene.xyz[scene.instance >= 0, :2]
@@ -122,7 +122,7 @@ def crop(scene: Scene, margin: float, rng: Generator) -> Scene:
     return scene.take(((scene.xyz[:, :2] >= low) & (scene.xyz[:, :2] <= high)).all(1))
 
 
-def limit(scene: Scene, most: int, rng: Generator) -> Scene:
+def limit(scene: TrainingScene, most: int, rng: Generator) -> TrainingScene:
     """Returns at most that many points: those in a square window in x and y about a random one."""
     if len(scene) <= most:
         return scene

@@ -15,13 +15,13 @@ from sphmask_core.runtime.memory import keep_freed_memory
 from .augment import augment
 from .distributed import rank, world_size
 from .interrupts import ignore_interrupts
-from .scene import Batch, Scene, collate
+from .scene import Batch, TrainingScene, collate
 
 
 class EpochBatches(Dataset["Batch | Exception"]):
     """Yields this process's batches of one epoch: every scene `repeats` times, in random order."""
 
-    def __init__(self, scenes: Sequence[Scene], config: Config, epoch: int) -> None:
+    def __init__(self, scenes: Sequence[TrainingScene], config: Config, epoch: int) -> None:
         self.scenes, self.config, self.epoch = scenes, config, epoch
         rng = np.random.default_rng((config.train.seed, epoch))
         self.order = rng.permutation(np.tile(np.arange(len(scenes)), config.train.repeats))
@@ -43,7 +43,7 @@ class EpochBatches(Dataset["Batch | Exception"]):
         places = range(first, min(first + size, len(self.order)))
         return collate([self._scene(place) for place in places], self.config.model)
 
-    def _scene(self, place: int) -> Scene:
+    def _scene(self, place: int) -> TrainingScene:
         rng = np.random.default_rng((self.config.train.seed, self.epoch, place))
         voxel = 1 / self.config.model.voxel_scale
         return augment(self.scenes[self.order[place]], self.config.augment, voxel, rng)
@@ -77,7 +77,7 @@ def batches_per_epoch(n_scenes: int, config: Config) -> int:
 
 
 def load_batches(
-    scenes: Sequence[Scene], config: Config, epoch: int, start: int, pinned: bool = False
+    scenes: Sequence[TrainingScene], config: Config, epoch: int, start: int, pinned: bool = False
 ) -> Waiting:
     """Returns this process's batches of an epoch from number `start` on; pinned: ready to be copied to a
     GPU."""

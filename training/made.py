@@ -21,7 +21,7 @@ from sphmask_core.method.voxels import normalize_colors
 from sphmask_core.palette import MID_BRIGHTNESS
 
 from .cache import Kept, cache_root, fill, keep
-from .scene import Scene, thin
+from .scene import TrainingScene, thin
 
 POINTS_PER_EDGE = 2
 """Points that scenes keep along the edge of a voxel."""
@@ -59,7 +59,7 @@ class SplitSeeds:
 
 
 @dataclass(frozen=True)
-class MadeScenes(OnDemand[Scene]):
+class MadeScenes(OnDemand[TrainingScene]):
     """Scenes as the model sees them, each read from its file when it is asked for, or made if need be.
 
     So training begins at once, and the processes that load its scenes make those that are missing.
@@ -69,7 +69,7 @@ class MadeScenes(OnDemand[Scene]):
     unit: float
     """Meters in one model unit."""
 
-    def item(self, index: int) -> Scene:
+    def item(self, index: int) -> TrainingScene:
         """Reads a scene from its file."""
         return self._read(self.kept[index].path())
 
@@ -94,7 +94,7 @@ class MadeScenes(OnDemand[Scene]):
         """Returns the number of scenes that are yet to be made."""
         return sum(not file.exists() for file in {scene.file for scene in self.kept})
 
-    def _read(self, file: Path) -> Scene:
+    def _read(self, file: Path) -> TrainingScene:
         table = map_table(file)
         assert table.rgb is not None and table.superpoints is not None
         assert table.semantic is not None and table.instance is not None
@@ -102,7 +102,7 @@ class MadeScenes(OnDemand[Scene]):
         numbers = (table.superpoints, table.semantic, table.instance)
         superpoints, semantic, instance = (column.astype(np.int64) for column in numbers)
         xyz = np.divide(table.xyz, np.float32(self.unit), dtype=np.float32)
-        return Scene(xyz, rgb.numpy(), superpoints, semantic, instance)
+        return TrainingScene(xyz, rgb.numpy(), superpoints, semantic, instance)
 
 
 @dataclass(frozen=True)
@@ -152,17 +152,17 @@ def made_clouds(maker: Maker, seeds: Sequence[int], config: Config) -> MadeCloud
     return MadeClouds(tuple(kept), maker.name)
 
 
-def thinned(raw: scenes.Scene, config: Config) -> Scene:
+def thinned(raw: scenes.Scene, config: Config) -> TrainingScene:
     """Returns one frame as the model sees it, with a few points a voxel: what training keeps."""
     return thin(prepared(raw, config), 1 / (POINTS_PER_EDGE * config.model.voxel_scale))
 
 
-def prepared(raw: scenes.Scene, config: Config) -> Scene:
+def prepared(raw: scenes.Scene, config: Config) -> TrainingScene:
     """Returns one frame as the model sees it, every finite point."""
     rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
     cloud = prepare(torch.from_numpy(raw.cloud.xyz), rgb, config)
     rows = cloud.rows.numpy()
-    return Scene(
+    return TrainingScene(
         xyz=cloud.points.xyz.numpy(),
         rgb=cloud.points.rgb.numpy(),
         superpoints=cloud.point_superpoints.numpy(),

@@ -17,7 +17,7 @@ from sphmask_core.method.voxels import Points, VoxelBatch, voxelize
 
 
 @dataclass(frozen=True)
-class Scene:
+class TrainingScene:
     """Holds N labeled points, upright, in model units."""
 
     xyz: NDArray[np.float32]
@@ -36,7 +36,7 @@ class Scene:
     def __len__(self) -> int:
         return len(self.xyz)
 
-    def take(self, index: NDArray) -> Scene:
+    def take(self, index: NDArray) -> TrainingScene:
         """Returns the points that an index array or a mask picks."""
         columns = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{name: rows[index] for name, rows in columns.items() if rows is not None})
@@ -65,7 +65,7 @@ class Batch:
         return Batch(replace(self.voxels, **changed), change(self.semantic), change(self.instance))
 
 
-def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:
+def collate(scenes: Sequence[TrainingScene], model: ModelConfig) -> Batch:
     """Voxelize scenes into one batch."""
     points = [
         Points(
@@ -83,7 +83,7 @@ def collate(scenes: Sequence[Scene], model: ModelConfig) -> Batch:
     return Batch(voxelize(points, model.voxel_scale, model.with_coords), semantic, instance)
 
 
-def thin(scene: Scene, cell: float) -> Scene:
+def thin(scene: TrainingScene, cell: float) -> TrainingScene:
     """Returns one point per cubic cell (model units): mean position and color, labels of the cell's first
     point."""
     index = np.floor((scene.xyz - scene.xyz.min(0)) / cell).astype(np.int64)

@@ -85,7 +85,7 @@ class Part:
 
 
 @dataclass
-class Joined:
+class JoinedInstance:
     """An instance of the whole cloud."""
 
     rows: np.ndarray
@@ -233,7 +233,7 @@ def _join(
     owner: np.ndarray,
     xyz: Tensor,
     rays: tuple[int, int],
-) -> Joined | None:
+) -> JoinedInstance | None:
     """Join the masks of one instance. Returns None for a mask that lies mostly in another tile, if that
     tile's own block has no such mask.
 
@@ -258,7 +258,7 @@ def _join(
     if max(sizes) < WHOLE * len(rows):
         center, lengths = measure_rays(xyz[torch.from_numpy(rows).to(xyz.device)], rays)
         candidates = replace(candidates, centers=center[None], rays=lengths[None])
-    return Joined(rows, candidates)
+    return JoinedInstance(rows, candidates)
 
 
 def measure_rays(xyz: Tensor, rays: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -269,7 +269,9 @@ def measure_rays(xyz: Tensor, rays: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return center, lengths.scatter_reduce_(0, sectors(offsets, rays), offsets.norm(dim=1), "amax")
 
 
-def _over_segments(joined: Sequence[Joined], none: Candidates, num_voxels: int) -> tuple[Candidates, Tensor]:
+def _over_segments(
+    joined: Sequence[JoinedInstance], none: Candidates, num_voxels: int
+) -> tuple[Candidates, Tensor]:
     """Returns the instances as masks over segments, and the segment (V,) of each voxel.
 
     A segment is the set of all voxels that are in the same instances. Each instance gets a random 63-bit

@@ -20,7 +20,7 @@ from sphmask_core.method.voxels import VoxelBatch
 from test.helpers.small import SMALL
 from training import runner, train
 from training.phases import Phase
-from training.scene import Batch, Scene
+from training.scene import Batch, TrainingScene
 
 INSTANCES = (3, 0, 0, 2, 0, 0, 4, 1)
 """Of each scene: there are scenes, and batches, without any."""
@@ -42,11 +42,11 @@ class Scenes:
     """A data set."""
 
     @staticmethod
-    def load_scenes(config: Config, split: str) -> list[Scene]:
+    def load_scenes(config: Config, split: str) -> list[TrainingScene]:
         return [_scene(seed, instances) for seed, instances in enumerate(INSTANCES)]
 
     @staticmethod
-    def load_raw(config: Config, split: str) -> list[Scene]:
+    def load_raw(config: Config, split: str) -> list[TrainingScene]:
         return []
 
 
@@ -66,7 +66,7 @@ class DoubleRunner(runner.Runner):
         return {}
 
 
-def _scene(seed: int, instances: int) -> Scene:
+def _scene(seed: int, instances: int) -> TrainingScene:
     rng = np.random.default_rng(seed)
     xyz = rng.random((300, 3), np.float32)
     owner = np.where(xyz[:, 2] < 0.3, -100, np.floor(xyz[:, 0] * instances).astype(np.int64))
@@ -74,7 +74,7 @@ def _scene(seed: int, instances: int) -> Scene:
     semantic = (owner >= 0).astype(np.int64)
     rgb = rng.random((300, 3), np.float32)
     rgb[:, 0] = np.where(semantic, 0.8, -0.8)
-    return Scene(xyz, rgb, rng.integers(0, 12, 300), semantic, owner)
+    return TrainingScene(xyz, rgb, rng.integers(0, 12, 300), semantic, owner)
 
 
 def _find_foreground(voxels: VoxelBatch, pointwise: PointwisePredictions) -> torch.Tensor:

@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 from sphmask_core.config import AugmentConfig, ModelConfig
 from sphmask_core.method.voxels import segment_mean
 from training.augment import affine, augment, crop, elastic, limit, smooth_noise
-from training.scene import Scene, collate, thin
+from training.scene import TrainingScene, collate, thin
 from training.targets import build_targets
 
 STILL = AugmentConfig(axis_jitter=0, flip="", turn=0, elastic=(), color_jitter=0, color_noise=0, color_drop=0)
@@ -25,7 +25,7 @@ def scene(seed, n=200):
     """Random points whose superpoint is their own number."""
     rng = np.random.default_rng(seed)
     semantic = rng.integers(0, 2, n)
-    return Scene(
+    return TrainingScene(
         xyz=rng.uniform(-1, 1, (n, 3)).astype(np.float32),
         rgb=rng.uniform(-1, 1, (n, 3)).astype(np.float32),
         superpoints=np.arange(n),

@@ -15,7 +15,7 @@ from sphmask_core.config import InferenceConfig
 from sphmask_core.method.model import SphericalMask
 from test.helpers.golden import CONFIG as GOLDEN
 from training.losses import Criterion
-from training.scene import Scene, collate
+from training.scene import TrainingScene, collate
 from training.targets import build_targets
 
 CONFIG = replace(GOLDEN, inference=InferenceConfig(foreground_threshold=0.0))
@@ -54,7 +54,9 @@ def scenes(golden):
         "semantic": "semantic",
         "instance": "instance",
     }
-    return [Scene(**{name: arrays[f"scene{b}_{key}"] for name, key in ours.items()}) for b in range(2)]
+    return [
+        TrainingScene(**{name: arrays[f"scene{b}_{key}"] for name, key in ours.items()}) for b in range(2)
+    ]
 
 
 def backward(scenes, weights, noise_seed, shift=0.0):

@@ -15,7 +15,7 @@ from training.initialize import initialize
 from training.losses import Criterion, bce_loss, class_loss, dice_loss, focal_loss, margin_loss
 from training.matching import mask_cost, matching_cost
 from training.optimizer import build_optimizer
-from training.scene import Scene, collate
+from training.scene import TrainingScene, collate
 from training.targets import build_targets
 
 CONFIG = Config(
@@ -30,7 +30,7 @@ WEIGHTS = ("dice", "bce", "focal", "classification", "confidence", "box", "giou"
 def batch_of(config):
     rng = np.random.default_rng(0)
     semantic = rng.integers(0, 3, 600)
-    scene = Scene(
+    scene = TrainingScene(
         xyz=rng.random((600, 3), np.float32),
         rgb=rng.random((600, 3), np.float32),
         superpoints=rng.integers(0, 30, 600),

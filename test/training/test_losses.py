@@ -17,7 +17,7 @@ from test.helpers.small import SMALL
 from training.boxes import box_iou
 from training.losses import Criterion, dice_loss, enough_foreground, margin_loss, semantic_loss
 from training.matching import match
-from training.scene import Scene, collate
+from training.scene import TrainingScene, collate
 from training.targets import IGNORE, build_targets
 
 CONFIG = dataclasses.replace(SMALL, train=TrainConfig(queries=8))
@@ -110,7 +110,7 @@ def test_margin_pushes_every_point_to_its_side():
 def scene(seed, n_points, labeled):
     rng = np.random.default_rng(seed)
     semantic = rng.integers(0, 2, n_points) if labeled else np.zeros(n_points, np.int64)
-    return Scene(
+    return TrainingScene(
         xyz=rng.random((n_points, 3), np.float32),
         rgb=rng.random((n_points, 3), np.float32),
         superpoints=rng.integers(0, 9, n_points),

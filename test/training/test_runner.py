@@ -29,7 +29,7 @@ from test.helpers.small import SMALL
 from training import log, runner
 from training.datasets import dataset
 from training.losses import Criterion
-from training.scene import Scene, collate
+from training.scene import TrainingScene, collate
 from training.state import TrainState
 from training.step import batch_terms
 from training.train import main
@@ -54,7 +54,7 @@ CONFIG = replace(
 def tiny_scene(seed):
     rng = np.random.default_rng(seed)
     semantic = rng.integers(0, 2, 400)
-    return Scene(
+    return TrainingScene(
         xyz=rng.random((400, 3), np.float32),
         rgb=rng.random((400, 3), np.float32),
         superpoints=rng.integers(0, 12, 400),

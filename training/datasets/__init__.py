@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets by name: a module each.
 
-`load_scenes(config, split) -> Sequence[Scene]` gives what training sees, `load_raw(config, split)` the clouds
-and labels as they stand in their files, on which validation runs. Prepared ones share the module `prepared`.
+`load_scenes(config, split)` gives what training sees (`TrainingScene`), `load_raw(config, split)` the clouds
+and labels as they stand in their files (`Scene`), on which validation runs. Prepared ones share the module
+`prepared`.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from sphmask_core.clouds.scene import TABLE_CLASSES
-from sphmask_core.clouds.scenes import Scene as RawScene
+from sphmask_core.clouds.scenes import Scene
 from sphmask_core.config import Config, ConfigError
 
-from ..scene import Scene
+from ..scene import TrainingScene
 
 
 class DataSet(Protocol):
     """What a module of a data set has."""
 
-    def load_scenes(self, config: Config, split: str) -> Sequence[Scene]:
+    def load_scenes(self, config: Config, split: str) -> Sequence[TrainingScene]:
         """Returns what training sees of a split."""
 
-    def load_raw(self, config: Config, split: str) -> Sequence[RawScene]:
+    def load_raw(self, config: Config, split: str) -> Sequence[Scene]:
         """Returns the clouds and labels of a split as they stand in their files."""
 
 

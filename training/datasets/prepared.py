@@ -15,7 +15,7 @@ from sphmask_core.clouds.on_demand import OnDemand
 from sphmask_core.config import Config, ConfigError
 from sphmask_core.method.preparation import to_model_frame
 
-from ..scene import Scene
+from ..scene import TrainingScene
 
 
 def load_raw(config: Config, split: str) -> scenes.Split:
@@ -27,19 +27,19 @@ def load_raw(config: Config, split: str) -> scenes.Split:
     return opened
 
 
-def load_scenes(config: Config, split: str) -> Sequence[Scene]:
+def load_scenes(config: Config, split: str) -> Sequence[TrainingScene]:
     """Returns the scenes of a split, whole; `augment.point_share` says how much of one each visit takes."""
     return PreparedScenes(load_raw(config, split), config)
 
 
 @dataclass(frozen=True)
-class PreparedScenes(OnDemand[Scene]):
+class PreparedScenes(OnDemand[TrainingScene]):
     """Scenes as the model sees them, each read when it is asked for."""
 
     split: scenes.Split
     config: Config
 
-    def item(self, index: int) -> Scene:
+    def item(self, index: int) -> TrainingScene:
         """Reads a scene and makes it as the model sees it."""
         return in_model_frame(self.split[index], self.config)
 
@@ -47,7 +47,7 @@ class PreparedScenes(OnDemand[Scene]):
         return len(self.split)
 
 
-def in_model_frame(raw: scenes.Scene, config: Config) -> Scene:
+def in_model_frame(raw: scenes.Scene, config: Config) -> TrainingScene:
     """Returns a cloud as the model sees it."""
     rgb = None if raw.cloud.rgb is None else torch.from_numpy(raw.cloud.rgb)
     xyz = raw.cloud.xyz - far_offset(raw.cloud.xyz)
@@ -55,4 +55,4 @@ def in_model_frame(raw: scenes.Scene, config: Config) -> Scene:
     rows = kept.numpy()
     superpoints = np.zeros(len(rows), np.int64) if raw.superpoints is None else raw.superpoints[rows]
     columns = points.xyz.numpy(), points.rgb.numpy(), superpoints, raw.semantic[rows], raw.instance[rows]
-    return Scene(*(np.ascontiguousarray(column) for column in columns))
+    return TrainingScene(*(np.ascontiguousarray(column) for column in columns))
