@@ -17,7 +17,19 @@ namespace {
 constexpr int64_t kTileRows = 128;  // output rows whose sums stay in the cache while all kernel offsets pass
 constexpr int64_t kWindow = 27, kCorners = 8;
 
-using Rows = std::vector<float>;
+// Features of voxels. Nothing is set to zero: who makes them writes them all.
+class Rows {
+public:
+  explicit Rows(int64_t size) : size_(size), values_(new float[size]) {}
+
+  int64_t size() const { return size_; }
+  float* data() { return values_.get(); }
+  const float* data() const { return values_.get(); }
+
+private:
+  int64_t size_;
+  std::unique_ptr<float[]> values_;
+};
 
 // What a kernel refuses, which the whole then refuses too.
 struct Refused {
@@ -96,7 +108,7 @@ public:
   UNet(const float* packed, int64_t count, double epsilon, int64_t threads)
       : next_(packed), end_(packed + count), epsilon_(epsilon), threads_(threads) {}
 
-  Rows run(std::vector<Level>& levels, Rows features, int64_t in, int64_t width) {
+  Rows run(std::vector<Level>& levels, const Rows& features, int64_t in, int64_t width) {
     Rows x = convolve(features, levels[0].window, in, width);
     x = level(levels, 0, std::move(x), width);
     x = norm_relu(x, norm(width), width);
@@ -144,16 +156,16 @@ private:
     const Norm& after = norm ? *norm : none;
     check(sphmask_gather_convolve_f32(
         x.data(), map.starts.data(), map.source.data(), map.target.data(), weights, y.data(), start,
-        after.mean, after.variance, after.weight, after.bias, epsilon_, kTileRows,
-        static_cast<int64_t>(x.size()) / in, in, static_cast<int64_t>(map.starts.size()), map.starts.back(),
-        map.kernel, columns(out) / panel_width(out), panel_width(out), map.rows, out, threads_));
+        after.mean, after.variance, after.weight, after.bias, epsilon_, kTileRows, x.size() / in, in,
+        static_cast<int64_t>(map.starts.size()), map.starts.back(), map.kernel,
+        columns(out) / panel_width(out), panel_width(out), map.rows, out, threads_));
     return y;
   }
 
   Rows norm_relu(const Rows& x, const Norm& norm, int64_t channels) {
     Rows y(x.size());
     check(sphmask_norm_relu(x.data(), norm.mean, norm.variance, norm.weight, norm.bias, y.data(), epsilon_,
-                            static_cast<int64_t>(x.size()) / channels, channels, threads_));
+                            x.size() / channels, channels, threads_));
     return y;
   }
 
@@ -202,8 +214,10 @@ const char* sphmask_unet(const float* features, const int32_t* coords, const flo
       while (static_cast<int64_t>(pyramid.size()) < levels)
         pyramid.emplace_back(pyramid.back().halve(threads), threads);
       UNet unet(packed, packed_count, epsilon, threads);
-      const Rows x = unet.run(pyramid, Rows(features, features + n * in), in, channels);
-      std::copy(x.begin(), x.end(), encoded);
+      Rows given(n * in);
+      std::copy_n(features, n * in, given.data());
+      const Rows x = unet.run(pyramid, given, in, channels);
+      std::copy_n(x.data(), x.size(), encoded);
       return kFine;
     } catch (const Refused& refused) {
       return refused.problem;
