@@ -11,7 +11,7 @@ import numpy as np
 
 from sphmask_core import native
 from sphmask_core.clouds.cloud import Cloud, CloudError
-from sphmask_core.clouds.limits import MAX_POINTS, check_points, check_regular
+from sphmask_core.clouds.limits import MAX_POINTS, check_image, check_points, check_regular
 from sphmask_core.palette import MID_GRAY
 from sphmask_core.runtime.wording import one_line
 
@@ -123,7 +123,7 @@ def read_rgbd(
     file."""
     pixels = None if color is None else read_color(color)
     try:
-        image = read_depth(depth)
+        image = read_depth(depth, max_points)
         check_points(image.size, max_points)
         return back_project(image, intrinsics, pixels, unit=unit)
     except CloudError:
@@ -132,11 +132,11 @@ def read_rgbd(
         raise CloudError(f"{depth}: {error}") from None
 
 
-def read_depth(path: Path) -> np.ndarray:
-    """Returns (H, W) uint16 of a 16-bit PNG or TIFF, or what an .npy file holds."""
+def read_depth(path: Path, most: int = MAX_POINTS) -> np.ndarray:
+    """Returns (H, W) uint16 of a 16-bit PNG or TIFF, or what an .npy file holds; at most `most` pixels."""
     if path.suffix == ".npy":
         return _array(path)
-    pixels = _pixels(path)
+    pixels = _pixels(path, most=most)
     if pixels.ndim != 2 or pixels.dtype == np.uint8:
         raise CloudError(f"{path}: {pixels.dtype} {pixels.shape} is no depth image; expected 16-bit gray")
     if pixels.dtype.kind == "i" and pixels.size and (pixels.min() < 0 or pixels.max() > 2**16 - 1):
@@ -167,7 +167,7 @@ def _array(path: Path) -> np.ndarray:
         raise CloudError(f"{path}: not an array ({one_line(error)})") from None
 
 
-def _pixels(path: Path, mode: str | None = None) -> np.ndarray:
+def _pixels(path: Path, mode: str | None = None, most: int = MAX_POINTS) -> np.ndarray:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError:
@@ -175,6 +175,7 @@ def _pixels(path: Path, mode: str | None = None) -> np.ndarray:
     try:
         check_regular(path)
         with Image.open(path) as image:
+            check_image(image.size, image.mode, path.stat().st_size, most)
             return np.array(image if mode is None else image.convert(mode))
     except UnidentifiedImageError:
         raise CloudError(f"{path}: not an image") from None

@@ -17,6 +17,8 @@ MAX_POINTS = 50_000_000
 """Points of one cloud, unless a caller asks for more: what a scanner records of a building."""
 MAX_DEFLATE_RATIO = 1032
 """Bytes that one byte of deflate makes at most (zlib's technical notes, "Maximum Compression Factor")."""
+IMAGE_BITS = {"RGB": 24, "RGBA": 32, "LA": 16, "I;16": 16, "I;16B": 16, "I": 16, "F": 32}
+"""Bits that a pixel has at least before an image file is compressed, by Pillow's mode; one in all others."""
 MAX_PLY_HEADER = 1 << 16
 """Bytes: more is no header of a cloud."""
 PLY_SIZES = {
@@ -50,6 +52,17 @@ def check_points(points: int, most: int) -> None:
     """Raise ValueError for more points than are allowed."""
     if points > most:
         raise ValueError(f"has {points} points, more than --max-points {most}; split it, or allow more")
+
+
+def check_image(size: tuple[int, int], mode: str, held: int, most: int = MAX_POINTS) -> None:
+    """Raise ValueError where an image of `held` bytes announces more pixels than they can be unpacked to.
+
+    size: width and height; mode: Pillow's. No codec of images packs more tightly than deflate at its best.
+    """
+    pixels = size[0] * size[1]
+    check_points(pixels, most)
+    if pixels * IMAGE_BITS.get(mode, 1) > held * 8 * MAX_DEFLATE_RATIO:
+        raise ValueError(f"announces {size[0]} x {size[1]} pixels, which {held} bytes cannot hold")
 
 
 def check_ply(path: Path, most: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.clouds.depth import Intrinsics
+from sphmask_core.clouds.limits import check_image
 from sphmask_core.runtime.wording import one_line, quoted
 
 DEPTHS = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
@@ -129,6 +130,7 @@ def _decoded(data: bytes, mode: str | None) -> np.ndarray:
         raise CloudError("compressed images need pillow: pip install 'sphmask[view]'") from None
     try:
         with Image.open(BytesIO(data)) as image:
+            check_image(image.size, image.mode, len(data))
             return np.array(image if mode is None else image.convert(mode))
     except Exception as error:  # a parser of untrusted bytes
         raise CloudError(f"a compressed image that is none: {one_line(error)}") from None

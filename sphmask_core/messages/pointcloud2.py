@@ -201,23 +201,24 @@ def pack_colors(rgb: np.ndarray) -> np.ndarray:
 
 def _dtype(msg: Any, wanted: Container[str]) -> np.dtype:
     fields = [field for field in msg.fields if field.name in wanted]
-    formats = [_format(field, ">" if msg.is_bigendian else "<") for field in fields]
-    for field, column in zip(fields, formats, strict=True):
-        end = field.offset + column.itemsize
-        if end > msg.point_step:
-            raise CloudError(f"field {field.name} ends at byte {end}, beyond point_step {msg.point_step}")
     names, offsets = [field.name for field in fields], [field.offset for field in fields]
     try:
+        formats = [_format(field, ">" if msg.is_bigendian else "<", msg.point_step) for field in fields]
         layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": msg.point_step}
         return np.dtype(layout)
+    except CloudError:
+        raise
     except ValueError as error:
         raise CloudError(f"its fields make no point: {error}") from None
 
 
-def _format(field: Any, order: str) -> np.dtype:
+def _format(field: Any, order: str, point_step: int) -> np.dtype:
     if field.datatype not in DATATYPES:
         raise CloudError(f"field {field.name} has unknown datatype {field.datatype}; known: 1 to 8")
     scalar = np.dtype(order + DATATYPES[field.datatype])
+    end = field.offset + scalar.itemsize * max(field.count, 1)
+    if end > point_step:
+        raise CloudError(f"field {field.name} ends at byte {end}, beyond point_step {point_step}")
     return scalar if field.count <= 1 else np.dtype((scalar, (field.count,)))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sphmask_core.clouds.cloud import CloudError
-from sphmask_core.clouds.depth import ColorCamera, Intrinsics, back_project, read_rgbd, tum_frames
+from sphmask_core.clouds.depth import ColorCamera, Intrinsics, back_project, read_depth, read_rgbd, tum_frames
 from sphmask_core.messages.images import read_color_image, read_depth_image, read_intrinsics
 
 Image = pytest.importorskip("PIL.Image", reason="needs pillow")
@@ -128,6 +128,19 @@ def test_files_of_the_tum_benchmark(tmp_path):
     cloud, expected = read_rgbd(depth, color, LENS, 1 / 5000), back_project(DEPTH, LENS, COLOR)
     np.testing.assert_allclose(cloud.xyz, expected.xyz, rtol=1e-6)
     np.testing.assert_array_equal(cloud.rgb, expected.rgb)
+
+
+def test_images_that_announce_more_than_they_hold_are_refused_before_memory_is_taken(tmp_path):
+    Image.fromarray(np.zeros((4000, 4000), np.uint16)).save(tmp_path / "empty.png")
+    data = (tmp_path / "empty.png").read_bytes()
+    assert read_depth(tmp_path / "empty.png").shape == (4000, 4000)  # nothing is packed more tightly
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
+    message = SimpleNamespace(format="rgb8; png compressed bgr8", data=data[: len(data) // 2])
+    for read in (lambda: read_depth(tmp_path / "cut.png"), lambda: read_color_image(message)):
+        with pytest.raises(CloudError, match=f"announces 4000 x 4000 pixels, which {len(data) // 2} bytes"):
+            read()
+    with pytest.raises(CloudError, match="more than --max-points 1000"):
+        read_rgbd(tmp_path / "empty.png", None, LENS, max_points=1000)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(40)])

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sphmask_core.clouds.cloud import Cloud, read_cloud, write_ply
+from sphmask_core.clouds.cloud import Cloud, CloudError, read_cloud, write_ply
+from sphmask_core.clouds.depth import read_depth
 from sphmask_core.config.reading import PRESET_DIR, load_config
+from test.helpers.bags import CLOUD, TOPIC, write_folder
 from test.helpers.pcd import pcd_bytes
 
 
@@ -27,8 +29,8 @@ class Target:
 
 
 def targets() -> list[Target]:
-    """The readers of clouds, configurations, weights and bags."""
-    return [*_clouds(), _configurations(), *_weights(), _bags()]
+    """The readers of clouds, depth images, configurations, weights, bags and messages."""
+    return [*_clouds(), _images(), _configurations(), *_weights(), *_bags(), _messages()]
 
 
 def _clouds() -> list[Target]:
@@ -75,20 +77,69 @@ def _weights() -> list[Target]:
     return [Target(".safetensors", read_weights, [own]), Target(".pth", read_published, [pth.getvalue()])]
 
 
-def _bags() -> Target:
-    from mcap.writer import Writer
+def _bags() -> list[Target]:
+    """Bags of one cloud, which is read, too; where it is not compressed, it is damaged as well."""
+    from mcap.writer import CompressionType, Writer
 
-    from sphmask_core.bags.files import open_bag
+    from sphmask_core.bags.segment import read_clouds
+    from sphmask_core.messages.definitions import Definitions
+
+    definitions, data = Definitions(), _cloud_message()
+    bags = []
+    for compression in (CompressionType.NONE, CompressionType.ZSTD):
+        file = io.BytesIO()
+        writer = Writer(file, compression=compression, use_chunking=compression != CompressionType.NONE)
+        writer.start()
+        schema = writer.register_schema(CLOUD, "ros2msg", definitions.describe(CLOUD)[0].encode())
+        writer.add_message(writer.register_channel(TOPIC, "cdr", schema), 1, data, 1)
+        writer.finish()
+        bags.append(file.getvalue())
+    with tempfile.TemporaryDirectory() as folder:
+        write_folder(Path(folder) / "bag", [(TOPIC, CLOUD, 1, 1, data)], definitions)
+        (recorded,) = (Path(folder) / "bag").glob("*.db3")
+        database = recorded.read_bytes()
 
     def read(path: Path) -> None:
-        with open_bag(path) as bag:
-            _ = dict(bag.topics)
+        for _ in read_clouds(path, TOPIC):
+            pass
+
+    return [Target(".mcap", read, bags), Target(".db3", read, [database])]
+
+
+def _messages() -> Target:
+    """Serialized clouds, as bags and the network bring them."""
+    from sphmask_core.messages.definitions import Definitions
+    from sphmask_core.messages.pointcloud2 import read_cloud_message
+
+    definitions = Definitions()
+
+    def read(path: Path) -> None:
+        try:
+            message = definitions.read(CLOUD, path.read_bytes())
+        except Exception as error:  # the library's own, of which a bag's reader makes a line, too
+            raise ValueError(f"{path}: {type(error).__name__}") from None
+        try:
+            read_cloud_message(message)
+        except CloudError as error:
+            raise CloudError(f"{path}: {error}") from None
+
+    return Target(".cdr", read, [_cloud_message()])
+
+
+def _cloud_message() -> bytes:
+    from sphmask_core.messages.definitions import Definitions
+    from sphmask_core.messages.pointcloud2 import cloud_points, write_points
+
+    definitions, rng = Definitions(), np.random.default_rng(0)
+    cloud = Cloud(rng.normal(size=(42, 3)).astype(np.float32), None, None, (6, 7))
+    header = definitions.make("std_msgs/Header", frame_id="camera")
+    return bytes(definitions.write(CLOUD, write_points(definitions.make, header, cloud_points(cloud))))
+
+
+def _images() -> Target:
+    """Depth images."""
+    from PIL import Image
 
     file = io.BytesIO()
-    writer = Writer(file)
-    writer.start()
-    schema = writer.register_schema("std_msgs/msg/String", "ros2msg", b"string data")
-    channel = writer.register_channel("/topic", "cdr", schema)
-    writer.add_message(channel, 1, b"\x00\x01\x00\x00\x02\x00\x00\x00a\x00", 1)
-    writer.finish()
-    return Target(".mcap", read, [file.getvalue()])
+    Image.fromarray(np.arange(600, 642, dtype=np.uint16).reshape(6, 7)).save(file, "PNG")
+    return Target(".png", read_depth, [file.getvalue()])

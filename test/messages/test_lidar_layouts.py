@@ -143,3 +143,12 @@ def test_the_same_points_from_every_layout(layout, big, shape, padding, seed):
 def test_a_sweep_without_a_return_is_one_clear_line(layout):
     with pytest.raises(CloudError, match=r"none of its 64 points has a finite position but \(0, 0, 0\)"):
         read_cloud_message(message(layout, np.zeros((64, 3), np.float32), (16, 4)))
+
+
+@pytest.mark.parametrize("count", [2**29 - 1, 2**31 - 1, 2**31, 2**32 - 1])
+@pytest.mark.parametrize("step", [16, 2**32 - 1])
+def test_a_field_of_billions_of_values_is_one_clear_line(count, step):
+    msg = message(sorted(LAYOUTS)[0], np.ones((64, 3), np.float32), (16, 4))
+    msg.fields[0].count, msg.point_step = count, step
+    with pytest.raises(CloudError, match=f"beyond point_step {step}|make no point|bytes"):
+        read_cloud_message(msg)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serialized clouds and images read in place are what rclpy makes of them."""
 
+import random
+from contextlib import suppress
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 pytest.importorskip("sphmask_ros.msg", reason="needs the built messages: make build")
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
@@ -13,6 +17,7 @@ from std_msgs.msg import Header
 from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_ros.serialized import MOST_OTHER, MOST_TEXT, read_serialized
 from test.helpers.ros import SCENE, header, scene_message
+from test.hostile.mutations import mutated
 
 NAMES = ("", "x", "rgb")
 FIELDS = [PointField(name=name, offset=i, datatype=i % 8 + 1, count=i) for i, name in enumerate(NAMES)]
@@ -78,6 +83,20 @@ def test_messages_that_end_early_are_refused(name):
     for length in range(4, whole - 1):
         with pytest.raises(ValueError, match=f"{length} bytes are no {kind.__name__}: "):
             read(kind, message[:length])
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_damaged_messages_are_read_or_refused(name):
+    """What can be read is no cloud, or one; the node tells of both, and of what rclpy cannot read."""
+    kind, draw = type(MESSAGES[name]), random.Random(0)
+    message, read_any = bytes(serialize_message(MESSAGES[name])), 0
+    for _ in range(100):
+        with suppress(ValueError, _rclpy.RMWError):
+            made = read(kind, mutated(message, draw))
+            read_any += 1
+            if kind is PointCloud2:
+                read_cloud_message(made)
+    assert 0 < read_any < 100
 
 
 def test_a_million_fields_are_not_read():
