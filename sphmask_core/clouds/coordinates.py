@@ -24,6 +24,8 @@ AXES: dict[str, Vector] = {
 """Unit vectors by the names that a person gives them."""
 FAR = 1000.0
 """Meters: up to here float32 holds coordinates to 0.1 mm (2**-24 of the value); depth cameras' are less."""
+FARTHEST = 10_000.0
+"""Meters: up to here float32, as which messages are read, holds coordinates to half a millimeter."""
 OUTSIDE = 100.0
 """Meters from the origin at which a far cloud is put.
 
@@ -50,6 +52,16 @@ def far_offset(xyz: np.ndarray) -> np.ndarray:
     points = _sample(xyz)
     middle = np.median(points, axis=0) if len(points) else np.zeros(3)
     return np.where(np.abs(middle) > FAR, np.rint(middle) - np.copysign(OUTSIDE, middle), 0.0)
+
+
+def check_near(xyz: np.ndarray) -> None:
+    """Raise ValueError where xyz (N, 3) float32 is so far from its origin that its points are rounded."""
+    away = float(np.abs(far_offset(xyz)).max())
+    if away > FARTHEST:
+        raise ValueError(
+            f"lies {away:.0f} m from the origin of its frame, where float32 rounds its points; publish it in "
+            "the sensor's frame, or less an offset"
+        )
 
 
 def check_unit(xyz: np.ndarray, voxel_size: float) -> None:

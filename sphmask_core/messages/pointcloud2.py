@@ -11,6 +11,7 @@ import numpy as np
 
 from sphmask_core import native
 from sphmask_core.clouds.cloud import COLOR_NAMES, Cloud, CloudError, column_colors
+from sphmask_core.clouds.coordinates import check_near
 from sphmask_core.messages import Make
 from sphmask_core.method.instances import Instances
 from sphmask_core.palette import MID_GRAY, object_colors
@@ -49,7 +50,8 @@ def read_cloud_message(msg: Any) -> Cloud:
     """Returns the position and color of every point of a message.
 
     Points without a place are NaN: those that are not finite, and those at the origin, which is the sensor,
-    as LiDAR drivers have it where nothing came back.
+    as LiDAR drivers have it where nothing came back. Raises CloudError for what is no cloud, and for one that
+    float32 cannot hold, as in UTM coordinates.
     """
     points = read_points(msg, COLOR_FIELDS | set("xyz"))
     missing = [axis for axis in "xyz" if axis not in points.dtype.names]
@@ -64,6 +66,10 @@ def read_cloud_message(msg: Any) -> Cloud:
         raise CloudError(
             f"none of its {points.size} points has a finite position but (0, 0, 0), the sensor's"
         )
+    try:
+        check_near(xyz)
+    except ValueError as error:
+        raise CloudError(str(error)) from None
     return Cloud(xyz, rgb, None, (msg.height, msg.width))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.messages.definitions import Definitions
-from sphmask_core.messages.pointcloud2 import DATATYPES, read_cloud_message
+from sphmask_core.messages.pointcloud2 import DATATYPES, read_cloud_message, write_points
 
 DEFINITIONS = Definitions()
 CLOUD = "sensor_msgs/PointCloud2"
@@ -152,3 +152,17 @@ def test_a_field_of_billions_of_values_is_one_clear_line(count, step):
     msg.fields[0].count, msg.point_step = count, step
     with pytest.raises(CloudError, match=f"beyond point_step {step}|make no point|bytes"):
         read_cloud_message(msg)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_a_cloud_that_float32_would_round_is_one_clear_line(kind):
+    """Clouds of UTM coordinates would be other clouds: float32 has steps of half a meter there."""
+    for away, refused in ((np.array([2000.0, -3000.0, 10.0]), False), (np.array([4e5, 5.4e6, 100.0]), True)):
+        xyz = np.random.default_rng(0).random((64, 3)) + away
+        points = np.rec.fromarrays(xyz.T.astype(kind), names="x,y,z").reshape(16, 4)
+        msg = write_points(DEFINITIONS.make, DEFINITIONS.make("std_msgs/Header"), np.asarray(points))
+        if refused:
+            with pytest.raises(CloudError, match="lies 5399900 m from the origin of its frame"):
+                read_cloud_message(msg)
+        else:
+            np.testing.assert_allclose(read_cloud_message(msg).xyz, xyz, atol=2e-4)
