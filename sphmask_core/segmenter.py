@@ -135,7 +135,7 @@ class Segmenter:
         progress = _Progress(timer or Timer(self.device), cancellation or Cancellation(), follow)
         progress.begin("input")
         original = np.asarray(xyz)
-        xyz, rgb, offset = _validate(original, rgb)
+        xyz, rgb, offset = _validate(original, rgb, vertical)
         own_superpoints = None if superpoints is None else _validate_superpoints(superpoints, xyz)
         least = self.least_scores(min_score, class_scores or {})
         if region != EVERYTHING:
@@ -247,13 +247,15 @@ def _class_score(item: str) -> tuple[str, float]:
     return name, least
 
 
-def _validate(xyz: np.ndarray, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+def _validate(
+    xyz: np.ndarray, rgb: np.ndarray | None, vertical: Vector
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Returns xyz as float32 less an offset, rgb as uint8 or as float32 in [-1, 1] with mid-gray for NaN, and
     the offset (3,), which is 0 but for clouds far from the origin."""
     xyz = np.asarray(xyz)
     if xyz.ndim != 2 or xyz.shape[1] != 3:
         raise ValueError(f"xyz has shape {xyz.shape}; expected (N, 3), meters")
-    offset = far_offset(xyz)
+    offset = far_offset(xyz, vertical)
     with np.errstate(over="ignore"):
         xyz = np.ascontiguousarray(xyz - offset if offset.any() else xyz, dtype=np.float32)
     if rgb is None:

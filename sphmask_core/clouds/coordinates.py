@@ -25,9 +25,9 @@ AXES: dict[str, Vector] = {
 FAR = 1000.0
 """Meters: up to here float32 holds coordinates to 0.1 mm (2**-24 of the value); depth cameras' are less."""
 FARTHEST = 10_000.0
-"""Meters: up to here float32, as which messages are read, holds coordinates to half a millimeter."""
+"""Meters: up to here float32 holds coordinates to half a millimeter."""
 OUTSIDE = 100.0
-"""Meters from the origin at which a far cloud is put.
+"""Meters from the origin, on each axis, at which a far cloud is put.
 
 The sensor is taken to be at the origin; inside the cloud, it could not tell the sides of surfaces.
 """
@@ -43,24 +43,32 @@ MIDDLE = (5.0, 95.0)
 """Percentiles between which the extent is measured, so that single stray points do not count."""
 
 
-def far_offset(xyz: np.ndarray) -> np.ndarray:
+def far_offset(xyz: np.ndarray, up: Vector = Z) -> np.ndarray:
     """Returns (3,) float64, whole meters: what is to be subtracted from xyz (N, 3) before it is float32.
 
-    On the axes where the cloud's median is beyond FAR, as in UTM, it leaves the median at OUTSIDE.
-    It is 0 on the others: the clouds of a depth camera, whose sensor is at the origin, are never moved.
+    Where the cloud's median is beyond FAR on an axis, as in UTM, it leaves the median at OUTSIDE on each,
+    below the origin: nobody knows where the sensor was, but what it saw was seldom above it. `up` is the unit
+    vector up. Else it is 0: the clouds of a depth camera, whose sensor is at the origin, are never moved.
     """
     points = _sample(xyz)
     middle = np.median(points, axis=0) if len(points) else np.zeros(3)
-    return np.where(np.abs(middle) > FAR, np.rint(middle) - np.copysign(OUTSIDE, middle), 0.0)
+    if (np.abs(middle) <= FAR).all():
+        return np.zeros(3)
+    vertical = np.array(up)
+    aside = np.copysign(OUTSIDE, middle)
+    place = aside - (aside @ vertical + OUTSIDE) * vertical
+    return np.asarray(np.rint(middle - place))
 
 
 def check_near(xyz: np.ndarray) -> None:
-    """Raise ValueError where xyz (N, 3) float32 is so far from its origin that its points are rounded."""
+    """Raise ValueError where xyz (N, 3) is float32, and so far from its origin that this has rounded it."""
+    if xyz.dtype != np.float32:
+        return
     away = float(np.abs(far_offset(xyz)).max())
     if away > FARTHEST:
         raise ValueError(
-            f"lies {away:.0f} m from the origin of its frame, where float32 rounds its points; publish it in "
-            "the sensor's frame, or less an offset"
+            f"lies {away:.0f} m from the origin of its frame, where float32 rounds its points; publish it as "
+            "float64, in the sensor's frame, or less an offset"
         )
 
 

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from scipy.spatial.transform import Rotation
 
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import Cloud, read_cloud, write_ply
-from sphmask_core.clouds.coordinates import check_unit, far_offset
+from sphmask_core.clouds.coordinates import AXES, OUTSIDE, check_unit, far_offset
 from sphmask_core.commands.cli import main
+from sphmask_core.method.frames import dominant_plane
 from sphmask_core.simulation.scenes import simulate_cloud
 
 UTM = np.array([4e5, 5.4e6, 100.0])
@@ -48,6 +51,31 @@ def test_far_coordinates_give_the_same_instances(segmenter, cloud, place):
     assert far.centers.dtype == far.boxes.dtype == np.float64
     np.testing.assert_allclose(far.boxes[twin], near.boxes[0] + np.tile(place, 2), atol=0.02)
     np.testing.assert_allclose(far.centers[twin], near.centers[0] + place, atol=0.02)
+
+
+@pytest.mark.parametrize("place", [UTM, UTM * (-1, -1, 0), UTM * (1, 1, 20)], ids=["100 m", "0 m", "2 km"])
+def test_a_far_cloud_is_seen_from_above(segmenter, cloud, place):
+    """A table whose z is up: from below, where the frame's origin is 100 m lower, it is taken for its
+    underside."""
+    seen = np.isfinite(cloud.xyz).all(1)
+    up = dominant_plane(torch.from_numpy(cloud.xyz[seen])).normal.numpy()
+    level = Rotation.align_vectors([[0, 0, 1]], [up])[0].apply(cloud.xyz)
+    near, far = segmenter(level, cloud.rgb), segmenter(level + place, cloud.rgb)
+    assert len(near) == len(far) > 3
+    for mask, box in zip(near.masks, near.boxes, strict=True):
+        overlaps = [overlap(mask, other) for other in far.masks]
+        twin = int(np.argmax(overlaps))
+        assert overlaps[twin] > 0.9
+        np.testing.assert_allclose(far.boxes[twin], box + np.tile(place, 2), atol=0.03)
+
+
+@pytest.mark.parametrize("up", list(AXES.values()))
+@pytest.mark.parametrize("place", [UTM, -UTM, np.array([0.0, 0.0, 5e4])], ids=["+", "-", "z alone"])
+def test_far_clouds_are_put_below_the_origin(cloud, up, place):
+    moved = cloud.xyz + place - far_offset(cloud.xyz + place, up)
+    middle = np.nanmedian(moved, axis=0)
+    assert abs(middle @ up + OUTSIDE) <= 1
+    np.testing.assert_allclose(np.abs(middle), OUTSIDE, atol=1)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".ply"])
