@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sphmask_core.method.instances import Instances
+from sphmask_core.clouds.coordinates import far_offset
+from sphmask_core.method.instances import Instances, moved
 
 MARGIN = 0.05
 """Meters around an object's footprint in which the surface that it stands on is looked for."""
@@ -43,7 +44,8 @@ class Placements:
     """Where each instance of a cloud is and how it stands, in the cloud's frame, meters."""
 
     centers: np.ndarray
-    """(I, 3) float32: middle of the smallest upright box around the instance's points."""
+    """(I, 3) float32, of float64 clouds float64: middle of the smallest upright box around the instance's
+    points."""
     rotations: np.ndarray
     """(I, 3, 3) float32: columns are the box's axes: its length, its width, up."""
     sizes: np.ndarray
@@ -62,7 +64,23 @@ def place(xyz: np.ndarray, instances: Instances) -> Placements:
 
     A box has the smallest footprint of all upright ones. An instance stands on another when the middle of
     its footprint is over the other's, and its lowest point that is seen about as high as the other's highest.
+    A float64 cloud, which may be far from the origin, is looked at near it.
     """
+    if xyz.dtype == np.float32:
+        return _place(xyz, instances)
+    offset = far_offset(xyz)
+    placed = _place((xyz - offset).astype(np.float32), moved(instances, -offset))
+    return replace(placed, centers=placed.centers + offset)
+
+
+def members(xyz: np.ndarray, instances: Instances, index: int) -> np.ndarray:
+    """Returns (n, 3), n > 0: an instance's points of a cloud (N, 3); its center where it has none."""
+    points = xyz[instances.points(index)]
+    return points if len(points) else instances.centers[index : index + 1]
+
+
+def _place(xyz: np.ndarray, instances: Instances) -> Placements:
+    """Returns the placements of the instances of a cloud (N, 3) float32."""
     axes = _level_axes(instances.rotation)
     parts = [axes @ members(xyz, instances, i).astype(np.float64).T for i in range(len(instances))]
     boxes = [_upright_box(part) for part in parts]
@@ -82,12 +100,6 @@ def place(xyz: np.ndarray, instances: Instances) -> Placements:
         heights=np.maximum(tops - bases, 0).astype(np.float32),
         supports=supports.astype(np.int32),
     )
-
-
-def members(xyz: np.ndarray, instances: Instances, index: int) -> np.ndarray:
-    """Returns (n, 3) float32, n > 0: an instance's points of a cloud (N, 3); its center where it has none."""
-    points = xyz[instances.points(index)]
-    return points if len(points) else instances.centers[index : index + 1]
 
 
 @dataclass(frozen=True)

@@ -75,20 +75,21 @@ class InstancesInFrame:
         """Returns the same instances in another frame; pose (4, 4) takes points of this frame to that one.
 
         xyz (N, 3) are the cloud's points in this frame. The axis-aligned bounds in the other frame are
-        computed from them.
+        computed from them. Positions there are float64: the other frame may be that of a map, far away.
         """
-        turn, shift = pose[:3, :3].astype(np.float32), pose[:3, 3].astype(np.float32)
+        rotation, shift = pose[:3, :3], pose[:3, 3]
+        turn = rotation.astype(np.float32)
         instances, placed = self.instances, self.placed
-        parts = [members(xyz, instances, i) @ turn.T + shift for i in range(len(instances))]
-        boxes = [np.concatenate([part.min(0), part.max(0)]) for part in parts]
+        parts = [members(xyz, instances, i) @ rotation.T.astype(xyz.dtype) for i in range(len(instances))]
+        boxes = [np.concatenate([part.min(0) + shift, part.max(0) + shift]) for part in parts]
         return InstancesInFrame(
             self.header,
             replace(
                 instances,
-                centers=instances.centers @ turn.T + shift,
-                boxes=np.array(boxes, np.float32).reshape(-1, 6),
+                centers=instances.centers @ rotation.T + shift,
+                boxes=np.array(boxes, np.float64).reshape(-1, 6),
                 rotation=instances.rotation @ turn.T,
             ),
             replace(self.tracks, velocities=self.tracks.velocities @ turn.T),
-            replace(placed, centers=placed.centers @ turn.T + shift, rotations=turn @ placed.rotations),
+            replace(placed, centers=placed.centers @ rotation.T + shift, rotations=turn @ placed.rotations),
         )

@@ -35,8 +35,8 @@ from sphmask_ros.latency import latency_of
 OUTPUTS = {
     "labelled_points": (
         "sensor_msgs/PointCloud2",
-        "The input's points, organized as they are; `rgb`: the object's color, or the input's; "
-        "`label`: the object's id, 0 for none; `score`; `class_id`, -1 for none.",
+        "The input's points, organized as they are, float64 where they are; `rgb`: the object's color, or "
+        "the input's; `label`: the object's id, 0 for none; `score`; `class_id`, -1 for none.",
     ),
     "label_image": (
         "sensor_msgs/Image",

@@ -57,11 +57,11 @@ def read_instances(msg: Any, labels: np.ndarray) -> Instances:
         scores=np.array([instance.score for instance in sent], np.float32),
         class_ids=np.array([instance.class_id for instance in sent], np.int32),
         class_names=tuple(instance.class_name for instance in sent),
-        centers=np.array([_xyz(instance.center) for instance in sent], np.float32).reshape(-1, 3),
+        centers=np.array([_xyz(instance.center) for instance in sent], np.float64).reshape(-1, 3),
         rays=np.array([instance.rays for instance in sent], np.float32).reshape(
             len(sent), msg.polar_sectors * msg.azimuth_sectors
         ),
-        boxes=np.array(corners, np.float32).reshape(-1, 6),
+        boxes=np.array(corners, np.float64).reshape(-1, 6),
         rotation=Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix().T.astype(np.float32),
         timings={},
     )

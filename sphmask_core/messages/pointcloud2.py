@@ -25,9 +25,10 @@ PACKED_TYPES = (np.dtype("<f4"), np.dtype("<u4"), np.dtype("<i4"))
 LARGEST_PIXEL = 2**16 - 1
 """Largest id that a pixel of a label image holds."""
 PLAIN = np.full((1, 3), MID_GRAY, np.uint8)
-POSITION = [(axis, "<f4") for axis in "xyz"]
 LABEL = [("rgb", "<f4"), ("label", "<u4"), ("score", "<f4"), ("class_id", "<i4")]
 """What labeled points have beside their position, 4 bytes each."""
+NUMBER = 4
+"""Bytes of a float32 and of each of LABEL's numbers."""
 
 
 def read_points(msg: Any, names: Container[str]) -> np.ndarray:
@@ -49,9 +50,9 @@ def read_points(msg: Any, names: Container[str]) -> np.ndarray:
 def read_cloud_message(msg: Any) -> Cloud:
     """Returns the position and color of every point of a message.
 
-    Points without a place are NaN: those that are not finite, and those at the origin, which is the sensor,
-    as LiDAR drivers have it where nothing came back. Raises CloudError for what is no cloud, and for one that
-    float32 cannot hold, as in UTM coordinates.
+    Positions are float64 where the message's are. Points without a place are NaN: those that are not finite,
+    and those at the origin, which is the sensor, as LiDAR drivers have it where nothing came back. Raises
+    CloudError for what is no cloud, and for one of float32 that these have rounded, as in UTM coordinates.
     """
     points = read_points(msg, COLOR_FIELDS | set("xyz"))
     missing = [axis for axis in "xyz" if axis not in points.dtype.names]
@@ -66,11 +67,22 @@ def read_cloud_message(msg: Any) -> Cloud:
         raise CloudError(
             f"none of its {points.size} points has a finite position but (0, 0, 0), the sensor's"
         )
+    if any(points.dtype[axis].itemsize > NUMBER for axis in "xyz"):
+        xyz = _exact(points.reshape(-1), xyz)
     try:
         check_near(xyz)
     except ValueError as error:
         raise CloudError(str(error)) from None
     return Cloud(xyz, rgb, None, (msg.height, msg.width))
+
+
+def _exact(points: np.ndarray, rounded: np.ndarray) -> np.ndarray:
+    """Returns positions (N, 3) float64 of points (N,); NaN where the rounded ones (N, 3) float32 are."""
+    xyz = np.empty((len(points), 3))
+    for column, axis in zip(xyz.T, "xyz", strict=True):
+        column[:] = points[axis]
+    xyz[np.isnan(rounded[:, 0])] = np.nan
+    return xyz
 
 
 def _is_usual(points: np.ndarray) -> bool:
@@ -138,9 +150,9 @@ def write_points(make: Make, header: Any, points: np.ndarray) -> Any:
 
 
 def cloud_points(cloud: Cloud) -> np.ndarray:
-    """Returns the structured array (height, width): x, y, z, and rgb as PCL and RViz read it, where there are
-    colors."""
-    columns = POSITION + (LABEL[:1] if cloud.rgb is not None else [])
+    """Returns the structured array (height, width): x, y, z as they are, and rgb as PCL and RViz read it,
+    where there are colors."""
+    columns = _position(cloud) + (LABEL[:1] if cloud.rgb is not None else [])
     points = np.empty(len(cloud.xyz), columns)
     for axis, column in zip("xyz", cloud.xyz.T, strict=True):
         points[axis] = column
@@ -152,7 +164,7 @@ def cloud_points(cloud: Cloud) -> np.ndarray:
 def labelled_points(make: Make, header: Any, cloud: Cloud, instances: Instances, tracks: Tracks) -> Any:
     """Returns a cloud whose points have the `label`, `score`, `class_id` and color of their best instance.
 
-    `label` is the object's id, 0 for none; class_id is then -1.
+    x, y and z are float64 where the cloud's are. `label` is the object's id, 0 for none; class_id is then -1.
     """
     values = np.zeros(len(instances) + 1, LABEL)
     values["rgb"] = pack_colors(np.concatenate([PLAIN, object_colors(tracks.ids)]))
@@ -162,10 +174,24 @@ def labelled_points(make: Make, header: Any, cloud: Cloud, instances: Instances,
         instances.scores,
         instances.class_ids,
     )
-    points = np.empty(len(cloud.xyz), POSITION + LABEL)
-    rows, packed = (array.view(("<u4", array.itemsize // 4)) for array in (values, points))
-    native.label_points(cloud.xyz, instances.labels, rows, packed, cloud.rgb)
+    points = np.empty(len(cloud.xyz), [(axis, "<f4") for axis in "xyz"] + LABEL)
+    rows, packed = (array.view(("<u4", array.itemsize // NUMBER)) for array in (values, points))
+    xyz = cloud.xyz.astype(np.float32, copy=False)
+    native.label_points(xyz, instances.labels, rows, packed, cloud.rgb)
+    if cloud.xyz.dtype != np.float32:
+        points = _with_exact_positions(packed, cloud)
     return write_points(make, header, points.reshape(cloud.shape))
+
+
+def _with_exact_positions(packed: np.ndarray, cloud: Cloud) -> np.ndarray:
+    """Returns labeled points (N, 7) uint32, whose positions are float32, as a structured array (N,) with
+    those of the cloud."""
+    points = np.empty(len(cloud.xyz), _position(cloud) + LABEL)
+    for axis, column in zip("xyz", cloud.xyz.T, strict=True):
+        points[axis] = column
+    words = points.view(("<u4", points.itemsize // NUMBER))
+    words[:, -len(LABEL) :] = packed[:, -len(LABEL) :]
+    return points
 
 
 def label_image(make: Make, header: Any, labels: np.ndarray) -> Any:
@@ -203,6 +229,11 @@ def pack_colors(rgb: np.ndarray) -> np.ndarray:
     for byte, column in zip((2, 1, 0), rgb.T, strict=True):
         packed[:, byte] = column
     return packed.view("<f4")[:, 0]
+
+
+def _position(cloud: Cloud) -> list[tuple[str, str]]:
+    """Returns the fields x, y and z, of the type that the cloud has them in."""
+    return [(axis, f"<f{cloud.xyz.itemsize}") for axis in "xyz"]
 
 
 def _dtype(msg: Any, wanted: Container[str]) -> np.dtype:

@@ -64,12 +64,13 @@ def polygon(
     """Returns the triangle mesh that the rays span, closed at both poles, in the input frame.
 
     center (3,); ray_lengths (R,) meters; rotation (3, 3): rows are the model frame's axes. Returns vertices
-    (R + 2, 3) and faces (2 * R_w * R_h, 3) of vertex indices, counter-clockwise seen from outside.
+    (R + 2, 3), of the center's type, and faces (2 * R_w * R_h, 3) of vertex indices, counter-clockwise seen
+    from outside.
     """
     lengths = np.maximum(ray_lengths, 0).reshape(rays)
     poles = np.array([[0, 0, lengths[0].mean()], [0, 0, -lengths[-1].mean()]])
     vertices = np.concatenate([ray_directions(rays) * lengths.reshape(-1, 1), poles])
-    return (vertices @ rotation + center).astype(np.float32), _faces(rays)
+    return (vertices @ rotation + center).astype(center.dtype), _faces(rays)
 
 
 @cache

@@ -154,15 +154,41 @@ def test_a_field_of_billions_of_values_is_one_clear_line(count, step):
         read_cloud_message(msg)
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_a_cloud_that_float32_would_round_is_one_clear_line(kind):
-    """Clouds of UTM coordinates would be other clouds: float32 has steps of half a meter there."""
-    for away, refused in ((np.array([2000.0, -3000.0, 10.0]), False), (np.array([4e5, 5.4e6, 100.0]), True)):
-        xyz = np.random.default_rng(0).random((64, 3)) + away
-        points = np.rec.fromarrays(xyz.T.astype(kind), names="x,y,z").reshape(16, 4)
-        msg = write_points(DEFINITIONS.make, DEFINITIONS.make("std_msgs/Header"), np.asarray(points))
-        if refused:
-            with pytest.raises(CloudError, match="lies 5399900 m from the origin of its frame"):
-                read_cloud_message(msg)
-        else:
-            np.testing.assert_allclose(read_cloud_message(msg).xyz, xyz, atol=2e-4)
+FAR = np.array([4e5, 5.4e6, 100.0])
+
+
+def far_message(kind, away):
+    """Sixteen rows of four points, some meters around a place far away, and where they are, float64."""
+    xyz = np.random.default_rng(0).random((64, 3)) + away
+    points = np.rec.fromarrays(xyz.T.astype(kind), names="x,y,z").reshape(16, 4)
+    return write_points(DEFINITIONS.make, DEFINITIONS.make("std_msgs/Header"), np.asarray(points)), xyz
+
+
+def test_a_cloud_that_float32_has_rounded_is_one_clear_line():
+    """Clouds of UTM coordinates are other clouds in float32, which has steps of half a meter there."""
+    with pytest.raises(CloudError, match=r"lies 5399900 m from the origin .* publish it as float64, in"):
+        read_cloud_message(far_message("<f4", FAR)[0])
+    msg, xyz = far_message("<f4", np.array([2000.0, -3000.0, 10.0]))
+    np.testing.assert_allclose(read_cloud_message(msg).xyz, xyz, atol=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["<f8", ">f8"])
+def test_a_cloud_of_float64_is_read_as_it_is(kind):
+    msg, xyz = far_message("<f8", FAR)
+    if kind == ">f8":
+        msg.is_bigendian, msg.data = True, msg.data.view("<f8").astype(">f8").view(np.uint8)
+    read = read_cloud_message(msg).xyz
+    assert read.dtype == np.float64
+    np.testing.assert_array_equal(read, xyz)
+
+
+def test_one_field_of_float64_is_enough():
+    """As of z alone: what is float32 is what it is."""
+    _, xyz = far_message("<f8", FAR)
+    points = np.empty((1, 64), [("x", "<f4"), ("y", "<f8"), ("z", "<f4")])
+    for axis, column in zip("xyz", xyz.T, strict=True):
+        points[axis] = column
+    msg = write_points(DEFINITIONS.make, DEFINITIONS.make("std_msgs/Header"), points)
+    read = read_cloud_message(msg).xyz
+    np.testing.assert_array_equal(read[:, 1], xyz[:, 1])
+    np.testing.assert_array_equal(read[:, 0], xyz[:, 0].astype(np.float32))
