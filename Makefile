@@ -9,7 +9,10 @@
 # make native-tsan           the same under ThreadSanitizer, which libarcher tells of OpenMP; needs clang
 # make fuzz [SECONDS=600]    the kernels fed by libFuzzer, under AddressSanitizer and UBSan; needs clang
 # make aarch64               the same for AArch64, cross-compiled and emulated
-# make hostile               20,000 damaged files for every reader, and the table of what became of them
+# make test-sanitize [TESTS=test/clouds]
+#                            the core's tests with kernels under AddressSanitizer and UBSan, by gcc
+# make hostile               20,000 damaged files for every reader, 3,000 requests for the node's services, and
+#                            the tables of what became of them
 # make docs                  build/site, the documentation with the Python interface; warnings are errors
 # make build                 .venv with all that runs in it, messages and node too; the others do it first
 #
@@ -19,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --jobs=2
-.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize native-tsan fuzz hostile aarch64 clean
+.PHONY: build demo test lint colcon wheel-test docs native-test native-sanitize native-tsan test-sanitize fuzz hostile aarch64 clean
 
 # Any CPython from 3.10 to 3.13; an interpreter that is only a name without a version behind it is passed over.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.10 python3; do \
@@ -99,8 +102,12 @@ fuzz:
 	@test -n "$(CLANG)" || { echo "make fuzz needs clang and its run-time library: apt-get install clang libclang-rt-dev" >&2; exit 2; }
 	+@$(MAKE) --no-print-directory -f test/fuzz/Makefile PYTHON="$(PYTHON)" CLANG="$(CLANG)" SECONDS="$(SECONDS)"
 
+test-sanitize: $(VENV)/.dev
+	+@$(MAKE) --no-print-directory -f test/sanitize/Makefile PYTHON=$(BIN)/python
+
 hostile: build $(VENV)/.dev
 	@$(BIN)/python -m test.hostile 20000
+	@$(ROS) HOSTILE_CASES=3000 pytest -q test/ros/test_hostile.py
 
 aarch64:
 	@type -P aarch64-linux-gnu-g++ > /dev/null && type -P qemu-aarch64-static > /dev/null || \

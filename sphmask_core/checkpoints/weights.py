@@ -111,7 +111,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Config]:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except (SafetensorError, OSError) as error:  # such as a file of /proc, which cannot be mapped
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from None
     if "config" not in metadata:
         raise CheckpointError(f"{path}: no configuration inside; convert the weights with `sphmask convert`")

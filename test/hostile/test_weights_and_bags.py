@@ -16,7 +16,7 @@ from mcap.writer import Writer  # noqa: E402
 
 from sphmask_core.bags.bag import BagError  # noqa: E402
 from sphmask_core.bags.files import open_bag  # noqa: E402
-from sphmask_core.checkpoints.weights import CheckpointError, read_published  # noqa: E402
+from sphmask_core.checkpoints.weights import CheckpointError, read_published, read_weights  # noqa: E402
 
 CONTENTS = {
     "empty": b"",
@@ -49,6 +49,11 @@ def refused(path: Path):
     with pytest.raises(CheckpointError) as caught:
         read_published(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_mapped_is_no_safetensors():
+    with pytest.raises(CheckpointError, match=r"^/proc/self/environ: not a safetensors file"):
+        read_weights(Path("/proc/self/environ"))
 
 
 def test_an_mcap_with_a_missing_schema(tmp_path):
