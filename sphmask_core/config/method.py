@@ -82,6 +82,9 @@ class InferenceConfig:
     class_factors: tuple[float, ...] = number((), 0, 1)
     """Factor of the scores of each instance class, none: 1. For classes that the training is surer of than
     the data that the model is for bear out."""
+    full_voxels: int = count(0, low=0)
+    """Voxels below which an instance is less sure than the network says, and its score is lowered; 0: none,
+    as published."""
     agreement: bool = False
     """Multiply scores by how far the queries inside a mask agree on it; off: as published."""
     min_own: float = number(0.0, 0, 1)

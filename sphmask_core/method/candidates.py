@@ -15,6 +15,9 @@ from sphmask_core.method.encoding import SuperpointTable
 from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import MIN_RAY, inside_polygons
 
+SIZE_POWER = 0.3
+"""Power of an instance's share of `full_voxels` in its score, from 0.1 to 0.5 the best for real and simulated
+frames of tables, frames of rooms, and sweeps (docs/weights.md)."""
 LEAST_WEIGHT = 1e-6
 """Divisor of the agreement of a mask in which no query starts, which so is 0."""
 
@@ -128,11 +131,17 @@ def has_instance(queries: QueryPredictions, scene: int) -> bool:
 
 
 def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig) -> Candidates:
-    """Returns the best candidates after the size threshold and NMS; voxel_counts (S,) of superpoints."""
+    """Returns the best candidates after the size threshold and NMS; voxel_counts (S,) of superpoints.
+
+    A candidate of fewer than `full_voxels` has its score multiplied by its share of them to the power 0.3.
+    """
     top = min(config.max_instances, len(candidates))
     candidates = candidates[candidates.scores.topk(top).indices]
     size = candidates.masks.float() @ voxel_counts.float()
-    candidates = candidates[size >= config.min_points]
+    large = size >= config.min_points
+    candidates, size = candidates[large], size[large]
+    if config.full_voxels:
+        candidates.scores = candidates.scores * (size / config.full_voxels).clamp(max=1) ** SIZE_POWER
     if config.nms == "matrix":
         candidates.scores = matrix_nms(candidates, voxel_counts, config.nms_sigma)
         return candidates

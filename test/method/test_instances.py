@@ -88,3 +88,15 @@ def test_small_masks_and_the_rest_beyond_the_top_are_dropped():
         candidates([[1, 0], [1, 1], [0, 1], [1, 1]], [0.4, 0.3, 0.2, 0.1], [0, 1, 2, 3]), COUNTS[:2], config
     )
     assert selected.class_ids.tolist() == [1]
+
+
+def test_instances_of_few_voxels_are_less_sure():
+    apart = candidates([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], [0.9, 0.8, 0.7], [0, 0, 0])
+    for nms in ("matrix", "standard"):
+        config = InferenceConfig(min_points=1, nms=nms, full_voxels=20)
+        scores = select(apart, COUNTS, config).scores
+        torch.testing.assert_close(
+            scores.sort().values, torch.tensor([0.7 / 2**0.3, 0.9 / 2**0.3, 0.8]).sort().values
+        )
+        plain = select(apart, COUNTS, InferenceConfig(min_points=1, nms=nms)).scores
+        torch.testing.assert_close(plain, apart.scores)

@@ -96,10 +96,13 @@ def _late_color(second, nanosec):
 def _ask_until_colored(player, seconds, frame=frame_at):
     """An answer that has the frame's colors, and the second of its frame.
 
-    Depth images go alone while color images are not heard yet; each has a second of its own.
+    Depth images go alone while color images are not heard yet, and are refused while camera_info is not; each
+    has a second of its own.
     """
     for second in seconds:
         answer = ask_patiently(player, frame(second))
+        if not answer.instances.instances:
+            continue
         if (read_cloud_message(answer.points).rgb[read_labels(answer.points) == 0] != MID_GRAY).any():
             _assert_colored(answer.points)
             return answer, second
