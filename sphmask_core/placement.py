@@ -69,7 +69,9 @@ def place(xyz: np.ndarray, instances: Instances) -> Placements:
     if xyz.dtype == np.float32:
         return _place(xyz, instances)
     offset = far_offset(xyz)
-    placed = _place((xyz - offset).astype(np.float32), moved(instances, -offset))
+    with np.errstate(over="ignore"):
+        near = (xyz - offset).astype(np.float32)
+    placed = _place(near, moved(instances, -offset))
     return replace(placed, centers=placed.centers + offset)
 
 

@@ -58,7 +58,8 @@ class Cloud:
     xyz: np.ndarray
     """(N, 3) float32, meters; all three NaN where a sensor saw nothing.
 
-    Float64 where a file has float64 coordinates that float32 would round, as UTM's: see `far_offset`.
+    Float64 where a file has float64 coordinates that float32 would round, as UTM's (see `far_offset`), and
+    where a message has float64, whatever they are.
     """
     rgb: np.ndarray | None
     """(N, 3) uint8, or None where the file has no colors."""
