@@ -138,10 +138,9 @@ def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig
     top = min(config.max_instances, len(candidates))
     candidates = candidates[candidates.scores.topk(top).indices]
     size = candidates.masks.float() @ voxel_counts.float()
-    large = size >= config.min_points
-    candidates, size = candidates[large], size[large]
     if config.full_voxels:
         candidates.scores = candidates.scores * (size / config.full_voxels).clamp(max=1) ** SIZE_POWER
+    candidates = candidates[size >= config.min_points]
     if config.nms == "matrix":
         candidates.scores = matrix_nms(candidates, voxel_counts, config.nms_sigma)
         return candidates
