@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -174,8 +175,11 @@ def _pixels(path: Path, mode: str | None = None, most: int = MAX_POINTS) -> np.n
         raise ModuleNotFoundError("depth and color images need pillow: pip install 'sphmask[view]'") from None
     try:
         check_regular(path)
-        with Image.open(path) as image:
-            check_image(image.size, image.mode, path.stat().st_size, most)
+        content = path.read_bytes()
+        with Image.open(
+            BytesIO(content)
+        ) as image:  # of a file Python would take memory for what a chunk claims
+            check_image(image.size, image.mode, len(content), most)
             return np.array(image if mode is None else image.convert(mode))
     except UnidentifiedImageError:
         raise CloudError(f"{path}: not an image") from None
