@@ -134,17 +134,25 @@ def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig
     """Returns the best candidates after the size threshold and NMS; voxel_counts (S,) of superpoints.
 
     A candidate of fewer than `full_voxels` has its score multiplied by its share of them to the power 0.3.
+    That is done last: NMS goes by the scores that the network gave.
     """
     top = min(config.max_instances, len(candidates))
     candidates = candidates[candidates.scores.topk(top).indices]
     size = candidates.masks.float() @ voxel_counts.float()
-    if config.full_voxels:
-        candidates.scores = candidates.scores * (size / config.full_voxels).clamp(max=1) ** SIZE_POWER
-    candidates = candidates[size >= config.min_points]
+    trust = (
+        (size / config.full_voxels).clamp(max=1) ** SIZE_POWER
+        if config.full_voxels
+        else torch.ones_like(size)
+    )
+    rows = (size >= config.min_points).nonzero().squeeze(1)
+    candidates = candidates[rows]
     if config.nms == "matrix":
         candidates.scores = matrix_nms(candidates, voxel_counts, config.nms_sigma)
-        return candidates
-    return candidates[standard_nms(candidates, voxel_counts, config.nms_threshold)]
+    else:
+        kept = standard_nms(candidates, voxel_counts, config.nms_threshold)
+        candidates, rows = candidates[kept], rows[kept]
+    candidates.scores = candidates.scores * trust[rows]
+    return candidates
 
 
 def same_class_iou(candidates: Candidates, voxel_counts: Tensor) -> Tensor:
