@@ -175,10 +175,8 @@ def _pixels(path: Path, mode: str | None = None, most: int = MAX_POINTS) -> np.n
         raise ModuleNotFoundError("depth and color images need pillow: pip install 'sphmask[view]'") from None
     try:
         check_regular(path)
-        content = path.read_bytes()
-        with Image.open(
-            BytesIO(content)
-        ) as image:  # of a file Python would take memory for what a chunk claims
+        content = path.read_bytes()  # from a file, memory would be taken for the length that a chunk claims
+        with Image.open(BytesIO(content)) as image:
             check_image(image.size, image.mode, len(content), most)
             return np.array(image if mode is None else image.convert(mode))
     except UnidentifiedImageError:
