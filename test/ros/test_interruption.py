@@ -36,7 +36,7 @@ SOON = 10.0
 """Seconds; 0.2 on an idle machine (python -m benchmarks.interruption measures that). One on which they become
 ten is as slow with the cloud, after which a node that was deaf would answer."""
 POINTS = 1_000_000
-"""Each a voxel of its own: the model takes half a minute on an idle machine."""
+"""Each a voxel of its own: the model takes some five seconds on an idle machine."""
 ARRIVAL = 20.0
 """Seconds after which a cloud is taken for lost; one that comes nevertheless would be computed after all."""
 SERVICES = {
@@ -113,6 +113,11 @@ def change(ask, transition):
     return ask(ChangeState, "change_state", transition=Transition(id=number)).success
 
 
+def limit_latency(ask, seconds):
+    limit = Parameter(name="max_latency", value=ParameterValue(type=3, double_value=seconds))
+    assert ask(SetParameters, "set_parameters", parameters=[limit]).results[0].successful
+
+
 def test_services_answer_and_disabling_gives_the_cloud_up(work, ask, player):
     work("first")
     score = Parameter(name="min_score", value=ParameterValue(type=3, double_value=0.0))
@@ -143,18 +148,16 @@ def test_transitions_give_the_cloud_up(work, ask, player):
 
 
 def test_what_is_too_late_is_given_up_and_counted(work, ask, player):
-    limit = Parameter(name="max_latency", value=ParameterValue(type=3, double_value=5.0))
-    assert ask(SetParameters, "set_parameters", parameters=[limit]).results[0].successful
+    limit_latency(ask, 1.0)
     work("late")
     ended = time.monotonic() + TIMEOUT
     while int(counts(player)["clouds late"]) < 1:
         assert time.monotonic() < ended
+    limit_latency(ask, 0.0)
     assert ask_patiently(player, small_message(5)).points.header == header(5)
 
 
 def test_shuts_down_while_it_works(work, ask):
-    limit = Parameter(name="max_latency", value=ParameterValue(type=3, double_value=0.0))
-    assert ask(SetParameters, "set_parameters", parameters=[limit]).results[0].successful
     work("last")
     assert change(ask, "active_shutdown")
     assert ask(GetState, "get_state").current_state.label == "finalized"
