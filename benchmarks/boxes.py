@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +18,13 @@ from PIL import Image, ImageDraw
 from sphmask_core import Instances, Segmenter
 from sphmask_core.clouds.cloud import Cloud, read_cloud
 from sphmask_core.commands.inputs import clouds_in
+from sphmask_core.messages.markers import CORNERS, EDGES
 from sphmask_core.palette import instance_colors
 from sphmask_core.pictures.draw import save_grid
 from sphmask_core.placement import Placements, place
 
 SHOWN = 4
 """Frames in the picture, at equal distances among all."""
-CORNERS = np.array(list(product((-0.5, 0.5), repeat=3)))
-EDGES = [(a, b) for a in range(8) for b in range(a) if np.abs(CORNERS[a] - CORNERS[b]).sum() == 1]
 LINE, SMALLER = 4, 2
 """Pixels of a line, in a picture that is made smaller by the other."""
 
@@ -70,7 +68,7 @@ def _drawn(cloud: Cloud, placed: Placements) -> Image.Image:
     for number, color in enumerate(instance_colors(len(placed))):
         local = CORNERS * placed.sizes[number]
         corners = local @ placed.rotations[number].T + placed.centers[number]
-        u, v = (lens[axis] @ [corners[:, axis] / corners[:, 2], np.ones(8)] for axis in (0, 1))
+        u, v = (lens[axis] @ [corners[:, axis] / corners[:, 2], np.ones(len(CORNERS))] for axis in (0, 1))
         for a, b in EDGES:
             pen.line([(u[a], v[a]), (u[b], v[b])], tuple(color.tolist()), LINE)
     return picture.reduce(SMALLER)

@@ -134,7 +134,7 @@ def read_rgbd(
 
 
 def read_depth(path: Path, most: int = MAX_POINTS) -> np.ndarray:
-    """Returns (H, W) uint16 of a 16-bit PNG or TIFF, or what an .npy file holds; at most `most` pixels."""
+    """Returns (H, W) uint16 of a 16-bit PNG or TIFF of at most `most` pixels, or what an .npy file holds."""
     if path.suffix == ".npy":
         return _array(path)
     pixels = _pixels(path, most=most)

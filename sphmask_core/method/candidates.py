@@ -139,19 +139,15 @@ def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig
     top = min(config.max_instances, len(candidates))
     candidates = candidates[candidates.scores.topk(top).indices]
     size = candidates.masks.float() @ voxel_counts.float()
-    trust = (
-        (size / config.full_voxels).clamp(max=1) ** SIZE_POWER
-        if config.full_voxels
-        else torch.ones_like(size)
-    )
     rows = (size >= config.min_points).nonzero().squeeze(1)
-    candidates = candidates[rows]
+    candidates, size = candidates[rows], size[rows]
     if config.nms == "matrix":
         candidates.scores = matrix_nms(candidates, voxel_counts, config.nms_sigma)
     else:
         kept = standard_nms(candidates, voxel_counts, config.nms_threshold)
-        candidates, rows = candidates[kept], rows[kept]
-    candidates.scores = candidates.scores * trust[rows]
+        candidates, size = candidates[kept], size[kept]
+    if config.full_voxels:
+        candidates.scores = candidates.scores * (size / config.full_voxels).clamp(max=1) ** SIZE_POWER
     return candidates
 
 

@@ -15,8 +15,7 @@ from sphmask_core.clouds.coordinates import AXES, OUTSIDE, check_unit, far_offse
 from sphmask_core.commands.cli import main
 from sphmask_core.method.frames import dominant_plane
 from sphmask_core.simulation.scenes import simulate_cloud
-
-UTM = np.array([4e5, 5.4e6, 100.0])
+from test.helpers.far import UTM
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sphmask_core.clouds.cloud import CloudError
 from sphmask_core.messages.definitions import Definitions
 from sphmask_core.messages.pointcloud2 import DATATYPES, read_cloud_message, write_points
+from test.helpers.far import UTM
 
 DEFINITIONS = Definitions()
 CLOUD = "sensor_msgs/PointCloud2"
@@ -154,9 +155,6 @@ def test_a_field_of_billions_of_values_is_one_clear_line(count, step):
         read_cloud_message(msg)
 
 
-FAR = np.array([4e5, 5.4e6, 100.0])
-
-
 def far_message(kind, away):
     """Sixteen rows of four points, some meters around a place far away, and where they are, float64."""
     xyz = np.random.default_rng(0).random((64, 3)) + away
@@ -167,14 +165,14 @@ def far_message(kind, away):
 def test_a_cloud_that_float32_has_rounded_is_one_clear_line():
     """Clouds of UTM coordinates are other clouds in float32, which has steps of half a meter there."""
     with pytest.raises(CloudError, match=r"lies 5399900 m from the origin .* publish it as float64, in"):
-        read_cloud_message(far_message("<f4", FAR)[0])
+        read_cloud_message(far_message("<f4", UTM)[0])
     msg, xyz = far_message("<f4", np.array([2000.0, -3000.0, 10.0]))
     np.testing.assert_allclose(read_cloud_message(msg).xyz, xyz, atol=2e-4)
 
 
 @pytest.mark.parametrize("kind", ["<f8", ">f8"])
 def test_a_cloud_of_float64_is_read_as_it_is(kind):
-    msg, xyz = far_message("<f8", FAR)
+    msg, xyz = far_message("<f8", UTM)
     if kind == ">f8":
         msg.is_bigendian, msg.data = True, msg.data.view("<f8").astype(">f8").view(np.uint8)
     read = read_cloud_message(msg).xyz
@@ -184,7 +182,7 @@ def test_a_cloud_of_float64_is_read_as_it_is(kind):
 
 def test_one_field_of_float64_is_enough():
     """As of z alone: what is float32 is what it is."""
-    _, xyz = far_message("<f8", FAR)
+    _, xyz = far_message("<f8", UTM)
     points = np.empty((1, 64), [("x", "<f4"), ("y", "<f8"), ("z", "<f4")])
     for axis, column in zip("xyz", xyz.T, strict=True):
         points[axis] = column
