@@ -52,9 +52,9 @@ class SplitSeeds:
     val_scenes: int
     """Scenes of the split val."""
 
-    def of(self, split: str, training: int) -> range:
-        """Returns the seeds of a split; training: number of scenes that the configuration asks for."""
-        first, count = (self.train, training) if split == "train" else (self.val, self.val_scenes)
+    def of(self, split: str, training: int, skip: int) -> range:
+        """Returns the seeds of a split; training: number of scenes to train on; skip: of those before."""
+        first, count = (self.train + skip, training) if split == "train" else (self.val, self.val_scenes)
         return range(first, first + count)
 
 

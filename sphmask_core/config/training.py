@@ -30,7 +30,7 @@ class TabletopConfig:
 
     hold_out: bool = True
     """Keep the scenes of validation out of training; off: once they have chosen the settings."""
-    simulated: int = count(0, low=0)
+    simulated: int = count(0, low=0, high=500_000)
     """Simulated scenes."""
     simulator: Literal["meshes", "shapes"] = "meshes"
     """Real meshes at rest, seen by many cameras (extra `simulation`); or a Kinect's view of plain shapes."""
@@ -63,13 +63,18 @@ class DataConfig:
     street."""
     root: str = ""
     """Folder of the data set."""
-    simulated: int = count(0, low=0)
+    simulated: int = count(0, low=0, high=500_000)
     """Scenes of the data sets `rooms` and `street`, which are simulated alone."""
+    skip: int = count(0, low=0, high=400_000)
+    """Simulated scenes to leave out before the first, so that a run sees others than an earlier one."""
     cache: str = ""
     """Folder for scenes that are made once (mixtures, simulations); none: sphmask in the user's caches."""
     fields: FieldsConfig = field(default_factory=FieldsConfig)
     tabletop: TabletopConfig = field(default_factory=TabletopConfig)
     s3dis: S3disConfig = field(default_factory=S3disConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "data.")
 
 
 @dataclass(frozen=True)

@@ -60,3 +60,8 @@ def test_frames_lie_before_their_camera(frames):
     for scene in frames:
         assert np.linalg.norm(scene.cloud.xyz[:, :2], axis=1).max() < 8
         assert scene.cloud.xyz[:, 2].min() > -0.3
+
+
+def test_a_camera_that_measures_nothing_is_moved():
+    """Of this seed the camera that sees most things stands within a wardrobe, nearer than it can measure."""
+    assert len(simulate_room_frame(50931, STOCK).cloud.xyz) > 10_000

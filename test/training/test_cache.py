@@ -194,3 +194,16 @@ def test_scenes_are_chosen_by_their_classes(config):
     assert len(chosen) == 1 and same(chosen[0], scenes[1])
     assert len((scenes + chosen).with_classes(iter([OBJECT, 99]))) == 2
     assert len(scenes.with_classes([99])) == 0
+
+
+def test_a_later_run_skips_what_an_earlier_one_saw_and_validates_on_the_same(config):
+    def files(*settings):
+        chosen = override(config, settings)
+        scenes = [synthetic.load_scenes(chosen, split) for split in ("train", "val")]
+        return [{kept.file for kept in split.kept} for split in scenes]
+
+    first, validated = files()
+    later, validated_later = files("data.skip=3")
+    assert len(first) == len(later) == 3 and not first & later
+    assert validated == validated_later and not validated & (first | later)
+    assert files("data.skip=1")[0] & first

@@ -21,13 +21,13 @@ RARE = ("bed", "sofa", "refrigerator", "toilet", "bathtub")
 
 def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the sensor gives them."""
-    return made_clouds(MAKER, SEEDS.of(split, config.data.simulated), config)
+    return made_clouds(MAKER, SEEDS.of(split, config.data.simulated, config.data.skip), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Returns the scenes of a split as the model sees them, thinned; for training, those with rare furniture
     twice."""
-    rooms = made_scenes(MAKER, SEEDS.of(split, config.data.simulated), config)
+    rooms = made_scenes(MAKER, SEEDS.of(split, config.data.simulated, config.data.skip), config)
     if split != "train":
         return rooms
     return rooms + rooms.with_classes(config.semantic_classes.index(name) for name in RARE)

@@ -16,12 +16,12 @@ VERSION = 2
 
 def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the sensor gives them."""
-    return made_clouds(MAKER, SEEDS.of(split, config.data.simulated), config)
+    return made_clouds(MAKER, SEEDS.of(split, config.data.simulated, config.data.skip), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Returns the scenes of a split as the model sees them, thinned."""
-    return made_scenes(MAKER, SEEDS.of(split, config.data.simulated), config)
+    return made_scenes(MAKER, SEEDS.of(split, config.data.simulated, config.data.skip), config)
 
 
 def simulate(seed: int) -> scenes.Scene:

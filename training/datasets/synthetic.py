@@ -25,12 +25,12 @@ SHAPES, MESHES = 1, 1
 
 def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the camera gives them."""
-    return made_clouds(maker(config), SEEDS.of(split, config.data.tabletop.simulated), config)
+    return made_clouds(maker(config), _seeds(config, split), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Returns the scenes of a split, thinned; superpoints are those that inference would find."""
-    return made_scenes(maker(config), SEEDS.of(split, config.data.tabletop.simulated), config)
+    return made_scenes(maker(config), _seeds(config, split), config)
 
 
 def maker(config: Config) -> Maker:
@@ -59,3 +59,7 @@ def simulate_shapes(seed: int) -> scenes.Scene:
     hidden = np.bincount(cloud.labels)[cloud.labels] < VISIBLE
     semantic, instance = scenes.ground_truth(np.where(hidden, 0, cloud.labels))
     return scenes.Scene(f"simulated{seed}", cloud, semantic, instance)
+
+
+def _seeds(config: Config, split: str) -> range:
+    return SEEDS.of(split, config.data.tabletop.simulated, config.data.skip)

@@ -103,8 +103,11 @@ def simulate_room_frame(seed: int, stock: Stock) -> Scene:
     placed = random_room(rng, stock)
     items, owner = _items(placed)
     world = World(items)
-    full = _busiest(rng, world, _walk(rng, placed)[:TRIED], owner)
-    measured = _views(rng, world, [full], "frame")
+    for camera in _busiest_first(world, _walk(rng, placed)[:TRIED], owner):
+        full = _camera(rng, FRAME, camera.position, camera.rotation)
+        measured = _views(rng, world, [full], "frame")
+        if len(measured.xyz):  # within a wardrobe all is too near
+            break
     return _scene(f"roomframe{seed}", placed, owner, measured, full.position * [1, 1, 0])
 
 
@@ -133,15 +136,14 @@ def _walk(rng: Random, placed: Sequence[Placed]) -> list[Pinhole]:
     return cameras
 
 
-def _busiest(rng: Random, world: World, cameras: Sequence[Pinhole], owner: np.ndarray) -> Pinhole:
-    """Returns the camera of a whole frame, from where most things are in view."""
+def _busiest_first(world: World, cameras: Sequence[Pinhole], owner: np.ndarray) -> list[Pinhole]:
+    """Returns the cameras, those first from where most things are in view."""
     seen = []
     for camera in cameras:
         focal = camera.focal * PREVIEW[0] / VIEW[0]
         item = world.look(Pinhole(*PREVIEW, focal, camera.rotation, camera.position)).item
         seen.append(len(np.unique(owner[item[item >= 0]])))
-    best = cameras[int(np.argmax(seen))]
-    return _camera(rng, FRAME, best.position, best.rotation)
+    return [cameras[i] for i in np.argsort(np.negative(seen), kind="stable")]
 
 
 def _looking(rng: Random, toward: np.ndarray) -> np.ndarray:
