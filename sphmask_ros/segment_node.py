@@ -143,6 +143,7 @@ class SegmentNode(LifecycleNode):
         self.stop()
         self._worker.end(PARTING)
         super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()  # rclpy forgets it, and it would keep all of DDS alive
 
     @property
     def _active(self) -> bool:

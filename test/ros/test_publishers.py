@@ -23,6 +23,8 @@ from sphmask_ros.conversions import write_points
 from sphmask_ros.player import Player
 from test.helpers.ros import TIMEOUT, ask_patiently, call, header, markers_go, small_message
 
+AT_ONCE = 5.0
+"""Seconds; a node that does not take its leave is remembered for the 20 s of its participant's lease."""
 STALE_AFTER = 3.0
 """Seconds: more than a slow machine takes from one cloud to the next where they come one after the other."""
 
@@ -186,3 +188,30 @@ def test_signals_end_it_while_it_works(ros, start_node):
     assert node.end() == 0
     assert "Traceback" not in node.text()
     player.destroy_node()
+
+
+def test_an_ended_node_is_gone_for_others_and_leaves_no_shared_memory(ros, start_node):
+    """Who stays known after the end is sent messages, on a port that the next node may have."""
+    listener = rclpy.create_node("listener")
+    before = set(Path("/dev/shm").iterdir())
+    node = start_node("/parting")
+    node.wait_for_log("segmenting")
+
+    def known():
+        return ("segment", "/parting") in listener.get_node_names_and_namespaces()
+
+    limit = time.monotonic() + TIMEOUT
+    while not known():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    maps = Path(f"/proc/{node.process.pid}/maps").read_text()
+    mapped = {Path(line.split()[-1]) for line in maps.splitlines() if "/dev/shm/fast" in line}
+    segments = {path for path in mapped - before if "port" not in path.name}  # its port the listener has, too
+    assert segments
+    assert node.end() == 0
+    limit = time.monotonic() + AT_ONCE
+    while known():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    assert not [path for path in segments if path.exists()]
+    listener.destroy_node()
