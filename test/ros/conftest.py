@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from test.helpers.patience import TIMEOUT
 ENDING = 5.0
 """Seconds from a signal to the end of a node, which ends its process after one (sphmask_ros/signals.py) where
 the machine gives it a processor; after five ros2 launch sends the next signal."""
+LAST_WORDS = 3000
+"""Letters of a node's log that are shown."""
 ROOT = Path(__file__).parents[2]
 DOMAIN = 1 + os.getpid() % 100
 
@@ -60,6 +63,9 @@ def make_instances():
 class NodeProcess:
     """The node `segment` in a process of its own."""
 
+    started: ClassVar = []
+    """All of them."""
+
     def __init__(self, log, namespace, points, params_file=None, **parameters):
         command = [sys.executable, "-m", "sphmask_ros", "--ros-args"]
         command += ["-r", f"__ns:={namespace}", "-r", f"points:={points}"]
@@ -71,7 +77,8 @@ class NodeProcess:
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
             "OMP_NUM_THREADS": "2",
         }
-        self.log = log
+        self.log, self.namespace = log, namespace
+        self.started.append(self)
         with log.open("w") as output:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
@@ -109,6 +116,19 @@ class NodeProcess:
         finally:
             self.process.kill()
             assert time.monotonic() - begun < ENDING, self.text()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show, where a test failed, what the nodes said that run or have ended unasked."""
+    report = (yield).get_result()
+    for node in NodeProcess.started if report.failed else ():
+        if node.process.poll() != 0:
+            state = "runs" if node.running() else f"ended with {node.process.returncode}"
+            report.sections.append(
+                (f"the node in {node.namespace}, which {state}", node.text()[-LAST_WORDS:])
+            )
+    return report
 
 
 @pytest.fixture(scope="session")
