@@ -113,7 +113,11 @@ def frame_on_support(xyz: Tensor, main: Support | None) -> Frame:
 
 def _mean(xyz: Tensor) -> Tensor:
     """Returns (3,) float64 mean of the points (N, 3), on the CPU; zero where there are none."""
-    return xyz.mean(0, dtype=torch.float64).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
+    if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
+        return xyz.mean(0, dtype=torch.float64).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
+    mean = torch.empty(3, dtype=torch.float64)
+    native.mean_point(xyz.contiguous(), mean)
+    return mean
 
 
 def _axes(z: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ Arbelaez and Malik (CVPR 2013, section 3.1): an eigenvector, first with a wide, 
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from sphmask_core import native
 from sphmask_core.clouds.coordinates import LEVEL_CAMERA, Vector, Z
 
 SAMPLED = 20_000
@@ -52,7 +52,7 @@ def is_optical(xyz: np.ndarray) -> bool:
     """Returns whether a cloud is in the optical frame of the camera that saw it: all of it in a cone about
     z."""
     step = max(1, len(xyz) // SAMPLED)
-    x, y, z = xyz[::step].T
+    x, y, z = np.ascontiguousarray(xyz[::step].T)
     inside = (z > 0) & (np.abs(x) < CONE * z) & (np.abs(y) < CONE * z)
     return bool(
         len(z) and inside.mean() > WITHIN_CONE and np.median(x / np.maximum(z, LEAST_DEPTH)) < CONE / 2
@@ -69,14 +69,9 @@ def surface_normals(xyz: np.ndarray) -> np.ndarray:
         rows = rng.integers(0, len(xyz), SAMPLED)
     else:
         rows = rng.choice(len(xyz), min(SAMPLED, len(xyz)), replace=False)
-    points = xyz.take(rows, axis=0).astype(np.float64)
-    chosen = points[:NORMALS]
-    tree = cKDTree(points, balanced_tree=False)  # made in half the time, and searched as fast
-    near = points.take(tree.query(chosen, NEIGHBORS)[1], axis=0)
-    near = near - near.mean(1, keepdims=True)
-    values, vectors = np.linalg.eigh(near.transpose(0, 2, 1) @ near)
-    flat = values[:, 0] < FLAT * values.sum(1)
-    return np.asarray(vectors[flat, :, 0])
+    points = xyz.take(rows, axis=0).astype(np.float32, copy=False)
+    normals = np.empty((min(NORMALS, len(points)), 3))
+    return normals[: native.surface_normals(points, normals, NEIGHBORS, FLAT)]
 
 
 def _fitted(normals: np.ndarray, up: np.ndarray, tolerance: float) -> np.ndarray:

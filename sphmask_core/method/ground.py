@@ -7,7 +7,7 @@ Objects stand on it, and it is none: its points are left out before the network 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -84,49 +84,66 @@ def _floor(xyz: np.ndarray) -> Ground | None:
     if level is None:
         return None
     plane, noise = _fitted(sample[np.abs(sample[:, 2] - level) < NEAR_FLOOR], level)
-    slope = np.array([-plane[0], -plane[1], 1], np.float32)
-    heights = xyz @ slope - np.float32(plane[2])
-    band = np.clip(DEVIATIONS * noise, *BANDS)
-    return Ground((heights < band) & (heights > -BELOW), float(plane[:2] @ _middle(xyz) + plane[2]))
+    x, y = _middle(xyz)
+    left_out = np.empty(len(xyz), bool)
+    native.near_level(xyz, plane, left_out, BELOW, float(np.clip(DEVIATIONS * noise, *BANDS)))
+    return Ground(left_out, float(_height(plane, x, y)))
 
 
 def _middle(xyz: np.ndarray) -> tuple[float, float]:
-    """Returns the mean x and y, column by column: along the rows it takes many times as long."""
-    return float(xyz[:, 0].mean(dtype=np.float64)), float(xyz[:, 1].mean(dtype=np.float64))
+    """Returns the mean x and y."""
+    mean = np.empty(3)
+    native.mean_point(xyz, mean)
+    return float(mean[0]), float(mean[1])
 
 
 def _lowest_level(xyz: np.ndarray) -> float | None:
     """Returns the height of the lowest level that is seen over a large area."""
-    steps = np.floor((xyz[:, 2] - xyz[:, 2].min()) / LEVEL).astype(np.int64)
-    tiles = np.floor((xyz[:, :2] - xyz[:, :2].min(0)) / TILE).astype(np.int64)
-    wide = int(tiles[:, 1].max()) + 1
-    keys = np.unique((steps * (int(tiles[:, 0].max()) + 1) + tiles[:, 0]) * wide + tiles[:, 1])
-    area = np.bincount(keys // wide // (int(tiles[:, 0].max()) + 1)) * TILE**2
+    x, y, z = np.ascontiguousarray(xyz.T)  # along rows all that follows takes many times as long
+    lowest = z.min()
+    steps, tiles = _cells(z, lowest, LEVEL), [_cells(axis, axis.min(), TILE) for axis in (x, y)]
+    deep, wide = (int(axis.max()) + 1 for axis in tiles)
+    keys = (steps * deep + tiles[0]) * wide + tiles[1]
+    inverse, first = np.empty_like(keys), np.empty_like(keys)
+    count = native.number_keys(keys, inverse, first)
+    area = np.bincount(steps[first[:count]]) * TILE**2
     smooth = np.convolve(area, np.ones(3), "same")
     enough = np.flatnonzero(smooth >= max(LEAST_AREA, LEAST_SHARE * smooth.max()))
     if not len(enough):
         return None
     first = int(enough[0])
     peak = first + int(np.argmax(smooth[first : first + 4]))
-    return float(xyz[:, 2].min() + (peak + 0.5) * LEVEL)
+    return float(lowest + (peak + 0.5) * LEVEL)
+
+
+def _cells(values: np.ndarray, low: float, edge: float) -> np.ndarray:
+    """Returns (N,) int64: in how many-th cell from `low` each value lies."""
+    return np.floor((values - low) / edge).astype(np.int64)
 
 
 def _fitted(points: np.ndarray, level: float) -> tuple[np.ndarray, float]:
     """Returns the plane z = a x + b y + c (3,) through most of the points, and their deviation from it."""
-    level_plane = np.array([0, 0, level])
-    rows = np.column_stack([points[:, :2], np.ones(len(points))]).astype(np.float64)
-    plane, band = level_plane, NEAR_FLOOR
+    plane, band = np.array([0, 0, level]), NEAR_FLOOR
     for _ in range(FIT_ROUNDS):
-        residual = points[:, 2] - rows @ plane
-        inside = np.abs(residual) < band
-        if inside.sum() < len(plane):
-            return level_plane, BANDS[1]
-        plane = np.linalg.lstsq(rows[inside], points[inside, 2].astype(np.float64), rcond=None)[0]
-        if np.hypot(*plane[:2]) > STEEPEST:
-            plane = np.array([0, 0, np.median(points[inside, 2])])
-        band = max(BANDS[0], NARROWING * band)
-    residual = np.abs(points[:, 2] - rows @ plane)
-    return plane, float(MAD * np.median(residual))
+        fitted = plane.copy()
+        if native.fit_level(points, fitted, band) < len(plane):
+            return np.array([0, 0, level]), BANDS[1]
+        if np.hypot(*fitted[:2]) > STEEPEST:
+            inside = _residuals(points, plane) < band
+            fitted = np.array([0, 0, np.median(points[inside, 2])])
+        plane, band = fitted, max(BANDS[0], NARROWING * band)
+    return plane, float(MAD * np.median(_residuals(points, plane)))
+
+
+def _residuals(points: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    """Returns (N,) float64: how far the points (N, 3) are above or below a plane."""
+    x, y, z = points.T
+    return np.abs(z - _height(plane, x, y))
+
+
+def _height(plane: np.ndarray, x: Any, y: Any) -> Any:
+    """Returns z of the plane z = a x + b y + c, numbers or arrays."""
+    return plane[0] * x + plane[1] * y + plane[2]
 
 
 def _terrain(xyz: np.ndarray) -> Ground:

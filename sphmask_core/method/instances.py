@@ -13,7 +13,7 @@ from torch import Tensor
 from sphmask_core.config import Config
 from sphmask_core.method.candidates import Candidates
 from sphmask_core.method.frames import Frame
-from sphmask_core.method.voxels import segment_bounds
+from sphmask_core.method.voxels import segment_bounds, spread_segments
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ def to_instances(
     sizes = torch.bincount(numbers, minlength=count)
     candidates = _weighed(candidates, config)
     candidates = candidates[_shown(candidates, sizes, config, min_scores)]
-    segments = torch.full((len(xyz),), count, device=xyz.device).index_copy_(0, rows, numbers)
-    labels = torch.zeros(len(xyz), dtype=torch.int32, device=xyz.device)
-    labels.index_copy_(0, rows, _best_label(candidates.masks).index_select(0, numbers))
+    segments, labels = spread_segments(rows, numbers, _best_label(candidates.masks), len(xyz))
     masks = torch.nn.functional.pad(candidates.masks, (0, 1))  # the last column: points of no segment
     class_ids = candidates.class_ids.cpu().numpy().astype(np.int32)
     return Instances(
@@ -104,7 +102,7 @@ def to_instances(
         class_names=tuple(config.found_classes[i] for i in class_ids),
         centers=frame.invert(candidates.centers * config.unit).cpu().numpy(),
         rays=(candidates.rays * config.unit).cpu().numpy(),
-        boxes=_boxes(masks, numbers, xyz.index_select(0, rows)).cpu().numpy(),
+        boxes=_boxes(masks, segment_bounds(xyz, rows, numbers, masks.shape[1])).cpu().numpy(),
         rotation=frame.rotation.cpu().numpy(),
         timings=timings,
     )
@@ -180,9 +178,9 @@ def _best_label(masks: Tensor) -> Tensor:
     return torch.where(first == none, 0, first)
 
 
-def _boxes(masks: Tensor, segments: Tensor, xyz: Tensor) -> Tensor:
-    """Returns minimum and maximum (I, 6) of the points (N, 3) of each mask (I, S)."""
-    low, high = segment_bounds(xyz, segments, masks.shape[1]).split(3, dim=1)
+def _boxes(masks: Tensor, bounds: Tensor) -> Tensor:
+    """Returns minimum and maximum (I, 6) of each mask (I, S), from those of the segments (S, 6)."""
+    low, high = bounds.split(3, dim=1)
     inside = masks[:, :, None]
     corners = torch.where(inside, low, torch.inf).amin(1), torch.where(inside, high, -torch.inf).amax(1)
     return torch.cat(corners, dim=1)

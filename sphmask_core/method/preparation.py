@@ -21,7 +21,7 @@ from sphmask_core.method.model import no_stage
 from sphmask_core.method.parts import voxelize_parts
 from sphmask_core.method.superpoints import superpoints_of
 from sphmask_core.method.supports import find_supports
-from sphmask_core.method.voxels import Points, VoxelBatch, normalize_colors, voxelize
+from sphmask_core.method.voxels import Points, VoxelBatch, colors_of, voxelize
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def to_model_frame(
     if config.ground != "none":
         stage("ground")
         frame, rows, turned = _without_ground(frame, rows, turned, config.ground)
-    colors = torch.zeros_like(turned) if rgb is None else normalize_colors(rgb.index_select(0, rows))
+    colors = torch.zeros_like(turned) if rgb is None else colors_of(rgb, rows)
     return frame, rows, Points(turned / config.unit, colors)
 
 

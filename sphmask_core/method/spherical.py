@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sphmask_core import native
+
 MIN_RAY = 0.01
 """Shortest ray, model units."""
 
@@ -39,8 +41,27 @@ def inside_polygons(
     migration once (equation 5); the published weights expect it twice, in training and in inference:
     `migrations` says how often.
     """
+    lengths = ray_lengths.clamp(min=MIN_RAY)
+    if points.device.type != "cpu" or points.dtype != torch.float32:
+        return inside_polygons_reference(points, migration, centers, lengths, rays, migrations)
+    inside = torch.empty(migration.shape, dtype=torch.bool)
+    arrays = (array.detach().contiguous() for array in (points, migration, centers, lengths))
+    native.inside_polygons(*arrays, inside, *rays, migrations)
+    return inside
+
+
+def inside_polygons_reference(
+    points: Tensor,
+    migration: Tensor,
+    centers: Tensor,
+    lengths: Tensor,
+    rays: tuple[int, int],
+    migrations: int,
+) -> Tensor:
+    """Returns the same by plain torch operations, on any device; lengths (Q, R) are those of no ray too
+    short."""
     offsets = points - centers[:, None]
-    reach = ray_lengths.clamp(min=MIN_RAY).gather(1, sectors(offsets, rays))
+    reach = lengths.gather(1, sectors(offsets, rays))
     return reach - (offsets.norm(dim=-1) - migrations * migration) >= 0
 
 

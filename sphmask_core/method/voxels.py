@@ -58,6 +58,15 @@ def normalize_colors(rgb: Tensor) -> Tensor:
     return rgb.float() / MID_BRIGHTNESS - 1 if rgb.dtype == torch.uint8 else rgb
 
 
+def colors_of(rgb: Tensor, rows: Tensor) -> Tensor:
+    """Returns the same of some points, rows (M,) int64 of rgb (N, 3)."""
+    if rgb.device.type != "cpu" or rgb.dtype != torch.uint8:
+        return normalize_colors(rgb.index_select(0, rows))
+    colors = torch.empty(len(rows), 3)
+    native.pick_colors(rgb.contiguous(), rows, colors, MID_BRIGHTNESS)
+    return colors
+
+
 def segment_mean(values: Tensor, segments: Tensor, count: int) -> Tensor:
     """Returns the mean (count, F) of the rows of each segment; values (N, F), segments (N,) below count."""
     plain = values.device.type == "cpu" and values.dtype == torch.float32
@@ -91,21 +100,45 @@ def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
     return torch.searchsorted(scenes, numbers).tolist()  # type: ignore[no-any-return]
 
 
-def segment_bounds(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
-    """Returns minimum and maximum (count, 6) of the points (N, 3) of each segment; infinite if empty."""
+def segment_bounds(xyz: Tensor, rows: Tensor, segments: Tensor, count: int) -> Tensor:
+    """Returns minimum and maximum (count, 6) of the points of each segment; infinite if empty.
+
+    segments (M,) below count: those of the points rows (M,) of xyz (N, 3).
+    """
     if xyz.device.type != "cpu":
-        return segment_bounds_reference(xyz, segments, count)
-    xyz, segments, bounds = xyz.contiguous(), segments.contiguous(), torch.empty(count, 6)
-    native.segment_bounds(xyz, segments, bounds)
+        return segment_bounds_reference(xyz.index_select(0, rows), segments, count)
+    bounds = torch.empty(count, 6)
+    native.segment_bounds(xyz.contiguous(), rows.contiguous(), segments.contiguous(), bounds)
     return bounds
 
 
 def segment_bounds_reference(xyz: Tensor, segments: Tensor, count: int) -> Tensor:
-    """Returns the same by plain torch operations, on any device."""
+    """Returns the same of points (M, 3) by plain torch operations, on any device."""
     index = segments[:, None].expand(-1, 3)
     low = xyz.new_full((count, 3), torch.inf).scatter_reduce(0, index, xyz, "amin")
     high = xyz.new_full((count, 3), -torch.inf).scatter_reduce(0, index, xyz, "amax")
     return torch.cat([low, high], dim=1)
+
+
+def spread_segments(rows: Tensor, segments: Tensor, labels: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Returns the segment (N,) int64 and the label (N,) int32 of all n points, from those of some.
+
+    rows, segments (M,): these points and their segments; labels (S,) int32 of segments. All other points are
+    of segment S and have the label 0.
+    """
+    if rows.device.type != "cpu":
+        return spread_segments_reference(rows, segments, labels, n)
+    of_points, label_of_points = torch.empty(n, dtype=torch.int64), torch.empty(n, dtype=torch.int32)
+    native.spread_segments(rows.contiguous(), segments.contiguous(), labels, of_points, label_of_points)
+    return of_points, label_of_points
+
+
+def spread_segments_reference(
+    rows: Tensor, segments: Tensor, labels: Tensor, n: int
+) -> tuple[Tensor, Tensor]:
+    """Returns the same by plain torch operations, on any device."""
+    of_points = segments.new_full((n,), len(labels)).index_copy_(0, rows, segments)
+    return of_points, labels.new_zeros(n).index_copy_(0, rows, labels.index_select(0, segments))
 
 
 def voxel_keys(xyz: Tensor, voxel_scale: float, scene: int) -> Tensor:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Open ground as a map of heights: the lowest point of each cell, how heights spread, what lies on them.
+// Floors as planes that are nearly level. Open ground as a map of heights: the lowest point of each cell, how
+// heights spread, what lies on them.
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +13,7 @@
 
 namespace {
 
+constexpr double kOnLine = 1e-9;   // of the product of two variances: less is left of it by rounding
 constexpr double kInside = 0.001;  // cells that places stay inside the border: the next cell exists as well
 
 // A square map of cells, its middle at a place of the cloud.
@@ -45,7 +47,54 @@ double between(const double* heights, int64_t cells, double column, double row) 
   return h[0] * (1 - x) * (1 - y) + h[cells] * x * (1 - y) + h[1] * (1 - x) * y + h[cells + 1] * x * y;
 }
 
+// Height of a point (x, y, z) over the plane z = a x + b y + c.
+double over(const double* plane, const float* p) {
+  return p[2] - (plane[0] * p[0] + plane[1] * p[1] + plane[2]);
+}
+
+// Sums over points, from which the plane z = a x + b y + c of least squares follows.
+struct Sums {
+  int64_t count = 0;
+  double x = 0, y = 0, z = 0, xx = 0, xy = 0, yy = 0, xz = 0, yz = 0;
+
+  void add(const float* p) {
+    const double px = p[0], py = p[1], pz = p[2];
+    x += px, y += py, z += pz, xx += px * px, xy += px * py, yy += py * py, xz += px * pz, yz += py * pz;
+    ++count;
+  }
+
+  // Level at the mean height where the points are above one line.
+  void solve(double* plane) const {
+    const double n = static_cast<double>(count), mx = x / n, my = y / n;
+    const double a = xx - x * mx, b = xy - x * my, c = yy - y * my, d = xz - z * mx, e = yz - z * my;
+    const double determinant = a * c - b * b;
+    const bool on_line = !(determinant > kOnLine * a * c);
+    plane[0] = on_line ? 0 : (d * c - e * b) / determinant;
+    plane[1] = on_line ? 0 : (e * a - d * b) / determinant;
+    plane[2] = z / n - plane[0] * mx - plane[1] * my;
+  }
+};
+
 }  // namespace
+
+const char* sphmask_fit_level(const float* xyz, double* plane, double band, int64_t* count, int64_t n) {
+  Sums inside;
+  for (int64_t i = 0; i < n; ++i)
+    if (std::abs(over(plane, xyz + 3 * i)) < band) inside.add(xyz + 3 * i);
+  *count = inside.count;
+  if (inside.count > 0) inside.solve(plane);
+  return kFine;
+}
+
+const char* sphmask_near_level(const float* xyz, const double* plane, uint8_t* marks, double below,
+                               double above, int64_t n, int64_t threads) {
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
+  for (int64_t i = 0; i < n; ++i) {
+    const double height = over(plane, xyz + 3 * i);
+    marks[i] = (height > -below) & (height < above);
+  }
+  return kFine;
+}
 
 const char* sphmask_lowest(const float* xyz, double* lowest, double x, double y, double edge, int64_t n,
                            int64_t cells) {

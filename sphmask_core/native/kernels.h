@@ -30,14 +30,28 @@ const char* sphmask_voxel_keys(const float* xyz, int64_t* keys, float scale, int
 const char* sphmask_keep_points(const float* xyz, const uint8_t* left_out, int64_t* rows, float* points,
                                 int64_t* count, int64_t n);
 
+// mean (3): of the points xyz (n, 3), 0 where there are none.
+const char* sphmask_mean_point(const float* xyz, double* mean, int64_t n);
+
+// colors[i] = rgb[rows[i]] / middle - 1; rgb (n, 3), rows (picked), colors (picked, 3).
+const char* sphmask_pick_colors(const uint8_t* rgb, const int64_t* rows, float* colors, float middle,
+                                int64_t n, int64_t picked, int64_t threads);
+
 // mean[s] = mean of the rows of values (n, channels) whose segment is s, 0 where there are none, and sizes[s]
 // their number; both of `count` rows.
 const char* sphmask_segment_mean(const float* values, const int64_t* segments, float* mean, int64_t* sizes,
                                  int64_t n, int64_t channels, int64_t count);
 
-// bounds[s] = lowest and highest coordinates of the points (n, 3) whose segment is s, (count, 6).
-const char* sphmask_segment_bounds(const float* xyz, const int64_t* segments, float* bounds, int64_t n,
-                                   int64_t count);
+// bounds[s] = lowest and highest coordinates of the points xyz[rows[i]] whose segments[i] is s, (count, 6);
+// rows and segments (picked).
+const char* sphmask_segment_bounds(const float* xyz, const int64_t* rows, const int64_t* segments,
+                                   float* bounds, int64_t n, int64_t picked, int64_t count, int64_t threads);
+
+// all (n) and labels (n): segments[i] and its label, of labels_of (count), at rows[i]; `count` and 0
+// everywhere else. rows and segments (picked).
+const char* sphmask_spread_segments(const int64_t* rows, const int64_t* segments, const int32_t* labels_of,
+                                    int64_t* all, int32_t* labels, int64_t picked, int64_t count, int64_t n,
+                                    int64_t threads);
 
 // points[i] = x, y, z of xyz (n, 3), then values[labels[i]]: color 0xRRGGBB and three more of 4 bytes. A
 // point of label 0 has its own color of rgb (n, 3), where there are colors.
@@ -200,6 +214,13 @@ const char* sphmask_migrate(const float* parameters, const float* query_xyz, con
                             int64_t layers, int64_t queries, int64_t parameter_count, int64_t superpoints,
                             int64_t mask_dim, int64_t threads);
 
+// inside[q][i] = whether point i of xyz (n, 3) lies in the polygon of center q of centers (queries, 3) whose
+// rays are lengths (queries, rays), of polar times azimuth sectors, once it is `factor` times migration
+// (queries, n) nearer to the center.
+const char* sphmask_inside_polygons(const float* xyz, const float* migration, const float* centers,
+                                    const float* lengths, uint8_t* inside, int64_t polar, int64_t azimuth,
+                                    float factor, int64_t n, int64_t queries, int64_t rays, int64_t threads);
+
 // points (at most `most`, 3): points, finite and not absurdly far, of xyz (n, 3), one of each of `most` runs
 // of rows, as `jitter` (most) in [0, 1) says, or every point where there are no more; `count`: how many.
 const char* sphmask_sample(const float* xyz, const double* jitter, float* points, int64_t* count, int64_t n,
@@ -217,6 +238,23 @@ const char* sphmask_planes(const float* xyz, const float* tolerance, float* patc
 // that are not finite lie on none. Here the number of threads is an argument like the others.
 const char* sphmask_on_surfaces(const float* xyz, const float* values, const uint8_t* covered, uint8_t* marks,
                                 int64_t threads, int64_t n, int64_t count);
+
+// normals: unit normals, signs arbitrary, of those of the first `chosen` points of xyz (n, 3) whose nearest
+// `neighbors` points, the point itself among them, spread so little along the normal that the share of that
+// variance in all is less than `flat`, but are not on one line; `count`: how many. There is room for
+// `chosen`.
+const char* sphmask_surface_normals(const float* xyz, double* normals, int64_t neighbors, double flat,
+                                    int64_t* count, int64_t n, int64_t chosen, int64_t threads);
+
+// plane (3): a, b and c of z = a x + b y + c, fitted by least squares to those points of xyz (n, 3) that are
+// less than `band` above or below the plane that is given; `count`: how many. A plane without such points
+// stays as it is; points above one line have a level plane.
+const char* sphmask_fit_level(const float* xyz, double* plane, double band, int64_t* count, int64_t n);
+
+// marks[i] = whether point i of xyz (n, 3) is less than `above` above such a plane, and less than `below`
+// below it.
+const char* sphmask_near_level(const float* xyz, const double* plane, uint8_t* marks, double below,
+                               double above, int64_t n, int64_t threads);
 
 // Of a square map of cells (cells, cells), at least two each way, whose middle is at x, y and whose cells
 // have an edge: the lowest z of the points xyz (n, 3) in each cell, infinite where there are none; points

@@ -41,6 +41,10 @@ MOST_LEVELS = 16
 """Levels of a U-Net, at most."""
 MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
+MOST_NEIGHBORHOOD = 64
+"""Nearest points that a normal is fitted to."""
+MOST_SECTORS = 2**15
+"""Sectors of a sphere each way, at most."""
 SMALLEST_SPACING = 1e-30
 """Edge of a cell that can divide in float32."""
 SMALLEST_EDGE = 1e-6
@@ -82,6 +86,7 @@ watch = _function("watch", flag=maybe(array(INT32, 1)))
 _positive = real(low=0)
 _points = array(FLOAT32, "n", 3)
 _segments = array(INT64, "n")
+_picked = array(INT64, "picked")
 
 # Points and voxels
 
@@ -111,6 +116,15 @@ keep_points = _function(
     points=out(_points),
     result=ctypes.c_int64,
 )
+mean_point = _function("mean_point", xyz=_points, mean=out(array(FLOAT64, 3)))
+pick_colors = _function(
+    "pick_colors",
+    rgb=array(UINT8, "n", 3),
+    rows=_picked,
+    colors=out(array(FLOAT32, "picked", 3)),
+    middle=real(SMALLEST_SPACING),
+    parallel=True,
+)
 segment_mean = _function(
     "segment_mean",
     values=array(FLOAT32, "n", "channels"),
@@ -119,7 +133,21 @@ segment_mean = _function(
     sizes=out(array(INT64, "count")),
 )
 segment_bounds = _function(
-    "segment_bounds", xyz=_points, segments=_segments, bounds=out(array(FLOAT32, "count", 6))
+    "segment_bounds",
+    xyz=_points,
+    rows=_picked,
+    segments=_picked,
+    bounds=out(array(FLOAT32, "count", 6)),
+    parallel=True,
+)
+spread_segments = _function(
+    "spread_segments",
+    rows=_picked,
+    segments=_picked,
+    labels_of=array(INT32, "count"),
+    all=out(_segments),
+    labels=out(array(INT32, "n")),
+    parallel=True,
 )
 label_points = _function(
     "label_points",
@@ -306,6 +334,18 @@ migrate = _function(
     parallel=True,
 )
 
+inside_polygons = _function(
+    "inside_polygons",
+    xyz=_points,
+    migration=array(FLOAT32, "queries", "n"),
+    centers=array(FLOAT32, "queries", 3),
+    lengths=array(FLOAT32, "queries", "rays"),
+    inside=out(array(BOOL, "queries", "n")),
+    polar=whole(1, MOST_SECTORS),
+    azimuth=whole(1, MOST_SECTORS),
+    factor=real(),
+    parallel=True,
+)
 unet = _function(
     "unet",
     features=array(FLOAT32, "n", "in"),
@@ -377,8 +417,29 @@ on_surfaces = _function(
 
 # Ground
 
-_heights = array(FLOAT64, "cells", "cells")
+_level = array(FLOAT64, 3)
 _meters = real(ctype=ctypes.c_double)
+surface_normals = _function(
+    "surface_normals",
+    xyz=_points,
+    normals=out(array(FLOAT64, "chosen", 3)),
+    neighbors=whole(1, MOST_NEIGHBORHOOD),
+    flat=real(0, 1, ctypes.c_double),
+    result=ctypes.c_int64,
+    parallel=True,
+)
+fit_level = _function("fit_level", xyz=_points, plane=out(_level), band=_meters, result=ctypes.c_int64)
+near_level = _function(
+    "near_level",
+    xyz=_points,
+    plane=_level,
+    marks=out(array(BOOL, "n")),
+    below=_meters,
+    above=_meters,
+    parallel=True,
+)
+
+_heights = array(FLOAT64, "cells", "cells")
 _edge = real(SMALLEST_EDGE, FLOAT32_MAX, ctypes.c_double)
 lowest = _function("lowest", xyz=_points, lowest=out(_heights), x=_meters, y=_meters, edge=_edge)
 spread = _function(

@@ -56,8 +56,8 @@ Plane fit_plane(const Grid& grid, const Neighbors& near, int64_t i) {
   }
   m.xx -= x * x / n, m.xy -= x * y / n, m.xz -= x * z / n;
   m.yy -= y * y / n, m.yz -= y * z / n, m.zz -= z * z / n;
-  const auto [value, normal] = smallest_eigenvector(m);
-  const Vec mean{static_cast<float>(x / n), static_cast<float>(y / n), static_cast<float>(z / n)};
+  const auto [value, direction] = smallest_eigenvector(m);
+  const Vec normal = rounded(direction[0], direction[1], direction[2]), mean = rounded(x / n, y / n, z / n);
   return {normal, grid.points[i] + mean, static_cast<float>(std::sqrt(std::max(value / n, 0.0)))};
 }
 

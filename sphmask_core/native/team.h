@@ -20,6 +20,7 @@ public:
   }
 
   Scratch& front() { return members_.front(); }
+  const std::vector<Scratch>& members() const { return members_; }
   Scratch& mine() { return members_[omp_get_thread_num()]; }
 
 private:

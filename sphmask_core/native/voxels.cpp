@@ -13,19 +13,37 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "guard.h"
 #include "kernels.h"
 #include "keys.h"
+#include "team.h"
 
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr const char* kNoSegment = "segments has a number that is not one of the segments";
+constexpr const char* kNoRow = "rows or segments has a number that is not one of the points or the segments";
 
 bool is_one_of(int64_t number, int64_t count) {
   return static_cast<uint64_t>(number) < static_cast<uint64_t>(count);
 }
+
+struct Box {
+  float low[3] = {kInfinity, kInfinity, kInfinity}, high[3] = {-kInfinity, -kInfinity, -kInfinity};
+
+  void add(const float* p) {
+    for (int axis = 0; axis < 3; ++axis)
+      low[axis] = std::min(low[axis], p[axis]), high[axis] = std::max(high[axis], p[axis]);
+  }
+  void add(const Box& other) {
+    for (int axis = 0; axis < 3; ++axis) {
+      low[axis] = std::min(low[axis], other.low[axis]);
+      high[axis] = std::max(high[axis], other.high[axis]);
+    }
+  }
+};
 
 }  // namespace
 
@@ -88,6 +106,36 @@ const char* sphmask_keep_points(const float* xyz, const uint8_t* left_out, int64
   return kFine;
 }
 
+const char* sphmask_mean_point(const float* xyz, double* mean, int64_t n) {
+  constexpr int64_t together = 4;  // points: as many sums, which do not wait for each other
+  double sums[3 * together] = {};
+  int64_t i = 0;
+  for (; i + together <= n; i += together)
+    for (int64_t k = 0; k < 3 * together; ++k) sums[k] += xyz[3 * i + k];
+  for (int64_t k = 0; k < 3 * (n - i); ++k) sums[k] += xyz[3 * i + k];
+  for (int64_t axis = 0; axis < 3; ++axis) {
+    mean[axis] = 0;
+    for (int64_t k = axis; k < 3 * together; k += 3) mean[axis] += sums[k];
+    mean[axis] /= static_cast<double>(std::max<int64_t>(n, 1));
+  }
+  return kFine;
+}
+
+const char* sphmask_pick_colors(const uint8_t* rgb, const int64_t* rows, float* colors, float middle,
+                                int64_t n, int64_t picked, int64_t threads) {
+  int64_t strange = 0;
+#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads)) reduction(+ : strange)
+  for (int64_t i = 0; i < picked; ++i) {
+    if (!is_one_of(rows[i], n)) {
+      ++strange;
+      continue;
+    }
+    for (int channel = 0; channel < 3; ++channel)
+      colors[3 * i + channel] = static_cast<float>(rgb[3 * rows[i] + channel]) / middle - 1;
+  }
+  return strange == 0 ? kFine : "rows has a number that is not one of the points";
+}
+
 const char* sphmask_segment_mean(const float* values, const int64_t* segments, float* mean, int64_t* sizes,
                                  int64_t n, int64_t channels, int64_t count) {
   std::fill_n(mean, count * channels, 0.0f);
@@ -104,19 +152,48 @@ const char* sphmask_segment_mean(const float* values, const int64_t* segments, f
   return kFine;
 }
 
-const char* sphmask_segment_bounds(const float* xyz, const int64_t* segments, float* bounds, int64_t n,
-                                   int64_t count) {
-  for (int64_t s = 0; s < count; ++s) {
-    std::fill_n(bounds + 6 * s, 3, kInfinity);
-    std::fill_n(bounds + 6 * s + 3, 3, -kInfinity);
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    if (!is_one_of(segments[i], count)) return kNoSegment;
-    float* box = bounds + 6 * segments[i];
-    for (int axis = 0; axis < 3; ++axis) {
-      box[axis] = std::min(box[axis], xyz[3 * i + axis]);
-      box[3 + axis] = std::max(box[3 + axis], xyz[3 * i + axis]);
+const char* sphmask_segment_bounds(const float* xyz, const int64_t* rows, const int64_t* segments,
+                                   float* bounds, int64_t n, int64_t picked, int64_t count, int64_t threads) {
+  return guarded([&] {
+    const std::vector<Box> none(count);
+    Team<std::vector<Box>> team(threads, [&] { return none; });
+    int64_t strange = 0;
+#pragma omp parallel num_threads(static_cast<int>(threads)) reduction(+ : strange)
+    {
+      std::vector<Box>& own = team.mine();
+#pragma omp for schedule(static)
+      for (int64_t i = 0; i < picked; ++i) {
+        if (is_one_of(segments[i], count) && is_one_of(rows[i], n))
+          own[segments[i]].add(xyz + 3 * rows[i]);
+        else
+          ++strange;
+      }
+    }
+    if (strange > 0) return kNoRow;
+    for (int64_t s = 0; s < count; ++s) {
+      Box all;
+      for (const auto& boxes : team.members()) all.add(boxes[s]);
+      std::copy_n(all.low, 3, bounds + 6 * s), std::copy_n(all.high, 3, bounds + 6 * s + 3);
+    }
+    return kFine;
+  });
+}
+
+const char* sphmask_spread_segments(const int64_t* rows, const int64_t* segments, const int32_t* labels_of,
+                                    int64_t* all, int32_t* labels, int64_t picked, int64_t count, int64_t n,
+                                    int64_t threads) {
+  int64_t strange = 0;
+#pragma omp parallel num_threads(static_cast<int>(threads)) reduction(+ : strange)
+  {
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < n; ++i) all[i] = count, labels[i] = 0;
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < picked; ++i) {
+      if (is_one_of(segments[i], count) && is_one_of(rows[i], n))
+        all[rows[i]] = segments[i], labels[rows[i]] = labels_of[segments[i]];
+      else
+        ++strange;
     }
   }
-  return kFine;
+  return strange == 0 ? kFine : kNoRow;
 }

@@ -72,7 +72,47 @@ void segments(Bytes bytes) {
   std::vector<float> mean(3 * count), bounds(6 * count);
   std::vector<int64_t> sizes(count);
   sphmask_segment_mean(xyz.data(), numbers.data(), mean.data(), sizes.data(), n, 3, count);
-  sphmask_segment_bounds(xyz.data(), numbers.data(), bounds.data(), n, count);
+  const auto rows = bytes.array<int64_t>(n), labels_of = bytes.array<int64_t>(count);
+  sphmask_segment_bounds(xyz.data(), rows.data(), numbers.data(), bounds.data(), n, n, count, kThreads);
+  std::vector<int64_t> all(n);
+  std::vector<int32_t> labels(n);
+  const std::vector<int32_t> narrow(labels_of.begin(), labels_of.end());
+  sphmask_spread_segments(rows.data(), numbers.data(), narrow.data(), all.data(), labels.data(), n, count, n,
+                          kThreads);
+}
+
+void colors(Bytes bytes) {
+  const int64_t n = bytes.between(0, kMostPoints), picked = bytes.between(0, kMostPoints);
+  const auto rgb = bytes.array<uint8_t>(3 * n);
+  const auto rows = bytes.array<int64_t>(picked);
+  std::vector<float> made(3 * picked);
+  sphmask_pick_colors(rgb.data(), rows.data(), made.data(), 127.5f, n, picked, kThreads);
+}
+
+void polygons(Bytes bytes) {
+  const int64_t n = bytes.between(0, kMostPoints), queries = bytes.between(0, 8), polar = bytes.between(1, 6),
+                azimuth = bytes.between(1, 6), rays = bytes.between(0, 36);
+  const float factor = bytes.value<float>();
+  const auto xyz = bytes.array<float>(3 * n), migration = bytes.array<float>(queries * n),
+             centers = bytes.array<float>(3 * queries), lengths = bytes.array<float>(queries * rays);
+  std::vector<uint8_t> inside(queries * n);
+  sphmask_inside_polygons(xyz.data(), migration.data(), centers.data(), lengths.data(), inside.data(), polar,
+                          azimuth, factor, n, queries, rays, kThreads);
+}
+
+void floors(Bytes bytes) {
+  const int64_t n = bytes.between(0, kMostPoints), chosen = bytes.between(0, kMostPoints);
+  const double flat = bytes.value<double>(), band = bytes.value<double>();
+  auto plane = bytes.array<double>(3);
+  const auto xyz = bytes.array<float>(3 * n);
+  std::vector<double> normals(3 * chosen);
+  std::vector<uint8_t> marks(n);
+  int64_t count = 0;
+  sphmask_surface_normals(xyz.data(), normals.data(), bytes.between(0, 70), flat, &count, n, chosen,
+                          kThreads);
+  sphmask_fit_level(xyz.data(), plane.data(), band, &count, n);
+  sphmask_near_level(xyz.data(), plane.data(), marks.data(), band, flat, n, kThreads);
+  sphmask_mean_point(xyz.data(), plane.data(), n);
 }
 
 void voxels(Bytes bytes) {
@@ -212,8 +252,9 @@ void depth(Bytes bytes) {
                        registered, 128, height, width, size, rows, columns, kThreads);
 }
 
-void (*const kKernels[])(Bytes) = {lzf,         label,    segments, voxels,   maps,  convolution, pairs,
-                                   superpoints, sampling, planes,   surfaces, depth, message,     ground};
+void (*const kKernels[])(Bytes) = {lzf,     label,       segments, voxels,   maps,     convolution,
+                                   pairs,   superpoints, sampling, planes,   surfaces, depth,
+                                   message, ground,      colors,   polygons, floors};
 
 }  // namespace
 

@@ -4,8 +4,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from sphmask_core import native
 from sphmask_core.clouds.coordinates import Z
 from sphmask_core.config import load_config
 from sphmask_core.method.gravity import find_vertical, is_optical
@@ -59,3 +63,24 @@ def test_a_room_stands_on_its_floor_where_a_wall_is_larger():
     assert frame.rotation[2].numpy() @ turn[:, 2] > np.cos(np.radians(1))
     np.testing.assert_allclose(points.xyz[:, 2].numpy() * config.unit, room[rows.numpy(), 2], atol=0.05)
     assert np.isin(np.arange(4000), rows.numpy()).mean() < 0.05
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(30, 400), st.integers(5, 24))
+def test_normals_are_those_of_the_nearest_points(seed, count, neighbors):
+    rng = np.random.default_rng(seed)
+    xyz = (rng.normal(size=(count, 3)) * [2, 2, 0.3]).astype(np.float32)
+    normals = np.empty((30, 3))
+    found = normals[: native.surface_normals(xyz, normals, neighbors, 0.05)]
+    points = xyz.astype(float)
+    near = points[cKDTree(points).query(points[:30], neighbors)[1]]
+    near = near - near.mean(1, keepdims=True)
+    values, vectors = np.linalg.eigh(near.transpose(0, 2, 1) @ near)
+    expected = vectors[values[:, 0] < 0.05 * values.sum(1), :, 0]
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(np.abs((found * expected).sum(1)), 1, atol=1e-6)
+
+
+def test_points_that_are_equal_have_no_normal():
+    xyz, normals = np.ones((100, 3), np.float32), np.empty((30, 3))
+    assert native.surface_normals(xyz, normals, 9, 0.05) == 0

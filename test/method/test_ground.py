@@ -143,3 +143,21 @@ def test_any_number_of_threads_finds_the_same(rng):
         with threads_of(threads):
             marks.append(find_ground(xyz, "terrain").left_out)
     np.testing.assert_array_equal(*marks)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.integers(4, 300), st.floats(-0.1, 0.1), st.floats(-0.1, 0.1))
+def test_a_level_is_the_plane_of_least_squares(seed, count, a, b):
+    rng = np.random.default_rng(seed)
+    xyz = rng.uniform(-5, 5, (count, 3)).astype(np.float32)
+    xyz[:, 2] = a * xyz[:, 0] + b * xyz[:, 1] + 1.3 + rng.normal(0, 0.05, count)
+    plane, band = np.array([a, b, 1.3]), 0.06
+    rows = np.column_stack([xyz[:, :2], np.ones(count)]).astype(float)
+    inside = np.abs(xyz[:, 2] - rows @ plane) < band
+    expected = np.linalg.lstsq(rows[inside], xyz[inside, 2].astype(float), rcond=None)
+    assert native.fit_level(xyz, plane, band) == inside.sum()
+    if inside.sum() >= 3 and expected[3][2] > 0.1:
+        np.testing.assert_allclose(plane, expected[0], atol=1e-9)
+    heights, marks = xyz[:, 2] - rows @ plane, np.empty(count, bool)
+    native.near_level(xyz, plane, marks, 0.08, 0.02)
+    np.testing.assert_array_equal(marks, (heights > -0.08) & (heights < 0.02))

@@ -6,10 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphmask_core.method.spherical import inside_polygons, polygon, ray_directions, sectors
+from sphmask_core.method.spherical import (
+    inside_polygons,
+    inside_polygons_reference,
+    polygon,
+    ray_directions,
+    sectors,
+)
 
 GRIDS = [(5, 5), (3, 7), (1, 1), (8, 4)]
 coordinate = st.floats(-10, 10, width=32).map(lambda v: v if abs(v) > 1e-6 else 0.0)
@@ -41,6 +47,24 @@ def test_inside_is_nearer_than_the_ray_and_migration_counts_twice():
     assert still.tolist() == [[True, True, False]]
     moved = inside_polygons(points, torch.tensor([[-0.3, 0.0, 0.21]]), centers, rays, (5, 5))
     assert moved.tolist() == [[False, True, True]]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(GRIDS), st.sampled_from([1, 2]), st.integers(50, 200))
+def test_the_kernel_says_what_plain_torch_says(seed, rays, migrations, count):
+    """But for points within rounding of a polygon's surface, at its rays' ends or between two sectors."""
+    generator = torch.Generator().manual_seed(seed)
+    points, centers = torch.randn(count, 3, generator=generator), torch.randn(20, 3, generator=generator)
+    points[0] = centers[0]
+    lengths = 0.1 + 2 * torch.rand(20, rays[0] * rays[1], generator=generator)
+    migration = torch.randn(20, count, generator=generator) / 5
+    inside = inside_polygons(points, migration, centers, lengths, rays, migrations)
+    near = [
+        inside_polygons_reference(points + step, migration, centers, lengths, rays, migrations)
+        for step in 1e-5 * torch.cat([torch.eye(3), -torch.eye(3)])
+    ]
+    sure = torch.stack(near).all(0) | ~torch.stack(near).any(0)
+    assert torch.equal(inside[sure], near[0][sure]) and sure.float().mean() > 0.98
 
 
 @given(

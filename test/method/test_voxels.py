@@ -11,6 +11,8 @@ from sphmask_core.method.voxels import (
     segment_bounds_reference,
     segment_mean,
     segment_mean_reference,
+    spread_segments,
+    spread_segments_reference,
     voxel_keys,
     voxel_keys_reference,
 )
@@ -45,8 +47,17 @@ def test_too_long_a_cloud(length):
 @given(*SIZES)
 def test_segments_equal_plain_torch(n, count, seed):
     xyz = random_points(n, seed)
-    segments = torch.randint(count, (n,), generator=torch.Generator().manual_seed(seed))
-    assert torch.equal(segment_bounds(xyz, segments, count), segment_bounds_reference(xyz, segments, count))
+    generator = torch.Generator().manual_seed(seed)
+    segments = torch.randint(count, (n,), generator=generator)
+    rows = torch.randperm(n, generator=generator)[: n // 2 + 1]
+    bounds = segment_bounds(xyz, rows, segments[rows], count)
+    assert torch.equal(bounds, segment_bounds_reference(xyz[rows], segments[rows], count))
+    labels = torch.arange(count, dtype=torch.int32)
+    spread = spread_segments(rows, segments[rows], labels, n)
+    for made, expected in zip(
+        spread, spread_segments_reference(rows, segments[rows], labels, n), strict=True
+    ):
+        assert torch.equal(made, expected)
     mean = segment_mean(xyz, segments, count)
     assert torch.equal(mean, segment_mean_reference(xyz, segments, count))
 

@@ -155,8 +155,15 @@ def test_segments_that_are_none_are_refused(strange):
     segments = torch.tensor([0, 3, strange])
     with pytest.raises(ValueError, match=r"^segment_mean: segments has a number that is not one of"):
         native.segment_mean(torch.rand(3, 2), segments, torch.empty(4, 2), torch.empty(4, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"^segment_bounds: segments has"):
-        native.segment_bounds(torch.rand(3, 3), segments, torch.empty(4, 6))
+    rows = torch.arange(3)
+    for numbers in ((rows, segments), (segments, rows)):
+        with pytest.raises(ValueError, match=r"^segment_bounds: rows or segments has"):
+            native.segment_bounds(torch.rand(4, 3), *numbers, torch.empty(4, 6))
+        with pytest.raises(ValueError, match=r"^spread_segments: rows or segments has"):
+            spread = torch.empty(4, dtype=torch.int64), torch.empty(4, dtype=torch.int32)
+            native.spread_segments(*numbers, torch.zeros(4, dtype=torch.int32), *spread)
+    with pytest.raises(ValueError, match=r"^pick_colors: rows has a number that is not one of"):
+        native.pick_colors(torch.zeros(4, 3, dtype=torch.uint8), segments, torch.empty(3, 3), 127.5)
 
 
 def convolve(pairs, source=None, target=None, starts=None):

@@ -233,4 +233,31 @@ TEST(migration_is_a_small_network_for_each_query) {
   }
 }
 
+TEST(points_are_inside_by_the_ray_of_their_sector) {
+  constexpr int64_t polar = 3, azimuth = 4, rays = polar * azimuth, points = 150;
+  const double pi = std::acos(-1.0);
+  Random random(45);
+  const auto xyz = random.uniforms<float>(3 * points, -1, 1), centers = random.uniforms<float>(6, -0.2, 0.2),
+             lengths = random.uniforms<float>(2 * rays, 0.2, 2),
+             migration = random.uniforms<float>(2 * points, -0.1, 0.1);
+  std::vector<uint8_t> inside(2 * points);
+  CHECK_FINE(sphmask_inside_polygons(xyz.data(), migration.data(), centers.data(), lengths.data(),
+                                     inside.data(), polar, azimuth, 2, points, 2, rays, kThreads));
+  for (int64_t q = 0; q < 2; ++q)
+    for (int64_t i = 0; i < points; ++i) {
+      double offset[3];
+      for (int64_t axis = 0; axis < 3; ++axis) offset[axis] = xyz[3 * i + axis] - centers[3 * q + axis];
+      const double across = std::hypot(offset[0], offset[1]), distance = std::hypot(across, offset[2]);
+      const double down = std::atan2(across, offset[2]) / pi * polar,
+                   around = (std::atan2(offset[1], offset[0]) / pi + 1) / 2 * azimuth;
+      const int64_t sector = int64_t(down) * azimuth + int64_t(around);
+      const double gap = lengths[q * rays + sector] - distance + 2 * migration[q * points + i];
+      const bool sure = std::abs(gap) > 1e-5 && std::abs(down - std::round(down)) > 1e-5 &&
+                        std::abs(around - std::round(around)) > 1e-5;
+      if (sure) CHECK(inside[q * points + i] == (gap >= 0));
+    }
+  CHECK_REFUSED(sphmask_inside_polygons(xyz.data(), migration.data(), centers.data(), lengths.data(),
+                                        inside.data(), polar, azimuth, 2, points, 2, rays + 1, kThreads));
+}
+
 }  // namespace

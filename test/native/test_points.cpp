@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
+#include <utility>
 
 #include "check.h"
 #include "kernels.h"
@@ -12,6 +14,12 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr int64_t kCount = 1001;
+
+std::vector<int64_t> all_rows() {
+  std::vector<int64_t> rows(kCount);
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
 
 TEST(turn_is_rotation_after_shift) {
   Random random(1);
@@ -61,7 +69,9 @@ TEST(segments_have_means_and_bounds) {
   std::vector<float> mean(count * channels), bounds(count * 6);
   CHECK_FINE(sphmask_segment_mean(values.data(), segments.data(), mean.data(), sizes.data(), kCount, channels,
                                   count));
-  CHECK_FINE(sphmask_segment_bounds(values.data(), segments.data(), bounds.data(), kCount, count));
+  const auto rows = all_rows();
+  CHECK_FINE(sphmask_segment_bounds(values.data(), rows.data(), segments.data(), bounds.data(), kCount,
+                                    kCount, count, kThreads));
   for (int64_t s = 0; s < count; ++s)
     for (int64_t c = 0; c < channels; ++c) {
       double sum = 0;
@@ -80,7 +90,49 @@ TEST(segments_have_means_and_bounds) {
     segments[kCount / 2] = strange;
     CHECK_REFUSED(sphmask_segment_mean(values.data(), segments.data(), mean.data(), sizes.data(), kCount,
                                        channels, count));
-    CHECK_REFUSED(sphmask_segment_bounds(values.data(), segments.data(), bounds.data(), kCount, count));
+    CHECK_REFUSED(sphmask_segment_bounds(values.data(), rows.data(), segments.data(), bounds.data(), kCount,
+                                         kCount, count, kThreads));
+  }
+}
+
+TEST(segments_of_some_points_are_spread_over_all) {
+  const std::vector<int64_t> rows = {4, 1}, segments = {0, 1}, strange = {0, 5};
+  const std::vector<int32_t> labels_of = {7, 0};
+  std::vector<int64_t> all(5);
+  std::vector<int32_t> labels(5);
+  CHECK_FINE(sphmask_spread_segments(rows.data(), segments.data(), labels_of.data(), all.data(),
+                                     labels.data(), 2, 2, 5, kThreads));
+  CHECK((all == std::vector<int64_t>{2, 1, 2, 2, 0}) && (labels == std::vector<int32_t>{0, 0, 0, 0, 7}));
+  for (const auto& [of, numbers] : {std::pair{&strange, &segments}, std::pair{&rows, &strange}})
+    CHECK_REFUSED(sphmask_spread_segments(of->data(), numbers->data(), labels_of.data(), all.data(),
+                                          labels.data(), 2, 2, 5, kThreads));
+}
+
+TEST(points_have_a_mean) {
+  Random random(5);
+  std::vector<double> mean(3, 1);
+  CHECK_FINE(sphmask_mean_point(nullptr, mean.data(), 0));
+  CHECK(mean[0] == 0 && mean[1] == 0 && mean[2] == 0);
+  for (const int64_t count : {1, 3, 4, 7, 1001}) {
+    const auto xyz = random.uniforms<float>(3 * count, -5, 9);
+    CHECK_FINE(sphmask_mean_point(xyz.data(), mean.data(), count));
+    for (int64_t axis = 0; axis < 3; ++axis) {
+      double sum = 0;
+      for (int64_t i = 0; i < count; ++i) sum += xyz[3 * i + axis];
+      CHECK(std::abs(mean[axis] - sum / double(count)) < 1e-12);
+    }
+  }
+}
+
+TEST(colors_are_picked_about_the_middle) {
+  const std::vector<uint8_t> rgb = {0, 255, 51, 102, 204, 153};
+  std::vector<int64_t> rows = {1, 0, 1};
+  std::vector<float> colors(9);
+  CHECK_FINE(sphmask_pick_colors(rgb.data(), rows.data(), colors.data(), 127.5f, 2, 3, kThreads));
+  CHECK(colors[3] == -1 && colors[4] == 1 && colors[0] == colors[6] && colors[0] == 102 / 127.5f - 1);
+  for (const int64_t strange : {2, -1}) {
+    rows[1] = strange;
+    CHECK_REFUSED(sphmask_pick_colors(rgb.data(), rows.data(), colors.data(), 127.5f, 2, 3, kThreads));
   }
 }
 
