@@ -30,10 +30,16 @@ FASTEST = {"car": 20.0, "truck": 20.0, "cyclist": 10.0, "person": 3.0}
 person who jogs. Objects of other classes, as things on tables, are followed by overlap alone."""
 HORIZON = 1.0
 """Seconds ahead that a motion is trusted."""
+FULL = 2.0
+"""Seconds for which the fullest sight of an object is remembered: what passes before it hides a part, then
+all."""
 SMALLEST = 0.5
 """Meters of the diagonal of a box, below which an object is a small thing: followed by overlap alone."""
 ALIKE = 2.0
 """Times that the diagonal of an object's box may grow or shrink between frames: sides come into view."""
+SAME_CLASS = 0.5
+"""Part by which a common class makes an instance more like an object. It need not be common: a model calls a
+truck a car in between."""
 BITS = 21
 """Bits of each coordinate of a voxel in its key."""
 
@@ -98,6 +104,10 @@ class _Object:
     """When that was, seconds."""
     first: float
     """When it was first seen, seconds."""
+    fullest: _Sight
+    """The sight that filled most voxels, not much longer than FULL before `seen`."""
+    fullest_seen: float
+    """When that was, seconds."""
     lost: bool = False
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(3))
     """(3,) meters a second, smoothed."""
@@ -114,6 +124,8 @@ class _Object:
                 (sight.middle - self.sight.middle) / self.unseen - self.velocity
             )
         self.sight, self.seen = sight, now
+        if now - self.fullest_seen > FULL or len(sight.voxels) >= len(self.fullest.voxels):
+            self.fullest, self.fullest_seen = sight, now
 
     def travel(self, now: float) -> np.ndarray:
         """Returns (3,): the meters that it has moved since it was last seen, if it goes on as it did; 0 after
@@ -136,10 +148,11 @@ class _Object:
 class Tracker:
     """Gives each object an id that it keeps while it is seen, and for `memory` seconds when it is not.
 
-    Instances are matched with the objects of their class whose voxels they overlap most, where those were
-    last seen or where they are by now if they go on as before (all together, Hungarian). What is left over is
-    matched by the distance to that place, for the classes of `FASTEST` alone: an object that moves may be as
-    far from it as it was expected to move, one that was seen only once as far as its class gets in the time
+    Instances are matched with the objects whose voxels they overlap most, those of their class preferred,
+    where those were last seen or where they are by now if they go on as before (all together, Hungarian). An
+    object that is out of sight may also be where most was seen of it. What is left over is matched by the
+    distance to the expected place, for the classes of `FASTEST` alone: an object that moves may be as far
+    from it as it was expected to move, one that was seen only once as far as its class gets in the time
     between. Ids are never used again.
     """
 
@@ -194,6 +207,7 @@ class Tracker:
         for item in self._objects if now < self._now else ():
             item.seen += now - self._now
             item.first += now - self._now
+            item.fullest_seen += now - self._now
         self._now = now
         self._objects = [item for item in self._objects if now - item.seen <= memory]
 
@@ -212,19 +226,20 @@ class Tracker:
         if not sights or not self._objects:
             return matches
         class_ids = np.array([item.sight.class_id for item in self._objects])
-        same = class_ids[:, None] == [sight.class_id for sight in sights]
-        pairs = _pairs(self._overlap(sights) * same, overlap)
-        room = self._room(sights) * same
+        favor = 1 + SAME_CLASS * (class_ids[:, None] == [sight.class_id for sight in sights])
+        iou = self._overlap(sights)
+        pairs = _pairs(np.where(iou >= overlap, iou, 0) * favor)
+        room = self._room(sights) * favor
         for row, column in pairs:
             room[row], room[:, column] = 0, 0
-        pairs += _pairs(room, np.nextafter(0, 1))
+        pairs += _pairs(room)
         for row, column in pairs:
             matches[column] = self._objects[row]
         return matches
 
     def _overlap(self, sights: Sequence[_Sight]) -> np.ndarray:
-        """Returns the IoU (A, I) of objects with instances: where they were or are expected, whichever is
-        more."""
+        """Returns the IoU (A, I) of objects with instances: where they were, are expected, or, out of sight,
+        where most was seen of them, whichever is more."""
         voxels = [sight.voxels for sight in sights]
         iou = _overlaps([item.sight.voxels for item in self._objects], voxels)
         steps = np.array([np.rint(item.travel(self._now) / self._edge) for item in self._objects], np.int64)
@@ -232,6 +247,10 @@ class Tracker:
         if len(moved):
             expected = [_shifted(self._objects[row].sight.voxels, steps[row]) for row in moved]
             iou[moved] = np.maximum(iou[moved], _overlaps(expected, voxels))
+        lost = [row for row, item in enumerate(self._objects) if item.lost]
+        if lost:
+            fullest = [self._objects[row].fullest.voxels for row in lost]
+            iou[lost] = np.maximum(iou[lost], _overlaps(fullest, voxels))
         return iou
 
     def _room(self, sights: Sequence[_Sight]) -> np.ndarray:
@@ -245,12 +264,13 @@ class Tracker:
         )
         before = np.array([item.sight.size for item in self._objects])[:, None]
         alike = (sizes <= ALIKE * before) & (before <= ALIKE * sizes)
-        return np.maximum(reach[:, None] - cdist(places, middles), 0) * alike
+        movers = np.array([sight.fastest > 0 for sight in sights])
+        return np.maximum(reach[:, None] - cdist(places, middles), 0) * (alike & movers)
 
     def _follow(self, item: _Object | None, sight: _Sight) -> tuple[_Object, int]:
         """Returns the object of an instance as it is now, and the instance's state."""
         if item is None:
-            item = _Object(self.next_id, sight, self._now, self._now)
+            item = _Object(self.next_id, sight, self._now, self._now, sight, self._now)
             self.next_id += 1
             self._objects.append(item)
             return item, NEW
@@ -279,12 +299,11 @@ def _shifted(keys: np.ndarray, step: np.ndarray) -> np.ndarray:
     return _keys((keys[:, None] >> BITS * np.arange(3)) + step)
 
 
-def _pairs(scores: np.ndarray, least: float) -> list[tuple[int, int]]:
-    """Returns rows and columns of scores (A, B) that belong together: the best sum, each pair of at least
-    `least`."""
+def _pairs(scores: np.ndarray) -> list[tuple[int, int]]:
+    """Returns rows and columns of scores (A, B) that belong together: the best sum, each pair above 0."""
     rows, columns = linear_sum_assignment(scores, maximize=True)
-    enough = scores[rows, columns] >= least
-    return list(zip(rows[enough], columns[enough], strict=True))
+    possible = scores[rows, columns] > 0
+    return list(zip(rows[possible], columns[possible], strict=True))
 
 
 def _overlaps(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:

@@ -66,6 +66,31 @@ def test_a_car_is_followed_through_a_frame_in_which_it_is_not_found():
     assert [tracks.ids.tolist() for tracks in found] == [[1]] * 4
 
 
+@pytest.mark.parametrize("moves", [0.0, 10.0])
+def test_a_car_that_is_called_a_person_in_between_keeps_its_id(moves):
+    tracker = Tracker(0.15)
+    for frame, name in enumerate(["car", "car", "person", "car"]):
+        middle = (moves * frame / RATE, 0, 1)
+        assert tracker.update(*boxes([((name, CAR[1]), middle)]), frame / RATE).ids.tolist() == [1]
+
+
+def test_of_two_that_overlap_an_object_the_one_of_its_class_has_its_id():
+    tracker = Tracker(0.15)
+    tracker.update(*boxes([(CAR, (0, 0, 1))]), 0.0)
+    two = [(("person", CAR[1]), (0.5, 0, 1)), (CAR, (-0.7, 0, 1))]
+    assert tracker.update(*boxes(two), 1 / RATE).ids.tolist() == [2, 1]
+
+
+def test_a_parked_car_is_known_again_though_what_passes_hid_one_end_and_then_the_other():
+    tracker = Tracker(0.15)
+    whole, rear, front = (
+        (("car", (length, 1.8, 1.5)), (x, 0, 1)) for length, x in ((4.3, 0), (1.4, -1.45), (1.4, 1.45))
+    )
+    for frame, shown in enumerate([[whole], [rear], [], [front], [whole]]):
+        ids = tracker.update(*boxes(shown), frame / RATE).ids.tolist()
+        assert ids == [1] * len(shown)
+
+
 def test_the_velocity_of_a_car_is_known_from_its_second_frame():
     tracker = Tracker(0.15)
     for t in (0.0, 1 / RATE):

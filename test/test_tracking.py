@@ -82,11 +82,11 @@ def test_a_clock_that_goes_back_or_stands_still_loses_nothing():
         assert tracker.update(*blobs(PLACES), now=now).ids.tolist() == [1, 2, 3, 4]
 
 
-def test_another_class_is_another_object():
+def test_an_object_that_is_called_otherwise_keeps_its_id():
     tracker = Tracker(CELL)
-    tracker.update(*blobs(PLACES[:1], [0]), now=0.0)
-    other = tracker.update(*blobs(PLACES[:1], [1]), now=1.0)
-    assert (other.ids.tolist(), other.lost.tolist()) == ([2], [1])
+    for frame, class_ids in enumerate([[0, 0], [1, 0], [0, 1]]):
+        tracks = tracker.update(*blobs(PLACES[:2], class_ids), now=0.5 * frame)
+        assert tracks.ids.tolist() == [1, 2]
 
 
 def test_slow_objects_are_followed_and_fast_ones_are_new():
