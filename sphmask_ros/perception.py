@@ -25,13 +25,14 @@ from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.messages.rgbd import RgbdFrame, read_rgbd_frame
 from sphmask_core.runtime.cancellation import Cancellation
 from sphmask_core.runtime.timing import Timer
+from sphmask_core.runtime.units import stamp_nanoseconds
 from sphmask_core.runtime.wording import quoted
 from sphmask_core.segmenter import EVERYTHING
 from sphmask_core.tracking import Tracks
 from sphmask_ros.answer import Answer
 from sphmask_ros.following import Follower
 from sphmask_ros.parameters import Parameters
-from sphmask_ros.poses import PoseError, Poses, stamp_seconds
+from sphmask_ros.poses import PoseError, Poses
 from sphmask_ros.serialized import SerializedCloud
 
 Frame: TypeAlias = "PointCloud2 | SerializedCloud | RgbdFrame"
@@ -151,7 +152,7 @@ class Perception:
         ever tells."""
         if not isinstance(msg, RgbdFrame):
             return read_cloud_message(msg)
-        when = stamp_seconds(msg.header.stamp)
+        when = stamp_nanoseconds(msg.header.stamp)
         cloud, remarks = read_rgbd_frame(
             msg, lambda target, source: self._poses.find(target, source, when, timeout, patient=False)
         )
@@ -170,7 +171,7 @@ class Perception:
         if not frame:
             return None
         try:
-            when = stamp_seconds(header.stamp)
+            when = stamp_nanoseconds(header.stamp)
             return self._poses.find(frame, header.frame_id, when, settings.pose_timeout)
         except PoseError as error:
             raise CloudError(f"no transform to {name} {frame!r} at its time: {error}") from None

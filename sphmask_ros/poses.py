@@ -2,7 +2,8 @@
 """Where frames are to each other at a time, from TF and odometry, by the rules of tf2.
 
 A pose between two known ones is interpolated (positions linearly, rotations along the shortest arc). A pose
-that is not known yet is waited for. None is ever extrapolated: tf2/src/cache.cpp does the same.
+that is not known yet is waited for. None is ever extrapolated: tf2/src/cache.cpp does the same. Stamps are
+whole nanoseconds, of which a float of seconds since 1970 has lost the last two digits.
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation, Slerp
 
-from sphmask_core.runtime.units import NS_PER_SECOND
+from sphmask_core.runtime.units import NS_PER_SECOND, stamp_nanoseconds
 from sphmask_core.runtime.wording import quoted
 from sphmask_ros.guard import Refuse
 
-KEPT = 10.0
-"""Seconds of each frame's history, as in tf2 (TIMECACHE_DEFAULT_MAX_STORAGE_TIME)."""
+KEPT = 10 * NS_PER_SECOND
+"""Nanoseconds of each frame's history, as in tf2 (TIMECACHE_DEFAULT_MAX_STORAGE_TIME)."""
+FOREVER = 2**63
+"""Stamp of a pose that always holds; later than any that a message can have."""
+LATEST = 0
+"""Stamp that asks for the latest time at which all is known that joins two frames, as in tf2."""
+LOOK_AGAIN = 0.02
+"""Seconds after which a pose that is waited for is looked up again at the latest, as in tf2_ros."""
 MOST_FRAMES = 1000
 """Child frames that are kept; a robot has some dozens, and who invents names must not fill the memory."""
 LONGEST_NAME = 1000
@@ -49,41 +56,41 @@ class UnjoinedError(PoseError):
 class _History:
     """Where a child frame was in its parent's, by rising time."""
 
-    stamps: list[float] = field(default_factory=list)
-    """Seconds; one infinite stamp: at rest for ever."""
+    stamps: list[int] = field(default_factory=list)
+    """Nanoseconds; one alone that is FOREVER: at rest."""
     steps: list[tuple[str, np.ndarray]] = field(default_factory=list)
     """Parent frame and pose (4, 4) at each."""
 
-    def add(self, seconds: float, parent: str, pose: np.ndarray) -> None:
+    def add(self, stamp: int, parent: str, pose: np.ndarray) -> None:
         """Insert a pose; what is older than KEPT is dropped, and all when the clock has gone back further."""
-        if self.stamps and (np.isinf(seconds) or seconds < self.stamps[-1] - KEPT):
+        if self.stamps and (stamp == FOREVER or stamp < self.stamps[-1] - KEPT):
             self.stamps.clear()
             self.steps.clear()
-        place = bisect_left(self.stamps, seconds)
-        if place < len(self.stamps) and self.stamps[place] == seconds:
+        place = bisect_left(self.stamps, stamp)
+        if place < len(self.stamps) and self.stamps[place] == stamp:
             self.steps[place] = (parent, pose)
             return
-        self.stamps.insert(place, seconds)
+        self.stamps.insert(place, stamp)
         self.steps.insert(place, (parent, pose))
-        old = bisect_left(self.stamps, self.stamps[-1] - KEPT) if np.isfinite(self.stamps[-1]) else 0
+        old = bisect_left(self.stamps, self.stamps[-1] - KEPT)
         del self.stamps[:old], self.steps[:old]
 
-    def at(self, seconds: float) -> tuple[str, np.ndarray]:
+    def at(self, stamp: int) -> tuple[str, np.ndarray]:
         """Returns parent frame and pose (4, 4) at a time. Raises PoseError where that needs extrapolation."""
-        if np.isinf(self.stamps[-1]):
+        if self.stamps[-1] == FOREVER:
             return self.steps[-1]
-        if seconds > self.stamps[-1]:
-            raise PoseError(f"the newest known is {seconds - self.stamps[-1]:.3f} s older")
-        if seconds < self.stamps[0]:
-            raise PoseError(f"the oldest known is {self.stamps[0] - seconds:.3f} s newer")
-        place = bisect_left(self.stamps, seconds)
-        if self.stamps[place] == seconds:
+        if stamp > self.stamps[-1]:
+            raise PoseError(f"the newest known is {(stamp - self.stamps[-1]) / NS_PER_SECOND:.3f} s older")
+        if stamp < self.stamps[0]:
+            raise PoseError(f"the oldest known is {(self.stamps[0] - stamp) / NS_PER_SECOND:.3f} s newer")
+        place = bisect_left(self.stamps, stamp)
+        if self.stamps[place] == stamp:
             return self.steps[place]
         (parent, before), (other, after) = self.steps[place - 1 : place + 1]
         if parent != other:
             return parent, before
         begin, end = self.stamps[place - 1 : place + 1]
-        return parent, interpolate(before, after, (seconds - begin) / (end - begin))
+        return parent, interpolate(before, after, (stamp - begin) / (end - begin))
 
 
 def interpolate(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
@@ -99,12 +106,15 @@ def interpolate(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarr
 class Poses:
     """Keeps transforms by child frame; one thread adds to them, another asks."""
 
+    keeper = "the node"
+    """Who keeps them."""
+
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._histories: dict[str, _History] = {}
 
-    def add(self, parent: str, child: str, seconds: float, pose: np.ndarray) -> None:
-        """Take note of where (4, 4) a child frame is in its parent's at a time; infinite: always.
+    def add(self, parent: str, child: str, stamp: int, pose: np.ndarray) -> None:
+        """Take note of where (4, 4) a child frame is in its parent's at a time, nanoseconds.
 
         Raises ValueError for what is no pose.
         """
@@ -115,15 +125,13 @@ class Poses:
         if not child or child == parent:
             raise ValueError(f"a transform from {parent!r} to {child!r} joins no two frames")
         with self._changed:
-            if child not in self._histories and len(self._histories) >= MOST_FRAMES:
-                raise ValueError(f"more than {MOST_FRAMES} frames; {quoted(child)} is left out")
-            self._histories.setdefault(child, _History()).add(seconds, parent, pose)
+            self._keep(parent, child, stamp, pose)
             self._changed.notify_all()
 
     def find(
-        self, target: str, source: str, seconds: float, timeout: float = 0.0, patient: bool = True
+        self, target: str, source: str, stamp: int, timeout: float = 0.0, patient: bool = True
     ) -> np.ndarray:
-        """Returns (4, 4) that takes points of the source frame to the target frame at a time.
+        """Returns (4, 4) that takes points of the source frame to the target frame at a time, nanoseconds.
 
         timeout: seconds to wait for what is not known yet; patient: also where nothing joins the frames.
         Raises PoseError when it is not known then.
@@ -132,31 +140,86 @@ class Poses:
         with self._changed:
             while True:
                 try:
-                    return self._look_up(target, source, seconds)
+                    return self._look_up(target, source, stamp)
                 except PoseError as error:
                     left = limit - time.monotonic()
                     if left <= 0 or (isinstance(error, UnjoinedError) and not patient):
                         raise
-                self._changed.wait(left)
+                self._changed.wait(min(left, LOOK_AGAIN))
 
-    def _look_up(self, target: str, source: str, seconds: float) -> np.ndarray:
-        up, why_up = self._to_ancestors(source, seconds)
-        down, why_down = self._to_ancestors(target, seconds)
+    def hear_tf(self, node: Node, refuse: Refuse) -> None:
+        """Keep the poses up to date from /tf and /tf_static."""
+        try:
+            from tf2_msgs.msg import TFMessage
+        except ImportError:
+            node.get_logger().warning("tf2_msgs is not installed: poses come from the topic odometry alone")
+            return
+
+        def transforms(msg: Any, static: bool = False) -> None:
+            for item in msg.transforms:
+                body, stamp = item.transform, FOREVER if static else stamp_nanoseconds(item.header.stamp)
+                self.hear("transform", item, stamp, body.translation, body.rotation, refuse)
+
+        latched = QoSProfile(depth=QUEUE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        node.create_subscription(TFMessage, "/tf", transforms, QUEUE)
+        node.create_subscription(TFMessage, "/tf_static", lambda msg: transforms(msg, static=True), latched)
+
+    def hear(self, what: str, msg: Any, stamp: int, place: Any, turn: Quaternion, refuse: Refuse) -> None:
+        """Take note of a message of a child frame's pose; what is no pose goes to `refuse`."""
+        try:
+            self.add(msg.header.frame_id, msg.child_frame_id, stamp, pose_matrix(place, turn))
+        except ValueError as error:
+            refuse(f"{what} of {quoted(msg.child_frame_id)}", error)
+
+    def _keep(self, parent: str, child: str, stamp: int, pose: np.ndarray) -> None:
+        if child not in self._histories and len(self._histories) >= MOST_FRAMES:
+            raise ValueError(f"more than {MOST_FRAMES} frames; {quoted(child)} is left out")
+        self._histories.setdefault(child, _History()).add(stamp, parent, pose)
+
+    def _look_up(self, target: str, source: str, stamp: int) -> np.ndarray:
+        """Returns what `find` does, at once. Raises PoseError."""
+        if stamp == LATEST:
+            stamp = self._latest(target, source)
+        up, why_up = self._to_ancestors(source, stamp)
+        down, why_down = self._to_ancestors(target, stamp)
         common = next((frame for frame in up if frame in down), None)
         if common is None:
             reason = "; ".join(reason for reason in (why_up, why_down) if reason)
-            if reason:
-                raise PoseError(reason)
-            raise UnjoinedError(f"nothing joins {quoted(source)} and {quoted(target)}")
+            may_join = reason and self._knows(source) and self._knows(target)
+            raise PoseError(reason) if may_join else unjoined(target, source)
         return np.asarray(np.linalg.inv(down[common]) @ up[common])
 
-    def _to_ancestors(self, frame: str, seconds: float) -> tuple[dict[str, np.ndarray], str]:
+    def _knows(self, frame: str) -> bool:
+        return frame in self._histories or any(
+            frame == parent for history in self._histories.values() for parent, _ in history.steps
+        )
+
+    def _latest(self, target: str, source: str) -> int:
+        """Returns the latest time at which all is known that joins two frames; FOREVER: it is at rest."""
+        up, down = self._newest_to_ancestors(source), self._newest_to_ancestors(target)
+        common = next((frame for frame in up if frame in down), None)
+        if common is None:
+            raise unjoined(target, source)
+        return min(up[common], down[common])
+
+    def _newest_to_ancestors(self, frame: str) -> dict[str, int]:
+        """Returns the latest time at which the way to each of a frame's ancestors, itself first, is known."""
+        newest = {frame: FOREVER}
+        while history := self._histories.get(frame):
+            parent = history.steps[-1][0]
+            if parent in newest:
+                break
+            newest[parent] = min(newest[frame], history.stamps[-1])
+            frame = parent
+        return newest
+
+    def _to_ancestors(self, frame: str, stamp: int) -> tuple[dict[str, np.ndarray], str]:
         """Returns the poses (4, 4) of a frame in each of its ancestors, itself first, and why they end early,
         if so."""
         poses = {frame: np.eye(4)}
         while history := self._histories.get(frame):
             try:
-                parent, step = history.at(seconds)
+                parent, step = history.at(stamp)
             except PoseError as error:
                 return poses, f"of {quoted(frame)} {error}"
             if parent in poses:
@@ -169,32 +232,17 @@ class Poses:
 def listen(node: Node, poses: Poses, refuse: Refuse) -> None:
     """Keep the poses up to date from `odometry`, /tf and /tf_static; what is no pose goes to `refuse`."""
 
-    def add(what: str, msg: Any, child: str, place: Any, turn: Quaternion, static: bool = False) -> None:
-        try:
-            seconds = np.inf if static else stamp_seconds(msg.header.stamp)
-            poses.add(msg.header.frame_id, child, seconds, pose_matrix(place, turn))
-        except ValueError as error:
-            refuse(f"{what} of {quoted(child)}", error)
-
     def odometry(msg: Odometry) -> None:
-        body = msg.pose.pose
-        add("odometry", msg, msg.child_frame_id, body.position, body.orientation)
+        body, stamp = msg.pose.pose, stamp_nanoseconds(msg.header.stamp)
+        poses.hear("odometry", msg, stamp, body.position, body.orientation, refuse)
 
     node.create_subscription(Odometry, "odometry", odometry, QUEUE)
-    try:
-        from tf2_msgs.msg import TFMessage
-    except ImportError:
-        node.get_logger().warning("tf2_msgs is not installed: poses come from the topic odometry alone")
-        return
+    poses.hear_tf(node, refuse)
 
-    def transforms(msg: Any, static: bool = False) -> None:
-        for item in msg.transforms:
-            place, turn = item.transform.translation, item.transform.rotation
-            add("transform", item, item.child_frame_id, place, turn, static)
 
-    latched = QoSProfile(depth=QUEUE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    node.create_subscription(TFMessage, "/tf", transforms, QUEUE)
-    node.create_subscription(TFMessage, "/tf_static", lambda msg: transforms(msg, static=True), latched)
+def unjoined(target: str, source: str) -> UnjoinedError:
+    """Returns what says that nothing joins two frames."""
+    return UnjoinedError(f"nothing joins {quoted(source)} and {quoted(target)}")
 
 
 def stamp_seconds(stamp: Any) -> float:

@@ -36,8 +36,9 @@ from sphmask_ros.latency import latency_of
 from sphmask_ros.outputs import warn_of_missing
 from sphmask_ros.parameters import UNCONFIGURED, Parameters
 from sphmask_ros.perception import Frame, Perception
-from sphmask_ros.poses import Poses, listen
+from sphmask_ros.poses import listen
 from sphmask_ros.srv import LoadModel
+from sphmask_ros.tf2_poses import best_poses
 from sphmask_ros.transitions import one_line, prepare_transitions, transition
 from sphmask_ros.worker import NewestFirst
 
@@ -66,7 +67,7 @@ class SegmentNode(LifecycleNode):
         self._worker = NewestFirst(self.answer)
         self._settings = Parameters.declare(self)  # may raise, and then the node is destroyed as it is
         self._in_use: dict[str, Any] = {}
-        self._poses, self._listening = Poses(), False
+        self._poses, self._listening = best_poses(), False
         self.health = NodeHealth()
         self.add_on_set_parameters_callback(self._change_settings)
         self.create_service(SetBool, "~/enable", self._enable)
@@ -90,6 +91,7 @@ class SegmentNode(LifecycleNode):
         self.cameras = [Camera(self, name, self.health, self.refuse) for name in names]
         self._in_use = {name: getattr(self._settings, name) for name in Parameters.names(UNCONFIGURED)}
         if self._settings.needs_poses and not self._listening:
+            self.get_logger().info(f"poses are kept by {self._poses.keeper}")
             listen(self, self._poses, self.refuse)
             self._listening = True
         return super().on_configure(state)

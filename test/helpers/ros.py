@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from sphmask_core.messages.pointcloud2 import cloud_points
+from sphmask_core.runtime.units import NS_PER_SECOND
 from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_ros.conversions import write_points
 from test.helpers.patience import TIMEOUT
@@ -28,6 +29,11 @@ SCENE = simulate_cloud(1, 160, 120)
 
 def header(second):
     return Header(frame_id="tilted_camera", stamp=Time(sec=second, nanosec=123_456_789))
+
+
+def ns(seconds):
+    """Whole nanoseconds."""
+    return round(seconds * NS_PER_SECOND)
 
 
 def pose(x, degrees):

@@ -19,10 +19,10 @@ from sphmask_core.messages.pointcloud2 import cloud_points, read_cloud_message, 
 from sphmask_ros.conversions import InstanceMarkers, instance_array, make, write_points
 from sphmask_ros.parameters import Parameters
 from sphmask_ros.perception import Perception
-from sphmask_ros.poses import Poses
+from sphmask_ros.poses import FOREVER, Poses
 from test.helpers.balls import balls
 from test.helpers.far import MILLIMETER, UTM, check_moved, far_scene, near_scene, two_messages, vector
-from test.helpers.ros import TIMEOUT, ask_patiently, call, header, pose
+from test.helpers.ros import TIMEOUT, ask_patiently, call, header, ns, pose
 
 BASE = np.eye(4)
 BASE[:3, :3] = Rotation.from_euler("xyz", [5, -3, 130], degrees=True).as_matrix()
@@ -60,8 +60,8 @@ def messages(frames=("local", "utm"), second=1):
 def robot():
     """Poses in which the robot stands at the same place of the near and of the far scene."""
     poses = Poses()
-    poses.add("utm", "local", np.inf, SHIFT)
-    poses.add("local", "base_link", np.inf, BASE)
+    poses.add("utm", "local", FOREVER, SHIFT)
+    poses.add("local", "base_link", FOREVER, BASE)
     return poses
 
 
@@ -100,7 +100,7 @@ def test_ids_are_kept_in_a_frame_at_rest(frame):
     scene = near_scene()
     for second in range(3):
         camera = pose(0.2 * second, 3 * second)
-        poses.add(frame, "camera", float(second), (SHIFT if frame == "utm" else np.eye(4)) @ camera)
+        poses.add(frame, "camera", ns(second), (SHIFT if frame == "utm" else np.eye(4)) @ camera)
         seen = ((scene.xyz - camera[:3, 3]) @ camera[:3, :3]).astype(np.float32)
         msg = write_points(header_of("camera", second), cloud_points(replace(scene, xyz=seen)))
         ids.append(set(find(msg).tracks.ids.tolist()))

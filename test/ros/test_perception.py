@@ -11,9 +11,7 @@ import time
 
 import rclpy
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Header
 
 from sphmask_core import Segmenter
@@ -24,7 +22,7 @@ from sphmask_ros.parameters import Parameters
 from sphmask_ros.perception import MOST_SAID, Perception
 from sphmask_ros.player import Player
 from sphmask_ros.poses import PoseError, Poses, listen
-from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, pose, scene_message
+from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, ns, pose, scene_message
 
 
 def test_odometry_is_listened_to(ros):
@@ -33,7 +31,7 @@ def test_odometry_is_listened_to(ros):
     publisher = node.create_publisher(Odometry, "odometry", 10)
     msg = Odometry(header=Header(frame_id="odom", stamp=Time(sec=5)), child_frame_id="camera")
     limit = time.monotonic() + TIMEOUT
-    while (pose := known(poses, "odom", "camera", 5.0)) is None or not refused:
+    while (pose := known(poses, "odom", "camera", ns(5.0))) is None or not refused:
         assert time.monotonic() < limit, refused
         msg.pose.pose.orientation.w = 0.0  # no rotation at all: refused
         publisher.publish(msg)
@@ -52,42 +50,20 @@ def known(poses, *where):
         return None
 
 
-def tell_by_odometry(player):
-    """Where the camera is in odom, by the topic that needs nothing beside ROS 2's common messages."""
+def test_a_node_hears_where_its_camera_is_by_odometry(ros, start_node):
+    """By the topic that needs nothing beside ROS 2's common messages."""
+    player = Player(namespace="by_odometry")
     publisher = player.create_publisher(Odometry, "odometry", 10)
     msg = Odometry(header=header(1), child_frame_id="tilted_camera")
     msg.header.frame_id = "odom"
-    return lambda: publisher.publish(msg)
-
-
-def tell_by_tf(player):
-    """The same by TF: the camera is fixed to a base, which moves."""
-    tf2_msgs = pytest.importorskip("tf2_msgs.msg", reason="needs tf2_msgs, which is not on PyPI")
-    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-    fixed, moving = (
-        player.create_publisher(tf2_msgs.TFMessage, *topic)
-        for topic in (("/tf_static", latched), ("/tf", 10))
-    )
-    mount = TransformStamped(header=Header(frame_id="base"), child_frame_id="tilted_camera")
-    fixed.publish(tf2_msgs.TFMessage(transforms=[mount]))
-    base = TransformStamped(header=header(1), child_frame_id="base")
-    base.header.frame_id = "odom"
-    return lambda: moving.publish(tf2_msgs.TFMessage(transforms=[base]))
-
-
-@pytest.mark.parametrize("telling", [tell_by_odometry, tell_by_tf])
-def test_a_node_hears_where_its_camera_is(ros, start_node, telling):
-    name = telling.__name__
-    player = Player(namespace=name)
-    tell = telling(player)
-    node = start_node(f"/{name}", fixed_frame="odom")
+    node = start_node("/by_odometry", fixed_frame="odom")
     node.wait_for_log("segmenting")
     assert not ask_patiently(player, scene_message(1)).instances.instances
     node.wait_for_log("no transform to fixed_frame 'odom'")
     limit = time.monotonic() + TIMEOUT
     while not ask_patiently(player, scene_message(1)).instances.instances:
         assert time.monotonic() < limit, node.text()
-        tell()
+        publisher.publish(msg)
         time.sleep(0.2)
     player.destroy_node()
     assert node.end() == 0
@@ -123,7 +99,7 @@ def test_the_rule_of_what_is_up_is_kept_and_said_once(sees, frame_id, settings, 
     poses = Poses()
     tilted = np.eye(4)
     tilted[:3, :3] = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
-    poses.add("odom", "camera_optical_frame", 1.0, tilted)
+    poses.add("odom", "camera_optical_frame", ns(1.0), tilted)
     perception, remarks = sees(poses)
     for _ in range(2):
         answer = perception(message(frame_id), Parameters(min_score=0.0, **settings))
@@ -144,7 +120,7 @@ def test_a_moving_camera_keeps_ids_by_its_pose(sees):
     ids = []
     for second in range(3):
         camera = pose(0.2 * second, 15 * second)
-        poses.add("odom", "camera", float(second), camera)
+        poses.add("odom", "camera", ns(second), camera)
         msg = message("camera", (SCENE.xyz - camera[:3, 3]) @ camera[:3, :3])
         msg.header.stamp.sec = second
         ids.append(set(perception(msg, settings).tracks.ids.tolist()))
