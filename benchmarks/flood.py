@@ -10,6 +10,7 @@ turns from another.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import time
@@ -75,6 +76,7 @@ def main() -> None:
     if options.publish:
         _publish(int(options.points), options.rate)
         return
+    gc.freeze()  # whoever asks is not to wait for its own collector
     rclpy.init()
     _flood(User(), options)
     rclpy.try_shutdown()
