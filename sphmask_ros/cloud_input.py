@@ -84,7 +84,11 @@ class MatchedInput:
         offers = self._offers()
         wanted = self._wanted(offers)
         publishers = {tuple(info.endpoint_gid) for info in offers}
-        if self._silence.is_long(publishers, time.monotonic()) or self._as != wanted:
+        silent = self._silence.is_long(publishers, time.monotonic())
+        if silent:
+            text = f"{self.topic} is published, but nothing has come of it: subscribing again"
+            self._node.get_logger().info(text, throttle_duration_sec=LONGEST_SILENCE)
+        if silent or self._as != wanted:
             self._subscribe(wanted)
 
     def close(self) -> None:

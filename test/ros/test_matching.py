@@ -88,7 +88,7 @@ def publish_until(condition, publisher, node, message, raised):
 
 
 @pytest.mark.parametrize("listener", [2], indirect=True)  # before the publisher is known, and after
-def test_an_input_that_dds_has_not_joined_subscribes_again(listener, camera, listen, heard):
+def test_an_input_that_dds_has_not_joined_subscribes_again(listener, camera, listen, heard, capfd):
     raised = []
     listen("unjoined")
     publisher = camera.create_publisher(Image, "unjoined", 1)
@@ -96,6 +96,7 @@ def test_an_input_that_dds_has_not_joined_subscribes_again(listener, camera, lis
     publish_until(lambda: heard, publisher, listener, Image(width=1), raised)
     assert heard[0].width == 1
     assert time.monotonic() - begun > FIRST_SILENCE
+    assert "/matching/unjoined is published, but nothing has come of it" in capfd.readouterr().err
     assert not raised
 
 
