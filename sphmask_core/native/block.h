@@ -3,6 +3,7 @@
 // Included by the kernels, each with a copy of its own that the compiler may inline.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "vectors.h"
@@ -30,16 +31,18 @@ using Narrow = Panel<T, kVectorBytes, kNarrowBytes / kVectorBytes>;
 template <typename T>
 using Wide = Panel<T, kLongVectorBytes, kWideBytes / kLongVectorBytes>;
 
-// out[m][at:at + width] += sum_i a[m][i] b[i][0:width] for R rows m; b is one panel P.
+// out[m][at:at + width] = start[m][at:at + width] + sum_i a[m][i] b[i][0:width] for R rows m; b is one panel
+// P.
 template <typename P, int R, typename T>
-void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, int64_t at) {
+void multiply_add(const T* const* a, const T* b, int64_t depth, const T* const* start, T* const* out,
+                  int64_t at) {
   using V = typename P::Vector;
   constexpr int N = P::kVectors, lane = P::kLane;
   V sum[R][N];
 #pragma GCC unroll 16
   for (int m = 0; m < R; ++m)
 #pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) sum[m][n] = P::vector_at(out[m] + at + n * lane);
+    for (int n = 0; n < N; ++n) sum[m][n] = P::vector_at(start[m] + at + n * lane);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < depth; ++i, b += N * lane) {
     // What there is less of, rows or columns, fits into the registers that hold no sums.
@@ -71,21 +74,23 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, T* const* out, i
 
 // The last rows, fewer than a block has.
 template <typename P, int R, typename T>
-void multiply_add_rest(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out,
-                       int64_t at) {
+void multiply_add_rest(int64_t rows, const T* const* a, const T* b, int64_t depth, const T* const* start,
+                       T* const* out, int64_t at) {
   if constexpr (R > 0) {
-    if (rows == R) return multiply_add<P, R>(a, b, depth, out, at);
-    multiply_add_rest<P, R - 1>(rows, a, b, depth, out, at);
+    if (rows == R) return multiply_add<P, R>(a, b, depth, start, out, at);
+    multiply_add_rest<P, R - 1>(rows, a, b, depth, start, out, at);
   }
 }
 
-// The same for any number of rows, block by block.
+// The same for any number of rows, block by block, each beginning with the one row `start`.
 template <typename P, typename T>
-void multiply_add_rows(int64_t rows, const T* const* a, const T* b, int64_t depth, T* const* out,
-                       int64_t at) {
+void multiply_add_rows(int64_t rows, const T* const* a, const T* b, int64_t depth, const T* start,
+                       T* const* out, int64_t at) {
   constexpr int R = P::kRows;
-  for (; rows >= R; rows -= R, a += R, out += R) multiply_add<P, R>(a, b, depth, out, at);
-  multiply_add_rest<P, R - 1>(rows, a, b, depth, out, at);
+  const T* starts[R];
+  std::fill_n(starts, R, start);
+  for (; rows >= R; rows -= R, a += R, out += R) multiply_add<P, R>(a, b, depth, starts, out, at);
+  multiply_add_rest<P, R - 1>(rows, a, b, depth, starts, out, at);
 }
 
 int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }

@@ -101,7 +101,7 @@ private:
       a[m] = x + pairs.source[first + m] * in;
       out[m] = sums + pairs.target[first + m] * columns;
     }
-    multiply_add<P, R>(a, panel, in, out, at);
+    multiply_add<P, R>(a, panel, in, out, out, at);
   }
 
   // The last pairs, fewer than a block has.

@@ -74,7 +74,6 @@ public:
       float* const y = values_[which].data();
       for (int64_t r = 0; r < rows; ++r) {
         source_[r] = x + r * stride, target_[r] = y + r * layer.columns;
-        std::copy_n(layer.bias, layer.columns, target_[r]);
       }
       if (layer.width == Wide<float>::kWidth)
         multiply<Wide<float>>(layer, rows);
@@ -90,7 +89,8 @@ private:
   template <typename P>
   void multiply(const DenseLayer& layer, int64_t rows) {
     for (int64_t at = 0; at < layer.columns; at += P::kWidth)
-      multiply_add_rows<P>(rows, source_.data(), layer.weight + at * layer.in, layer.in, target_.data(), at);
+      multiply_add_rows<P>(rows, source_.data(), layer.weight + at * layer.in, layer.in, layer.bias,
+                           target_.data(), at);
   }
 
   const DenseStack* stack_;

@@ -92,21 +92,16 @@ public:
   void add(int32_t n, float d) { index_[count_] = n, distance_[count_++] = d; }
 
   // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap.
-  // Each voxel in turn is compared with a vector of others.
+  // A vector of voxels is compared with each voxel in turn.
   Neighbors nearest() {
     Neighbors neighbors;
     neighbors.count = std::min(count_, kNearest);
-    const int32_t vectors = (count_ + kLanes - 1) / kLanes;
-    std::fill(distance_ + count_, distance_ + vectors * kLanes, std::numeric_limits<float>::infinity());
-    Ints place[kVectors] = {};
-    for (int32_t j = 0; j < count_; ++j) {
-      const int32_t own = j / kLanes;
-      for (int32_t v = 0; v < own; ++v) place[v] -= distance_[j] < at(v);
-      place[own] -= (distance_[j] < at(own)) | ((distance_[j] == at(own)) & (kLane > j % kLanes));
-      for (int32_t v = own + 1; v < vectors; ++v) place[v] -= distance_[j] <= at(v);
+    std::fill(distance_ + count_, distance_ + round_up(count_), std::numeric_limits<float>::infinity());
+    for (int32_t first = 0; first < count_; first += kLanes) {
+      const Ints place = places(first);
+      for (int32_t lane = 0; lane < std::min(kLanes, count_ - first); ++lane)
+        if (place[lane] < kNearest) neighbors.index[place[lane]] = index_[first + lane];
     }
-    for (int32_t i = 0; i < count_; ++i)
-      if (const int32_t at = place[i / kLanes][i % kLanes]; at < kNearest) neighbors.index[at] = index_[i];
     return neighbors;
   }
 
@@ -121,7 +116,19 @@ private:
     for (int32_t lane = 0; lane < kLanes; ++lane) numbers[lane] = lane;
     return numbers;
   }
-  const Floats& at(int32_t v) const { return *reinterpret_cast<const Floats*>(distance_ + v * kLanes); }
+  static int32_t round_up(int32_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+  // The places of a vector of voxels.
+  Ints places(int32_t first) const {
+    const Floats own = *reinterpret_cast<const Floats*>(distance_ + first);
+    const int32_t last = std::min(first + kLanes, count_);
+    Ints place{};
+    for (int32_t j = 0; j < first; ++j) place -= distance_[j] <= own;
+    for (int32_t j = first; j < last; ++j)
+      place -= (distance_[j] < own) | ((distance_[j] == own) & (kLane > j - first));
+    for (int32_t j = last; j < count_; ++j) place -= distance_[j] < own;
+    return place;
+  }
 
   alignas(kVectorBytes) float distance_[kVectors * kLanes];  // infinite beyond the last
   int32_t index_[kVectors * kLanes];
