@@ -101,7 +101,7 @@ def main() -> None:
     sets = {"held-out frames": frames, "mixtures": list(mixed_scenes(frames, MIXTURES, MIXTURE_SEED))}
     if options.frames:
         sets["other cameras"] = open_split("frames", options.frames, "all")
-    common = [f"data.root={options.root}", f"train.init={options.init}", f"train.epochs={options.epochs}"]
+    common = [f"data.root={options.root}", f"train.init={options.init!r}", f"train.epochs={options.epochs}"]
     for name in options.only:
         config = override(load_config("tabletop"), [*SHORT, *common, *VARIANTS[name], *options.set])
         with tempfile.TemporaryDirectory() as folder:
