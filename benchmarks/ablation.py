@@ -8,36 +8,32 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
-import torch
-
-from sphmask_core.clouds.scenes import Scene, open_split
+from sphmask_core.clouds.scenes import open_split
 from sphmask_core.config import Config, load_config, override
 from sphmask_core.segmenter import Segmenter
-from sphmask_core.simulation.tabletop import Assets, load_assets, simulate_scene
 from sphmask_core.simulation.tabletop.sensors import SENSORS
 from training.datasets import synthetic, tabletop
 from training.made import MadeScenes, Maker, made_scenes
 from training.mixing import mixed_scenes
-from training.runner import Runner
 
-from .card import HEADER, row, scores_of
+from .card import HEADER, MIXTURE_SEEDS, MIXTURES, row, scores_of
 from .oracles import protocol_of
+from .recipes import train
 
-WHOLE, NONE = "whole", "none of them"
+ONE_SENSOR, STRUCTURED_LIGHT = "one kind of sensor", SENSORS[0]
+"""The variant that is no setting, and its sensor, as mOSD's is."""
 NO_SUPPORTS, COARSE = ["supports=false"], ["voxel_size=0.0075"]
 SHAPES = ["data.tabletop.simulator=shapes"]
 VARIANTS = {
-    WHOLE: [],
+    "whole": [],
     "without supports": NO_SUPPORTS,
     "plain shapes for meshes": SHAPES,
-    "one kind of sensor": [],
+    ONE_SENSOR: [],
     "voxels of 7.5 mm": COARSE,
-    NONE: [*NO_SUPPORTS, *SHAPES, *COARSE],
+    "none of them": [*NO_SUPPORTS, *SHAPES, *COARSE],
 }
 """What each run sets. Plain shapes are seen by one kind of sensor, too."""
 SHORT = [
@@ -52,37 +48,17 @@ SHORT = [
     "augment.max_points=30000",
 ]
 """Settings of all runs: short ones, of crops that are as large with supports as without."""
-MIXTURES, MIXTURE_SEED = 24, 101
-
-
-def simulate_structured_light(seed: int) -> Scene:
-    """Returns one labeled frame of real meshes by a structured-light camera, as those of mOSD are."""
-    return simulate_scene(seed, _assets(), sensor=SENSORS[0])
-
-
-@functools.cache
-def _assets() -> Assets:
-    return load_assets()
 
 
 def training_scenes(name: str, config: Config) -> MadeScenes:
     """Returns real frames, their mixtures and simulated frames, as the data set `tabletop` has them."""
-    if name != "one kind of sensor":
+    if name != ONE_SENSOR:
         return tabletop.load_scenes(config, "train")
-    maker = Maker("structured-light", simulate_structured_light, {"version": synthetic.MESHES})
+    simulate = functools.partial(synthetic.simulate_meshes, sensor=STRUCTURED_LIGHT)
+    maker = Maker("structured-light", simulate, {"version": synthetic.MESHES})
     seeds = synthetic.SEEDS.of("train", config.data.tabletop.simulated, config.data.skip)
     without = override(config, ["data.tabletop.simulated=0"])
     return tabletop.load_scenes(without, "train") + made_scenes(maker, seeds, config)
-
-
-def trained(name: str, config: Config, folder: Path) -> Segmenter:
-    """Returns the weights that a run ends with."""
-    data = SimpleNamespace(load_scenes=lambda *_: training_scenes(name, config), load_raw=lambda *_: [])
-    run = Runner(config, folder, torch.device("cpu"), data)
-    run.start(resume=False)
-    if run.run():
-        sys.exit("stopped before its last epoch, the one that is scored")
-    return Segmenter.load(folder / "last.safetensors", "cpu")
 
 
 def main() -> None:
@@ -98,14 +74,15 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     frames = open_split("mosd", options.root, "val")
-    sets = {"held-out frames": frames, "mixtures": list(mixed_scenes(frames, MIXTURES, MIXTURE_SEED))}
+    sets = {"held-out frames": frames, "mixtures": list(mixed_scenes(frames, MIXTURES, MIXTURE_SEEDS[0]))}
     if options.frames:
         sets["other cameras"] = open_split("frames", options.frames, "all")
     common = [f"data.root={options.root}", f"train.init={options.init!r}", f"train.epochs={options.epochs}"]
     for name in options.only:
         config = override(load_config("tabletop"), [*SHORT, *common, *VARIANTS[name], *options.set])
         with tempfile.TemporaryDirectory() as folder:
-            segmenter = trained(name, config, Path(folder))
+            train(config, training_scenes(name, config), [], Path(folder))
+            segmenter = Segmenter.load(Path(folder) / "last.safetensors", "cpu")
         print(f"{name}\n{HEADER}")
         for set_name, scenes in sets.items():
             scores, count = scores_of(segmenter, scenes, protocol_of(segmenter.config))

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from builtin_interfaces.msg import Time
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from scipy.spatial.transform import Rotation
@@ -39,6 +38,7 @@ from sphmask_core.runtime.units import stamp_nanoseconds
 from sphmask_core.simulation.streets.drive import Drive, DriveSweep
 from sphmask_core.simulation.streets.lidars import ROTATING, Beams, rotating
 from sphmask_ros.conversions import write_points
+from sphmask_ros.poses import stamp_of
 
 POINTS, ODOMETRY, ANSWERS = "/lidar/points", "/odometry", "/segment/instances"
 COLUMNS, NOISE, REACH = 1800, 0.02, 100.0
@@ -194,14 +194,14 @@ class Player(Node):
             rclpy.spin_once(self, timeout_sec=left)
 
     def _send(self, stamp: int, number: int, message: PointCloud2) -> None:
-        message.header = Header(frame_id="lidar", stamp=_time(stamp))
+        message.header = Header(frame_id="lidar", stamp=stamp_of(stamp))
         self._sent[stamp] = number
         self._clouds.publish(message)
 
     def _move(self, stamp: int, seconds: float) -> None:
         """Tell where the sensor is."""
         pose = self._drive.pose(seconds)
-        odometry = Odometry(child_frame_id="lidar", header=Header(frame_id="odom", stamp=_time(stamp)))
+        odometry = Odometry(child_frame_id="lidar", header=Header(frame_id="odom", stamp=stamp_of(stamp)))
         body = odometry.pose.pose
         body.position.x, body.position.y, body.position.z = pose[:3, 3].tolist()
         turn = body.orientation
@@ -225,10 +225,6 @@ class Player(Node):
 
 def _message(sweep: DriveSweep) -> PointCloud2:
     return write_points(Header(), cloud_points(Cloud(sweep.xyz, None, None, (1, len(sweep.xyz)))))
-
-
-def _time(nanoseconds: int) -> Time:
-    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
 
 def _print_speed(answers: Answers, sweeps: Sequence[DriveSweep], used: float) -> None:

@@ -77,16 +77,16 @@ class Distorted(Sequence[TrainingScene]):
         return len(self.scenes)
 
 
-def validation_ap(
+def train(
     config: Config, scenes: Sequence[TrainingScene], validation: Sequence[Scene], folder: Path
-) -> float:
-    """AP at the end of a run."""
+) -> Runner:
+    """Returns a run at its end."""
     data = SimpleNamespace(load_scenes=lambda *_: scenes, load_raw=lambda *_: validation)
     run = Runner(config, folder, torch.device("cpu"), data)
     run.start(resume=False)
     if run.run():
         sys.exit("stopped before its last epoch, the one that is scored")
-    return float(log.read(run.log_file)[-1]["AP"])
+    return run
 
 
 def variants_of_elastic(config: Config, scenes: MadeScenes, epochs: int) -> Iterable[tuple[str, Config, Any]]:
@@ -134,7 +134,7 @@ def main() -> None:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 chosen = override(variant, [f"train.seed={seed}"])
-                ap = validation_ap(chosen, data, validation, Path(folder))
+                ap = log.read(train(chosen, data, validation, Path(folder)).log_file)[-1]["AP"]
             print(f"seed {seed}, {name}: AP {ap:.3f}", flush=True)
 
 

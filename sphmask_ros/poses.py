@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
@@ -243,6 +244,12 @@ def listen(node: Node, poses: Poses, refuse: Refuse) -> None:
 def unjoined(target: str, source: str) -> UnjoinedError:
     """Returns what says that nothing joins two frames."""
     return UnjoinedError(f"nothing joins {quoted(source)} and {quoted(target)}")
+
+
+def stamp_of(nanoseconds: int) -> Time:
+    """Returns nanoseconds as a message's stamp."""
+    seconds, rest = divmod(nanoseconds, NS_PER_SECOND)
+    return Time(sec=seconds, nanosec=rest)
 
 
 def stamp_seconds(stamp: Any) -> float:

@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Quaternion, TransformStamped
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
 from scipy.spatial.transform import Rotation
 
-from sphmask_core.runtime.units import NS_PER_SECOND
 from sphmask_core.runtime.wording import one_line
 from sphmask_ros.guard import Refuse
-from sphmask_ros.poses import FOREVER, PoseError, Poses, pose_matrix, unjoined
+from sphmask_ros.poses import FOREVER, PoseError, Poses, pose_matrix, stamp_of, unjoined
 
 try:
     import tf2_ros
@@ -51,12 +49,12 @@ class Tf2Poses(Poses):
         if stamp == FOREVER:
             self._buffer.set_transform_static(msg, AUTHORITY)
         else:
-            msg.header.stamp = _time(stamp)
+            msg.header.stamp = stamp_of(stamp)
             self._buffer.set_transform(msg, AUTHORITY)
 
     def _look_up(self, target: str, source: str, stamp: int) -> np.ndarray:
         try:
-            found = self._buffer.lookup_transform_core(target, source, _time(stamp)).transform
+            found = self._buffer.lookup_transform_core(target, source, stamp_of(stamp)).transform
         except tf2_ros.ExtrapolationException as error:
             raise PoseError(one_line(error)) from None
         except tf2_ros.TransformException:
@@ -67,8 +65,3 @@ class Tf2Poses(Poses):
 def best_poses() -> Poses:
     """Returns poses that tf2 keeps, where it is installed, else our own."""
     return Poses() if tf2_ros is None else Tf2Poses()
-
-
-def _time(stamp: int) -> Time:
-    seconds, nanoseconds = divmod(stamp, NS_PER_SECOND)
-    return Time(sec=seconds, nanosec=nanoseconds)

@@ -11,6 +11,7 @@ from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
 from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_core.simulation.tabletop import Assets, load_assets, simulate_scene
+from sphmask_core.simulation.tabletop.sensors import Sensor
 
 from ..made import MadeClouds, MadeScenes, Maker, SplitSeeds, made_clouds, made_scenes
 
@@ -41,9 +42,10 @@ def maker(config: Config) -> Maker:
     return Maker("shapes", simulate_shapes, key)
 
 
-def simulate_meshes(seed: int) -> scenes.Scene:
-    """Returns one labeled frame of real meshes, by any camera; ImportError without the extra `simulation`."""
-    return simulate_scene(seed, _assets())
+def simulate_meshes(seed: int, sensor: Sensor | None = None) -> scenes.Scene:
+    """Returns one labeled frame of real meshes, by any camera unless one is named; ImportError without the
+    extra `simulation`."""
+    return simulate_scene(seed, _assets(), sensor=sensor)
 
 
 @functools.cache
