@@ -2,6 +2,7 @@
 """Which stage loses how much: AP with one stage after the other replaced by what the labels say.
 
 python -m benchmarks.oracles --root mosd/learn                     mixtures of tables (--mixed 0: the frames)
+python -m benchmarks.oracles --frames cameras/frames                labeled frames of other cameras or LiDARs
 python -m benchmarks.oracles --simulated 24                        simulated tables
 python -m benchmarks.oracles --simulated 18 --model rooms|street   simulated rooms or sweeps
 """
@@ -217,13 +218,15 @@ def print_classes(scores: Scores, protocol: Protocol) -> None:
 
 
 def wanted_scenes(options: argparse.Namespace, config: Config) -> Iterable[Scene]:
-    """Returns simulated scenes of the model's kind, mixtures of the split's frames, or the frames
-    themselves."""
+    """Returns simulated scenes of the model's kind, labeled frames of any camera, mixtures of the split's
+    frames, or the frames themselves."""
     if options.simulated:
         simulate = SIMULATORS.get(config.data.dataset, simulate_meshes)
         return map(simulate, range(SIMULATED, SIMULATED + options.simulated))
+    if options.frames:
+        return open_split("frames", options.frames, "all")
     if not options.root:
-        sys.exit("say where the labeled scenes are (--root), or how many to simulate (--simulated)")
+        sys.exit("say where labeled scenes are (--root, --frames), or how many to simulate (--simulated)")
     frames = open_split("mosd", options.root, options.split)
     return mixed_scenes(frames, options.mixed, options.seed) if options.mixed else frames
 
@@ -240,6 +243,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--root", help="folder of labeled scenes (mOSD)")
+    parser.add_argument("--frames", help="folder of labeled frames (.npz), in the place of --root")
     parser.add_argument("--model", default="tabletop")
     parser.add_argument("--split", default="val", choices=("train", "val", "all"))
     parser.add_argument("--mixed", type=int, default=24, help="mixtures of the split's frames; 0: the frames")
