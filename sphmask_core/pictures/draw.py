@@ -18,6 +18,7 @@ from sphmask_core.runtime.files import replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
     from sphmask_core.segmenter import Instances
 
@@ -200,6 +201,15 @@ def _grid(rows: Sequence[Sequence[tuple[Image, str]]]) -> Image:
     for r, row in enumerate(rows):
         for c, (panel, caption) in enumerate(row):
             x, y = GAP + c * (cell_width + GAP), GAP + r * (cell_height + GAP)
-            pen.text((x + 2, y + CAPTION / 2), caption, INK, font, "lm")
+            pen.text((x + 2, y + CAPTION / 2), _end_of(caption, font, cell_width), INK, font, "lm")
             sheet.paste(panel, (x, y + CAPTION))
     return sheet
+
+
+def _end_of(caption: str, font: FreeTypeFont | ImageFont, width: int) -> str:
+    """Returns a caption, or as much of its end as fits into `width` pixels."""
+    shown, left = caption, caption
+    while left and font.getlength(shown) > width:
+        left = left[1:]
+        shown = f"...{left}"
+    return shown

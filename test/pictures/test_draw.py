@@ -9,7 +9,7 @@ from PIL import Image
 
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.palette import instance_colors
-from sphmask_core.pictures.draw import SceneResult, draw_result, draw_scenes
+from sphmask_core.pictures.draw import SceneResult, draw_result, draw_scenes, save_grid
 from sphmask_core.pictures.views import pixel_points
 from sphmask_core.segmenter import Instances
 from sphmask_core.simulation.scenes import simulate_cloud
@@ -117,3 +117,12 @@ def test_an_object_is_drawn_under_its_id(tmp_path):
     plain, numbered_by_ids = (np.asarray(Image.open(tmp_path / name)) for name in ("plain", "ids"))
     same = (plain == numbered_by_ids).all(axis=2)
     assert same.mean() > 0.99  # labels that overlap are written in another order
+
+
+def test_a_caption_stays_above_its_panel(tmp_path):
+    panels = [Image.new("RGB", (120, 40), "white") for _ in range(2)]
+    for caption, ink in (("a name of no end " * 9, True), ("short", True), ("", False)):
+        save_grid(tmp_path / "grid.png", [[(panels[0], caption), (panels[1], "")]])
+        sheet = np.asarray(Image.open(tmp_path / "grid.png").convert("L"))
+        over_first, over_second = np.split(sheet, [sheet.shape[1] // 2 + 2], axis=1)
+        assert (over_first.min() < 128) == ink and over_second.min() == 255
