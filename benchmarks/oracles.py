@@ -2,7 +2,7 @@
 """Which stage loses how much: AP with one stage after the other replaced by what the labels say.
 
 python -m benchmarks.oracles --root mosd/learn                     mixtures of tables (--mixed 0: the frames)
-python -m benchmarks.oracles --frames cameras/frames                labeled frames of other cameras or LiDARs
+python -m benchmarks.oracles --frames cameras/frames               labeled frames of other cameras or LiDARs
 python -m benchmarks.oracles --simulated 24                        simulated tables
 python -m benchmarks.oracles --simulated 18 --model rooms|street   simulated rooms or sweeps
 """

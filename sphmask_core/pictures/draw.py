@@ -208,8 +208,5 @@ def _grid(rows: Sequence[Sequence[tuple[Image, str]]]) -> Image:
 
 def _end_of(caption: str, font: FreeTypeFont | ImageFont, width: int) -> str:
     """Returns a caption, or as much of its end as fits into `width` pixels."""
-    shown, left = caption, caption
-    while left and font.getlength(shown) > width:
-        left = left[1:]
-        shown = f"...{left}"
-    return shown
+    ends = (f"...{caption[start:]}" for start in range(1, len(caption)))
+    return next((shown for shown in (caption, *ends) if font.getlength(shown) <= width), "...")
