@@ -101,7 +101,8 @@ def _info(options: argparse.Namespace) -> int:
 def _description(config: Config, parameters: int) -> str:
     """Returns a line for each thing to know of a model."""
     model, inference = config.model, config.inference
-    size = f"{parameters / MEGA:.2f} M parameters, {model.levels} levels, {model.channels} channels"
+    unet = f"{model.levels} levels of {model.blocks} blocks, {model.channels} channels"
+    size = f"{parameters / MEGA:.2f} M parameters, {unet}"
     facts = {
         "name": config.name,
         "instances of": ", ".join(config.instance_classes),

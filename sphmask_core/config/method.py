@@ -20,6 +20,8 @@ class ModelConfig:
     """Width C of the U-Net's first level; level l has (l + 1) C channels."""
     levels: int = count(7, high=16)
     """Levels of the U-Net, each half as fine as the one before."""
+    blocks: int = count(2, high=16)
+    """Residual blocks of a level on its way down, and as many on its way up."""
     query_dim: int = count(128, high=4096)
     """Width D of the query heads."""
     mask_dim: int = count(32, high=512)

@@ -59,19 +59,20 @@ class ResidualBlock(nn.Module):
 
 
 class UNetLevel(nn.Module):
-    """One level: two blocks; all but the coarsest level then go down, through the next level and up again,
-    concatenate, and have two blocks more."""
+    """One level: its blocks; all but the coarsest level then go down, through the next level and up again,
+    concatenate, and have as many blocks more."""
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], blocks: int) -> None:
         super().__init__()
         width = widths[0]
-        self.head = nn.ModuleList([ResidualBlock(width, width), ResidualBlock(width, width)])
+        self.head = nn.ModuleList(ResidualBlock(width, width) for _ in range(blocks))
         self.inner: UNetLevel | None = None
         if len(widths) > 1:
             self.down_norm, self.down = backbone_norm(width), DownConv(width, widths[1])
-            self.inner = UNetLevel(widths[1:])
+            self.inner = UNetLevel(widths[1:], blocks)
             self.up_norm, self.up = backbone_norm(widths[1]), UpConv(widths[1], width)
-            self.tail = nn.ModuleList([ResidualBlock(2 * width, width), ResidualBlock(width, width)])
+            joined = [2 * width, *[width] * (blocks - 1)]
+            self.tail = nn.ModuleList(ResidualBlock(before, width) for before in joined)
 
     def forward(self, x: Tensor, levels: Sequence[AnyLevel]) -> Tensor:
         """Returns features (V, w) of x (V, w), through all deeper levels."""
@@ -103,11 +104,11 @@ def _of_blocks(blocks: nn.ModuleList) -> list[nn.Module]:
 class SparseUNet(nn.Module):
     """Computes features (V, C) of voxels from (V, in), on levels of widths C, 2C, 3C, ..."""
 
-    def __init__(self, in_channels: int, channels: int, levels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, levels: int, blocks: int = 2) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels, self.blocks = levels, blocks
         self.input = SubmanifoldConv(in_channels, channels)
-        self.unet = UNetLevel([channels * (i + 1) for i in range(levels)])
+        self.unet = UNetLevel([channels * (i + 1) for i in range(levels)], blocks)
         self.output_norm = backbone_norm(channels)
         self._kept: tuple[Versions, Tensor] | None = None
 
@@ -127,7 +128,7 @@ class SparseUNet(nn.Module):
     def _infer(self, features: Tensor, coords: Tensor) -> Tensor:
         """Returns the same by one call of the kernel, which makes the maps too."""
         out = torch.empty(len(features), len(self.input.weight))
-        native.unet(features, coords, self.packed(), out, self.levels, self.output_norm.eps)
+        native.unet(features, coords, self.packed(), out, self.levels, self.blocks, self.output_norm.eps)
         return out
 
     def packed(self) -> Tensor:
@@ -156,7 +157,7 @@ def make_backbone(config: ModelConfig) -> nn.Module:
     """
     in_channels = 6 if config.with_coords else 3
     if not config.backbone:
-        return SparseUNet(in_channels, config.channels, config.levels)
+        return SparseUNet(in_channels, config.channels, config.levels, config.blocks)
     return _class_of(config.backbone)(in_channels, config.channels)
 
 

@@ -37,7 +37,7 @@ MOST_SCENE = 2**9 - 1
 """Number of a scene in a packed voxel, at most."""
 MOST_TILE_ROWS = 256
 """Output rows of a tile, whose places are bytes."""
-MOST_LEVELS = 16
+MOST_LEVELS, MOST_BLOCKS = 16, 16
 """Levels of a U-Net, at most."""
 MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
@@ -353,6 +353,7 @@ unet = _function(
     packed=array(FLOAT32, "packed"),
     encoded=out(array(FLOAT32, "n", "channels")),
     levels=whole(1, MOST_LEVELS),
+    blocks=whole(1, MOST_BLOCKS),
     epsilon=_epsilon,
     parallel=True,
 )

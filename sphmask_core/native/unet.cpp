@@ -105,8 +105,8 @@ struct Norm {
 
 class UNet {
 public:
-  UNet(const float* packed, int64_t count, double epsilon, int64_t threads)
-      : next_(packed), end_(packed + count), epsilon_(epsilon), threads_(threads) {}
+  UNet(const float* packed, int64_t count, int64_t blocks, double epsilon, int64_t threads)
+      : next_(packed), end_(packed + count), blocks_(blocks), epsilon_(epsilon), threads_(threads) {}
 
   Rows run(std::vector<Level>& levels, const Rows& features, int64_t in, int64_t width) {
     Rows x = convolve(features, levels[0].window, in, width);
@@ -117,11 +117,11 @@ public:
   }
 
 private:
-  // Two blocks; below the last level also: down, the next level, up, concatenate, two blocks.
+  // Its blocks; below the last level also: down, the next level, up, concatenate, as many blocks.
   Rows level(std::vector<Level>& levels, size_t depth, Rows x, int64_t width) {
     Level& here = levels[depth];
     const int64_t wider = width / static_cast<int64_t>(depth + 1) * static_cast<int64_t>(depth + 2);
-    for (int i = 0; i < 2; ++i) x = block(std::move(x), here, width, width);
+    x = blocks(blocks_, std::move(x), here, width);
     if (depth + 1 == levels.size()) return x;
     const Norm down = norm(width);
     Rows coarse = convolve(norm_relu(x, down, width), *here.children, width, wider);
@@ -129,7 +129,12 @@ private:
     const Norm up = norm(wider);
     const Rows fine = convolve(norm_relu(coarse, up, wider), *here.parents, wider, width);
     x = block(concatenate(x, fine, here.count, width), here, 2 * width, width);
-    return block(std::move(x), here, width, width);
+    return blocks(blocks_ - 1, std::move(x), here, width);
+  }
+
+  Rows blocks(int64_t count, Rows x, const Level& level, int64_t width) {
+    for (int64_t i = 0; i < count; ++i) x = block(std::move(x), level, width, width);
+    return x;
   }
 
   // BN, ReLU, 3^3, BN, ReLU, 3^3, plus the input (through a 1^3 where the widths differ).
@@ -196,6 +201,7 @@ private:
   }
 
   const float *next_, *end_;
+  int64_t blocks_;
   double epsilon_;
   int64_t threads_;
 };
@@ -203,8 +209,8 @@ private:
 }  // namespace
 
 const char* sphmask_unet(const float* features, const int32_t* coords, const float* packed, float* encoded,
-                         int64_t levels, double epsilon, int64_t n, int64_t in, int64_t packed_count,
-                         int64_t channels, int64_t threads) {
+                         int64_t levels, int64_t blocks, double epsilon, int64_t n, int64_t in,
+                         int64_t packed_count, int64_t channels, int64_t threads) {
   if (n == 0) return kFine;
   return guarded([&]() -> const char* {
     try {
@@ -213,7 +219,7 @@ const char* sphmask_unet(const float* features, const int32_t* coords, const flo
       pyramid.emplace_back(std::vector<int32_t>(coords, coords + 4 * n), threads);
       while (static_cast<int64_t>(pyramid.size()) < levels)
         pyramid.emplace_back(pyramid.back().halve(threads), threads);
-      UNet unet(packed, packed_count, epsilon, threads);
+      UNet unet(packed, packed_count, blocks, epsilon, threads);
       Rows given(n * in);
       std::copy_n(features, n * in, given.data());
       const Rows x = unet.run(pyramid, given, in, channels);

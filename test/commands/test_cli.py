@@ -137,5 +137,5 @@ def test_eval(tmp_path, capsys, tables):
 def test_info(capsys):
     assert cli.main(["info", "tabletop"]) == 0
     printed = capsys.readouterr().out
-    for text in ("object", "5 mm", "largest plane", "5 levels, 16 channels, 5 x 5 rays"):
+    for text in ("object", "5 mm", "largest plane", "5 levels of 2 blocks, 16 channels, 5 x 5 rays"):
         assert text in printed

@@ -98,12 +98,14 @@ def test_pooling_about_samples_is_that_of_the_modules(count):
     torch.testing.assert_close(fused, plain.detach(), **CLOSE)
 
 
-@pytest.mark.parametrize(("channels", "levels"), [(16, 5), (8, 1), (5, 3)])
-def test_the_unet_in_one_call_is_its_modules(channels, levels):
+@pytest.mark.parametrize(
+    ("channels", "levels", "blocks"), [(16, 5, 2), (8, 1, 2), (5, 3, 2), (16, 3, 1), (8, 2, 3)]
+)
+def test_the_unet_in_one_call_is_its_modules(channels, levels, blocks):
     generator = torch.Generator().manual_seed(1)
     xyz = torch.rand(4000, 3, generator=generator) * torch.tensor([1.0, 0.6, 0.1])
     voxels = voxelize([Points(xyz, torch.rand(4000, 3, generator=generator))], 50.0)
-    backbone = lived_in(SparseUNet(6, channels, levels))
+    backbone = lived_in(SparseUNet(6, channels, levels, blocks))
     plain = backbone(voxels.features, voxels.coords)
     assert plain.requires_grad
     with torch.no_grad():
@@ -118,9 +120,14 @@ def test_the_unet_refuses_weights_of_another():
     features, coords = torch.zeros(3, 6), torch.tensor([[0, i, 0, 0] for i in range(3)], dtype=torch.int32)
     with torch.no_grad():
         packed = SparseUNet(6, 16, 2).eval().packed()
-    for wrong in (packed[:-1].clone(), torch.cat([packed, packed[:1]])):
+    for wrong, blocks in (
+        (packed[:-1].clone(), 2),
+        (torch.cat([packed, packed[:1]]), 2),
+        (packed, 1),
+        (packed, 3),
+    ):
         with pytest.raises(ValueError, match="packed holds"):
-            native.unet(features, coords, wrong, torch.empty(3, 16), 2, 1e-4)
+            native.unet(features, coords, wrong, torch.empty(3, 16), 2, blocks, 1e-4)
 
 
 @settings(max_examples=50, deadline=None)
