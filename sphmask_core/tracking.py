@@ -240,17 +240,18 @@ class Tracker:
     def _overlap(self, sights: Sequence[_Sight]) -> np.ndarray:
         """Returns the IoU (A, I) of objects with instances: where they were, are expected, or, out of sight,
         where most was seen of them, whichever is more."""
-        voxels = [sight.voxels for sight in sights]
-        iou = _overlaps([item.sight.voxels for item in self._objects], voxels)
         steps = np.array([np.rint(item.travel(self._now) / self._edge) for item in self._objects], np.int64)
-        moved = np.flatnonzero(steps.any(axis=1))
-        if len(moved):
-            expected = [_shifted(self._objects[row].sight.voxels, steps[row]) for row in moved]
-            iou[moved] = np.maximum(iou[moved], _overlaps(expected, voxels))
-        lost = [row for row, item in enumerate(self._objects) if item.lost]
-        if lost:
-            fullest = [self._objects[row].fullest.voxels for row in lost]
-            iou[lost] = np.maximum(iou[lost], _overlaps(fullest, voxels))
+        rows = list(range(len(self._objects)))
+        filled = [item.sight.voxels for item in self._objects]
+        for row in np.flatnonzero(steps.any(axis=1)):
+            rows.append(row)
+            filled.append(_shifted(self._objects[row].sight.voxels, steps[row]))
+        for row, item in enumerate(self._objects):
+            if item.lost:
+                rows.append(row)
+                filled.append(item.fullest.voxels)
+        iou = np.zeros((len(self._objects), len(sights)))
+        np.maximum.at(iou, rows, _overlaps(filled, [sight.voxels for sight in sights]))
         return iou
 
     def _room(self, sights: Sequence[_Sight]) -> np.ndarray:
@@ -309,7 +310,11 @@ def _pairs(scores: np.ndarray) -> list[tuple[int, int]]:
 def _overlaps(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> np.ndarray:
     """Returns the IoU (A, B) of two lists of sets, each (V,) of unique numbers."""
     sizes = np.array([len(keys) for keys in (*a, *b)])
-    voxels = np.unique(np.concatenate([*a, *b]), return_inverse=True)[1]
-    members = csr_matrix((np.ones(len(voxels)), voxels, np.cumsum([0, *sizes])))
-    common = (members[: len(a)] @ members[len(a) :].T).toarray()
+    unique, voxels = np.unique(np.concatenate([*a, *b]), return_inverse=True)
+    first = sizes[: len(a)].sum()
+    members, others = (
+        csr_matrix((np.ones(len(part)), part, np.cumsum([0, *counts])), shape=(len(counts), len(unique)))
+        for part, counts in ((voxels[:first], sizes[: len(a)]), (voxels[first:], sizes[len(a) :]))
+    )
+    common = (members @ others.T).toarray()
     return common / np.maximum(sizes[: len(a), None] + sizes[len(a) :] - common, 1)

@@ -271,4 +271,14 @@ const char* sphmask_spread(double* heights, double rise, int64_t rounds, int64_t
 const char* sphmask_below_heights(const float* xyz, const double* heights, uint8_t* marks, double x, double y,
                                   double edge, double above, int64_t n, int64_t cells, int64_t threads);
 
+// Boxes
+
+// The smallest upright box around each part of points (n, 3), part b from starts[b] to starts[b + 1], none
+// empty. axes (3, 3): orthonormal rows, the last one up. Of each box the middle along the axes (boxes, 3),
+// the size (boxes, 3): length >= width, both level, and height; turns (boxes, 2, 2): columns are the
+// directions of length and width along the first two axes.
+const char* sphmask_upright_boxes(const float* points, const int64_t* starts, const double* axes,
+                                  double* middles, double* sizes, double* turns, int64_t n, int64_t bounds,
+                                  int64_t boxes);
+
 }  // extern "C"

@@ -457,3 +457,15 @@ below_heights = _function(
     above=_meters,
     parallel=True,
 )
+
+# Boxes
+
+upright_boxes = _function(
+    "upright_boxes",
+    points=_points,
+    starts=array(INT64, "bounds"),
+    axes=array(FLOAT64, 3, 3),
+    middles=out(array(FLOAT64, "boxes", 3)),
+    sizes=out(array(FLOAT64, "boxes", 3)),
+    turns=out(array(FLOAT64, "boxes", 2, 2)),
+)

@@ -226,6 +226,20 @@ void ground(Bytes bytes) {
                         kThreads);
 }
 
+void boxes(Bytes bytes) {
+  const int64_t n = bytes.between(0, 2 * kMostPoints), count = bytes.between(0, 8);
+  const auto points = bytes.array<float>(3 * n);
+  const auto starts = bytes.array<int64_t>(count + 1);
+  const auto axes = bytes.array<double>(9);
+  std::vector<double> middles(3 * count), sizes(3 * count), turns(4 * count);
+  const std::vector<int64_t> whole{0, n};
+  sphmask_upright_boxes(points.data(), starts.data(), axes.data(), middles.data(), sizes.data(), turns.data(),
+                        n, count + 1, count);
+  if (count > 0)
+    sphmask_upright_boxes(points.data(), whole.data(), axes.data(), middles.data(), sizes.data(),
+                          turns.data(), n, 2, 1);
+}
+
 void message(Bytes bytes) {
   const int64_t rows = bytes.between(0, 8), columns = bytes.between(1, 8), wide = bytes.between(0, 1);
   const int64_t step = bytes.between(0, 40), row_step = bytes.between(0, 400);
@@ -254,7 +268,7 @@ void depth(Bytes bytes) {
 
 void (*const kKernels[])(Bytes) = {lzf,     label,       segments, voxels,   maps,     convolution,
                                    pairs,   superpoints, sampling, planes,   surfaces, depth,
-                                   message, ground,      colors,   polygons, floors};
+                                   message, ground,      colors,   polygons, floors,   boxes};
 
 }  // namespace
 

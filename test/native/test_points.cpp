@@ -257,4 +257,38 @@ TEST(lzf_repeats_and_refuses) {
   }
 }
 
+TEST(upright_boxes_are_the_rectangles_that_points_fill) {
+  Random random(9);
+  const double yaw = 0.4, axes[9] = {0, 0, 1, 1, 0, 0, 0, 1, 0};  // y is up
+  const double along[2] = {std::cos(yaw), std::sin(yaw)}, across[2] = {-along[1], along[0]};
+  std::vector<float> points;
+  const std::vector<int64_t> starts{0, kCount, kCount + 1};
+  for (int64_t i = 0; i < kCount; ++i) {
+    const bool corner = i < 8;
+    const double a = corner ? (i & 1) * 2 - 1 : random.uniform(-1, 1),
+                 b = corner ? (i & 2) - 1 : random.uniform(-1, 1),
+                 c = corner ? (i & 4) / 2 - 1 : random.uniform(-1, 1);
+    const double first = 5 + a * 0.3 * along[0] + b * 0.1 * across[0],
+                 second = a * 0.3 * along[1] + b * 0.1 * across[1];
+    points.insert(points.end(), {float(second), float(c * 0.2), float(first)});
+  }
+  points.insert(points.end(), {1, 2, 3});
+  std::vector<double> middles(6), sizes(6), turns(8);
+  const auto boxes = [&](const std::vector<int64_t>& from, int64_t n) {
+    return sphmask_upright_boxes(points.data(), from.data(), axes, middles.data(), sizes.data(), turns.data(),
+                                 n, static_cast<int64_t>(from.size()), 2);
+  };
+  CHECK_FINE(boxes(starts, kCount + 1));
+  const double middle[6] = {5, 0, 0, 3, 1, 2}, size[6] = {0.6, 0.2, 0.4, 0, 0, 0};
+  for (int k = 0; k < 6; ++k) CHECK(std::abs(middles[k] - middle[k]) < 1e-5);
+  for (int k = 0; k < 6; ++k) CHECK(std::abs(sizes[k] - size[k]) < 1e-5);
+  CHECK(std::abs(turns[0] * along[0] + turns[2] * along[1]) > 0.9999);
+  CHECK_REFUSED(boxes({0, kCount}, kCount + 1));
+  CHECK_REFUSED(boxes({0, 0, kCount + 1}, kCount + 1));
+  CHECK_REFUSED(boxes({0, kCount + 1, kCount}, kCount));
+  CHECK_REFUSED(boxes({0, 1, kCount}, kCount + 1));
+  points[7] = kNan;
+  CHECK_REFUSED(boxes(starts, kCount + 1));
+}
+
 }  // namespace
