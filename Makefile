@@ -52,7 +52,7 @@ ROS := unset PYTHONPATH LD_LIBRARY_PATH; export PATH="$(CURDIR)/$(BIN):$$PATH" \
 
 build: $(VENV)/.core $(VENV)/.ros
 
-demo: build
+demo: build $(if $(filter-out table,$(SCENE)),$(VENV)/.scene)
 	@$(ROS) python -m sphmask_ros.demo $(if $(INPUT),"$(INPUT)") $(if $(SCENE),--scene "$(SCENE)") \
 		$(if $(TOPIC),--topic "$(TOPIC)") $(if $(MODEL),--model "$(MODEL)") --picture out/demo.png
 
@@ -142,6 +142,10 @@ $(VENV)/.packages: requirements.txt requirements-colcon.txt $(ROS_REQUIREMENTS) 
 	grep -rl --include='*.cmake' /opt/python/ $(VENV)/share | xargs -r sed -i -E \
 		-e "s#/opt/python/[^;\"]*/numpy/(_core|core)/include#$$numpy_include#g" \
 		-e "s#/opt/python/[^;\"]*/include/python[0-9.]+#$$python_include#g"
+	@touch $@
+
+$(VENV)/.scene: requirements-scene.txt $(VENV)/.packages
+	$(PIP) install -r requirements-scene.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.packages

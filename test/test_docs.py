@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The documents agree with the repository: sections that code cites, links, paths and commands."""
 
+import os
 import re
 import shlex
+import subprocess
 from collections import defaultdict
 from pathlib import Path
 
@@ -135,3 +137,11 @@ def test_commands_are_known(words, tmp_path, monkeypatch):
             assert list(tmp_path.iterdir())
         case ["python", script, *_]:
             assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize(("scene", "needed"), [("street", True), ("room", True), ("table", False)])
+def test_the_demo_of_a_scene_installs_what_sees_it(scene, needed):
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    make = ["make", "--dry-run", "--always-make", "demo", f"SCENE={scene}"]
+    plan = subprocess.run(make, cwd=ROOT, env=plain, capture_output=True, text=True, check=True).stdout
+    assert ("-r requirements-scene.txt" in plan) == needed
