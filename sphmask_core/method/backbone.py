@@ -102,7 +102,8 @@ def _of_blocks(blocks: nn.ModuleList) -> list[nn.Module]:
 
 
 class SparseUNet(nn.Module):
-    """Computes features (V, C) of voxels from (V, in), on levels of widths C, 2C, 3C, ..."""
+    """Computes features (V, C) of voxels from (V, in), on levels of widths C, 2C, 3C, ..., each with so many
+    blocks on either side."""
 
     def __init__(self, in_channels: int, channels: int, levels: int, blocks: int = 2) -> None:
         super().__init__()

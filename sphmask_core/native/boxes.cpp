@@ -39,9 +39,8 @@ void drop_inner(std::vector<Flat>& points) {
   constexpr int kDirections = 8;  // counterclockwise
   constexpr Flat directions[kDirections] = {{1, 0},  {1, 1},   {0, 1},  {-1, 1},
                                             {-1, 0}, {-1, -1}, {0, -1}, {1, -1}};
-  Flat corners[kDirections];
+  Flat corners[kDirections] = {};
   double farthest[kDirections];
-  std::fill_n(corners, kDirections, points.front());
   std::fill_n(farthest, kDirections, -kInfinity);
   for (const Flat p : points)
     for (int k = 0; k < kDirections; ++k)

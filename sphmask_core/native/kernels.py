@@ -38,7 +38,7 @@ MOST_SCENE = 2**9 - 1
 MOST_TILE_ROWS = 256
 """Output rows of a tile, whose places are bytes."""
 MOST_LEVELS, MOST_BLOCKS = 16, 16
-"""Levels of a U-Net, at most."""
+"""Levels of a U-Net, and residual blocks of a level on either side, at most."""
 MOST_NEIGHBORS = 20
 """Nearest voxels that superpoints know of."""
 MOST_NEIGHBORHOOD = 64
