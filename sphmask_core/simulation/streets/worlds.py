@@ -16,8 +16,8 @@ from sphmask_core.simulation.tabletop.coats import plain
 
 REACH = 90.0
 """Meters of world around the sensor."""
-FREE = 2.6
-"""Meters around the sensor that are free of things."""
+OWN_HALF = (3.0, 1.15)
+"""Half the length and width, in meters, of the place of the sensor's own vehicle, which is free of things."""
 BANK_SHARE, STEEPEST, HIGHEST = 0.4, 0.9, 5.0
 """Share of roadsides that rise or fall, by up to so much, and the meters at which they end."""
 BUILT = (0.15, 0.85)
@@ -63,6 +63,9 @@ PARKED_SHARES = (0.1, 0.9)
 """Share of a roadside's parking places that are taken, least and most."""
 ACROSS, PARKED_CARS, PARKING_GAP = 0.15, 0.93, (0.5, 1.6)
 """Share of roadsides with parking across, share of cars among what is parked, from vehicle to vehicle."""
+ALONGSIDE, HIGH_ALONGSIDE, ALONG, APART = 0.3, 0.6, 7, (0.4, 1.6)
+"""How often a road has a vehicle beside the sensor's on either side, share of trucks and buses among them; meters
+from middle to middle along the road, at most, and from side to side."""
 LANE, DRIVEN_CARS, DRIVEN = (0.3, 0.6), 0.75, 0.7
 """Place of a lane in halves of the road; share of cars among traffic, and of vehicles that move."""
 RAILED = 0.6
@@ -87,14 +90,12 @@ class World:
     placed: list[Placed] = field(default_factory=list)
     speeds: list[np.ndarray] = field(default_factory=list)
     """(3,) meters per second of each thing"""
-    footprints: list[Footprint] = field(default_factory=list)
+    footprints: list[Footprint] = field(default_factory=lambda: [_own_place()])
 
     def stand(
         self, thing: Thing, x: Number, y: Number, yaw: Number, speed: float = 0.0, free: bool = True
     ) -> bool:
         """Stand a thing on the ground, where it is free."""
-        if free and np.hypot(x, y) < FREE:
-            return False
         x, y, yaw = float(x), float(y), float(yaw)
         footprint = Footprint.of(thing, x, y, yaw, 0.1)
         if free and any(footprint.overlaps(other) for other in self.footprints):
@@ -118,6 +119,12 @@ class World:
                 self.rng.uniform(-np.pi, np.pi),
                 self.rng.uniform(0, 1) * speed,
             )
+
+
+def _own_place() -> Footprint:
+    """Returns the ground of the sensor's own vehicle."""
+    x, y = OWN_HALF
+    return Footprint(np.array([(-x, -y), (x, -y), (x, y), (-x, y)]))
 
 
 def random_world(rng: Random) -> World:
@@ -178,6 +185,7 @@ def street(rng: Random) -> World:
     """Returns a street between houses: parked cars, traffic, people, trees and poles."""
     curb, walk = rng.uniform(*ROAD_AND_WALK)
     world = _open(rng, curb, STREET_SLOPE)
+    _alongside(world)
     _overgrow(world, 200, (55, curb + walk + 8))
     for side in (-1, 1):
         _houses(world, side, curb + walk)
@@ -285,6 +293,19 @@ def _parked(world: World, y: float, share: float) -> None:
         x += long + rng.uniform(*PARKING_GAP)
 
 
+def _alongside(world: World) -> None:
+    """Let vehicles pass or wait beside the sensor's, so near that they hide what is behind them."""
+    rng = world.rng
+    for side in (-1, 1):
+        if rng.random() < ALONGSIDE:
+            thing = vehicles.truck(rng) if rng.random() < HIGH_ALONGSIDE else vehicles.car(rng)
+            y = side * (OWN_HALF[1] + rng.uniform(*APART) + thing.size[1] / 2)
+            if abs(y) < world.curb:
+                yaw = rng.choice([0, np.pi]) + rng.normal(scale=0.03)
+                speed = rng.uniform(*MOVING) if rng.random() < DRIVEN else 0.0
+                world.stand(thing, rng.uniform(-ALONG, ALONG), y, yaw, speed)
+
+
 def _traffic(world: World, curb: float) -> None:
     """Add vehicles that move or wait, and people who cross."""
     rng = world.rng
@@ -320,6 +341,7 @@ def _lot(rng: Random) -> World:
 def _country(rng: Random) -> World:
     """Returns a road between fields, woods, banks and guard rails."""
     world = _open(rng, rng.uniform(*COUNTRY_ROAD), COUNTRY_SLOPE)
+    _alongside(world)
     for side in (-1, 1):
         if rng.random() < RAILED:
             world.stand(scenery.barrier(rng, 100), 0, side * (world.curb + 1), 0)
