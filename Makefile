@@ -148,7 +148,7 @@ $(VENV)/.scene: requirements-scene.txt $(VENV)/.packages
 	$(PIP) install -r requirements-scene.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.packages
+$(VENV)/.dev: requirements-dev.txt requirements-scene.txt $(VENV)/.packages
 	$(PIP) install -r requirements.txt -r $(ROS_REQUIREMENTS) -r requirements-dev.txt
 	@touch $@
 

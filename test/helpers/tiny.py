@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -62,6 +63,7 @@ def command(program: tuple[str, ...], *arguments: object, processes: int = 1) ->
         [sys.executable, *(launch if processes > 1 else []), *program, *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup, of these tests, ignores it
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

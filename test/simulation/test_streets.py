@@ -9,7 +9,8 @@ from sphmask_core.method.ground import find_ground
 
 pytest.importorskip("embreex")
 
-from sphmask_core.simulation.streets import drive, lidars, undergrowth, vehicles
+from sphmask_core.simulation.indoors.things import Footprint
+from sphmask_core.simulation.streets import drive, lidars, undergrowth, vehicles, worlds
 from sphmask_core.simulation.streets.sweep import CLASSES, FEWEST, STRUCTURE, simulate_sweep
 
 SEEDS = range(6)
@@ -87,6 +88,19 @@ def test_roadsides_are_overgrown(sweeps):
     beside = [scene.semantic[np.abs(scene.cloud.xyz[:, 1]) < 25] for scene in sweeps]
     grown = [np.isin(semantic, [CLASSES.index("vegetation")]).mean() for semantic in beside]
     assert max(grown) > 0.02
+
+
+def test_vehicles_pass_beside_the_sensor_and_never_stand_around_it():
+    beside = 0
+    for seed in range(20):
+        world = worlds.street(np.random.default_rng(seed))
+        own = world.footprints[0]
+        for put in world.placed:
+            if put.thing.name in (vehicles.CAR, vehicles.TRUCK):
+                place = Footprint.of(put.thing, *put.position[:2], put.yaw)
+                assert not place.overlaps(own), (seed, put.thing.name)
+                beside += bool((np.abs(place.corners).min(axis=0) < np.add(worlds.OWN_HALF, (0, 1.7))).all())
+    assert beside > 5
 
 
 def test_things_of_a_drive_are_where_they_are_however_the_sensor_moves():
