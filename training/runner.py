@@ -31,6 +31,7 @@ from .pointwise_scores import pointwise_scores
 from .scene import Batch
 from .state import TrainState
 from .step import batch_terms, check_precision
+from .teacher import find_teacher
 from .validate import validate
 
 CLOCK = 1e-9
@@ -60,7 +61,7 @@ class Runner:
         """What the first weights are, in words."""
         share_norms(model)
         self.state = TrainState(model.to(device), config.train)
-        self.criterion = Criterion(config)
+        self.criterion, self.teacher = Criterion(config), find_teacher(config, device)
         self.interrupts = Interrupts()
         self.board: Board | None = None
         self.speed = Speed(device)
@@ -179,7 +180,9 @@ class Runner:
         if state.batches == phase.first_batch and state.batches:
             state.begin_phase(phase.train)
         state.train_mode()
-        terms = batch_terms(state.model, self.criterion, batch, self.config, phase.pointwise_only)
+        terms = batch_terms(
+            state.model, self.criterion, batch, self.config, phase.pointwise_only, self.teacher
+        )
         losses = torch.stack(list(terms.values()))
         (losses.sum() / phase.steps.size(phase.place(state.batches))).backward()
         values = dict(zip(terms, total(losses).tolist(), strict=True))

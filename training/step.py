@@ -18,12 +18,18 @@ from sphmask_core.method.query_heads import QueryPredictions
 from .losses import Criterion, Terms, enough_foreground
 from .scene import Batch
 from .targets import build_targets
+from .teacher import Teacher
 
 Heads = TypeVar("Heads", PointwisePredictions, QueryPredictions)
 
 
 def batch_terms(
-    model: SphericalMask, criterion: Criterion, batch: Batch, config: Config, pointwise_only: bool
+    model: SphericalMask,
+    criterion: Criterion,
+    batch: Batch,
+    config: Config,
+    pointwise_only: bool,
+    teacher: Teacher | None = None,
 ) -> Terms:
     """Returns the weighted terms of the loss of a batch that is on the model's device."""
     device, mixed = batch.semantic.device.type, config.train.precision == "bfloat16"
@@ -34,7 +40,10 @@ def batch_terms(
     )
     if mixed:
         predictions = in_float32(predictions)
-    return criterion(predictions, batch.voxels, targets)
+    terms = criterion(predictions, batch.voxels, targets)
+    if teacher is not None:
+        terms["features"] = teacher.term(predictions.encoding.features, batch.voxels)
+    return terms
 
 
 def check_precision(config: Config, device: torch.device) -> None:

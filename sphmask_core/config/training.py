@@ -167,6 +167,8 @@ class LossConfig:
     quality: float = number(0.0, 0, 1e6)
     """Weight of a term that teaches every query the IoU of its mask, so that scores rank the unmatched ones
     too; 0: the matched ones alone, as published."""
+    features: float = number(8.0, 0, 1e6)
+    """Weight of the squared error of the backbone's features relative to those of `train.teacher`."""
     class_weights: tuple[float, ...] = number((), 0, 1e6)
     """Weights of the semantic classes, in the point-wise cross-entropy and, for classes with instances, in
     that of the queries; none: all 1."""
@@ -273,6 +275,9 @@ class TrainConfig:
     init: str = ""
     """Weights to start from: a preset's name, own .safetensors, or a .pth of Spherical Mask or ISBNet. What
     does not fit, as the heads of other classes, starts anew."""
+    teacher: str = ""
+    """Weights whose backbone's features the backbone learns, too (a preset's name or .safetensors): a large
+    network teaches a smaller one."""
     prior_slope: float = number(4.0, 0, 1e3)
     """How clearly a query's first mask is of what is near it, per model unit; 0: random first weights, as
     published, whose masks stay empty for hundreds of steps."""
