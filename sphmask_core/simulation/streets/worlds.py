@@ -64,8 +64,8 @@ PARKED_SHARES = (0.1, 0.9)
 ACROSS, PARKED_CARS, PARKING_GAP = 0.15, 0.93, (0.5, 1.6)
 """Share of roadsides with parking across, share of cars among what is parked, from vehicle to vehicle."""
 ALONGSIDE, HIGH_ALONGSIDE, ALONG, APART = 0.3, 0.6, 7, (0.4, 1.6)
-"""How often a road has a vehicle beside the sensor's on either side, share of trucks and buses among them; meters
-from middle to middle along the road, at most, and from side to side."""
+"""How often a road has a vehicle beside the sensor's on either side, share of trucks and buses among them;
+meters from middle to middle along the road, at most, and from side to side."""
 LANE, DRIVEN_CARS, DRIVEN = (0.3, 0.6), 0.75, 0.7
 """Place of a lane in halves of the road; share of cars among traffic, and of vehicles that move."""
 RAILED = 0.6
