@@ -72,6 +72,9 @@ class InferenceConfig:
     """Sharpness of matrix NMS' Gaussian decay (published: 2)."""
     queries: int = count(256, high=1_000_000)
     """Queries that one-round inference samples, whatever training samples."""
+    voxels_per_query: int = count(0, low=0)
+    """Foreground voxels to a query of one-round inference, which then has fewer than `queries` where there is
+    little to find, and two seeds to a query; 0: always `queries` queries and `model.seeds` seeds."""
     iterative_sampling: bool = True
     """Three rounds of queries, each on what the earlier ones left uncovered."""
     whole_classes: tuple[int, ...] = count((), low=0)

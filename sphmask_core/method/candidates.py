@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sphmask_core.config import InferenceConfig
 from sphmask_core.method.encoding import SuperpointTable
+from sphmask_core.method.layers import softmax
 from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import MIN_RAY, inside_polygons
 
@@ -96,7 +97,7 @@ def score_queries(
     and class, by the class's probability; `best` and `any` give one for each query, of its most likely class,
     by that class's probability or by that of all instance classes together.
     """
-    probabilities = queries.class_logits[scene].softmax(1)[:, :-1]
+    probabilities = softmax(queries.class_logits[scene])[:, :-1]
     confidence = queries.confidence[scene].clamp(0, 1)
     num_queries, num_classes = probabilities.shape
     query = torch.arange(num_queries, device=masks.device)

@@ -17,6 +17,7 @@ from sphmask_core.method.aggregator import LocalAggregator, PointSet, sample_row
 from sphmask_core.method.backbone import make_backbone
 from sphmask_core.method.boxes import CORNERS
 from sphmask_core.method.encoding import Encoding, Predictions, SuperpointTable
+from sphmask_core.method.layers import softmax
 from sphmask_core.method.migration import migrate
 from sphmask_core.method.pointwise_heads import PointwiseHeads, PointwisePredictions
 from sphmask_core.method.query_heads import QueryHeads, QueryPredictions, mask_tower
@@ -87,7 +88,8 @@ class SphericalMask(nn.Module):
             yield Predictions(encoding)
             return
         stage("seeds")
-        seeds, active = self.sample_seeds(voxels, encoding, foreground)
+        count = sampling.seeds(len(foreground), self.config.model.seeds)
+        seeds, active = self.sample_seeds(voxels, encoding, foreground, count)
         seeds, superpoints = sampling.superpoints(voxels, encoding, foreground, seeds)
         encoding = replace(encoding, superpoints=superpoints)
         queries: QueryPredictions | None = None
@@ -158,14 +160,14 @@ class SphericalMask(nn.Module):
 
         What has to reach it is the mean softmax over the superpoint's voxels.
         """
-        scores = pointwise.semantic_logits.detach().softmax(1)[:, self.config.class_shift :]
+        scores = softmax(pointwise.semantic_logits.detach())[:, self.config.class_shift :]
         mean = segment_mean(scores, voxels.superpoints, voxels.superpoint_offsets[-1])
         return (mean >= self.config.inference.foreground_threshold).any(1)[voxels.superpoints]
 
     def sample_seeds(
-        self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor
+        self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, count: int
     ) -> tuple[PointSet, list[bool]]:
-        """Samples `model.seeds` seeds in each scene from the voxels `foreground` (F,) int64, by the first
+        """Samples `count` seeds in each scene from the voxels `foreground` (F,) int64, by the first
         aggregator.
 
         Returns the seeds and, for each of the B scenes, whether it has any.
@@ -176,7 +178,7 @@ class SphericalMask(nn.Module):
         offsets = scene_offsets(voxels.coords[foreground, 0], voxels.batch_size)
         counts = [end - start for start, end in pairwise(offsets)]
         points = PointSet(xyz, boxes, encoding.features[foreground], superpoints, [n for n in counts if n])
-        rows = sample_rows(points, self.config.model.seeds)
+        rows = sample_rows(points, count)
         return self.aggregator1(points, rows), [n > 0 for n in counts]
 
     def predict_queries(

@@ -18,6 +18,8 @@ from sphmask_core.method.voxels import VoxelBatch
 
 VOXELS_PER_QUERY, FEWEST_QUERIES, MOST_QUERIES = 300, 150, 500
 """Iterative sampling draws a query for so many foreground voxels, within these bounds (as published)."""
+FEWEST, SEEDS_PER_QUERY = 64, 2
+"""Least queries where `inference.voxels_per_query` sets their number, and the seeds to each of them."""
 UNCOVERED = (0.1, 0.2, 0.4)
 """Share of the seeds that each round of iterative sampling expects to leave out."""
 
@@ -34,6 +36,10 @@ class QuerySampling(ABC):
 
         The rows are None where the batch gets no queries.
         """
+
+    def seeds(self, foreground: int, most: int) -> int:
+        """Returns the number of seeds, at most `most`, given the number of foreground voxels."""
+        return most
 
     def superpoints(
         self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, seeds: PointSet
@@ -105,6 +111,12 @@ class InferenceSampling(QuerySampling):
         foreground = (encoding.foreground & sampled).nonzero().squeeze(1)
         return voxels, foreground if len(foreground) else None
 
+    def seeds(self, foreground: int, most: int) -> int:
+        """Returns `most`, or as many as the queries need where the foreground sets their number."""
+        if not _scales(self.config):
+            return most
+        return min(SEEDS_PER_QUERY * queries_per_round(self.config, foreground)[0], most)
+
     def superpoints(
         self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, seeds: PointSet
     ) -> tuple[PointSet, SuperpointTable]:
@@ -138,7 +150,14 @@ def foreground_alone(
 
 def queries_per_round(inference: InferenceConfig, foreground: int) -> list[int]:
     """Returns the number of queries in each round, from the number of foreground voxels."""
+    if _scales(inference):
+        return [min(max(foreground // inference.voxels_per_query, FEWEST), inference.queries)]
     if not inference.iterative_sampling:
         return [inference.queries]
     n = min(max(foreground / VOXELS_PER_QUERY, FEWEST_QUERIES), MOST_QUERIES)
     return [int(-n / 2 * math.log(share)) for share in UNCOVERED]
+
+
+def _scales(inference: InferenceConfig) -> bool:
+    """Returns whether the number of queries in the one round goes by the foreground."""
+    return bool(inference.voxels_per_query) and not inference.iterative_sampling

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <limits>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -92,47 +92,50 @@ public:
   void add(int32_t n, float d) { index_[count_] = n, distance_[count_++] = d; }
 
   // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap.
-  // A vector of voxels is compared with each voxel in turn.
+  // A block of voxels is compared with each voxel in turn.
   Neighbors nearest() {
     Neighbors neighbors;
     neighbors.count = std::min(count_, kNearest);
-    std::fill(distance_ + count_, distance_ + round_up(count_), std::numeric_limits<float>::infinity());
-    for (int32_t first = 0; first < count_; first += kLanes) {
-      const Ints place = places(first);
-      for (int32_t lane = 0; lane < std::min(kLanes, count_ - first); ++lane)
-        if (place[lane] < kNearest) neighbors.index[place[lane]] = index_[first + lane];
-    }
+    for (int32_t first = 0; first < count_; first += kBlock) place_block(first);
+    for (int32_t i = 0; i < count_; ++i) sorted_[place_[i]] = index_[i];
+    std::copy_n(sorted_, kNearest, neighbors.index.begin());
     return neighbors;
   }
 
 private:
-  static constexpr int32_t kLanes = kVectorBytes / 4;
-  static constexpr int32_t kVectors = (kSide * kSide * kSide + kLanes - 1) / kLanes;
-  typedef float Floats __attribute__((vector_size(kVectorBytes)));
+  static constexpr int32_t kLanes = kVectorBytes / 4, kBlock = 32, kVectors = kBlock / kLanes;
+  static constexpr int32_t kMost = (kSide * kSide * kSide + kBlock - 1) / kBlock * kBlock;
   typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
+  typedef uint32_t Bits __attribute__((vector_size(kVectorBytes)));
+
+  // Writes the places of a block; of what is beyond the last voxel nothing is used. Numbers that are not
+  // negative are in the order of their bits, and the sign bit of a difference is 1 where the first is less.
+  void place_block(int32_t first) {
+    Ints own[kVectors], later[kVectors];
+    Bits place[kVectors] = {};
+    for (int v = 0; v < kVectors; ++v) {
+      std::memcpy(&own[v], distance_ + first + v * kLanes, kVectorBytes);
+      later[v] = -first - v * kLanes - lane_;  // below 0 once j is added: j comes first
+    }
+    for (int32_t j = 0; j < count_; ++j) {
+      int32_t other;
+      std::memcpy(&other, distance_ + j, sizeof other);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) place[v] += Bits((other - own[v]) + ((later[v] + j) >> 31)) >> 31;
+    }
+    std::memcpy(place_ + first, place, sizeof place);
+  }
 
   static Ints lanes() {
     Ints numbers{};
     for (int32_t lane = 0; lane < kLanes; ++lane) numbers[lane] = lane;
     return numbers;
   }
-  static int32_t round_up(int32_t count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
-  // The places of a vector of voxels.
-  Ints places(int32_t first) const {
-    const Floats own = *reinterpret_cast<const Floats*>(distance_ + first);
-    const int32_t last = std::min(first + kLanes, count_);
-    Ints place{};
-    for (int32_t j = 0; j < first; ++j) place -= distance_[j] <= own;
-    for (int32_t j = first; j < last; ++j)
-      place -= (distance_[j] < own) | ((distance_[j] == own) & (kLane > j - first));
-    for (int32_t j = last; j < count_; ++j) place -= distance_[j] < own;
-    return place;
-  }
-
-  alignas(kVectorBytes) float distance_[kVectors * kLanes];  // infinite beyond the last
-  int32_t index_[kVectors * kLanes];
-  const Ints kLane = lanes();
+  const Ints lane_ = lanes();
+  float distance_[kMost] = {};
+  uint32_t place_[kMost];
+  int32_t index_[kMost], sorted_[kMost] = {};
   int32_t count_ = 0;
 };
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One round of queries whose masks are of foreground superpoints alone."""
+"""One round of queries: masks of foreground superpoints alone, as many queries as the foreground asks for."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sphmask_core.method.model import SphericalMask
+from sphmask_core.method.query_sampling import InferenceSampling
 from sphmask_core.method.rounds import find_instances
 from sphmask_core.method.voxels import Points, voxelize
 from test.helpers.small import SMALL
@@ -57,3 +58,25 @@ def test_masks_are_of_foreground_superpoints(model, voxels):
     assert anything.masks[:, ~is_foreground].any()
     assert alone.masks.shape[1] == len(is_foreground) and alone.masks.any()
     assert not alone.masks[:, ~is_foreground].any()
+
+
+@pytest.mark.parametrize(
+    ("voxels_per_query", "seeds", "queries"),
+    [(0, 400, 250), (4, 400, 250), (10, 300, 150), (20, 150, 75), (100, 128, 64)],
+)
+@torch.inference_mode()
+def test_queries_go_by_the_foreground(model, voxels_per_query, seeds, queries):
+    """Of 1500 foreground voxels; never more than the settings say."""
+    rng = torch.Generator().manual_seed(4)
+    points = Points(torch.rand(3000, 3, generator=rng) * 3, torch.zeros(3000, 3))
+    voxels = voxelize([points], 50.0)
+    inference = replace(
+        SMALL.inference, queries=250, iterative_sampling=False, voxels_per_query=voxels_per_query
+    )
+    model.config = replace(SMALL, inference=inference, model=replace(SMALL.model, seeds=400))
+    sampling = InferenceSampling(model.config)
+    encoding = model.encode(voxels)
+    encoding.foreground = torch.arange(len(voxels.coords)) < 1500
+    model.encode = lambda *_: encoding
+    (predictions,) = model.predict(voxels, sampling)
+    assert (len(predictions.seeds), predictions.rows.shape[1]) == (seeds, queries)
