@@ -19,6 +19,10 @@ from sphmask_core.method.voxels import VoxelBatch
 from .boxes import EPSILON
 from .distributed import total
 
+LEAST_SIZE = 0.1
+"""Of the channels' mean square, what the error of each is relative to at least: in some scenes a channel is
+silent."""
+
 
 class Teacher:
     """Holds the backbone of `train.teacher`, which stays as it is."""
@@ -39,7 +43,8 @@ class Teacher:
         weighted."""
         with torch.no_grad():
             taught = self.backbone(voxels.features, voxels.coords).float()
-        size = total(taught.square().sum(0)).clamp(min=EPSILON)
+        size = total(taught.square().sum(0))
+        size = size.clamp(min=LEAST_SIZE * float(size.mean()) + EPSILON)
         return self.weight * ((features.float() - taught).square().sum(0) / size).mean()
 
 

@@ -94,6 +94,9 @@ class InferenceConfig:
     """Multiply scores by how far the queries inside a mask agree on it; off: as published."""
     min_own: float = number(0.0, 0, 1)
     """An instance with a smaller share of points that no better one has is a repeat and is not returned."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers that the backbone's convolutions multiply on the CPU; they are added in float32. bfloat16 is
+    for processors that multiply it faster (AVX512-BF16); others stay with float32."""
     block_voxels: int = count(500_000)
     """Voxels that the network sees at once; larger clouds are segmented in overlapping blocks and merged."""
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sphmask_core import native
 from sphmask_core.config import ConfigError, ModelConfig
 from sphmask_core.sparse import spconv_engine
-from sphmask_core.sparse.cpu_engine import pack_panels
+from sphmask_core.sparse.cpu_engine import pack_halves, pack_panels
 from sphmask_core.sparse.maps import build_levels
 from sphmask_core.sparse.modules import (
     AnyLevel,
@@ -111,7 +111,9 @@ class SparseUNet(nn.Module):
         self.input = SubmanifoldConv(in_channels, channels)
         self.unet = UNetLevel([channels * (i + 1) for i in range(levels)], blocks)
         self.output_norm = backbone_norm(channels)
-        self._kept: tuple[Versions, Tensor] | None = None
+        self.halves = False
+        """Whether inference on the CPU rounds to bfloat16 what follows a norm, where that is faster."""
+        self._kept: tuple[Versions, tuple[Tensor, Tensor, Tensor]] | None = None
 
     def forward(self, features: Tensor, coords: Tensor) -> Tensor:
         """Returns features (V, C) of voxels: features (V, in), coords (V, 4) int32 of scene, x, y, z."""
@@ -129,36 +131,51 @@ class SparseUNet(nn.Module):
     def _infer(self, features: Tensor, coords: Tensor) -> Tensor:
         """Returns the same by one call of the kernel, which makes the maps too."""
         out = torch.empty(len(features), len(self.input.weight))
-        native.unet(features, coords, self.packed(), out, self.levels, self.blocks, self.output_norm.eps)
+        native.unet(features, coords, *self.packed(), out, self.levels, self.blocks, self.output_norm.eps)
         return out
 
-    def packed(self) -> Tensor:
-        """Returns all weights as the kernel reads them, kept for as long as they stay as they are."""
+    def packed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns `pack_unet` of all layers, kept for as long as these stay as they are."""
         layers = self.in_order()
-        now = versions(layers)
+        now = (*versions(layers), (self.halves, 0))
         if self._kept is None or self._kept[0] != now:
             with torch.no_grad():
-                self._kept = now, torch.cat([_packed(layer) for layer in layers])
+                self._kept = now, pack_unet(layers, self.halves and native.BFLOAT16)
         return self._kept[1]
 
 
-def _packed(layer: nn.Module) -> Tensor:
-    """Returns the weights of a convolution in panels, or what a batch norm with fixed statistics has."""
-    if isinstance(layer, nn.BatchNorm1d):
-        assert layer.running_mean is not None and layer.running_var is not None
-        return torch.cat([layer.running_mean, layer.running_var, layer.weight, layer.bias])
-    assert isinstance(layer, SparseConv)
-    return pack_panels(layer.kernel()).flatten()
+def pack_unet(layers: Sequence[nn.Module], halves: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the weights of a U-Net's layers, in order, as the kernel reads them: of batch norms, of
+    convolutions, and of convolutions in bfloat16.
+
+    halves: whether these are those of all convolutions but the first and the shortcuts, whose inputs have no
+    norm.
+    """
+    norms, floats, pairs = [torch.zeros(0)], [torch.zeros(0)], [torch.zeros(0, dtype=torch.int32)]
+    for number, layer in enumerate(layers):
+        if isinstance(layer, nn.BatchNorm1d):
+            assert layer.running_mean is not None and layer.running_var is not None
+            norms += [layer.running_mean, layer.running_var, layer.weight, layer.bias]
+        else:
+            assert isinstance(layer, SparseConv)
+            half = halves and number > 0 and not isinstance(layer, PointwiseConv)
+            kernels, pack = (pairs, pack_halves) if half else (floats, pack_panels)
+            kernels.append(pack(layer.kernel()).flatten())
+    return torch.cat(norms), torch.cat(floats), torch.cat(pairs)
 
 
-def make_backbone(config: ModelConfig) -> nn.Module:
+def make_backbone(config: ModelConfig, precision: str = "float32") -> nn.Module:
     """Returns the backbone of a configuration: the sparse U-Net, or the class that `model.backbone` names.
+
+    precision: of the U-Net's products in inference, as `inference.precision` has it.
 
     Raises ConfigError where that class cannot be had.
     """
     in_channels = 6 if config.with_coords else 3
     if not config.backbone:
-        return SparseUNet(in_channels, config.channels, config.levels, config.blocks)
+        unet = SparseUNet(in_channels, config.channels, config.levels, config.blocks)
+        unet.halves = precision == "bfloat16"
+        return unet
     return _class_of(config.backbone)(in_channels, config.channels)
 
 

@@ -41,7 +41,7 @@ class SphericalMask(nn.Module):
         model = config.model
         c, num_rays = model.channels, model.rays[0] * model.rays[1]
         self.config = config
-        self.backbone = make_backbone(model)
+        self.backbone = make_backbone(model, config.inference.precision)
         self.pointwise = PointwiseHeads(c, len(config.semantic_classes))
         self.aggregator1 = LocalAggregator(
             c, SEED_RADIUS * model.radius_scale, model.neighbors, 2 * model.neighbors

@@ -12,6 +12,7 @@ import numpy as np
 import torch  # before the kernels, so that they share its OpenMP runtime and threads
 
 from sphmask_core.native.kernels import (
+    BFLOAT16,
     COORDINATE_BITS,
     LEVEL,
     affine,
@@ -75,6 +76,7 @@ def watching(flag: np.ndarray) -> Iterator[None]:
 
 
 __all__ = [
+    "BFLOAT16",
     "COORDINATE_BITS",
     "LEVEL",
     "affine",

@@ -5,8 +5,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "vectors.h"
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -30,6 +35,23 @@ using Narrow = Panel<T, kVectorBytes, kNarrowBytes / kVectorBytes>;
 
 template <typename T>
 using Wide = Panel<T, kLongVectorBytes, kWideBytes / kLongVectorBytes>;
+
+// A bfloat16 number: the upper half of a float32. Rows of them have an even number.
+struct Half {
+  uint16_t bits;
+
+  Half() = default;
+  // To the nearest, of two equally near ones to the even one.
+  explicit Half(float value) {
+    uint32_t whole;
+    std::memcpy(&whole, &value, sizeof whole);
+    bits = static_cast<uint16_t>((whole + 0x7fff + (whole >> 16 & 1)) >> 16);
+  }
+};
+
+inline int64_t row_length(const float*, int64_t channels) { return channels; }
+inline int64_t row_length(const double*, int64_t channels) { return channels; }
+inline int64_t row_length(const Half*, int64_t channels) { return channels + channels % 2; }
 
 // out[m][at:at + width] = start[m][at:at + width] + sum_i a[m][i] b[i][0:width] for R rows m; b is one panel
 // P.
@@ -64,6 +86,52 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, const T* const* 
 #pragma GCC unroll 16
         for (int m = 0; m < R; ++m) sum[m][n] += factor[m] * column;
       }
+    }
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < R; ++m)
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) P::vector_at(out[m] + at + n * lane) = sum[m][n];
+}
+
+// sum + the products of a pair with the pairs of a vector.
+template <typename V>
+V add_products(V sum, int32_t pair, V pairs) {
+#if defined(__AVX512BF16__)
+  return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(pair), (__m512bh)pairs);
+#else
+  typedef int32_t Bits __attribute__((vector_size(sizeof(V))));
+  const Bits bits = (Bits)pairs, low = bits << 16, high = bits & ~0xffff;
+  const int32_t own_low = static_cast<int32_t>(static_cast<uint32_t>(pair) << 16), own_high = pair & ~0xffff;
+  float a, b;
+  std::memcpy(&a, &own_low, sizeof a), std::memcpy(&b, &own_high, sizeof b);
+  return sum + a * (V)low + b * (V)high;
+#endif
+}
+
+// The same of bfloat16 numbers, summed in float32; the rows of b stand by twos, (depth / 2, width, 2), as one
+// instruction takes them.
+template <typename P, int R>
+void multiply_add(const Half* const* a, const Half* b, int64_t depth, const float* const* start,
+                  float* const* out, int64_t at) {
+  using V = typename P::Vector;
+  constexpr int N = P::kVectors, lane = P::kLane;
+  V sum[R][N];
+#pragma GCC unroll 16
+  for (int m = 0; m < R; ++m)
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) sum[m][n] = P::vector_at(start[m] + at + n * lane);
+#pragma GCC unroll 4
+  for (int64_t i = 0; i < depth; i += 2, b += 2 * N * lane) {
+    V column[N];  // of pairs
+#pragma GCC unroll 16
+    for (int n = 0; n < N; ++n) std::memcpy(&column[n], b + 2 * n * lane, sizeof(V));
+#pragma GCC unroll 16
+    for (int m = 0; m < R; ++m) {
+      int32_t pair;
+      std::memcpy(&pair, a[m] + i, sizeof pair);
+#pragma GCC unroll 16
+      for (int n = 0; n < N; ++n) sum[m][n] = add_products(sum[m][n], pair, column[n]);
     }
   }
 #pragma GCC unroll 16

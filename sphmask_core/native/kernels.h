@@ -162,12 +162,16 @@ const char* sphmask_norm_relu(const float* x, const float* mean, const float* va
                               int64_t channels, int64_t threads);
 
 // encoded (n, channels): the sparse U-Net of `levels` levels, of widths channels, 2 channels, ..., with
-// `blocks` residual blocks on either side, on features (n, in) of the voxels coords (n, 4). packed: in the
-// order in which the layers work, of each batch norm mean, variance, weight and bias, of each convolution its
-// weights as sphmask_gather_convolve_f32 takes them; a block has its shortcut last.
-const char* sphmask_unet(const float* features, const int32_t* coords, const float* packed, float* encoded,
-                         int64_t levels, int64_t blocks, double epsilon, int64_t n, int64_t in,
-                         int64_t packed_count, int64_t channels, int64_t threads);
+// `blocks` residual blocks on either side, on features (n, in) of the voxels coords (n, 4). Its weights are
+// in the order in which the layers work, a block has its shortcut last. norms: of each batch norm mean,
+// variance, weight and bias; packed: of each convolution its weights as sphmask_gather_convolve_f32 takes
+// them. Where there are halves, those of the convolutions that follow a norm are there, (kernel, panels, in /
+// 2, width) of two bfloat16 numbers of neighboring inputs each, and what these convolutions read is rounded
+// to bfloat16.
+const char* sphmask_unet(const float* features, const int32_t* coords, const float* norms,
+                         const float* packed, const int32_t* halves, float* encoded, int64_t levels,
+                         int64_t blocks, double epsilon, int64_t n, int64_t in, int64_t norm_count,
+                         int64_t packed_count, int64_t pair_count, int64_t channels, int64_t threads);
 
 // Dense layers: batch norms with fixed statistics are part of the weights. widths (layers + 1): channels
 // before and after each layer; rectified (layers): whether ReLU follows; packed: of each layer its bias, then

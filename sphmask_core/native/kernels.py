@@ -65,6 +65,8 @@ _LIBRARY = open_library(_CHOSEN)
 
 LEVEL = _CHOSEN.name
 """The kind of processor whose kernels are in use: the best that this one runs, or $SPHMASK_CPU."""
+BFLOAT16 = _CHOSEN.bfloat16
+"""Whether products of bfloat16 numbers are faster than those of float32."""
 
 
 def _function(
@@ -350,7 +352,9 @@ unet = _function(
     "unet",
     features=array(FLOAT32, "n", "in"),
     coords=array(INT32, "n", 4),
+    norms=array(FLOAT32, "norms"),
     packed=array(FLOAT32, "packed"),
+    halves=array(INT32, "pairs"),
     encoded=out(array(FLOAT32, "n", "channels")),
     levels=whole(1, MOST_LEVELS),
     blocks=whole(1, MOST_BLOCKS),

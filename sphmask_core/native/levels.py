@@ -2,7 +2,8 @@
 """The kinds of processor that the kernels are compiled for, and which of them this machine can run.
 
 x86-64 has levels that a compiler may count on (x86-64 psABI, section 3.1.1): v2 has SSE 4.2, v3 adds AVX2
-and FMA, v4 adds AVX-512. Every level becomes one library, and `sphmask_core.native` opens the best that runs.
+and FMA, v4 adds AVX-512. One more, v4-bf16, has products of bfloat16 numbers, two for one of float32 (Zen 4,
+Sapphire Rapids and later). Every level becomes one library; `sphmask_core.native` opens the best that runs.
 Other machines have one library for all (AArch64 always has the vectors and the fused multiply-add).
 
 setup.py and test/native/Makefile run this file by itself, so it imports nothing of the package:
@@ -32,15 +33,22 @@ class Level(NamedTuple):
         """Returns the name of the library's file, without its suffix."""
         return "_" + self.name.replace("-", "_")
 
+    @property
+    def bfloat16(self) -> bool:
+        """Returns whether products of bfloat16 numbers are faster than those of float32."""
+        return _BFLOAT16 in self.features
+
 
 _V2 = ("-mcx16", "-msahf", "-mpopcnt", "-msse3", "-mssse3", "-msse4.1", "-msse4.2")
 _V3 = (*_V2, "-mavx", "-mavx2", "-mbmi", "-mbmi2", "-mf16c", "-mfma", "-mlzcnt", "-mmovbe")
 _V4 = (*_V3, "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl")
+_BFLOAT16 = "avx512_bf16"
 
 X86_64 = (
     Level("x86-64-v2", _V2, frozenset(["cx16", "lahf_lm", "popcnt", "pni", "ssse3", "sse4_1", "sse4_2"])),
     Level("x86-64-v3", _V3, frozenset(["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"])),
     Level("x86-64-v4", _V4, frozenset(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"])),
+    Level("x86-64-v4-bf16", (*_V4, "-mavx512bf16"), frozenset([_BFLOAT16])),
 )
 
 OPTIMIZATION = ("-std=c++17", "-O3", "-fno-trapping-math", "-fopenmp", "-Wall", "-Wextra", "-Wno-psabi")

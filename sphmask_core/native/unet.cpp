@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "block.h"
+#include "conv.h"
 #include "guard.h"
 #include "kernels.h"
 #include "keys.h"
@@ -18,18 +20,21 @@ constexpr int64_t kTileRows = 128;  // output rows whose sums stay in the cache 
 constexpr int64_t kWindow = 27, kCorners = 8;
 
 // Features of voxels. Nothing is set to zero: who makes them writes them all.
+template <typename T>
 class Rows {
 public:
-  explicit Rows(int64_t size) : size_(size), values_(new float[size]) {}
+  Rows(int64_t count, int64_t channels)
+      : count_(count), values_(new T[count * row_length(static_cast<T*>(nullptr), channels)]) {}
 
-  int64_t size() const { return size_; }
-  float* data() { return values_.get(); }
-  const float* data() const { return values_.get(); }
+  int64_t count() const { return count_; }
+  T* data() { return values_.get(); }
+  const T* data() const { return values_.get(); }
 
 private:
-  int64_t size_;
-  std::unique_ptr<float[]> values_;
+  int64_t count_;
+  std::unique_ptr<T[]> values_;
 };
+using Floats = Rows<float>;
 
 // What a kernel refuses, which the whole then refuses too.
 struct Refused {
@@ -103,80 +108,117 @@ struct Norm {
   const float *mean, *variance, *weight, *bias;
 };
 
+// Numbers that are taken one after the other.
+template <typename T>
+class Stream {
+public:
+  Stream(const T* first, int64_t count) : next_(first), end_(first + count) {}
+
+  const T* take(int64_t count) {
+    if (end_ - next_ < count) throw Refused{"packed holds less than the layers need"};
+    next_ += count;
+    return next_ - count;
+  }
+  bool empty() const { return next_ == end_; }
+
+private:
+  const T *next_, *end_;
+};
+
+// The weights of all layers, in the order in which they work.
+struct Weights {
+  Stream<float> norms, floats;
+  Stream<Half> halves;
+};
+
+// Rows of numbers X are what convolutions read after a norm; all other rows and all sums are of floats.
+template <typename X>
 class UNet {
 public:
-  UNet(const float* packed, int64_t count, int64_t blocks, double epsilon, int64_t threads)
-      : next_(packed), end_(packed + count), blocks_(blocks), epsilon_(epsilon), threads_(threads) {}
+  UNet(const Weights& weights, int64_t blocks, double epsilon, int64_t threads)
+      : weights_(weights), blocks_(blocks), epsilon_(epsilon), threads_(threads) {}
 
-  Rows run(std::vector<Level>& levels, const Rows& features, int64_t in, int64_t width) {
-    Rows x = convolve(features, levels[0].window, in, width);
+  Floats run(std::vector<Level>& levels, const Floats& features, int64_t in, int64_t width) {
+    Floats x = convolve<float>(features, levels[0].window, in, width);
     x = level(levels, 0, std::move(x), width);
-    x = norm_relu(x, norm(width), width);
-    if (next_ != end_) throw Refused{"packed holds more than the layers need"};
+    x = norm_relu<float>(x, norm(width), width);
+    if (!weights_.norms.empty() || !weights_.floats.empty() || !weights_.halves.empty())
+      throw Refused{"packed holds more than the layers need"};
     return x;
   }
 
 private:
   // Its blocks; below the last level also: down, the next level, up, concatenate, as many blocks.
-  Rows level(std::vector<Level>& levels, size_t depth, Rows x, int64_t width) {
+  Floats level(std::vector<Level>& levels, size_t depth, Floats x, int64_t width) {
     Level& here = levels[depth];
     const int64_t wider = width / static_cast<int64_t>(depth + 1) * static_cast<int64_t>(depth + 2);
     x = blocks(blocks_, std::move(x), here, width);
     if (depth + 1 == levels.size()) return x;
     const Norm down = norm(width);
-    Rows coarse = convolve(norm_relu(x, down, width), *here.children, width, wider);
+    Floats coarse = convolve<float>(norm_relu<X>(x, down, width), *here.children, width, wider);
     coarse = level(levels, depth + 1, std::move(coarse), wider);
     const Norm up = norm(wider);
-    const Rows fine = convolve(norm_relu(coarse, up, wider), *here.parents, wider, width);
-    x = block(concatenate(x, fine, here.count, width), here, 2 * width, width);
+    const Floats fine = convolve<float>(norm_relu<X>(coarse, up, wider), *here.parents, wider, width);
+    x = block(concatenate(x, fine, width), here, 2 * width, width);
     return blocks(blocks_ - 1, std::move(x), here, width);
   }
 
-  Rows blocks(int64_t count, Rows x, const Level& level, int64_t width) {
+  Floats blocks(int64_t count, Floats x, const Level& level, int64_t width) {
     for (int64_t i = 0; i < count; ++i) x = block(std::move(x), level, width, width);
     return x;
   }
 
   // BN, ReLU, 3^3, BN, ReLU, 3^3, plus the input (through a 1^3 where the widths differ).
-  Rows block(Rows x, const Level& level, int64_t in, int64_t out) {
+  Floats block(Floats x, const Level& level, int64_t in, int64_t out) {
     const Norm first = norm(in);
-    const Rows y = norm_relu(x, first, in);
-    const float* weights = kernel(kWindow, in, out);
+    const Rows<X> y = norm_relu<X>(x, first, in);
+    const X* weights = kernel<X>(kWindow, in, out);
     const Norm second = norm(out);
-    const Rows z = convolve(y, level.window, weights, in, out, nullptr, &second);
-    const float* last = kernel(kWindow, out, out);
-    const Rows shortcut = in == out ? std::move(x) : convolve(x, level.self, in, out);
-    return convolve(z, level.window, last, out, out, shortcut.data(), nullptr);
+    const Rows<X> z = convolve<X>(y, level.window, weights, in, out, nullptr, &second);
+    const X* last = kernel<X>(kWindow, out, out);
+    const Floats shortcut = in == out ? std::move(x) : convolve<float>(x, level.self, in, out);
+    return convolve<float>(z, level.window, last, out, out, shortcut.data(), nullptr);
   }
 
-  Rows convolve(const Rows& x, const Map& map, int64_t in, int64_t out) {
-    return convolve(x, map, kernel(map.kernel, in, out), in, out, nullptr, nullptr);
+  template <typename Y, typename A>
+  Rows<Y> convolve(const Rows<A>& x, const Map& map, int64_t in, int64_t out) {
+    return convolve<Y>(x, map, kernel<A>(map.kernel, in, out), in, out, nullptr, nullptr);
   }
 
-  Rows convolve(const Rows& x, const Map& map, const float* weights, int64_t in, int64_t out,
-                const float* start, const Norm* norm) {
+  template <typename Y, typename A>
+  Rows<Y> convolve(const Rows<A>& x, const Map& map, const A* weights, int64_t in, int64_t out,
+                   const float* start, const Norm* norm) {
     Watch().check();
-    Rows y(map.rows * out);
-    const Norm none{nullptr, nullptr, nullptr, nullptr};
-    const Norm& after = norm ? *norm : none;
-    check(sphmask_gather_convolve_f32(
-        x.data(), map.starts.data(), map.source.data(), map.target.data(), weights, y.data(), start,
-        after.mean, after.variance, after.weight, after.bias, epsilon_, kTileRows, x.size() / in, in,
-        static_cast<int64_t>(map.starts.size()), map.starts.back(), map.kernel,
-        columns(out) / panel_width(out), panel_width(out), map.rows, out, threads_));
+    Rows<Y> y(map.rows, out);
+    const Pairs pairs{map.starts.data(),
+                      map.source.data(),
+                      map.target.data(),
+                      map.rows,
+                      map.kernel,
+                      kTileRows,
+                      static_cast<int64_t>(map.starts.size()),
+                      map.starts.back(),
+                      x.count()};
+    const NormRelu<float> after = norm ? fixed(*norm, out) : NormRelu<float>();
+    const Convolution<A, float, Y> work{x.data(), pairs, weights, start, after, y.data(), in, out};
+    check(::convolve(work, columns(out) / panel_width(out), panel_width(out), threads_));
     return y;
   }
 
-  Rows norm_relu(const Rows& x, const Norm& norm, int64_t channels) {
-    Rows y(x.size());
-    check(sphmask_norm_relu(x.data(), norm.mean, norm.variance, norm.weight, norm.bias, y.data(), epsilon_,
-                            x.size() / channels, channels, threads_));
+  template <typename Y>
+  Rows<Y> norm_relu(const Floats& x, const Norm& norm, int64_t channels) {
+    Rows<Y> y(x.count(), channels);
+    normalize(fixed(norm, channels), x.data(), x.count(), channels, y.data(), threads_);
     return y;
   }
 
-  static Rows concatenate(const Rows& a, const Rows& b, int64_t rows, int64_t width) {
-    Rows both(2 * rows * width);
-    for (int64_t v = 0; v < rows; ++v) {
+  NormRelu<float> fixed(const Norm& norm, int64_t channels) const {
+    return {norm.mean, norm.variance, norm.weight, norm.bias, epsilon_, channels};
+  }
+
+  static Floats concatenate(const Floats& a, const Floats& b, int64_t width) {
+    Floats both(a.count(), 2 * width);
+    for (int64_t v = 0; v < a.count(); ++v) {
       std::copy_n(a.data() + v * width, width, both.data() + 2 * v * width);
       std::copy_n(b.data() + v * width, width, both.data() + (2 * v + 1) * width);
     }
@@ -188,19 +230,21 @@ private:
   }
   static int64_t columns(int64_t out) { return round_up(out, panel_width(out)); }
 
-  // The weights that come next.
-  const float* take(int64_t count) {
-    if (end_ - next_ < count) throw Refused{"packed holds less than the layers need"};
-    next_ += count;
-    return next_ - count;
+  // The weights of the convolution that comes next, of rows of numbers A.
+  template <typename A>
+  const A* kernel(int64_t size, int64_t in, int64_t out) {
+    const int64_t count = size * row_length(static_cast<A*>(nullptr), in) * columns(out);
+    if constexpr (std::is_same_v<A, Half>)
+      return weights_.halves.take(count);
+    else
+      return weights_.floats.take(count);
   }
-  const float* kernel(int64_t size, int64_t in, int64_t out) { return take(size * in * columns(out)); }
   Norm norm(int64_t channels) {
-    const float* values = take(4 * channels);
+    const float* values = weights_.norms.take(4 * channels);
     return {values, values + channels, values + 2 * channels, values + 3 * channels};
   }
 
-  const float *next_, *end_;
+  Weights weights_;
   int64_t blocks_;
   double epsilon_;
   int64_t threads_;
@@ -208,9 +252,10 @@ private:
 
 }  // namespace
 
-const char* sphmask_unet(const float* features, const int32_t* coords, const float* packed, float* encoded,
-                         int64_t levels, int64_t blocks, double epsilon, int64_t n, int64_t in,
-                         int64_t packed_count, int64_t channels, int64_t threads) {
+const char* sphmask_unet(const float* features, const int32_t* coords, const float* norms,
+                         const float* packed, const int32_t* halves, float* encoded, int64_t levels,
+                         int64_t blocks, double epsilon, int64_t n, int64_t in, int64_t norm_count,
+                         int64_t packed_count, int64_t pair_count, int64_t channels, int64_t threads) {
   if (n == 0) return kFine;
   return guarded([&]() -> const char* {
     try {
@@ -219,11 +264,15 @@ const char* sphmask_unet(const float* features, const int32_t* coords, const flo
       pyramid.emplace_back(std::vector<int32_t>(coords, coords + 4 * n), threads);
       while (static_cast<int64_t>(pyramid.size()) < levels)
         pyramid.emplace_back(pyramid.back().halve(threads), threads);
-      UNet unet(packed, packed_count, blocks, epsilon, threads);
-      Rows given(n * in);
+      const Weights weights{{norms, norm_count},
+                            {packed, packed_count},
+                            {reinterpret_cast<const Half*>(halves), 2 * pair_count}};
+      Floats given(n, in);
       std::copy_n(features, n * in, given.data());
-      const Rows x = unet.run(pyramid, given, in, channels);
-      std::copy_n(x.data(), x.size(), encoded);
+      const Floats x = pair_count > 0
+                           ? UNet<Half>(weights, blocks, epsilon, threads).run(pyramid, given, in, channels)
+                           : UNet<float>(weights, blocks, epsilon, threads).run(pyramid, given, in, channels);
+      std::copy_n(x.data(), n * channels, encoded);
       return kFine;
     } catch (const Refused& refused) {
       return refused.problem;

@@ -29,6 +29,14 @@ def pack_panels(weight: Tensor) -> Tensor:
     return padded.unflatten(2, (-1, width)).transpose(1, 2).contiguous()
 
 
+def pack_halves(weight: Tensor) -> Tensor:
+    """Returns the weights (K, in, out) as the kernel reads bfloat16: (K, panels, in / 2, width) int32, those
+    of two neighboring inputs in one."""
+    pairs = torch.nn.functional.pad(weight, (0, 0, 0, weight.shape[1] % 2)).unflatten(1, (-1, 2))
+    panels = torch.stack([pack_panels(pairs[:, :, i]) for i in range(2)], dim=-1)
+    return panels.bfloat16().view(torch.int32).squeeze(-1)
+
+
 def convolve_packed(
     x: Tensor,
     kernel_map: KernelMap,

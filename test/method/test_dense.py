@@ -12,7 +12,7 @@ from torch import nn
 
 from sphmask_core import native
 from sphmask_core.method.aggregator import LocalAggregator, PointSet, sample_rows
-from sphmask_core.method.backbone import SparseUNet
+from sphmask_core.method.backbone import SparseUNet, pack_unet
 from sphmask_core.method.dense import dense, pack_layers
 from sphmask_core.method.layers import Layers, linear_bn_relu
 from sphmask_core.method.voxels import Points, voxelize
@@ -116,18 +116,22 @@ def test_the_unet_in_one_call_is_its_modules(channels, levels, blocks):
     assert not torch.allclose(changed, plain.detach())
 
 
-def test_the_unet_refuses_weights_of_another():
+@pytest.mark.parametrize("halves", [False, True])
+def test_the_unet_refuses_weights_of_another(halves):
     features, coords = torch.zeros(3, 6), torch.tensor([[0, i, 0, 0] for i in range(3)], dtype=torch.int32)
     with torch.no_grad():
-        packed = SparseUNet(6, 16, 2).eval().packed()
-    for wrong, blocks in (
-        (packed[:-1].clone(), 2),
-        (torch.cat([packed, packed[:1]]), 2),
-        (packed, 1),
-        (packed, 3),
-    ):
+        packed = pack_unet(SparseUNet(6, 16, 2).eval().in_order(), halves)
+
+    def refused(weights, blocks=2):
         with pytest.raises(ValueError, match="packed holds"):
-            native.unet(features, coords, wrong, torch.empty(3, 16), 2, blocks, 1e-4)
+            native.unet(features, coords, *weights, torch.empty(3, 16), 2, blocks, 1e-4)
+
+    refused(packed, blocks=1)
+    refused(packed, blocks=3)
+    for i, part in enumerate(packed):
+        refused([*packed[:i], torch.cat([part, part.new_zeros(1)]), *packed[i + 1 :]])
+        if len(part):
+            refused([*packed[:i], part[:-1].clone(), *packed[i + 1 :]])
 
 
 @settings(max_examples=50, deadline=None)

@@ -9,6 +9,7 @@ import torch
 
 from sphmask_core import native
 from sphmask_core.config import load_config
+from sphmask_core.method.backbone import SparseUNet, pack_unet
 from sphmask_core.method.preparation import prepare
 from sphmask_core.native.kernels import bind_all
 from sphmask_core.native.levels import LEVELS, X86_64, levels_of, processor_features, runnable
@@ -112,6 +113,27 @@ def test_convolutions_are_the_same_but_for_rounding(kernels, channels):
             torch.testing.assert_close(results[name], best, atol=1e-3, rtol=1e-5)
             if name != "x86-64-v2":  # which has no fused multiply-add
                 assert torch.equal(results[name], best)
+
+
+@pytest.mark.parametrize(("channels", "blocks"), [(16, 1), (5, 2), (32, 1)])
+def test_the_unet_in_bfloat16_is_the_same_at_every_level_and_near_that_in_float32(kernels, channels, blocks):
+    """Numbers of bfloat16 have 8 digits of 2; levels that cannot multiply them do so in float32."""
+    torch.manual_seed(0)
+    coords = torch.cartesian_prod(torch.tensor([0]), *[torch.arange(9)] * 3).int()
+    features, layers = torch.randn(len(coords), 6), SparseUNet(6, channels, 3, blocks).eval().in_order()
+    with torch.no_grad():
+        exact, halves = (pack_unet(layers, half) for half in (False, True))
+    found = {name: torch.empty(len(coords), channels) for name in kernels}
+    for name, functions in kernels.items():
+        functions.unet(features, coords, *halves, found[name], 3, blocks, 1e-4)
+    plain = torch.empty(len(coords), channels)
+    native.unet(features, coords, *exact, plain, 3, blocks, 1e-4)
+    size = plain.square().mean().sqrt()
+    assert size > 0
+    for encoded in found.values():
+        error = (encoded - plain).square().mean().sqrt() / size
+        assert 1e-5 < error < 0.02
+        assert (encoded - found[native.LEVEL]).abs().max() < 0.02 * size
 
 
 def test_migration_is_the_same_but_for_rounding(kernels):
