@@ -90,8 +90,9 @@ class InferenceConfig:
     full_voxels: int = count(0, low=0)
     """Voxels below which an instance is less sure than the network says, and its score is lowered; 0: none,
     as published."""
-    agreement: bool = False
-    """Multiply scores by how far the queries inside a mask agree on it; off: as published."""
+    agreement: float = number(0.0, 0, 1)
+    """Power of the factor on a score that says how far the queries inside the mask agree on it: 0.5 counts it
+    as probability and confidence are counted; 0: not at all, as published."""
     min_own: float = number(0.0, 0, 1)
     """An instance with a smaller share of points that no better one has is a repeat and is not returned."""
     precision: Literal["float32", "bfloat16"] = "float32"

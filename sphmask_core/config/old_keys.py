@@ -55,6 +55,7 @@ def modernize(values: dict[str, Any]) -> dict[str, Any]:
     for old, new in RENAMED.items():
         _move(values, old, new)
     _drop_compat(values)
+    _weigh_agreement(values)
     return values
 
 
@@ -88,3 +89,10 @@ def _drop_compat(values: dict[str, Any]) -> None:
     section = _section(values, ["inference"]) or {}
     if section.pop("compat", "corrected") != "corrected":
         raise ConfigError(f"{COMPAT}: is no setting any more; the code is free of the published defects")
+
+
+def _weigh_agreement(values: dict[str, Any]) -> None:
+    """Make a number of `inference.agreement`, which once was true or false."""
+    section = _section(values, ["inference"]) or {}
+    if isinstance(section.get("agreement"), bool):
+        section["agreement"] = float(section["agreement"])

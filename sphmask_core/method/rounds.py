@@ -65,7 +65,7 @@ def candidates(predictions: Predictions, voxels: VoxelBatch, config: Config) -> 
     if config.inference.agreement:
         best = scored.scores.view(len(masks), -1).amax(1)
         sizes = superpoints.sizes(voxels.superpoints, voxels.superpoint_offsets[-1])
-        share = agreement(masks, best, seeds.superpoints[rows[0]], sizes)
+        share = agreement(masks, best, seeds.superpoints[rows[0]], sizes) ** config.inference.agreement
         scored.scores = scored.scores * share.repeat_interleave(len(scored) // len(masks))
     return scored
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sphmask_core.config import ConfigError, load_config, override, to_dict
+from sphmask_core.config import ConfigError, from_dict, load_config, override, to_dict
 from training.train import main
 
 
@@ -97,3 +97,10 @@ def test_every_setting_can_be_set_to_its_own_value():
 def test_settings_override_the_configuration():
     config = override(load_config("tabletop"), ["train.lr=0.5", "model.rays=[4, 6]", "augment.tilt=1"])
     assert config.train.lr == 0.5 and config.model.rays == (4, 6) and config.augment.tilt == 1.0
+
+
+@pytest.mark.parametrize(("given", "power"), [(True, 1.0), (False, 0.0), (0.5, 0.5)])
+def test_agreement_of_earlier_weights_was_true_or_false(given, power):
+    values = to_dict(CONFIG)
+    values["inference"]["agreement"] = given
+    assert from_dict(values).inference.agreement == power
