@@ -142,7 +142,7 @@ def foreground_alone(
     """Returns the seeds of one scene, and the foreground superpoints alone, by which they are numbered."""
     superpoints = encoding.superpoints
     is_foreground = torch.zeros(len(superpoints.xyz), dtype=torch.bool, device=superpoints.xyz.device)
-    is_foreground[voxels.superpoints[encoding.foreground]] = True
+    is_foreground[voxels.superpoints] = encoding.foreground  # alike in all voxels of a superpoint
     numbers = is_foreground.cumsum(0) - 1
     seeds.superpoints = numbers[seeds.superpoints]
     return seeds, superpoints.take(is_foreground.nonzero().squeeze(1))
