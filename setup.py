@@ -60,6 +60,7 @@ setup(
             language="c++",
             extra_compile_args=[*levels["OPTIMIZATION"], *level.flags, "-g0"],
             extra_link_args=["-fopenmp"],
+            optional=level.bfloat16,  # which gcc knows from version 10 on
         )
         for level in levels["LEVELS"]
     ],
