@@ -53,6 +53,27 @@ inline int64_t row_length(const float*, int64_t channels) { return channels; }
 inline int64_t row_length(const double*, int64_t channels) { return channels; }
 inline int64_t row_length(const Half*, int64_t channels) { return channels + channels % 2; }
 
+// A block of sums in registers: R rows of one panel P.
+template <typename P, int R>
+struct Sums {
+  typename P::Vector of[R][P::kVectors];
+
+  template <typename T>
+  void load(const T* const* start, int64_t at) {
+#pragma GCC unroll 16
+    for (int m = 0; m < R; ++m)
+#pragma GCC unroll 16
+      for (int n = 0; n < P::kVectors; ++n) of[m][n] = P::vector_at(start[m] + at + n * P::kLane);
+  }
+  template <typename T>
+  void store(T* const* out, int64_t at) const {
+#pragma GCC unroll 16
+    for (int m = 0; m < R; ++m)
+#pragma GCC unroll 16
+      for (int n = 0; n < P::kVectors; ++n) P::vector_at(out[m] + at + n * P::kLane) = of[m][n];
+  }
+};
+
 // out[m][at:at + width] = start[m][at:at + width] + sum_i a[m][i] b[i][0:width] for R rows m; b is one panel
 // P.
 template <typename P, int R, typename T>
@@ -60,11 +81,8 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, const T* const* 
                   int64_t at) {
   using V = typename P::Vector;
   constexpr int N = P::kVectors, lane = P::kLane;
-  V sum[R][N];
-#pragma GCC unroll 16
-  for (int m = 0; m < R; ++m)
-#pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) sum[m][n] = P::vector_at(start[m] + at + n * lane);
+  Sums<P, R> sum;
+  sum.load(start, at);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < depth; ++i, b += N * lane) {
     // What there is less of, rows or columns, fits into the registers that hold no sums.
@@ -75,7 +93,7 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, const T* const* 
 #pragma GCC unroll 16
       for (int m = 0; m < R; ++m)
 #pragma GCC unroll 16
-        for (int n = 0; n < N; ++n) sum[m][n] += a[m][i] * column[n];
+        for (int n = 0; n < N; ++n) sum.of[m][n] += a[m][i] * column[n];
     } else {
       V factor[R];
 #pragma GCC unroll 16
@@ -84,14 +102,11 @@ void multiply_add(const T* const* a, const T* b, int64_t depth, const T* const* 
       for (int n = 0; n < N; ++n) {
         const V column = P::vector_at(b + n * lane);
 #pragma GCC unroll 16
-        for (int m = 0; m < R; ++m) sum[m][n] += factor[m] * column;
+        for (int m = 0; m < R; ++m) sum.of[m][n] += factor[m] * column;
       }
     }
   }
-#pragma GCC unroll 16
-  for (int m = 0; m < R; ++m)
-#pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) P::vector_at(out[m] + at + n * lane) = sum[m][n];
+  sum.store(out, at);
 }
 
 // sum + the products of a pair with the pairs of a vector.
@@ -116,11 +131,8 @@ void multiply_add(const Half* const* a, const Half* b, int64_t depth, const floa
                   float* const* out, int64_t at) {
   using V = typename P::Vector;
   constexpr int N = P::kVectors, lane = P::kLane;
-  V sum[R][N];
-#pragma GCC unroll 16
-  for (int m = 0; m < R; ++m)
-#pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) sum[m][n] = P::vector_at(start[m] + at + n * lane);
+  Sums<P, R> sum;
+  sum.load(start, at);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < depth; i += 2, b += 2 * N * lane) {
     V column[N];  // of pairs
@@ -131,13 +143,10 @@ void multiply_add(const Half* const* a, const Half* b, int64_t depth, const floa
       int32_t pair;
       std::memcpy(&pair, a[m] + i, sizeof pair);
 #pragma GCC unroll 16
-      for (int n = 0; n < N; ++n) sum[m][n] = add_products(sum[m][n], pair, column[n]);
+      for (int n = 0; n < N; ++n) sum.of[m][n] = add_products(sum.of[m][n], pair, column[n]);
     }
   }
-#pragma GCC unroll 16
-  for (int m = 0; m < R; ++m)
-#pragma GCC unroll 16
-    for (int n = 0; n < N; ++n) P::vector_at(out[m] + at + n * lane) = sum[m][n];
+  sum.store(out, at);
 }
 
 // The last rows, fewer than a block has.

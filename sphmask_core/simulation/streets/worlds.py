@@ -17,7 +17,7 @@ from sphmask_core.simulation.tabletop.coats import plain
 REACH = 90.0
 """Meters of world around the sensor."""
 OWN_HALF = (3.0, 1.15)
-"""Half the length and width, in meters, of the place of the sensor's own vehicle, which is free of things."""
+"""Meters: half the length and width of the place of the sensor's own vehicle, free of things."""
 BANK_SHARE, STEEPEST, HIGHEST = 0.4, 0.9, 5.0
 """Share of roadsides that rise or fall, by up to so much, and the meters at which they end."""
 BUILT = (0.15, 0.85)
@@ -123,8 +123,7 @@ class World:
 
 def _own_place() -> Footprint:
     """Returns the ground of the sensor's own vehicle."""
-    x, y = OWN_HALF
-    return Footprint(np.array([(-x, -y), (x, -y), (x, y), (-x, y)]))
+    return Footprint(np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * OWN_HALF)
 
 
 def random_world(rng: Random) -> World:
