@@ -103,16 +103,19 @@ def _of_blocks(blocks: nn.ModuleList) -> list[nn.Module]:
 
 class SparseUNet(nn.Module):
     """Computes features (V, C) of voxels from (V, in), on levels of widths C, 2C, 3C, ..., each with so many
-    blocks on either side."""
+    blocks on either side.
 
-    def __init__(self, in_channels: int, channels: int, levels: int, blocks: int = 2) -> None:
+    halves: whether inference on the CPU rounds to bfloat16 what follows a norm, where that is faster.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, levels: int, blocks: int = 2, halves: bool = False
+    ) -> None:
         super().__init__()
-        self.levels, self.blocks = levels, blocks
+        self.levels, self.blocks, self.halves = levels, blocks, halves and native.BFLOAT16
         self.input = SubmanifoldConv(in_channels, channels)
         self.unet = UNetLevel([channels * (i + 1) for i in range(levels)], blocks)
         self.output_norm = backbone_norm(channels)
-        self.halves = False
-        """Whether inference on the CPU rounds to bfloat16 what follows a norm, where that is faster."""
         self._kept: tuple[Versions, tuple[Tensor, Tensor, Tensor]] | None = None
 
     def forward(self, features: Tensor, coords: Tensor) -> Tensor:
@@ -137,10 +140,10 @@ class SparseUNet(nn.Module):
     def packed(self) -> tuple[Tensor, Tensor, Tensor]:
         """Returns `pack_unet` of all layers, kept for as long as these stay as they are."""
         layers = self.in_order()
-        now = (*versions(layers), (self.halves, 0))
+        now = versions(layers)
         if self._kept is None or self._kept[0] != now:
             with torch.no_grad():
-                self._kept = now, pack_unet(layers, self.halves and native.BFLOAT16)
+                self._kept = now, pack_unet(layers, self.halves)
         return self._kept[1]
 
 
@@ -173,9 +176,8 @@ def make_backbone(config: ModelConfig, precision: str = "float32") -> nn.Module:
     """
     in_channels = 6 if config.with_coords else 3
     if not config.backbone:
-        unet = SparseUNet(in_channels, config.channels, config.levels, config.blocks)
-        unet.halves = precision == "bfloat16"
-        return unet
+        halves = precision == "bfloat16"
+        return SparseUNet(in_channels, config.channels, config.levels, config.blocks, halves)
     return _class_of(config.backbone)(in_channels, config.channels)
 
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sparse convolutions (conv.h) one by one, and the gradients of their weights.
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
@@ -125,7 +124,7 @@ const char* sphmask_gather_convolve_f32(const float* x, const int64_t* starts, c
   return guarded([&] {
     const NormRelu<float> norm(mean, variance, weight, bias, epsilon, out);
     const Pairs listed{starts, source, target, rows, kernel, tile_rows, start_count, pairs, inputs};
-    const Convolution<float, float, float> work{x, listed, packed, start, norm, convolved, in, out};
+    const Convolution<float> work{x, listed, packed, start, norm, convolved, in, out};
     return convolve(work, panels, width, threads);
   });
 }
@@ -141,7 +140,7 @@ const char* sphmask_gather_convolve_f64(const double* x, const int64_t* starts, 
   return guarded([&] {
     const NormRelu<double> norm(mean, variance, weight, bias, epsilon, out);
     const Pairs listed{starts, source, target, rows, kernel, tile_rows, start_count, pairs, inputs};
-    const Convolution<double, double, double> work{x, listed, packed, start, norm, convolved, in, out};
+    const Convolution<double> work{x, listed, packed, start, norm, convolved, in, out};
     return convolve(work, panels, width, threads);
   });
 }

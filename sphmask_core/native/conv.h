@@ -142,7 +142,7 @@ private:
 };
 
 // Of rows of numbers X, summed in T, to rows of numbers Y.
-template <typename X, typename T, typename Y>
+template <typename X, typename T = X, typename Y = T>
 struct Convolution {
   const X* x;
   const Pairs& pairs;

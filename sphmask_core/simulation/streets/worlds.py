@@ -17,7 +17,9 @@ from sphmask_core.simulation.tabletop.coats import plain
 REACH = 90.0
 """Meters of world around the sensor."""
 OWN_HALF = (3.0, 1.15)
-"""Meters: half the length and width of the place of the sensor's own vehicle, free of things."""
+"""Meters: half the length and width of the sensor's own vehicle."""
+OWN_PLACE = Footprint(np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * OWN_HALF)
+"""Its place, which is free of things."""
 BANK_SHARE, STEEPEST, HIGHEST = 0.4, 0.9, 5.0
 """Share of roadsides that rise or fall, by up to so much, and the meters at which they end."""
 BUILT = (0.15, 0.85)
@@ -90,7 +92,7 @@ class World:
     placed: list[Placed] = field(default_factory=list)
     speeds: list[np.ndarray] = field(default_factory=list)
     """(3,) meters per second of each thing"""
-    footprints: list[Footprint] = field(default_factory=lambda: [_own_place()])
+    footprints: list[Footprint] = field(default_factory=lambda: [OWN_PLACE])
 
     def stand(
         self, thing: Thing, x: Number, y: Number, yaw: Number, speed: float = 0.0, free: bool = True
@@ -119,11 +121,6 @@ class World:
                 self.rng.uniform(-np.pi, np.pi),
                 self.rng.uniform(0, 1) * speed,
             )
-
-
-def _own_place() -> Footprint:
-    """Returns the ground of the sensor's own vehicle."""
-    return Footprint(np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * OWN_HALF)
 
 
 def random_world(rng: Random) -> World:
