@@ -2,7 +2,8 @@
 """A folder of labeled frames of any depth camera or LiDAR, each an .npz file: data set `frames`.
 
 Arrays of a file: `xyz` (N, 3) float meters, NaN where the sensor saw nothing; `rgb` (N, 3) uint8, optional;
-`label` (N,) integers, objects from 1, 0 for what is no object, -1 for unknown points, which no score counts;
+`label` (N,) integers, objects from 1, 0 for what is no object, -1 for unknown points, which no score counts, nor those without a
+position;
 `shape` (H, W) of an organized frame, optional; `group`, optional: the name under which scores are gathered,
 without it the file name up to the first underscore.
 """
@@ -38,9 +39,10 @@ def read_frame(path: str | Path) -> Scene:
 
 
 def labeled_scene(name: str, cloud: Cloud) -> Scene:
-    """Returns the scene of a cloud by its labels: objects from 1, 0 for what is no object; without any,
-    unknown."""
+    """Returns the scene of a cloud by its labels: objects from 1, 0 for what is no object; without any, and
+    where the sensor saw nothing (masks drawn on an image cover such pixels), unknown."""
     label = np.full(len(cloud.xyz), -1) if cloud.labels is None else cloud.labels
+    label = np.where(np.isfinite(cloud.xyz).all(1), label, -1)
     semantic = np.select([label > 0, label == 0], [OBJECT, SUPPORT], UNLABELED)
     instance = np.where(label > 0, label - 1, UNLABELED)
     return Scene(name, replace(cloud, labels=None), semantic, instance)

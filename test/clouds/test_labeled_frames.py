@@ -33,6 +33,16 @@ def test_what_a_frame_holds(tmp_path):
     assert scene.instance[3:8].tolist() == [0, 0, 0, 1, 1] and (scene.instance[:3] < 0).all()
 
 
+def test_points_without_a_position_count_nowhere(tmp_path):
+    """A mask drawn on the image covers pixels without depth, which no method can find."""
+    xyz = np.arange(36, dtype=np.float32).reshape(12, 3)
+    xyz[3:5] = np.nan
+    save(tmp_path, "table_1", xyz=xyz)
+    (scene,) = open_split("frames", tmp_path, "val")
+    assert scene.semantic[3:6].tolist() == [UNLABELED, UNLABELED, OBJECT]
+    assert scene.instance[3:6].tolist() == [UNLABELED, UNLABELED, 0]
+
+
 def test_groups(tmp_path):
     save(tmp_path, "table_1")
     save(tmp_path, "bin_2")
