@@ -3,8 +3,8 @@
 
 Arrays of a file: `xyz` (N, 3) float meters, NaN where the sensor saw nothing; `rgb` (N, 3) uint8, optional;
 `label` (N,) integers, objects from 1, 0 for what is no object, -1 for unknown points, which no score counts,
-nor those without a position; `shape` (H, W) of an organized frame, optional; `group`, optional: the name under
-which scores are gathered, without it the file name up to the first underscore.
+nor those without a position; `shape` (H, W) of an organized frame, optional; `group`, optional: the name
+under which scores are gathered, without it the file name up to the first underscore.
 """
 
 from __future__ import annotations
