@@ -32,18 +32,21 @@ SIMULATED_TABLES = 40
 HEADER = f"{'':24s} scenes      AP    AP50    AP25 overlap F  F>=0.75  precision  recall  objects"
 
 
-def scene_sets(options: argparse.Namespace, config: Config) -> Iterator[tuple[str, Iterable[Scene]]]:
-    """Gives the sets of scenes by name: real frames and their mixtures, where given, then simulated ones."""
+def scene_sets(
+    options: argparse.Namespace, config: Config
+) -> Iterator[tuple[str, Iterable[Scene], Protocol]]:
+    """Gives the sets of scenes by name, and how each is scored: real frames and their mixtures, where given,
+    then simulated ones; only these have classes."""
     if options.root:
         frames = open_split("mosd", options.root, "val")
-        yield "held-out frames", frames
+        yield "held-out frames", frames, Protocol()
         for seed in MIXTURE_SEEDS:
-            yield f"their mixtures ({seed})", mixed_scenes(frames, MIXTURES, seed)
+            yield f"their mixtures ({seed})", mixed_scenes(frames, MIXTURES, seed), Protocol()
     if options.frames:
-        yield "other cameras", open_split("frames", options.frames, "all")
+        yield "other cameras", open_split("frames", options.frames, "all"), Protocol()
     simulate = SIMULATORS.get(config.data.dataset, simulate_meshes)
     count = SIMULATED_SCENES.get(config.data.dataset, SIMULATED_TABLES)
-    yield "simulated", map(simulate, range(SIMULATED, SIMULATED + count))
+    yield "simulated", map(simulate, range(SIMULATED, SIMULATED + count)), protocol_of(config)
 
 
 def scores_of(segmenter: Segmenter, scenes: Iterable[Scene], protocol: Protocol) -> tuple[Scores, int]:
@@ -73,9 +76,8 @@ def main() -> None:
     parser.add_argument("--frames", type=Path, help="folder of labeled frames (.npz) of other cameras")
     options = parser.parse_args()
     segmenter = Segmenter.load(options.model, "cpu")
-    protocol = protocol_of(segmenter.config)
     print(HEADER)
-    for name, scenes in scene_sets(options, segmenter.config):
+    for name, scenes, protocol in scene_sets(options, segmenter.config):
         scores, count = scores_of(segmenter, scenes, protocol)
         print(row(name, count, scores.agnostic, scores), flush=True)
         if protocol.classes:

@@ -94,9 +94,16 @@ class Case:
 
 
 def experiments(model: SphericalMask, case: Case) -> Iterator[tuple[str, Candidates]]:
-    """Gives the instances of the model itself, and of the model with one stage or more made perfect."""
+    """Gives the instances of the model itself, and of the model with one stage or more made perfect.
+
+    Where there is no object, perfect foreground and perfect scores leave nothing.
+    """
     own = queries(model, case)
     yield "as it is", own
+    if not len(case.truth):
+        yield from ((name, own) for name in ("one query an object", "masks"))
+        yield from ((name, own[own.scores < 0]) for name in ("foreground", "scores", "masks, scores"))
+        return
     yield "foreground", queries(model, case, perfect_foreground=True)
     yield "one query an object", queries(model, case, perfect_seeds=True)
     yield "masks", whole_masks(own, case)
@@ -117,10 +124,11 @@ class OracleSampling(InferenceSampling):
         self.perfect_foreground, self.perfect_seeds = perfect_foreground, perfect_seeds
 
     def foreground(self, voxels: VoxelBatch, encoding: Encoding) -> tuple[VoxelBatch, Tensor | None]:
-        """Returns the voxels, and the foreground's rows: those of the labels or of the model."""
+        """Returns the voxels, and the foreground's rows, None without any: those of the labels or of the
+        model."""
         inside = self.truth.masks.any(0)[voxels.superpoints]
         foreground = inside if self.perfect_foreground else encoding.foreground
-        return voxels, foreground.nonzero().squeeze(1)
+        return voxels, foreground.nonzero().squeeze(1) if foreground.any() else None
 
     def superpoints(
         self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, seeds: PointSet
@@ -133,8 +141,9 @@ class OracleSampling(InferenceSampling):
         return [self.config.queries]
 
     def queries(self, seeds: PointSet, count: int) -> Tensor:
-        """Returns the rows of a seed in each object, or those that the model draws."""
-        return one_seed_each(seeds, self.truth) if self.perfect_seeds else super().queries(seeds, count)
+        """Returns the rows of a seed in each object; those that the model draws, where no object has one."""
+        rows = one_seed_each(seeds, self.truth) if self.perfect_seeds else seeds.superpoints.new_zeros(1, 0)
+        return rows if rows.numel() else super().queries(seeds, count)
 
 
 def queries(
@@ -142,8 +151,11 @@ def queries(
 ) -> Candidates:
     """Returns every query's mask and score."""
     sampling = OracleSampling(model.config, case, perfect_foreground, perfect_seeds)
-    predictions = next(model.predict(case.batch.voxels, sampling))
-    return candidates(predictions, case.batch.voxels, model.config)
+    voxels = case.batch.voxels
+    predictions = next(model.predict(voxels, sampling))
+    if predictions.queries is None:
+        return Candidates.none(len(case.sizes), model.config.model.rays, voxels.xyz.device)
+    return candidates(predictions, voxels, model.config)
 
 
 def one_seed_each(seeds: PointSet, truth: InstanceTargets) -> Tensor:
@@ -253,7 +265,7 @@ def main() -> None:
     options = parser.parse_args()
     segmenter = Segmenter.load(options.model, "cpu")
     scenes = list(wanted_scenes(options, segmenter.config))
-    protocol = protocol_of(segmenter.config)
+    protocol = protocol_of(segmenter.config) if options.simulated else Protocol()
     run(segmenter.model, scenes, protocol)
     score_results(segmenter, scenes, protocol, options.failures)
 

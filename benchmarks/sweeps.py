@@ -83,7 +83,7 @@ def labeled_sweep(name: str, image: np.ndarray, samples: Samples) -> Scene:
         points = np.flatnonzero(np.isin(classes, of_kind))
         for cluster in clusters(xyz[points], gap):
             label[points[cluster]] = label.max() + 1 if len(cluster) >= samples.fewest else -1
-    return labeled_scene(name, Cloud(xyz, None, label.astype(np.int32), (1, len(xyz))))
+    return labeled_scene(name, Cloud(xyz, None, label.astype(np.int64), (1, len(xyz))))
 
 
 def clusters(xyz: np.ndarray, gap: float) -> list[np.ndarray]:
