@@ -50,6 +50,8 @@ def far_offset(xyz: np.ndarray, up: Vector = Z) -> np.ndarray:
     below the origin: nobody knows where the sensor was, but what it saw was seldom above it. `up` is the unit
     vector up. Else it is 0: the clouds of a depth camera, whose sensor is at the origin, are never moved.
     """
+    if np.fmax.reduce(np.abs(xyz[:: _step(xyz)]), axis=None, dtype=float, initial=np.nan) <= FAR:
+        return np.zeros(3)  # no point of the sample is far, so nor is their median
     points = _sample(xyz)
     middle = np.median(points, axis=0) if len(points) else np.zeros(3)
     if (np.abs(middle) <= FAR).all():
@@ -91,9 +93,14 @@ def check_unit(xyz: np.ndarray, voxel_size: float) -> None:
 def _sample(xyz: np.ndarray) -> np.ndarray:
     """Returns at most about SAMPLE of the finite points (N, 3), float64; all that are finite where these are
     few."""
-    for points in (xyz[:: len(xyz) // SAMPLE + 1], xyz):
+    for points in (xyz[:: _step(xyz)], xyz):
         points = np.asarray(points, np.float64)
         points = points[np.isfinite(points).all(1)]
         if len(points):
             break
     return points
+
+
+def _step(xyz: np.ndarray) -> int:
+    """Returns the step from one point of the sample of xyz (N, 3) to the next."""
+    return len(xyz) // SAMPLE + 1
