@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sphmask_core.config import Config
 from sphmask_core.method.aggregator import LocalAggregator, PointSet, sample_rows
 from sphmask_core.method.backbone import make_backbone
-from sphmask_core.method.boxes import CORNERS
+from sphmask_core.method.boxes import CORNERS, boxes_around
 from sphmask_core.method.encoding import Encoding, Predictions, SuperpointTable
 from sphmask_core.method.layers import softmax
 from sphmask_core.method.migration import migrate
@@ -118,7 +118,7 @@ class SphericalMask(nn.Module):
         with _gradients(self.pointwise, features):
             pointwise = self.pointwise(features)
         foreground = self.find_foreground(voxels, pointwise)
-        boxes = pointwise.corner_offsets + voxels.xyz.repeat(1, 2)
+        boxes = boxes_around(voxels.xyz, pointwise.corner_offsets)
         table = torch.cat([voxels.xyz, boxes, features], dim=1)
         if mask_voxels is not None and not self.config.model.use_superpoints:
             superpoints = self.choose_voxels(voxels, table, foreground, mask_voxels)
@@ -162,7 +162,7 @@ class SphericalMask(nn.Module):
         """
         scores = softmax(pointwise.semantic_logits.detach())[:, self.config.class_shift :]
         mean = segment_mean(scores, voxels.superpoints, voxels.superpoint_offsets[-1])
-        return (mean >= self.config.inference.foreground_threshold).any(1)[voxels.superpoints]
+        return (mean >= self.config.inference.foreground_threshold).any(1).index_select(0, voxels.superpoints)
 
     def sample_seeds(
         self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, count: int
@@ -172,12 +172,12 @@ class SphericalMask(nn.Module):
 
         Returns the seeds and, for each of the B scenes, whether it has any.
         """
-        xyz = voxels.xyz[foreground]
-        boxes = encoding.pointwise.corner_offsets[foreground] + xyz.repeat(1, 2)
-        superpoints = voxels.superpoints[foreground]
+        chosen = partial(torch.index_select, dim=0, index=foreground)
+        xyz, superpoints = chosen(voxels.xyz), chosen(voxels.superpoints)
+        boxes = boxes_around(xyz, chosen(encoding.pointwise.corner_offsets))
         offsets = scene_offsets(voxels.coords[foreground, 0], voxels.batch_size)
         counts = [end - start for start, end in pairwise(offsets)]
-        points = PointSet(xyz, boxes, encoding.features[foreground], superpoints, [n for n in counts if n])
+        points = PointSet(xyz, boxes, chosen(encoding.features), superpoints, [n for n in counts if n])
         rows = sample_rows(points, count)
         return self.aggregator1(points, rows), [n > 0 for n in counts]
 
@@ -190,7 +190,7 @@ class SphericalMask(nn.Module):
         """
         queries = self.aggregator2(seeds, rows)
         x = self.query_heads.shared(queries.features)
-        boxes = self.query_heads.box(x) + queries.xyz.repeat(1, 2)
+        boxes = boxes_around(queries.xyz, self.query_heads.box(x))
         by_scene = partial(_by_scene, active=active, n=rows.shape[1])
         xyz, boxes = by_scene(queries.xyz), by_scene(boxes)
         proposals, migration = side_by_side(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,10 @@ AnyLevel = Level | SpconvLevel
 Map = KernelMap | Callable[[Tensor, Tensor], Tensor]
 """Kernel maps, or the function of features and weights that spconv's level has in their place."""
 
-Versions = tuple[tuple[int, int], ...]
-"""Address of each tensor, and how often it was written."""
+Versions = tuple[int, ...]
+"""Address of each tensor, then how often each was written."""
+WRITES = attrgetter("_version")
+"""Torch's count of the writes to a tensor."""
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
@@ -34,22 +37,26 @@ def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
 
 
 def versions(layers: Iterable[nn.Module]) -> Versions:
-    """Returns the address and count of writes of the layers' parameters and statistics.
+    """Returns the addresses of the layers' parameters and statistics, then how often each was written.
 
-    They differ once one of these has changed. The layers have no modules inside.
+    They differ once one of these has changed. The layers have no modules inside. Every call of a model asks,
+    for hundreds of tensors.
     """
-    tensors = (
+    tensors = [
         tensor
         for layer in layers
         for tensor in (*layer._parameters.values(), *layer._buffers.values())  # noqa: SLF001  thrice as fast
         if tensor is not None
-    )
-    return tuple((tensor.data_ptr(), _changes(tensor)) for tensor in tensors)
+    ]
+    try:
+        return (*map(Tensor.data_ptr, tensors), *map(WRITES, tensors))
+    except RuntimeError:  # some were made in inference mode
+        return (*map(Tensor.data_ptr, tensors), *map(_writes, tensors))
 
 
-def _changes(tensor: Tensor) -> int:
+def _writes(tensor: Tensor) -> int:
     """Returns how often a tensor was written in place, as far as torch counts."""
-    return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001  torch's own count
+    return 0 if tensor.is_inference() else WRITES(tensor)  # type: ignore[no-any-return]
 
 
 class SparseConv(nn.Module):
@@ -68,7 +75,7 @@ class SparseConv(nn.Module):
 
     def packed(self) -> Tensor:
         """Returns the kernel as the C++ kernel reads it, kept for as long as the weights stay as they are."""
-        changes = _changes(self.weight)
+        changes = _writes(self.weight)
         weights = self.weight.data_ptr(), changes
         if self._packed is None or self._packed[0] != weights:
             self._packed = weights, cpu_engine.pack_panels(self.kernel())
