@@ -15,7 +15,7 @@ import numpy as np
 
 from sphmask_core import native
 from sphmask_core.clouds.coordinates import Vector
-from sphmask_core.method.planes import CELLS, MAD, Patch, find_patches, sample, tolerances
+from sphmask_core.method.planes import Patch, find_patches, sample, tolerances
 
 Kind = Literal["main", "shelf", "floor", "wall"]
 
@@ -65,16 +65,6 @@ STEP = 0.03
 FAR_BELOW = 0.5
 """Meters below the main support from which on a parallel plane is a floor whatever its size."""
 
-FITTED_POINTS, FIT_ROUNDS = 1024, 4
-"""Points that a curved surface is fitted to, and how many times, each time with new weights."""
-TUKEY = 4.685
-"""Residuals of so many deviations have no weight (Tukey's biweight at 95 % efficiency)."""
-NEAREST = 0.05
-"""Meters: nothing is nearer to a sensor, unless it is not where the cloud's origin is."""
-LEAST_DEVIATION = 0.0005
-"""Meters: no depth camera measures better."""
-RIDGE = 1e-3
-"""Added to the diagonal of the fit's equations, so that few points in a corner bend no surface."""
 NOISE_BAND = 4.0
 """Deviations of the noise that are left out above a surface."""
 LEAST_ABOVE, MOST_ABOVE = 0.003, 0.02
@@ -84,6 +74,10 @@ BELOW = 0.03
 RAISED, RAISED_DEVIATIONS = 0.002, 4.0
 """Meters, and deviations of all cells' means: cells whose points are higher on average hold something flat, a
 card or a pen, that is kept; the mean of a cell's points is far less noisy than each of them."""
+
+
+_FIT = np.dtype([("middle", float, 2), ("scale", float, 2), ("cubic", float, 10), ("noise", float)])
+"""The kernel's struct Fit."""
 
 
 @dataclass(frozen=True)
@@ -281,59 +275,17 @@ class _Surface:
 
 
 def _surface(patch: Patch, kind: Kind, points: np.ndarray, tolerance: np.ndarray) -> _Surface:
-    """Returns the cubic height map of a plane's points, and their noise, by iterated robust least squares."""
-    heights = patch.heights(points)
-    near = np.flatnonzero(np.abs(heights) < 2 * tolerance)
-    near = near[:: max(1, -(-len(near) // FITTED_POINTS))]
-    feet = patch.feet(points[near])
-    cells = ((feet - patch.low.astype(np.float32)) / np.float32(patch.cell)).astype(np.int32)
-    inside = ((cells >= 0) & (cells < CELLS)).all(axis=1)
-    near, feet = near[inside], feet[inside]
-    inside = patch.seen[tuple(cells[inside].T)]
-    near, feet = near[inside], feet[inside]
-    heights = heights[near]
-    middle, scale = _box(patch)
-    basis = _basis(*((feet - middle) * scale).astype(np.float32).T)
-    squares = np.maximum(np.einsum("ij,ij->i", points[near], points[near]), NEAREST**2)
-    cubic, noise = np.zeros(len(basis)), TOLERANCE_NOISE
-    weights = (np.abs(heights) < tolerance[near]).astype(np.float32)
-    for _ in range(FIT_ROUNDS):
-        cubic = _ridge(basis, heights, weights)
-        gaps = heights - cubic.astype(np.float32) @ basis
-        noise = MAD * float(np.median(np.abs(gaps / squares)[weights > 0])) if weights.any() else noise
-        reach = TUKEY * np.maximum(noise * squares, LEAST_DEVIATION)
-        weights = np.square(np.maximum(1 - np.square(gaps / reach), 0))
-    return _Surface(_support(patch, kind, noise), patch, middle, scale, cubic)
-
-
-TOLERANCE_NOISE = 0.0015
-"""1/meter: noise of a plane with no points to tell it."""
+    """Returns the cubic height map of a plane's points, and their noise."""
+    plane = np.concatenate([patch.normal, [patch.offset], *patch.axes, patch.low, [patch.cell]])
+    fit = np.zeros((), _FIT)
+    native.fit_surface(points, tolerance, plane.astype(np.float32), patch.seen, fit.reshape(1).view(float))
+    support = _support(patch, kind, float(fit["noise"]))
+    return _Surface(support, patch, fit["middle"], fit["scale"], fit["cubic"])
 
 
 def _support(patch: Patch, kind: Kind, noise: float) -> Support:
     extent = (max(patch.extent), min(patch.extent))
     return Support(kind, patch.normal, patch.offset, patch.share, extent, noise)
-
-
-def _box(patch: Patch) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the middle (2,) of the cells seen, and the scale (2,) of offsets from it to [-1, 1]."""
-    ends = [np.flatnonzero(patch.seen.any(axis=axis))[[0, -1]] for axis in (1, 0)]
-    first, last = patch.low + patch.cell * (np.array(ends).T + np.array([[0], [1]]))
-    return (first + last) / 2, 2 / (last - first)
-
-
-def _basis(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Returns the monomials (10, M) of a cubic in two variables, in the kernel's order."""
-    pp, pq, qq = p * p, p * q, q * q
-    return np.stack([np.ones_like(p), p, q, pp, pq, qq, pp * p, pp * q, p * qq, qq * q])
-
-
-def _ridge(basis: np.ndarray, heights: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Returns the coefficients (10,) of least weighted squared gaps; those that no point tells stay small."""
-    weighted = basis * weights
-    squares = (weighted @ basis.T).astype(float)
-    squares[np.diag_indices(len(squares))] += RIDGE * (1 + weights.sum())
-    return np.linalg.solve(squares, (weighted @ heights).astype(float))
 
 
 def _left_out(xyz: np.ndarray, surfaces: list[_Surface], threads: int) -> np.ndarray:

@@ -237,6 +237,12 @@ const char* sphmask_sample(const float* xyz, const double* jitter, float* points
 const char* sphmask_planes(const float* xyz, const float* tolerance, float* patches, uint8_t* seen,
                            int64_t fewest, int64_t* count, int64_t n, int64_t most);
 
+// fitted (15): struct Fit, the curved surface through those of the points xyz (n, 3), all finite, that are
+// near a plane, values (13): struct Plane in surfaces.cpp, in the cells (48, 48) where it is seen. tolerance
+// (n): how far from the plane its points may be.
+const char* sphmask_fit_surface(const float* xyz, const float* tolerance, const float* values,
+                                const uint8_t* seen, double* fitted, int64_t n);
+
 // marks[i] = whether point i of xyz (n, 3) lies on one of at most 24 surfaces (count, 33), struct Surface,
 // within the cells (count, 52, 52) that it covers, never the first one, and not on something flat. Points
 // that are not finite lie on none. Here the number of threads is an argument like the others.

@@ -51,6 +51,8 @@ SMALLEST_EDGE = 1e-6
 """Meters: of a cell of a map of heights."""
 PATCH_FLOATS, PATCH_CELLS = 25, 48
 """Numbers and cells of struct Patch in planes.cpp."""
+PLANE_FLOATS, FIT_FLOATS = 13, 15
+"""Numbers of the structs Plane and Fit in surfaces.cpp."""
 SURFACE_FLOATS, SURFACE_CELLS = 33, 52
 """Numbers and cells of struct Surface in supports.cpp."""
 MOST_THREADS = 1024
@@ -410,6 +412,14 @@ planes = _function(
     seen=out(array(BOOL, "most", PATCH_CELLS, PATCH_CELLS)),
     fewest=whole(0),
     result=ctypes.c_int64,
+)
+fit_surface = _function(
+    "fit_surface",
+    xyz=_points,
+    tolerance=array(FLOAT32, "n"),
+    values=array(FLOAT32, PLANE_FLOATS),
+    seen=array(BOOL, PATCH_CELLS, PATCH_CELLS),
+    fitted=out(array(FLOAT64, FIT_FLOATS)),
 )
 on_surfaces = _function(
     "on_surfaces",

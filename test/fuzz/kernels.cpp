@@ -205,6 +205,15 @@ void planes(Bytes bytes) {
                  most);
 }
 
+void surface_fit(Bytes bytes) {
+  const int64_t n = bytes.between(1, kMostPoints);
+  const auto xyz = bytes.array<float>(3 * n), tolerance = bytes.array<float>(n),
+             plane = bytes.array<float>(13);
+  const auto seen = bytes.array<uint8_t>(48 * 48);
+  std::vector<double> fit(15);
+  sphmask_fit_surface(xyz.data(), tolerance.data(), plane.data(), seen.data(), fit.data(), n);
+}
+
 void surfaces(Bytes bytes) {
   const int64_t n = bytes.between(1, kMostPoints), count = bytes.between(0, 24);
   const auto xyz = bytes.array<float>(3 * n), values = bytes.array<float>(33 * count);
@@ -266,9 +275,9 @@ void depth(Bytes bytes) {
                        registered, 128, height, width, size, rows, columns, kThreads);
 }
 
-void (*const kKernels[])(Bytes) = {lzf,     label,       segments, voxels,   maps,     convolution,
-                                   pairs,   superpoints, sampling, planes,   surfaces, depth,
-                                   message, ground,      colors,   polygons, floors,   boxes};
+void (*const kKernels[])(Bytes) = {
+    lzf,         label,    segments, voxels,  maps,   convolution, pairs,    superpoints, sampling, planes,
+    surface_fit, surfaces, depth,    message, ground, colors,      polygons, floors,      boxes};
 
 }  // namespace
 

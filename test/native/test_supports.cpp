@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "check.h"
 #include "kernels.h"
@@ -59,6 +60,32 @@ TEST(the_largest_plane_is_the_table) {
   CHECK(count == 0);
   xyz[7] = kNan;
   CHECK_REFUSED(find(300));
+}
+
+TEST(a_bent_plane_is_followed_whatever_lies_on_it) {
+  auto xyz = table(3000);
+  const auto bend = [](float x, float y) { return 0.02f * x * x - 0.01f * x * y * y; };
+  for (int64_t i = 0; i < 3000; ++i) xyz[3 * i + 2] += bend(xyz[3 * i], xyz[3 * i + 1]);
+  std::vector<float> tolerance(3000, 0.02f);
+  const float plane[13] = {0, 0, 1, 1, 1, 0, 0, 0, 1, 0, -0.5f, -0.4f, 0.025f};  // 40 by 32 cells
+  std::vector<uint8_t> seen(kCells * kCells);
+  for (int64_t c = 0; c < 40; ++c) std::fill_n(seen.begin() + c * kCells, 32, uint8_t(1));
+  double fit[15];
+  CHECK_FINE(sphmask_fit_surface(xyz.data(), tolerance.data(), plane, seen.data(), fit, 3000));
+  CHECK(std::abs(fit[0]) < 1e-6 && std::abs(fit[2] - 2) < 1e-6 && std::abs(fit[3] - 2.5) < 1e-6);
+  for (const auto& [x, y] : {std::pair{0.4f, 0.3f}, {-0.4f, 0.1f}, {0.f, -0.3f}}) {
+    const double p = 2 * x, q = 2.5 * y,
+                 terms[10] = {1, p, q, p * p, p * q, q * q, p * p * p, p * p * q, p * q * q, q * q * q};
+    double height = 0;
+    for (int k = 0; k < 10; ++k) height += fit[4 + k] * terms[k];
+    CHECK(std::abs(height - bend(x, y)) < 3e-4);
+  }
+  CHECK(fit[14] > 1e-4 && fit[14] < 1e-3);  // 0.6 mm at 1 m
+  std::fill(seen.begin(), seen.end(), uint8_t(0));
+  CHECK_FINE(sphmask_fit_surface(xyz.data(), tolerance.data(), plane, seen.data(), fit, 3000));
+  CHECK(fit[4] == 0 && fit[14] == 0.0015);  // nothing is seen
+  xyz[7] = kNan;
+  CHECK_REFUSED(sphmask_fit_surface(xyz.data(), tolerance.data(), plane, seen.data(), fit, 3000));
 }
 
 TEST(points_on_a_surface_are_marked) {
