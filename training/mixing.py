@@ -73,20 +73,14 @@ class View:
 
     @classmethod
     def of(cls, scene: Scene) -> View:
-        """Returns the view of an organized frame, standing on its main support, or on its largest plane.
-
-        Pixels that the camera did not measure lose their labels, which were drawn on the color image.
-        """
+        """Returns the view of an organized frame, standing on its main support, or on its largest plane."""
         xyz = torch.from_numpy(scene.cloud.xyz)
         measured = xyz.isfinite().all(1)
         frame = frame_on_support(xyz[measured], find_supports(scene.cloud.xyz).main)
         camera = frame.apply(torch.zeros(1, 3))[0].numpy()
         foot = np.array([camera[0], camera[1], 0], np.float32)
         upright_xyz = frame.apply(xyz).numpy() - foot
-        semantic = np.where(measured, scene.semantic, UNLABELED)
-        instance = np.where(measured, scene.instance, UNLABELED)
-        labeled = replace(scene, semantic=semantic, instance=instance)
-        return cls(labeled, upright_xyz, frame.rotation.numpy(), camera - foot, intrinsics_of(scene.cloud))
+        return cls(scene, upright_xyz, frame.rotation.numpy(), camera - foot, intrinsics_of(scene.cloud))
 
     def groups(self) -> list[NDArray[np.int64]]:
         """Returns the points of each group of objects that touch in the image: one may hide a part of
