@@ -82,10 +82,6 @@ class Patch:
         """Returns (N,) distances of (N, 3) points from the plane, positive on the sensor's side."""
         return xyz @ self.normal.astype(xyz.dtype) + xyz.dtype.type(self.offset)
 
-    def feet(self, xyz: np.ndarray) -> np.ndarray:
-        """Returns (N, 2) coordinates of (N, 3) points along the axes."""
-        return xyz @ self.axes.T.astype(xyz.dtype)
-
 
 def sample(xyz: np.ndarray) -> np.ndarray:
     """Returns at most `SAMPLED_POINTS` finite points (M, 3), spread evenly over the rows of xyz (N, 3);
