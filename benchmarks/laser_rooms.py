@@ -41,8 +41,8 @@ def rooms(root: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         except (OSError, ValueError) as error:
             print(f"{path}: left out ({error})", file=sys.stderr)
             continue
-        parts = classes.reshape(-1, PART) if len(classes) % PART == 0 else classes[:, None]
-        if xyz.shape != (len(classes), 3) or (parts != parts[:, :1]).any() or parts.shape[1] != PART:
+        whole = len(classes) % PART == 0 and (classes == np.repeat(classes[::PART], PART)).all()
+        if not whole or xyz.shape != (len(classes), 3):
             print(f"{path}: left out (no parts of {PART} points of one class)", file=sys.stderr)
         elif xyz.tobytes() not in seen:
             seen.add(xyz.tobytes())
@@ -54,7 +54,8 @@ def labeled(xyz: np.ndarray, classes: np.ndarray, clutter: bool) -> tuple[np.nda
     them: objects from 1, 0 for no object, -1 for unknown."""
     part = np.arange(len(xyz)) // PART
     points = np.unique(np.column_stack([part, xyz]), axis=0)
-    part, kind = points[:, 0].astype(int), classes[PART * points[:, 0].astype(int)]
+    part = points[:, 0].astype(int)
+    kind = classes[::PART][part]
     label = np.where(np.isin(kind, (*OBJECTS, CLUTTER) if clutter else OBJECTS), part + 1, 0)
     if not clutter:
         label[np.isin(kind, UNKNOWN)] = -1
@@ -70,6 +71,8 @@ def main() -> None:
     parser.add_argument("output", type=Path, help="new folder of labeled frames")
     parser.add_argument("--clutter", action="store_true", help="clutter is objects, not unknown")
     options = parser.parse_args()
+    if options.output.exists():
+        parser.error(f"{options.output} exists; give a new folder")
     options.output.mkdir(parents=True)
     count = objects = 0
     for name, xyz, classes in rooms(options.root):

@@ -127,8 +127,8 @@ class OracleSampling(InferenceSampling):
         """Returns the voxels, and the foreground's rows, None without any: those of the labels or of the
         model."""
         inside = self.truth.masks.any(0)[voxels.superpoints]
-        foreground = inside if self.perfect_foreground else encoding.foreground
-        return voxels, foreground.nonzero().squeeze(1) if foreground.any() else None
+        foreground = (inside if self.perfect_foreground else encoding.foreground).nonzero().squeeze(1)
+        return voxels, foreground if len(foreground) else None
 
     def superpoints(
         self, voxels: VoxelBatch, encoding: Encoding, foreground: Tensor, seeds: PointSet

@@ -10,19 +10,18 @@
 #include "cells.h"
 #include "guard.h"
 #include "kernels.h"
+#include "robust.h"
 #include "team.h"
 
 namespace {
 
 constexpr int kBlock = 64;            // points that are looked at together
-constexpr int kTerms = 10;            // of a cubic in two variables
 constexpr int kCovered = kCells + 4;  // with one more at either end that may be covered, and a free one
 constexpr int kArea = kCovered * kCovered;
 constexpr uint16_t kNowhere = 65535;
-constexpr float kGapSteps = 1e5f;      // gaps are counted in 0.01 mm, so that sums do not depend on order
-constexpr float kMostGap = 0.3f;       // meters
-constexpr int kFewestPoints = 5;       // of a cell whose mean gap tells anything
-constexpr float kDeviation = 1.4826f;  // of a normal distribution, over its median absolute deviation
+constexpr float kGapSteps = 1e5f;  // gaps are counted in 0.01 mm, so that sums do not depend on order
+constexpr float kMostGap = 0.3f;   // meters
+constexpr int kFewestPoints = 5;   // of a cell whose mean gap tells anything
 
 // As sphmask_core/method/supports.py fills it, in floats.
 struct Surface {
@@ -94,11 +93,6 @@ struct Means {
     return static_cast<float>(sums[cell].gaps) / (kGapSteps * static_cast<float>(sums[cell].count));
   }
 };
-
-float median(std::vector<float>& values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 // How high the mean of a cell of a surface must be, meters, for something flat to lie there.
 float raised_from(const Surface& s, const Means& means, int64_t first) {

@@ -12,15 +12,14 @@
 #include "cells.h"
 #include "guard.h"
 #include "kernels.h"
+#include "robust.h"
 
 namespace {
 
-constexpr int kTerms = 10;             // of a cubic in two variables
 constexpr int64_t kMostFitted = 1024;  // points that a surface is fitted to
 constexpr int kRounds = 4;             // fits, each with new weights
 constexpr double kTukey = 4.685;       // residuals of so many deviations have no weight (Tukey's biweight at
                                        // 95 % efficiency)
-constexpr double kDeviation = 1.4826;  // of a normal distribution, over its median absolute deviation
 constexpr double kNoise = 0.0015;      // 1/meter: of a plane with no points to tell it
 constexpr double kNearest = 0.05;  // meters: nothing is nearer to a sensor, unless it is not at the origin
 constexpr double kLeastNoise = 0.0005;  // meters: no depth camera measures better
@@ -129,13 +128,6 @@ Terms solve(const Points& points) {
     right[a] /= rows[a][a];
   }
   return right;
-}
-
-double median(std::vector<double>& values) {
-  const auto middle = values.begin() + values.size() / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2) return *middle;
-  return (*middle + *std::max_element(values.begin(), middle)) / 2;
 }
 
 void fit_cubic(Points& points, Fit& fit) {
