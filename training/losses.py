@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sphmask_core.config import Config, LossConfig
+from sphmask_core.method.boxes import boxes_around
 from sphmask_core.method.candidates import assemble_masks, mask_iou
 from sphmask_core.method.encoding import Predictions, SuperpointTable
 from sphmask_core.method.pointwise_heads import PointwisePredictions
@@ -64,7 +65,7 @@ class Criterion:
         count = total(inside.sum()).clamp(min=1)
         owner, xyz = targets.instance[inside], xyz[inside]
         corners, boxes = predicted.corner_offsets[inside], targets.boxes[owner]
-        iou, giou = box_iou(corners + xyz.repeat(1, 2), boxes)
+        iou, giou = box_iou(boxes_around(xyz, corners), boxes)
         center_error = predicted.center_offsets[inside] - (targets.centers[owner] - xyz)
         corner_error = corners - (boxes - xyz.repeat(1, 2))
         terms["center_offset"] = center_error.abs().sum() / count * self.box_weight
