@@ -130,8 +130,9 @@ std::array<double, 3> normal_of(const Nearest& near, double flat) {
     const double x = p[0] - mean[0], y = p[1] - mean[1], z = p[2] - mean[2];
     m.xx += x * x, m.xy += x * y, m.xz += x * z, m.yy += y * y, m.yz += y * z, m.zz += z * z;
   }
-  const auto [least, normal] = smallest_eigenvector(m);
-  return least < flat * (m.xx + m.yy + m.zz) ? normal : std::array<double, 3>{0, 0, 0};
+  const Eigen least = smallest_eigenvector(m);
+  if (!(least.value < flat * (m.xx + m.yy + m.zz))) return {0, 0, 0};
+  return {least.x, least.y, least.z};
 }
 
 }  // namespace

@@ -51,9 +51,12 @@ X86_64 = (
     Level("x86-64-v4-bf16", (*_V4, "-mavx512bf16"), frozenset([_BFLOAT16])),
 )
 
-OPTIMIZATION = ("-std=c++17", "-O3", "-fno-trapping-math", "-fopenmp", "-Wall", "-Wextra", "-Wno-psabi")
-"""What every level is compiled with. Nobody reads the floating-point exceptions, for whose sake gcc would not
-vectorize loops with conditions; results are the same without them."""
+OPTIMIZATION = (
+    *("-std=c++17", "-O3", "-fno-trapping-math", "-fno-math-errno"),
+    *("-fopenmp", "-Wall", "-Wextra", "-Wno-psabi"),
+)
+"""What every level is compiled with. Nobody reads the floating-point exceptions or errno, for whose sake gcc
+would not vectorize loops with conditions or roots; results are the same without them."""
 
 
 def levels_of(machine: str) -> tuple[Level, ...]:

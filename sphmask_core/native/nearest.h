@@ -1,174 +1,168 @@
 // SPDX-License-Identifier: Apache-2.0
-// One cloud's voxels sorted by coordinate, and the nearest neighbors of each.
+// The nearest neighbors of each voxel of a cloud, and how they are spread.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <numeric>
-#include <vector>
+#include <limits>
 
-#include "normals.h"
-#include "sort.h"
+#include "grid.h"
 #include "vectors.h"
-#include "watch.h"
 
 namespace {
 
-constexpr int kReach = 2;  // neighbors are sought in (2 kReach + 1)^3 voxels
-constexpr int kSide = 2 * kReach + 1;
 constexpr int kNearest = 20;  // voxels of a normal, beside the voxel itself
 
 struct Neighbors {
-  std::array<int32_t, kNearest> index;  // nearest first
+  std::array<int32_t, kNearest> index;  // nearest first; -1 beyond `count`
   int32_t count;
 };
 
-// By how many threads a call is computed, and what may call it off.
-struct Run {
-  int threads;
-  Watch watch;
-};
+// Sums of x, y, z, xx, xy, xz, yy, yz and zz.
+using Moments = std::array<double, 9>;
 
-struct Grid {
-  std::vector<int64_t> keys;   // sorted, packed x, y, z
-  std::vector<int32_t> order;  // input index of each sorted voxel
-  std::vector<Vec> points;
-  std::vector<Vec> colors;     // none where they have no weight
-  int64_t stride_x, stride_y;  // key of a step along x and y
-};
-
-std::vector<Vec> in_order(const float* values, const std::vector<int32_t>& order) {
-  std::vector<Vec> sorted(order.size());
-  for (size_t i = 0; i < order.size(); ++i) {
-    const float* v = values + 3 * static_cast<int64_t>(order[i]);
-    sorted[i] = {v[0], v[1], v[2]};
-  }
-  return sorted;
-}
-
-// Lowest and highest coordinate on each axis.
-struct Extents {
-  int64_t low[3], high[3];
-
-  Extents(const int32_t* coords, int64_t count) {
-    for (int axis = 0; axis < 3; ++axis) {
-      low[axis] = high[axis] = coords[axis];
-      for (int64_t i = 1; i < count; ++i) {
-        low[axis] = std::min<int64_t>(low[axis], coords[3 * i + axis]);
-        high[axis] = std::max<int64_t>(high[axis], coords[3 * i + axis]);
-      }
-    }
-  }
-  int64_t steps(int axis) const { return high[axis] - low[axis]; }
-  int64_t longest() const { return std::max({steps(0), steps(1), steps(2)}); }
-};
-
-Grid make_grid(const int32_t* coords, const Extents& extents, const float* xyz, const float* rgb,
-               int64_t count) {
-  Grid grid;
-  grid.stride_y = extents.steps(2) + 1 + kSide;  // a margin, so that windows never wrap
-  grid.stride_x = grid.stride_y * (extents.steps(1) + 1 + kSide);
-  const int64_t* const low = extents.low;
-  std::vector<uint64_t> keys(count);
-  for (int64_t i = 0; i < count; ++i) {
-    const int32_t* c = coords + 3 * i;
-    keys[i] = (c[0] - low[0]) * grid.stride_x + (c[1] - low[1]) * grid.stride_y + (c[2] - low[2]);
-  }
-  grid.order.resize(count);
-  std::iota(grid.order.begin(), grid.order.end(), 0);
-  radix_sort(keys, grid.order);
-  grid.keys.assign(keys.begin(), keys.end());
-  grid.points = in_order(xyz, grid.order);
-  if (rgb) grid.colors = in_order(rgb, grid.order);
-  return grid;
-}
-
-// The voxels of one voxel's window, by ascending index.
+// The voxels around one voxel, and which of them are nearest. Sorted keys make every column of the window one
+// contiguous run. All is done for as many voxels as a vector holds, and without branches: the runs are so
+// short that a loop over one would be foretold wrongly every other time.
 class Window {
 public:
-  void clear() { count_ = 0; }
-  void add(int32_t n, float d) { index_[count_] = n, distance_[count_++] = d; }
+  explicit Window(const Grid& grid) : grid_(grid) {
+    for (int column = 0; column < kColumns; ++column) {
+      const int64_t x = column / kSide - kReach, y = column % kSide - kReach;
+      lowest_[column] = x * grid.stride_x + y * grid.stride_y - kReach;
+    }
+  }
 
-  // A voxel's place is the number of nearer ones, of equally near ones of lower index: no branch, no swap.
-  // A block of voxels is compared with each voxel in turn.
-  Neighbors nearest() {
+  // Moves to voxel i, whose index is higher than that of the voxel before.
+  void move(int64_t i) {
+    if (first_) seek(i);
+    first_ = false;
+    gather(i);
+    rank();
+  }
+
+  Neighbors nearest() const {
+    std::array<int32_t, kRoom> sorted;
+    sorted.fill(-1);
+    for (int32_t k = 0; k < count_; ++k) sorted[place_[k]] = index_[k];
     Neighbors neighbors;
-    neighbors.count = std::min(count_, kNearest);
-    for (int32_t first = 0; first < count_; first += kBlock) place_block(first);
-    for (int32_t i = 0; i < count_; ++i) sorted_[place_[i]] = index_[i];
-    std::copy_n(sorted_, kNearest, neighbors.index.begin());
+    std::copy_n(sorted.begin() + 1, kNearest, neighbors.index.begin());
+    neighbors.count = last();
     return neighbors;
   }
 
+  // Of the nearest and the voxel itself, as seen from it.
+  Moments moments() const {
+    Doubles sums[9] = {};
+    for (int32_t k = 0; k < count_; k += kDoubles) {
+      const auto chosen = load<HalfInts>(place_ + k) <= last();
+      const Doubles x = widen(x_ + k, chosen), y = widen(y_ + k, chosen), z = widen(z_ + k, chosen);
+      sums[0] += x, sums[1] += y, sums[2] += z;
+      sums[3] += x * x, sums[4] += x * y, sums[5] += x * z;
+      sums[6] += y * y, sums[7] += y * z, sums[8] += z * z;
+    }
+    Moments moments{};
+    for (int s = 0; s < 9; ++s)
+      for (int lane = 0; lane < kDoubles; ++lane) moments[s] += sums[s][lane];
+    return moments;
+  }
+
 private:
-  static constexpr int32_t kLanes = kVectorBytes / 4, kBlock = 32, kVectors = kBlock / kLanes;
-  static constexpr int32_t kMost = (kSide * kSide * kSide + kBlock - 1) / kBlock * kBlock;
+  static constexpr int kColumns = kSide * kSide;
+  static constexpr int kAhead = 4;  // most steps of a column's start before a branch
+  static constexpr int32_t kInts = kVectorBytes / 4, kDoubles = kVectorBytes / 8;
+  static constexpr int32_t kRoom = (kColumns * kSide + 15) / 16 * 16 + 16;  // a vector more than a window has
+
+  static constexpr int32_t kFarthest =
+      std::numeric_limits<int32_t>::max() - 1;  // beyond the bits of infinity
+
+  // Of a column, which has kSide voxels at most and often one.
+  static constexpr int kRunBytes = kVectorBytes < 4 * kAtOnce ? kVectorBytes : 4 * kAtOnce;
+  static constexpr int kRunLanes = kRunBytes / 4;
+  typedef int32_t RunInts __attribute__((vector_size(kRunBytes)));
+  typedef float RunFloats __attribute__((vector_size(kRunBytes)));
+
   typedef int32_t Ints __attribute__((vector_size(kVectorBytes)));
-  typedef uint32_t Bits __attribute__((vector_size(kVectorBytes)));
+  typedef int32_t HalfInts __attribute__((vector_size(kVectorBytes / 2)));
+  typedef float HalfFloats __attribute__((vector_size(kVectorBytes / 2)));
+  typedef double Doubles __attribute__((vector_size(kVectorBytes)));
 
-  // Writes the places of a block; of what is beyond the last voxel nothing is used. Numbers that are not
-  // negative are in the order of their bits, and the sign bit of a difference is 1 where the first is less.
-  void place_block(int32_t first) {
-    Ints own[kVectors], later[kVectors];
-    Bits place[kVectors] = {};
-    for (int v = 0; v < kVectors; ++v) {
-      std::memcpy(&own[v], distance_ + first + v * kLanes, kVectorBytes);
-      later[v] = -first - v * kLanes - lane_;  // below 0 once j is added: j comes first
-    }
-    for (int32_t j = 0; j < count_; ++j) {
-      int32_t other;
-      std::memcpy(&other, distance_ + j, sizeof other);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) place[v] += Bits((other - own[v]) + ((later[v] + j) >> 31)) >> 31;
-    }
-    std::memcpy(place_ + first, place, sizeof place);
+  static constexpr int32_t kCounting[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+  template <typename Vector>
+  static Vector load(const void* from) {
+    Vector vector;
+    std::memcpy(&vector, from, sizeof vector);
+    return vector;
+  }
+  static Doubles widen(const float* from, HalfInts chosen) {
+    return __builtin_convertvector(HalfFloats(load<HalfInts>(from) & chosen), Doubles);
   }
 
-  static Ints lanes() {
-    Ints numbers{};
-    for (int32_t lane = 0; lane < kLanes; ++lane) numbers[lane] = lane;
-    return numbers;
+  int32_t last() const { return std::min(count_ - 1, kNearest); }
+
+  void seek(int64_t i) {
+    const auto& keys = grid_.keys;
+    for (int column = 0; column < kColumns; ++column)
+      start_[column] = std::lower_bound(keys.begin(), keys.end(), keys[i] + lowest_[column]) - keys.begin();
   }
 
-  const Ints lane_ = lanes();
-  float distance_[kMost] = {};
-  uint32_t place_[kMost];
-  int32_t index_[kMost], sorted_[kMost] = {};
-  int32_t count_ = 0;
-};
-
-// Sorted keys make every column of a voxel's window one contiguous run; its start only moves forward.
-std::vector<Neighbors> find_neighbors(const Grid& grid, const Run& run) {
-  const int64_t count = static_cast<int64_t>(grid.keys.size());
-  std::vector<Neighbors> all(count);
-#pragma omp parallel num_threads(run.threads)
-  {
-    std::array<int64_t, kSide * kSide> start;
-    start.fill(-1);
-    Window window;
-#pragma omp for schedule(static)
-    for (int64_t i = 0; i < count; ++i) {
-      if (run.watch.off()) continue;
-      window.clear();
-      for (int column = 0; column < kSide * kSide; ++column) {
-        const int64_t middle = grid.keys[i] + (column / kSide - kReach) * grid.stride_x +
-                               (column % kSide - kReach) * grid.stride_y;
-        int64_t& j = start[column];
-        if (j < 0)
-          j = std::lower_bound(grid.keys.begin(), grid.keys.end(), middle - kReach) - grid.keys.begin();
-        while (j < count && grid.keys[j] < middle - kReach) ++j;
-        for (int64_t n = j; n < count && grid.keys[n] <= middle + kReach; ++n) {
-          const Vec d = grid.points[n] - grid.points[i];
-          if (n != i) window.add(static_cast<int32_t>(n), dot(d, d));
-        }
+  // Each column is written whole, and over what the one before wrote in excess.
+  void gather(int64_t i) {
+    const int64_t* const keys = grid_.keys.data();
+    const float *const xs = grid_.x.data(), *const ys = grid_.y.data(), *const zs = grid_.z.data();
+    const float x = xs[i], y = ys[i], z = zs[i];
+    const int64_t key = keys[i];
+    int64_t count = 0;
+    for (int column = 0; column < kColumns; ++column) {
+      const int64_t lowest = key + lowest_[column];
+      int64_t start = start_[column];
+      for (int64_t steps = kAhead; steps == kAhead; start += steps) {
+        steps = 0;
+        for (int k = 0; k < kAhead; ++k) steps += keys[start + k] < lowest;
       }
-      all[i] = window.nearest();
+      start_[column] = start;
+      for (int k = 0; k < kAtOnce; k += kRunLanes) {
+        const RunFloats dx = load<RunFloats>(xs + start + k) - x, dy = load<RunFloats>(ys + start + k) - y,
+                        dz = load<RunFloats>(zs + start + k) - z, squared = dx * dx + dy * dy + dz * dz;
+        const RunInts index = load<RunInts>(kCounting + k) + static_cast<int32_t>(start);
+        const RunInts far = RunInts(squared) | (index == static_cast<int32_t>(i));
+        std::memcpy(x_ + count + k, &dx, sizeof dx);
+        std::memcpy(y_ + count + k, &dy, sizeof dy);
+        std::memcpy(z_ + count + k, &dz, sizeof dz);
+        std::memcpy(far_ + count + k, &far, sizeof far);
+        std::memcpy(index_ + count + k, &index, sizeof index);
+      }
+      for (int k = 0; k < kSide; ++k) count += keys[start + k] < lowest + kSide;
+    }
+    count_ = static_cast<int32_t>(count);
+  }
+
+  // A voxel's place is the number of nearer ones, of equally near ones of lower index. What fills the last
+  // vector is farther than all.
+  void rank() {
+    for (int32_t k = 0; k < kInts; ++k) far_[count_ + k] = kFarthest;
+    for (int32_t first = 0; first < count_; first += kInts) {
+      const Ints own = load<Ints>(far_ + first), lane = load<Ints>(kCounting);
+      const int32_t end = std::min(first + kInts, count_);
+      Ints place{};
+      for (int32_t k = 0; k < first; ++k) place -= far_[k] <= own;
+      for (int32_t k = first; k < end; ++k) place -= far_[k] < own - (lane > k - first);
+      for (int32_t k = end; k < count_; ++k) place -= far_[k] < own;
+      std::memcpy(place_ + first, &place, sizeof place);
     }
   }
-  run.watch.check();
-  return all;
-}
+
+  const Grid& grid_;
+  std::array<int64_t, kColumns> lowest_;  // key of each column's lowest voxel, less that of the voxel
+  std::array<int64_t, kColumns> start_;   // of each column: the first voxel that is in the window or beyond
+  bool first_ = true;
+  int32_t count_ = 0;
+  float x_[kRoom], y_[kRoom], z_[kRoom];  // as seen from the voxel
+  int32_t far_[kRoom];  // bits of the squared distance, which are in the order of the numbers; own: -1
+  int32_t index_[kRoom], place_[kRoom];
+};
 
 }  // namespace

@@ -44,36 +44,76 @@ struct Plane {
   float misfit(Vec p) const { return residual + std::abs(dot(normal, p - center)); }
 };
 
-Plane fit_plane(const Grid& grid, const Neighbors& near, int64_t i) {
-  if (near.count < 2) return {};
-  double n = 1, x = 0, y = 0, z = 0;
-  Covariance m;
-  for (int k = 0; k < near.count; ++k, ++n) {
-    const Vec d = grid.points[near.index[k]] - grid.points[i];
-    x += d.x, y += d.y, z += d.z;
-    m.xx += d.x * d.x, m.xy += d.x * d.y, m.xz += d.x * d.z;
-    m.yy += d.y * d.y, m.yz += d.y * d.z, m.zz += d.z * d.z;
-  }
-  m.xx -= x * x / n, m.xy -= x * y / n, m.xz -= x * z / n;
-  m.yy -= y * y / n, m.yz -= y * z / n, m.zz -= z * z / n;
-  const auto [value, direction] = smallest_eigenvector(m);
-  const Vec normal = rounded(direction[0], direction[1], direction[2]), mean = rounded(x / n, y / n, z / n);
-  return {normal, grid.points[i] + mean, static_cast<float>(std::sqrt(std::max(value / n, 0.0)))};
-}
+// What is around each voxel.
+struct Surroundings {
+  std::vector<Neighbors> near;
+  std::vector<Plane> planes;
+};
 
-std::vector<Plane> fit_planes(const Grid& grid, const std::vector<Neighbors>& near, const Run& run) {
-  std::vector<Plane> planes(near.size());
-#pragma omp parallel for schedule(static) num_threads(run.threads)
-  for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i)
-    if (!run.watch.off()) planes[i] = fit_plane(grid, near[i], i);
+// Fits the planes of a few voxels that follow each other.
+class Batch {
+public:
+  static constexpr int kVoxels = 64;
+
+  void set(int i, const Moments& moments, int32_t neighbors) {
+    for (size_t s = 0; s < moments.size(); ++s) sums_[s][i] = moments[s];
+    share_[i] = 1.0 / (neighbors + 1);
+  }
+
+  void fit(int count) {
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const double part = share_[i], x = sums_[0][i] * part, y = sums_[1][i] * part, z = sums_[2][i] * part;
+      Covariance m;
+      m.xx = sums_[3][i] - sums_[0][i] * x, m.xy = sums_[4][i] - sums_[0][i] * y;
+      m.xz = sums_[5][i] - sums_[0][i] * z, m.yy = sums_[6][i] - sums_[1][i] * y;
+      m.yz = sums_[7][i] - sums_[1][i] * z, m.zz = sums_[8][i] - sums_[2][i] * z;
+      const Eigen least = smallest_eigenvector(m);
+      normal_[0][i] = least.x, normal_[1][i] = least.y, normal_[2][i] = least.z;
+      mean_[0][i] = x, mean_[1][i] = y, mean_[2][i] = z;
+      residual_[i] = std::sqrt(std::max(least.value * part, 0.0));
+    }
+  }
+
+  Plane plane(int i, Vec voxel) const {
+    return {rounded(normal_[0][i], normal_[1][i], normal_[2][i]),
+            voxel + rounded(mean_[0][i], mean_[1][i], mean_[2][i]), static_cast<float>(residual_[i])};
+  }
+
+private:
+  double sums_[9][kVoxels], share_[kVoxels], normal_[3][kVoxels], mean_[3][kVoxels], residual_[kVoxels];
+};
+
+Surroundings look_around(const Grid& grid, const Run& run) {
+  const int64_t count = grid.count();
+  Surroundings around{std::vector<Neighbors>(count), std::vector<Plane>(count)};
+#pragma omp parallel num_threads(run.threads)
+  {
+    Window window(grid);
+    Batch batch;
+#pragma omp for schedule(static)
+    for (int64_t first = 0; first < count; first += Batch::kVoxels) {
+      if (run.watch.off()) continue;
+      const int voxels = static_cast<int>(std::min<int64_t>(Batch::kVoxels, count - first));
+      for (int i = 0; i < voxels; ++i) {
+        window.move(first + i);
+        around.near[first + i] = window.nearest();
+        batch.set(i, window.moments(), around.near[first + i].count);
+      }
+      batch.fit(voxels);
+      for (int i = 0; i < voxels; ++i)
+        if (around.near[first + i].count >= 2)
+          around.planes[first + i] = batch.plane(i, grid.points[first + i]);
+    }
+  }
   run.watch.check();
-  return planes;
+  return around;
 }
 
 // A neighborhood across an edge of a surface fits neither side: of the planes around, each voxel takes the
 // normal of the one that fits best, its own points and the voxel.
-std::vector<Vec> sharpen(const Grid& grid, const std::vector<Neighbors>& near,
-                         const std::vector<Plane>& planes, const Run& run) {
+std::vector<Vec> sharpen(const Grid& grid, const Surroundings& around, const Run& run) {
+  const auto& [near, planes] = around;
   std::vector<Vec> normals(near.size());
 #pragma omp parallel for schedule(static) num_threads(run.threads)
   for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i) {
@@ -91,6 +131,7 @@ std::vector<Vec> sharpen(const Grid& grid, const std::vector<Neighbors>& near,
   return normals;
 }
 
+// Sets of voxels, joined step by step.
 struct Segments {
   std::vector<int32_t> parent, size;
   std::vector<float> limit;  // heaviest inner edge + threshold / size
@@ -110,21 +151,21 @@ struct Segments {
   }
 };
 
+// Each voxel's edges to its nearest, once where both have each other.
 std::vector<Edge> find_edges(const std::vector<Neighbors>& near, int64_t reach, const Watch& watch) {
-  std::vector<Edge> edges;
-  edges.reserve(near.size() * reach);
-  auto holds = [&](int32_t a, int32_t b) {
-    const Neighbors& n = near[a];
-    const auto end = n.index.begin() + std::min<int64_t>(reach, n.count);
-    return std::find(n.index.begin(), end, b) != end;
-  };
+  std::vector<Edge> edges(near.size() * reach + 1);
+  size_t count = 0;
   for (int32_t i = 0; i < static_cast<int32_t>(near.size()); ++i) {
     watch.check(i);
     for (int k = 0; k < std::min<int64_t>(reach, near[i].count); ++k) {
       const int32_t j = near[i].index[k];
-      if (i < j || !holds(j, i)) edges.push_back({std::min(i, j), std::max(i, j), 0});
+      bool mutual = false;
+      for (int64_t m = 0; m < reach; ++m) mutual |= near[j].index[m] == i;
+      edges[count] = {std::min(i, j), std::max(i, j), 0};
+      count += i < j || !mutual;
     }
   }
+  edges.resize(count);
   return edges;
 }
 
@@ -139,63 +180,56 @@ std::vector<Edge> sort_edges(const std::vector<Edge>& edges, const Watch& watch)
   return sorted;
 }
 
-struct Link {
-  int32_t to;
-  bool flip;  // the two normals point to different sides
-};
-
-// Links of all voxels one after the other, those of voxel i from start[i] to start[i + 1].
-struct Links {
-  std::vector<int32_t> start;
-  std::vector<Link> links;
-};
-
-// For each voxel its links in the minimum spanning forest of the angle between planes.
-Links smoothest_paths(std::vector<Edge> edges, const std::vector<Plane>& planes, const Watch& watch) {
-  for (Edge& e : edges) e.weight = 1 - std::abs(dot(planes[e.a].normal, planes[e.b].normal));
-  Segments parts(planes.size(), 0);
-  std::vector<Edge> forest;
-  Links paths{std::vector<int32_t>(planes.size() + 2, 0), {}};
-  watch.for_each(sort_edges(edges, watch), [&](const Edge& e) {
-    const int32_t a = parts.find(e.a), b = parts.find(e.b);
-    if (a == b) return;
-    parts.join(a, b);
-    forest.push_back(e);
-    ++paths.start[e.a + 2], ++paths.start[e.b + 2];
-  });
-  std::partial_sum(paths.start.begin(), paths.start.end(), paths.start.begin());
-  paths.links.resize(2 * forest.size());
-  watch.for_each(forest, [&](const Edge& e) {
-    const bool flip = dot(planes[e.a].normal, planes[e.b].normal) < 0;
-    paths.links[paths.start[e.a + 1]++] = {e.b, flip};
-    paths.links[paths.start[e.b + 1]++] = {e.a, flip};
-  });
-  return paths;
-}
-
-// Turns normals to one side along the smoothest paths between neighbors, each connected part with its mean
-// normal up, as floors, tables and fields are.
-void orient(const std::vector<Edge>& edges, std::vector<Plane>& planes, const Watch& watch) {
-  const Links paths = smoothest_paths(edges, planes, watch);
-  std::vector<int8_t> sign(planes.size(), 0);
-  std::vector<int32_t> part;
-  for (int32_t root = 0; root < static_cast<int32_t>(planes.size()); ++root) {
-    if (sign[root]) continue;
-    part.assign(1, root);
-    sign[root] = 1;
-    double up = 0;
-    for (size_t at = 0; at < part.size(); ++at) {
-      if (at > 0) watch.check(static_cast<int64_t>(at));  // most parts are a few voxels
-      const int32_t i = part[at];
-      up += sign[i] * planes[i].normal.z;
-      for (int32_t k = paths.start[i]; k < paths.start[i + 1]; ++k) {
-        const Link link = paths.links[k];
-        if (!sign[link.to]) sign[link.to] = link.flip ? -sign[i] : sign[i], part.push_back(link.to);
-      }
-    }
-    for (int32_t i : part)
-      if ((sign[i] > 0) == (up < 0)) planes[i].normal = Vec{0, 0, 0} - planes[i].normal;
+// Sets of voxels whose normals are known to point to the same side or not.
+class Sides {
+public:
+  explicit Sides(size_t count) : up_(count) {
+    for (size_t i = 0; i < count; ++i) up_[i] = static_cast<uint32_t>(2 * i);
   }
+
+  // Twice the lowest voxel of the set that holds voxel i; 1 more where the two normals point to different
+  // sides.
+  uint32_t find(uint32_t i) {
+    uint32_t different = 0;
+    while (up_[i] >> 1 != i) {
+      up_[i] = up_[up_[i] >> 1] ^ (up_[i] & 1);
+      different ^= up_[i] & 1;
+      i = up_[i] >> 1;
+    }
+    return 2 * i | different;
+  }
+
+  // Joins the sets of two voxels, of which `find` said a and b.
+  void join(uint32_t a, uint32_t b, bool different) {
+    const auto [low, high] = std::minmax(a, b);
+    up_[high >> 1] = low ^ (high & 1) ^ different;
+  }
+
+private:
+  std::vector<uint32_t> up_;  // as `find` says it, of a lower voxel of the set
+};
+
+// Turns normals to one side along the smoothest paths between neighbors, the minimum spanning forest of the
+// angle between planes; each connected part with its mean normal up, as floors, tables and fields are.
+void orient(std::vector<Edge>& edges, std::vector<Plane>& planes, const Watch& watch) {
+  for (Edge& e : edges) e.weight = 1 - std::abs(dot(planes[e.a].normal, planes[e.b].normal));
+  Sides sides(planes.size());
+  watch.for_each(sort_edges(edges, watch), [&](const Edge& e) {
+    const uint32_t a = sides.find(e.a), b = sides.find(e.b);
+    if (a >> 1 != b >> 1) sides.join(a, b, dot(planes[e.a].normal, planes[e.b].normal) < 0);
+  });
+  std::vector<double> up(planes.size(), 0);
+  auto visit = [&](auto act) {
+    uint32_t i = 0;
+    watch.for_each(planes, [&](Plane& plane) {
+      const uint32_t side = sides.find(i++);
+      act(plane, up[side >> 1], side & 1);
+    });
+  };
+  visit([](Plane& plane, double& sum, bool other) { sum += other ? -plane.normal.z : plane.normal.z; });
+  visit([](Plane& plane, double& sum, bool other) {
+    if (other != (sum < 0)) plane.normal = Vec{0, 0, 0} - plane.normal;
+  });
 }
 
 void weigh(const Grid& grid, const std::vector<Vec>& normals, const Settings& settings,
@@ -216,13 +250,16 @@ void weigh(const Grid& grid, const std::vector<Vec>& normals, const Settings& se
 }
 
 void merge(const std::vector<Edge>& edges, const Settings& settings, Segments& segments, const Watch& watch) {
+  std::vector<Edge> borders;  // between segments, when they were weighed
+  borders.reserve(edges.size());
   watch.for_each(edges, [&](const Edge& e) {
     int32_t a = segments.find(e.a), b = segments.find(e.b);
-    if (a == b || e.weight > segments.limit[a] || e.weight > segments.limit[b]) return;
+    if (a == b) return;
+    if (e.weight > segments.limit[a] || e.weight > segments.limit[b]) return borders.push_back(e);
     a = segments.join(a, b);
     segments.limit[a] = e.weight + settings.threshold / segments.size[a];
   });
-  watch.for_each(edges, [&](const Edge& e) {
+  watch.for_each(borders, [&](const Edge& e) {
     const int32_t a = segments.find(e.a), b = segments.find(e.b);
     if (a != b && std::min(segments.size[a], segments.size[b]) < settings.min_voxels) segments.join(a, b);
   });
@@ -259,11 +296,10 @@ const char* sphmask_superpoints(const int32_t* coords, const float* xyz, const f
     if (extents.longest() > kMostSteps) return "coords are more than 2^19 voxels apart";
     const Grid grid = make_grid(coords, extents, xyz, rgb, n);
     const Run run{static_cast<int>(threads), Watch()};
-    const std::vector<Neighbors> near = find_neighbors(grid, run);
-    std::vector<Plane> planes = fit_planes(grid, near, run);
-    std::vector<Edge> edges = find_edges(near, settings.edges, run.watch);
-    orient(edges, planes, run.watch);
-    weigh(grid, sharpen(grid, near, planes, run), settings, edges, run);
+    Surroundings around = look_around(grid, run);
+    std::vector<Edge> edges = find_edges(around.near, settings.edges, run.watch);
+    orient(edges, around.planes, run.watch);
+    weigh(grid, sharpen(grid, around, run), settings, edges, run);
     Segments segments(n, settings.threshold);
     merge(sort_edges(edges, run.watch), settings, segments, run.watch);
     *count = number_segments(grid, segments, labels);

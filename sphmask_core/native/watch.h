@@ -33,9 +33,9 @@ public:
 
   // Visits all items in their order.
   template <typename Items, typename Visit>
-  void for_each(const Items& items, Visit visit) const {
+  void for_each(Items&& items, Visit visit) const {
     int64_t i = 0;
-    for (const auto& item : items) {
+    for (auto& item : items) {
       check(i++);
       visit(item);
     }
