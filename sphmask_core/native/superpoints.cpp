@@ -113,7 +113,8 @@ Surroundings look_around(const Grid& grid, const Run& run) {
 // A neighborhood across an edge of a surface fits neither side: of the planes around, each voxel takes the
 // normal of the one that fits best, its own points and the voxel.
 std::vector<Vec> sharpen(const Grid& grid, const Surroundings& around, const Run& run) {
-  const auto& [near, planes] = around;
+  const std::vector<Neighbors>& near = around.near;
+  const std::vector<Plane>& planes = around.planes;
   std::vector<Vec> normals(near.size());
 #pragma omp parallel for schedule(static) num_threads(run.threads)
   for (int64_t i = 0; i < static_cast<int64_t>(near.size()); ++i) {
