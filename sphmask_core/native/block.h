@@ -21,8 +21,8 @@ struct Panel {
   typedef T Vector __attribute__((vector_size(Bytes), aligned(alignof(T))));
   static constexpr int kVectors = Vectors;
   static constexpr int kLane = Bytes / sizeof(T);
-  static constexpr int kWidth = Vectors * kLane;  // columns
-  static constexpr int kRows = kSums / Vectors;   // of the block of sums
+  static constexpr int kWidth = Vectors * kLane;                       // columns
+  static constexpr int kRows = std::min(kSums / Vectors, kBlockRows);  // of the block of sums
 
   static Vector& vector_at(T* p) { return *reinterpret_cast<Vector*>(p); }
   static const Vector& vector_at(const T* p) { return *reinterpret_cast<const Vector*>(p); }
@@ -133,7 +133,6 @@ void multiply_add(const Half* const* a, const Half* b, int64_t depth, const floa
   constexpr int N = P::kVectors, lane = P::kLane;
   Sums<P, R> sum;
   sum.load(start, at);
-#pragma GCC unroll 4
   for (int64_t i = 0; i < depth; i += 2, b += 2 * N * lane) {
     V column[N];  // of pairs
 #pragma GCC unroll 16

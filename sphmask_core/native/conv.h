@@ -16,9 +16,10 @@
 
 namespace {
 
-constexpr int64_t kAhead = 12;     // pairs from a product to the rows that are fetched meanwhile
-constexpr int64_t kLine = 64;      // bytes of a cache line
-constexpr int64_t kFew = 1 << 15;  // numbers that one thread has normalized before another has woken
+constexpr int64_t kAhead = 12;      // pairs from a product to the rows that are fetched meanwhile
+constexpr int64_t kNear = 1 << 20;  // bytes of input rows that are in a near cache without being fetched
+constexpr int64_t kLine = 64;       // bytes of a cache line
+constexpr int64_t kFew = 1 << 15;   // numbers that one thread has normalized before another has woken
 
 // Pairs of an input row and an output row of a tile, as sphmask_list_pairs writes them.
 struct Pairs {
@@ -71,7 +72,8 @@ struct Tile {
   // Adds the products of pairs [first, last) with the weights of their offset, panel P after panel.
   template <typename P>
   void multiply(int64_t first, int64_t last, const X* weight) const {
-    const int64_t fetched = pairs.count - kAhead - P::kRows;
+    const bool far = pairs.inputs * in * static_cast<int64_t>(sizeof(X)) > kNear;
+    const int64_t fetched = far ? pairs.count - kAhead - P::kRows : 0;
     for (int64_t at = 0; at < columns; at += P::kWidth)
       multiply_panel<P>(first, last, weight + at * in, at, at == 0 ? fetched : 0);
   }

@@ -12,7 +12,9 @@
 
 namespace {
 
-constexpr int kWindow = 3;
+constexpr int kWindow = 3, kColumns = kWindow * kWindow;
+constexpr int kAhead = 4;                      // most steps of a merge before a branch
+constexpr int64_t kBeyond = int64_t{1} << 62;  // more than any key
 constexpr int64_t kStepX = int64_t{1} << (2 * kBits), kStepY = int64_t{1} << kBits;  // of a key
 constexpr int kMostTileRows = 256;  // places in a tile are bytes
 
@@ -104,7 +106,9 @@ const char* sphmask_number_keys(const int64_t* keys, int64_t* inverse, int64_t* 
   });
 }
 
-// One sort, then nine merges of the sorted keys with themselves shifted by (dx, dy), each finding three dz.
+// One sort, then a merge of the sorted keys with themselves shifted by each (dx, dy) that is not negative: it
+// finds three dz, and each pair of neighbors for both. Without branches, since which of the three there are
+// is foretold wrongly every other time.
 const char* sphmask_find_neighbors(const int64_t* keys, int32_t* neighbors, int64_t n, int64_t threads) {
   if (n > kMostRows) return kTooMany;
   return guarded([&] {
@@ -112,20 +116,31 @@ const char* sphmask_find_neighbors(const int64_t* keys, int32_t* neighbors, int6
     std::iota(order.begin(), order.end(), 0);
     std::vector<uint64_t> unsorted(keys, keys + n);
     radix_sort(unsorted, order);
-    const std::vector<int64_t> sorted(unsorted.begin(), unsorted.end());
     if (n > 0 && unsorted.back() > kMostKey) return "keys are not those of voxels";
-    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) return "keys are not distinct";
-#pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
-    for (int column = 0; column < kWindow * kWindow; ++column) {
+    if (std::adjacent_find(unsorted.begin(), unsorted.end()) != unsorted.end())
+      return "keys are not distinct";
+    std::vector<int64_t> sorted(unsorted.begin(), unsorted.end());
+    sorted.resize(n + kAhead, kBeyond), order.resize(n + kAhead);
+    std::fill_n(neighbors, kColumns * kWindow * n, -1);
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(threads))
+    for (int column = kColumns / 2; column < kColumns; ++column) {
       const int64_t shift = (column / kWindow - 1LL) * kStepX + (column % kWindow - 1LL) * kStepY;
+      int32_t* const ahead = neighbors + column * kWindow * n;
+      int32_t* const behind = neighbors + (kColumns - 1 - column) * kWindow * n;
+      int32_t nowhere = 0;
       int64_t j = 0;
       for (int64_t i = 0; i < n; ++i) {
-        const int64_t target = sorted[i] + shift;
-        while (j < n && sorted[j] < target - 1) ++j;
-        int32_t* below = neighbors + column * kWindow * n + order[i];  // of three voxels, the lowest
-        below[0] = below[n] = below[2 * n] = -1;
-        for (int64_t s = j; s < n && sorted[s] <= target + 1; ++s)
-          below[(sorted[s] - target + 1) * n] = order[s];
+        const int64_t lowest = sorted[i] + shift - 1;
+        for (int64_t steps = kAhead; steps == kAhead; j += steps) {
+          steps = 0;
+          for (int k = 0; k < kAhead; ++k) steps += sorted[j + k] < lowest;
+        }
+        for (int k = 0; k < kWindow; ++k) {
+          const int64_t dz = sorted[j + k] - lowest;
+          const bool near = dz < kWindow;
+          *(near ? ahead + dz * n + order[i] : &nowhere) = order[j + k];
+          *(near ? behind + (kWindow - 1 - dz) * n + order[j + k] : &nowhere) = order[i];
+        }
       }
     }
     return kFine;

@@ -18,5 +18,6 @@ constexpr int kSums = 24;  // of 32 registers
 constexpr int kVectorBytes = 16, kLongVectorBytes = 16;
 constexpr int kSums = 12;
 #endif
+constexpr int kBlockRows = 6;  // at most: the addresses of more rows would not stay in registers
 
 }  // namespace
