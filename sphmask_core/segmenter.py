@@ -157,6 +157,7 @@ class Segmenter:
         least = self.min_score if min_score is None else min_score
         return torch.tensor([class_scores.get(name, least) for name in classes], device=self.device)
 
+    @torch.inference_mode()
     def _segment(
         self,
         xyz: np.ndarray,

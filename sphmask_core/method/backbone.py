@@ -17,6 +17,7 @@ from sphmask_core import native
 from sphmask_core.config import ConfigError, ModelConfig
 from sphmask_core.sparse import spconv_engine
 from sphmask_core.sparse.cpu_engine import pack_halves, pack_panels
+from sphmask_core.sparse.kept import Kept
 from sphmask_core.sparse.maps import build_levels
 from sphmask_core.sparse.modules import (
     AnyLevel,
@@ -25,10 +26,8 @@ from sphmask_core.sparse.modules import (
     SparseConv,
     SubmanifoldConv,
     UpConv,
-    Versions,
     fuses,
     norm_relu,
-    versions,
 )
 
 backbone_norm = partial(nn.BatchNorm1d, eps=1e-4, momentum=0.1)
@@ -116,7 +115,7 @@ class SparseUNet(nn.Module):
         self.input = SubmanifoldConv(in_channels, channels)
         self.unet = UNetLevel([channels * (i + 1) for i in range(levels)], blocks)
         self.output_norm = backbone_norm(channels)
-        self._kept: tuple[Versions, tuple[Tensor, Tensor, Tensor]] | None = None
+        self._kept: Kept[tuple[Tensor, Tensor, Tensor]] | None = None
 
     def forward(self, features: Tensor, coords: Tensor) -> Tensor:
         """Returns features (V, C) of voxels: features (V, in), coords (V, 4) int32 of scene, x, y, z."""
@@ -139,12 +138,10 @@ class SparseUNet(nn.Module):
 
     def packed(self) -> tuple[Tensor, Tensor, Tensor]:
         """Returns `pack_unet` of all layers, kept for as long as these stay as they are."""
-        layers = self.in_order()
-        now = versions(layers)
-        if self._kept is None or self._kept[0] != now:
+        if self._kept is None or self._kept.changed():
             with torch.no_grad():
-                self._kept = now, pack_unet(layers, self.halves)
-        return self._kept[1]
+                self._kept = Kept(self, pack_unet(self.in_order(), self.halves))
+        return self._kept.packed
 
 
 def pack_unet(layers: Sequence[nn.Module], halves: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -99,18 +99,16 @@ def score_queries(
     """
     probabilities = softmax(queries.class_logits[scene])[:, :-1]
     confidence = queries.confidence[scene].clamp(0, 1)
+    centers, rays = queries.centers[scene], queries.rays[scene].clamp(min=MIN_RAY)
     num_queries, num_classes = probabilities.shape
-    query = torch.arange(num_queries, device=masks.device)
-    if classes == "every":
-        query = query.repeat_interleave(num_classes)
+    if classes == "every" and num_classes > 1:
+        query = torch.arange(num_queries, device=masks.device).repeat_interleave(num_classes)
         class_ids = torch.arange(num_classes, device=masks.device).repeat(num_queries)
-        probability = probabilities.flatten()
-    else:
-        probability, class_ids = probabilities.max(1)
-        probability = probabilities.sum(1) if classes == "any" else probability
-    scores = (probability * confidence[query]).sqrt()
-    rays = queries.rays[scene].clamp(min=MIN_RAY)
-    return Candidates(masks[query], scores, class_ids, queries.centers[scene][query], rays[query])
+        scores = (probabilities.flatten() * confidence[query]).sqrt()
+        return Candidates(masks[query], scores, class_ids, centers[query], rays[query])
+    probability, class_ids = probabilities.max(1)
+    probability = probabilities.sum(1) if classes == "any" else probability
+    return Candidates(masks, (probability * confidence).sqrt(), class_ids, centers, rays)
 
 
 def agreement(masks: Tensor, scores: Tensor, starts: Tensor, voxel_counts: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,17 +91,16 @@ def upright(xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: Vector 
     """
     if up != "plane":
         z = np.array(vertical) if up == "z" else find_vertical(xyz.cpu().numpy(), vertical)
-        return Frame(_axes(torch.from_numpy(z).double()).float(), _mean(xyz).float())
+        return _frame(z, _mean(xyz))
     plane = dominant_plane(xyz)
-    return frame_on(xyz, plane.normal.double(), plane.offset)
+    return frame_on(xyz, plane.normal.double().numpy(), plane.offset)
 
 
-def frame_on(xyz: Tensor, normal: Tensor, offset: float) -> Frame:
+def frame_on(xyz: Tensor, normal: np.ndarray, offset: float) -> Frame:
     """Returns the frame whose z is a plane's normal (3,) float64, zero on the plane; x and y from the mean of
     (N, 3)."""
     mean = _mean(xyz)
-    origin = mean - (mean @ normal + offset) * normal
-    return Frame(_axes(normal).float(), origin.float())
+    return _frame(normal, mean - (mean @ normal + offset) * normal)
 
 
 def frame_on_support(xyz: Tensor, main: Support | None) -> Frame:
@@ -108,25 +108,28 @@ def frame_on_support(xyz: Tensor, main: Support | None) -> Frame:
     plane."""
     if main is None:
         return upright(xyz, "plane")
-    return frame_on(xyz, torch.from_numpy(main.normal), main.offset)
+    return frame_on(xyz, main.normal, main.offset)
 
 
-def _mean(xyz: Tensor) -> Tensor:
-    """Returns (3,) float64 mean of the points (N, 3), on the CPU; zero where there are none."""
-    if xyz.device.type != "cpu" or xyz.dtype != torch.float32:
-        return xyz.mean(0, dtype=torch.float64).cpu() if len(xyz) else torch.zeros(3, dtype=torch.float64)
-    mean = torch.empty(3, dtype=torch.float64)
-    native.mean_point(xyz.contiguous(), mean)
+def _mean(xyz: Tensor) -> np.ndarray:
+    """Returns (3,) float64 mean of the points (N, 3); zero where there are none."""
+    mean = np.zeros(3)
+    if xyz.device.type == "cpu" and xyz.dtype == torch.float32:
+        native.mean_point(xyz.contiguous(), mean)
+    elif len(xyz):
+        mean = xyz.mean(0, dtype=torch.float64).cpu().numpy()
     return mean
 
 
-def _axes(z: Tensor) -> Tensor:
-    """Returns right-handed axes (3, 3), as rows, whose last one is given."""
-    x = torch.tensor([1.0, 0.0, 0.0], dtype=z.dtype)
-    if abs(float(z[0])) > NEARLY_PARALLEL:
-        x = torch.tensor([0.0, 1.0, 0.0], dtype=z.dtype)
-    x = torch.nn.functional.normalize(x - (x @ z) * z, dim=0)
-    return torch.stack([x, torch.linalg.cross(z, x), z])
+def _frame(z: np.ndarray, origin: np.ndarray) -> Frame:
+    """Returns the right-handed frame with the z axis and the origin given, (3,) each, float64."""
+    x = np.array([0.0, 1.0, 0.0] if abs(z[0]) > NEARLY_PARALLEL else [1.0, 0.0, 0.0])
+    x -= (x @ z) * z
+    x /= math.sqrt(x @ x)
+    y = z[1] * x[2] - z[2] * x[1], z[2] * x[0] - z[0] * x[2], z[0] * x[1] - z[1] * x[0]
+    return Frame(
+        torch.from_numpy(np.array([x, y, z], np.float32)), torch.from_numpy(origin.astype(np.float32))
+    )
 
 
 def _subset(xyz: Tensor, n: int) -> Tensor:

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from sphmask_core.method.backbone import backbone_norm
 from sphmask_core.method.dense import PackedLayers, dense, pack_layers
-from sphmask_core.sparse.modules import Versions, fuses, versions
+from sphmask_core.sparse.kept import Kept
+from sphmask_core.sparse.modules import fuses
 
 
 class Layers(nn.Sequential):
     """Linear layers, norms and ReLUs one after the other; in inference on the CPU all are one kernel."""
 
-    _kept: tuple[Versions, PackedLayers] | None = None
+    _kept: Kept[PackedLayers] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns the rows (N, out) that the layers make of rows x (N, in)."""
@@ -27,11 +28,10 @@ class Layers(nn.Sequential):
     def packed(self) -> PackedLayers:
         """Returns the layers as the kernel reads them, kept while parameters and statistics stay as they
         are."""
-        now = versions(self)
-        if self._kept is None or self._kept[0] != now:
+        if self._kept is None or self._kept.changed():
             with torch.no_grad():
-                self._kept = now, pack_layers(self)
-        return self._kept[1]
+                self._kept = Kept(self, pack_layers(self))
+        return self._kept.packed
 
 
 def voxel_head(channels: int, out: int) -> Layers:

@@ -255,9 +255,12 @@ class _Surface:
     @property
     def cells(self) -> np.ndarray:
         """Returns (CELLS + 4, CELLS + 4) bool: cells seen and all next to them, in a frame of free ones."""
-        covered = np.pad(self.patch.seen, 2)
-        for axis in (0, 1):
-            covered = covered | np.roll(covered, 1, axis) | np.roll(covered, -1, axis)
+        seen = self.patch.seen
+        n = len(seen)
+        covered = np.zeros((n + 4, n + 4), bool)
+        for i in (1, 2, 3):
+            for j in (1, 2, 3):
+                covered[i : i + n, j : j + n] |= seen
         return covered
 
     def values(self) -> np.ndarray:

@@ -4,25 +4,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from operator import attrgetter
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from sphmask_core.sparse import cpu_engine
 from sphmask_core.sparse.functional import gather_convolve
+from sphmask_core.sparse.kept import writes
 from sphmask_core.sparse.maps import KernelMap, Level
 from sphmask_core.sparse.spconv_engine import SpconvLevel
 
 AnyLevel = Level | SpconvLevel
 Map = KernelMap | Callable[[Tensor, Tensor], Tensor]
 """Kernel maps, or the function of features and weights that spconv's level has in their place."""
-
-Versions = tuple[int, ...]
-"""Address of each tensor, then how often each was written."""
-WRITES = attrgetter("_version")
-"""Torch's count of the writes to a tensor."""
 
 
 def norm_relu(x: Tensor, norm: nn.BatchNorm1d) -> Tensor:
@@ -34,29 +29,6 @@ def fuses(x: Tensor, norm: nn.BatchNorm1d | None = None) -> bool:
     """Returns whether the fused kernels apply: in inference on the CPU a norm is a fixed scale and shift."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return plain and not torch.is_grad_enabled() and (norm is None or not norm.training)
-
-
-def versions(layers: Iterable[nn.Module]) -> Versions:
-    """Returns the addresses of the layers' parameters and statistics, then how often each was written.
-
-    They differ once one of these has changed. The layers have no modules inside. Every call of a model asks,
-    for hundreds of tensors.
-    """
-    tensors = [
-        tensor
-        for layer in layers
-        for tensor in (*layer._parameters.values(), *layer._buffers.values())  # noqa: SLF001  thrice as fast
-        if tensor is not None
-    ]
-    try:
-        return (*map(Tensor.data_ptr, tensors), *map(WRITES, tensors))
-    except RuntimeError:  # some were made in inference mode
-        return (*map(Tensor.data_ptr, tensors), *map(_writes, tensors))
-
-
-def _writes(tensor: Tensor) -> int:
-    """Returns how often a tensor was written in place, as far as torch counts."""
-    return 0 if tensor.is_inference() else WRITES(tensor)  # type: ignore[no-any-return]
 
 
 class SparseConv(nn.Module):
@@ -75,8 +47,7 @@ class SparseConv(nn.Module):
 
     def packed(self) -> Tensor:
         """Returns the kernel as the C++ kernel reads it, kept for as long as the weights stay as they are."""
-        changes = _writes(self.weight)
-        weights = self.weight.data_ptr(), changes
+        weights = self.weight.data_ptr(), writes(self.weight)
         if self._packed is None or self._packed[0] != weights:
             self._packed = weights, cpu_engine.pack_panels(self.kernel())
         return self._packed[1]
