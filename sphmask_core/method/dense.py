@@ -27,10 +27,8 @@ class PackedLayers:
     packed: Tensor
     """(P,) float32: of each layer its bias, then its weights, both in whole panels."""
 
-    @property
-    def outputs(self) -> int:
-        """Returns the channels after the last layer."""
-        return int(self.widths[-1])
+    outputs: int
+    """Channels after the last layer."""
 
 
 def pack_layers(layers: Iterable[nn.Module]) -> PackedLayers:
@@ -56,6 +54,7 @@ def pack_layers(layers: Iterable[nn.Module]) -> PackedLayers:
         torch.tensor([weights[0].shape[0], *(bias.shape[0] for bias in biases)]),
         torch.tensor(rectified),
         torch.cat([_pack(weight, bias) for weight, bias in zip(weights, biases, strict=True)]),
+        len(biases[-1]),
     )
 
 
