@@ -26,7 +26,6 @@ class PackedLayers:
     """(L,) bool: whether ReLU follows."""
     packed: Tensor
     """(P,) float32: of each layer its bias, then its weights, both in whole panels."""
-
     outputs: int
     """Channels after the last layer."""
 
