@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "cells.h"
@@ -76,21 +77,18 @@ int32_t place(float line) { return static_cast<int32_t>(std::min(std::max(0.0f, 
   }
 }
 
-// The gaps of the points of each cell.
+// The gaps of the points of each cell. Two arrays, since neighbors are mostly of one cell: sums side by side
+// would be added as a vector, whose way through memory and back is twice as long.
 struct Means {
-  struct Sum {
-    int64_t gaps = 0, count = 0;
-  };
-  std::vector<Sum> sums;
-  explicit Means(int64_t surfaces) : sums(surfaces * kArea) {}
+  std::vector<int64_t> gaps, counts;
+  explicit Means(int64_t surfaces) : gaps(surfaces * kArea), counts(surfaces * kArea) {}
 
   void add(const Means& other) {
-    for (size_t i = 0; i < sums.size(); ++i)
-      sums[i].gaps += other.sums[i].gaps, sums[i].count += other.sums[i].count;
+    for (size_t i = 0; i < gaps.size(); ++i) gaps[i] += other.gaps[i], counts[i] += other.counts[i];
   }
-  bool tells(int64_t cell) const { return sums[cell].count >= kFewestPoints; }
+  bool tells(int64_t cell) const { return counts[cell] >= kFewestPoints; }
   float gap(int64_t cell) const {
-    return static_cast<float>(sums[cell].gaps) / (kGapSteps * static_cast<float>(sums[cell].count));
+    return static_cast<float>(gaps[cell]) / (kGapSteps * static_cast<float>(counts[cell]));
   }
 };
 
@@ -154,7 +152,7 @@ void place(const float* xyz, int64_t n, const std::vector<Surface>& surfaces, co
           if (!covered[cell] || feet.cell[i] == 0 || places[start + i] != kNowhere) continue;
           places[start + i] = static_cast<uint16_t>(cell),
                          gaps[start + i] = static_cast<int16_t>(feet.gap[i]);
-          own.sums[cell].gaps += feet.counted[i] * feet.gap[i], own.sums[cell].count += feet.counted[i];
+          own.gaps[cell] += feet.counted[i] * feet.gap[i], own.counts[cell] += feet.counted[i];
         }
       }
     }
@@ -173,10 +171,10 @@ const char* sphmask_on_surfaces(const float* xyz, const float* values, const uin
   return guarded([&] {
     std::vector<Surface> surfaces(count);
     if (count > 0) std::memcpy(surfaces.data(), values, count * sizeof(Surface));
-    std::vector<uint16_t> places(n);
-    std::vector<int16_t> gaps(n);
+    const std::unique_ptr<uint16_t[]> places(new uint16_t[n]);
+    const std::unique_ptr<int16_t[]> gaps(new int16_t[n]);
     Means means(count);
-    place(xyz, n, surfaces, covered, places.data(), gaps.data(), means, static_cast<int>(threads));
+    place(xyz, n, surfaces, covered, places.get(), gaps.get(), means, static_cast<int>(threads));
     const std::vector<int16_t> most = limits(surfaces, means);
 #pragma omp parallel for schedule(static) num_threads(static_cast<int>(threads))
     for (int64_t i = 0; i < n; ++i) marks[i] = places[i] != kNowhere && gaps[i] <= most[places[i]];
