@@ -40,7 +40,8 @@ inline Eigen smallest_eigenvector(const Covariance& m) {
   const double h = (p * (q * r - w * w) - u * (u * r - w * v) + v * (u * w - q * v)) / 2;
   const double rest = std::max(1 - h, 0.0);
   double e = std::sqrt(rest / 2);
-  for (int step = 0; step < 4; ++step) e -= ((e + 3) * e * e - 2 * rest) / (3 * e * (e + 2) + 1e-300);
+  const double least = 1e-300;  // a slope that 0 is divided by where e is 0
+  for (int step = 0; step < 4; ++step) e -= ((e + 3) * e * e - 2 * rest) / (3 * e * (e + 2) + least);
   const double a = p + 1 + e, b = q + 1 + e, c = r + 1 + e;
 
   // The rows of (a u v), (u b w), (v w c) are at right angles to the vector: the longest product of two.
@@ -48,21 +49,11 @@ inline Eigen smallest_eigenvector(const Covariance& m) {
   const double x1 = b * c - w * w, y1 = w * v - u * c, z1 = u * w - b * v, s1 = x1 * x1 + y1 * y1 + z1 * z1;
   const double x2 = w * v - c * u, y2 = c * a - v * v, z2 = v * u - w * a, s2 = x2 * x2 + y2 * y2 + z2 * z2;
   const bool second = s1 > s0, third = s2 > (second ? s1 : s0);
-  const double longest = third ? s2 : second ? s1 : s0;
-  const double length = longest > 1e-12 && spread > 0 ? 1 / std::sqrt(longest) : 0;
-  return {mean - spread * (1 + e),
-          (third    ? x2
-           : second ? x1
-                    : x0) *
-              length,
-          (third    ? y2
-           : second ? y1
-                    : y0) *
-              length,
-          (third    ? z2
-           : second ? z1
-                    : z0) *
-              length};
+  const auto longest = [&](double of0, double of1, double of2) { return third ? of2 : second ? of1 : of0; };
+  const double squared = longest(s0, s1, s2);
+  const double length = squared > 1e-12 && spread > 0 ? 1 / std::sqrt(squared) : 0;
+  return {mean - spread * (1 + e), length * longest(x0, x1, x2), length * longest(y0, y1, y2),
+          length * longest(z0, z1, z2)};
 }
 
 }  // namespace
