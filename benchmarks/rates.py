@@ -3,6 +3,7 @@
 
 python -m benchmarks.rates                         10 and 30 Hz, 640 x 480 points, every row of the table
 python -m benchmarks.rates --rates 10 --seconds 5  less of it
+python -m benchmarks.rates --cloud frame.pcd       a real frame in place of a simulated, crowded one
 python -m benchmarks.rates --cameras 2             two cameras: one node for both, then a node for each
 
 Clouds and answers go over Fast DDS with config/fastdds.xml between two processes: the node, or the echo,
@@ -19,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from std_msgs.msg import Header
 
 from benchmarks.node import OWN
 from benchmarks.processes import memory, node, own_memory, processor_seconds, running, set_environment
+from sphmask_core.clouds.cloud import read_cloud
 from sphmask_core.messages.pointcloud2 import cloud_points
 from sphmask_core.simulation.scenes import simulate_cloud
 from sphmask_ros.conversions import write_points
@@ -94,7 +97,12 @@ def main() -> None:
     if arguments.role:
         _echo(arguments.role)
         return
-    points = cloud_points(simulate_cloud(1, arguments.width, arguments.width * 3 // 4))
+    cloud = (
+        read_cloud(arguments.cloud)
+        if arguments.cloud
+        else simulate_cloud(1, arguments.width, arguments.width * 3 // 4)
+    )
+    points = cloud_points(cloud)
     print(f"clouds of {points.size} points, {points.nbytes / 1e6:.1f} MB; {os.cpu_count()} cores,", end=" ")
     print(f"load {os.getloadavg()[0]:.1f} before the first cloud; {arguments.seconds:g} s a row")
     print("| Hz | answer | answers a second | latency, median / 9 in 10 | beyond model and floor | ", end="")
@@ -130,6 +138,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--outputs", nargs="+", choices=OUTPUTS, default=list(OUTPUTS))
     parser.add_argument("--seconds", type=float, default=20.0, help="that are counted, for each row")
     parser.add_argument("--width", type=int, default=640, help="of the simulated image")
+    parser.add_argument("--cloud", type=Path, help="a file: what is sent in place of a simulated image")
     parser.add_argument("--cameras", type=int, default=1, choices=range(1, len(CAMERAS) + 1))
     parser.add_argument("--model", default="tabletop")
     parser.add_argument("--role", choices=ECHOES, help=argparse.SUPPRESS)
