@@ -20,13 +20,9 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from sphmask_ros.conversions import write_points
+from sphmask_ros.transport import PROFILE_NAME, VARIABLE, VARIABLES
 
-FAST_DDS_2 = os.environ.get("ROS_DISTRO", "") in ("humble", "iron", "jazzy")
-"""Whether this ROS 2 has Fast DDS 2; its profiles are written a little otherwise than those of version 3."""
-PROFILE = Path(__file__).parents[1] / "config" / ("fastdds2.xml" if FAST_DDS_2 else "fastdds.xml")
-VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-VARIABLE = VARIABLES[FAST_DDS_2]
-"""Where Fast DDS looks for the profile: version 3, and version 2."""
+PROFILE = Path(__file__).parents[1] / "config" / PROFILE_NAME
 PATIENCE = 3.0
 """Seconds after the last cloud in which one may still arrive."""
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clouds or RGB-D images in, object instances out: ros2 launch sphmask_ros segment.launch.py -s"""
 
-import os
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from sphmask_ros.transport import PROFILE_NAME, VARIABLE, VARIABLES
+
 SHARE = FindPackageShare("sphmask_ros")
-FAST_DDS_2 = os.environ.get("ROS_DISTRO", "") in ("humble", "iron", "jazzy")
-"""Whether this ROS 2 has Fast DDS 2. Version 3 calls an element of profiles otherwise, and each version
-refuses a profile with an element that it does not know."""
 PARAMETERS = {
     "model": "preset's name, or path to weights; empty: what params_file says",
     "input": "cloud or rgbd; empty: what params_file says",
@@ -39,7 +37,7 @@ ARGUMENTS = {
         "the node's parameters",
     ),
     "fastdds_profile": (
-        PathJoinSubstitution([SHARE, "config", "fastdds2.xml" if FAST_DDS_2 else "fastdds.xml"]),
+        PathJoinSubstitution([SHARE, "config", PROFILE_NAME]),
         "Fast DDS profile with room for clouds in shared memory; none: Fast DDS as it comes",
     ),
     "rviz": ("false", "true: show the result in RViz"),
@@ -50,8 +48,6 @@ ARGUMENTS = {
     "respawn": ("false", "true: start the node again when it has died"),
 }
 TOPICS = ("points", "depth", "color", "camera_info", "color_info")
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-"""Where Fast DDS looks for a profile: version 3, and version 2. The former warns of the latter's."""
 NO_PROFILE = "none"
 """ros2 launch takes no empty argument on its command line."""
 
@@ -100,10 +96,10 @@ def _misspelled(context: LaunchContext) -> list[Action]:
 def _profile(context: LaunchContext, given: dict[str, str]) -> dict[str, str]:
     """Returns the environment that gives Fast DDS its profile, where it has none and is what ROS 2 uses."""
     rmw = context.environment.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
-    taken = any(name in context.environment for name in PROFILE_VARIABLES)
+    taken = any(name in context.environment for name in VARIABLES)
     if taken or "fastrtps" not in rmw or not given["fastdds_profile"]:
         return {}
-    return {PROFILE_VARIABLES[FAST_DDS_2]: given["fastdds_profile"]}
+    return {VARIABLE: given["fastdds_profile"]}
 
 
 def _segment(given: dict[str, str], environment: dict[str, str]) -> Node:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from ament_index_python.packages import get_package_prefix
+from ament_index_python.packages import get_package_prefix, get_package_share_directory
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Header
 
@@ -32,6 +32,7 @@ from sphmask_core.simulation.demo import SCENES, DemoScene
 from sphmask_core.simulation.tabletop.extra import MissingExtraError
 from sphmask_ros.conversions import write_points
 from sphmask_ros.player import HEARD, Player
+from sphmask_ros.transport import use_profile
 
 SIMULATED = range(7, 12)
 """Seeds of what is simulated when no clouds are given."""
@@ -128,9 +129,10 @@ def _play(
 
 
 def start_node(model: str, **parameters: str) -> subprocess.Popen:
-    """Returns a node that this process and no other machine hears."""
+    """Returns a node that this process and no other machine hears; to be called before rclpy.init."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    use_profile(Path(get_package_share_directory("sphmask_ros"), "config"))
     executable = Path(get_package_prefix("sphmask_ros"), "lib", "sphmask_ros", "segment_node")
     given = [part for item in parameters.items() for part in ("-p", "{}:={}".format(*item))]
     return subprocess.Popen([sys.executable, executable, "--ros-args", "-p", f"model:={model}", *given])
