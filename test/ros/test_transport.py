@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2: make build")
 
 from benchmarks.transport import PROFILE, VARIABLE, VARIABLES
+from sphmask_ros.transport import use_profile
 
 CONFIG = Path(__file__).parents[2] / "config"
 RENAMED = {"heartbeatPeriod": "heartbeat_period"}
@@ -26,6 +27,19 @@ def test_the_profile_of_this_distribution_is_read_without_a_complaint(domain):
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0
     assert "XML" not in done.stdout + done.stderr
+
+
+def test_the_profile_is_used_unless_another_one_was_named(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    use_profile(CONFIG)
+    assert Path(os.environ[VARIABLE]).samefile(PROFILE)
+    monkeypatch.delenv(VARIABLE)
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "mine.xml")
+        use_profile(CONFIG)
+        assert [os.environ[other] for other in VARIABLES if other in os.environ] == ["mine.xml"]
+        monkeypatch.delenv(name)
 
 
 def test_both_profiles_say_the_same_in_the_words_of_their_version():
