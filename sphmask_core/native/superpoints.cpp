@@ -75,6 +75,9 @@ public:
     }
   }
 
+  // Whether the voxels lie in a plane, and not in all directions or along a line, where any would fit.
+  bool surface(int i) const { return normal_[0][i] != 0 || normal_[1][i] != 0 || normal_[2][i] != 0; }
+
   Plane plane(int i, Vec voxel) const {
     return {rounded(normal_[0][i], normal_[1][i], normal_[2][i]),
             voxel + rounded(mean_[0][i], mean_[1][i], mean_[2][i]), static_cast<float>(residual_[i])};
@@ -102,8 +105,7 @@ Surroundings look_around(const Grid& grid, const Run& run) {
       }
       batch.fit(voxels);
       for (int i = 0; i < voxels; ++i)
-        if (around.near[first + i].count >= 2)
-          around.planes[first + i] = batch.plane(i, grid.points[first + i]);
+        if (batch.surface(i)) around.planes[first + i] = batch.plane(i, grid.points[first + i]);
     }
   }
   run.watch.check();
