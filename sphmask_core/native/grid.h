@@ -17,6 +17,7 @@ namespace {
 constexpr int kReach = 2;  // neighbors are sought in (2 kReach + 1)^3 voxels
 constexpr int kSide = 2 * kReach + 1;
 constexpr int kAtOnce = 8;  // voxels of a column that are read at once, whether it has so many or not
+static_assert(kAtOnce >= kSteps && kAtOnce >= kSide, "keys are read as far as this beyond the last");
 
 // By how many threads a call is computed, and what may call it off.
 struct Run {

@@ -13,8 +13,7 @@
 namespace {
 
 constexpr int kWindow = 3, kColumns = kWindow * kWindow;
-constexpr int kAhead = 4;                      // most steps of a merge before a branch
-constexpr int64_t kBeyond = int64_t{1} << 62;  // more than any key
+constexpr int64_t kBeyond = int64_t{1} << 62;                                        // more than any key
 constexpr int64_t kStepX = int64_t{1} << (2 * kBits), kStepY = int64_t{1} << kBits;  // of a key
 constexpr int kMostTileRows = 256;  // places in a tile are bytes
 
@@ -120,7 +119,7 @@ const char* sphmask_find_neighbors(const int64_t* keys, int32_t* neighbors, int6
     if (std::adjacent_find(unsorted.begin(), unsorted.end()) != unsorted.end())
       return "keys are not distinct";
     std::vector<int64_t> sorted(unsorted.begin(), unsorted.end());
-    sorted.resize(n + kAhead, kBeyond), order.resize(n + kAhead);
+    sorted.resize(n + kSteps, kBeyond), order.resize(n + kSteps);
     std::fill_n(neighbors, kColumns * kWindow * n, -1);
 #pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(threads))
     for (int column = kColumns / 2; column < kColumns; ++column) {
@@ -131,10 +130,7 @@ const char* sphmask_find_neighbors(const int64_t* keys, int32_t* neighbors, int6
       int64_t j = 0;
       for (int64_t i = 0; i < n; ++i) {
         const int64_t lowest = sorted[i] + shift - 1;
-        for (int64_t steps = kAhead; steps == kAhead; j += steps) {
-          steps = 0;
-          for (int k = 0; k < kAhead; ++k) steps += sorted[j + k] < lowest;
-        }
+        j = first_from(sorted.data(), j, lowest);
         for (int k = 0; k < kWindow; ++k) {
           const int64_t dz = sorted[j + k] - lowest;
           const bool near = dz < kWindow;

@@ -71,7 +71,6 @@ public:
 
 private:
   static constexpr int kColumns = kSide * kSide;
-  static constexpr int kAhead = 4;  // most steps of a column's start before a branch
   static constexpr int32_t kInts = kVectorBytes / 4, kDoubles = kVectorBytes / 8;
   static constexpr int32_t kRoom = (kColumns * kSide + 15) / 16 * 16 + 16;  // a vector more than a window has
 
@@ -118,12 +117,7 @@ private:
     int64_t count = 0;
     for (int column = 0; column < kColumns; ++column) {
       const int64_t lowest = key + lowest_[column];
-      int64_t start = start_[column];
-      for (int64_t steps = kAhead; steps == kAhead; start += steps) {
-        steps = 0;
-        for (int k = 0; k < kAhead; ++k) steps += keys[start + k] < lowest;
-      }
-      start_[column] = start;
+      const int64_t start = start_[column] = first_from(keys, start_[column], lowest);
       for (int k = 0; k < kAtOnce; k += kRunLanes) {
         const RunFloats dx = load<RunFloats>(xs + start + k) - x, dy = load<RunFloats>(ys + start + k) - y,
                         dz = load<RunFloats>(zs + start + k) - z, squared = dx * dx + dy * dy + dz * dz;

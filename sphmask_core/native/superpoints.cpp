@@ -156,7 +156,7 @@ struct Segments {
 
 // Each voxel's edges to its nearest, once where both have each other.
 std::vector<Edge> find_edges(const std::vector<Neighbors>& near, int64_t reach, const Watch& watch) {
-  std::vector<Edge> edges(near.size() * reach + 1);
+  std::vector<Edge> edges(near.size() * reach + 1);  // one more is written than counts
   size_t count = 0;
   for (int32_t i = 0; i < static_cast<int32_t>(near.size()); ++i) {
     watch.check(i);
