@@ -16,7 +16,7 @@ from sphmask_core.checkpoints.convert import convert
 from sphmask_core.clouds.cloud import read_cloud
 from sphmask_core.commands.bench import cloud_levels, measure, measure_machine, measurements, simulated_clouds
 from sphmask_core.commands.evaluate import evaluate
-from sphmask_core.commands.options import TRAINING, make_parser
+from sphmask_core.commands.options import TRAINING, joined_axes, make_parser
 from sphmask_core.commands.peers import compare_convolutions
 from sphmask_core.commands.segment import segment
 from sphmask_core.commands.simulate import simulate
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "segment": segment, "view": view, "simulate": simulate, "eval": evaluate, "convert": _convert,
         "bench": _bench, "info": _info,
     }  # fmt: skip
-    options = make_parser(runs).parse_args(arguments)
+    options = make_parser(runs).parse_args(joined_axes(arguments))
     return _guarded(options.run, options)
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -202,6 +202,18 @@ def _add_clouds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--topic", help="topic of a bag's clouds (default: the only one)")
 
 
+def joined_axes(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments with `--up -y` as one, `--up=-y`: argparse takes an axis with a minus for an
+    option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--up" and argument in AXES:
+            joined[-1] = f"--up={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 def _add_request(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is segmented, by which model, and what is kept of what it finds."""
     _add_depth_images(parser)
@@ -210,7 +222,7 @@ def _add_request(parser: argparse.ArgumentParser) -> None:
     _add_min_score(parser)
     scores = "the same for single classes, as in car:0.4 person:0.3"
     parser.add_argument("--class-scores", nargs="+", default=(), metavar="CLASS:S", help=scores)
-    up = "axis that points up, as in --up=-y, for models that do not find it themselves (default: z; -y of "
+    up = "axis that points up, as in --up -y, for models that do not find it themselves (default: z; -y of "
     up += "depth images and of bags' optical frames)"
     parser.add_argument("--up", choices=AXES, metavar="AXIS", help=up)
 

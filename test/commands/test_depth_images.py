@@ -166,7 +166,7 @@ def test_a_cloud_may_be_said_to_stand_on_its_side(tmp_path, capsys):
     save_weights(model, balls.balls(), replace(balls.CONFIG, up="z"))
     write_ply(tmp_path / "scene.ply", SCENE, {})
     expected = Segmenter.load(model, "cpu")(SCENE.xyz, SCENE.rgb, vertical=LEVEL_CAMERA)
-    for up, same in (([], False), (["--up=-y"], True)):
+    for up, same in (([], False), (["--up=-y"], True), (["--up", "-y"], True)):
         assert run(capsys, tmp_path / "scene.ply", "-o", tmp_path / "out", "--model", model, *up) == (0, [])
         rotation = json.loads((tmp_path / "out" / "scene.json").read_text())["rotation"]
         assert np.allclose(rotation, expected.rotation, atol=1e-6) == same
