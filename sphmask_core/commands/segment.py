@@ -25,6 +25,9 @@ from sphmask_core.runtime.files import same_file
 from sphmask_core.runtime.units import NS_PER_SECOND
 from sphmask_core.segmenter import EVERYTHING, Request, Segmenter
 
+TAKEN_UP = "z is taken to point up, of a camera's frames -y; --up says otherwise"
+"""What is said of models of rooms, which find the vertical only near the one that they are told."""
+
 
 def segment(options: argparse.Namespace) -> int:
     """Segment what was asked for and return the exit status.
@@ -58,6 +61,8 @@ def _segment_clouds(clouds: Sequence[Path], images: DepthImages | None, options:
         options.model = chosen(clouds[0].name, inputs.read(clouds[0]))
     segmenter, min_score = load_segmenter(options)
     request = request_of(options, segmenter, min_score)
+    if segmenter.config.up == "gravity" and not (request.up or images):
+        print(TAKEN_UP, flush=True)
     settings = settings_of(segmenter, **_dependences(inputs, request))
     task = SegmentTask(options.model, options.device, output, options.png, settings, inputs, request)
     waiting = [path for path in clouds if not (options.resume and task.is_done(path))]

@@ -18,6 +18,7 @@ from sphmask_core.clouds.cloud import read_cloud, write_ply
 from sphmask_core.clouds.coordinates import LEVEL_CAMERA
 from sphmask_core.clouds.depth import back_project
 from sphmask_core.commands import cli
+from sphmask_core.commands.segment import TAKEN_UP
 from sphmask_core.simulation.scenes import simulate_cloud
 from test.helpers import balls
 from test.helpers.rgbd import depth_of, simulated_lens
@@ -170,3 +171,14 @@ def test_a_cloud_may_be_said_to_stand_on_its_side(tmp_path, capsys):
         assert run(capsys, tmp_path / "scene.ply", "-o", tmp_path / "out", "--model", model, *up) == (0, [])
         rotation = json.loads((tmp_path / "out" / "scene.json").read_text())["rotation"]
         assert np.allclose(rotation, expected.rotation, atol=1e-6) == same
+
+
+def test_models_of_rooms_say_what_they_take_for_up(tmp_path, capsys):
+    """Where nobody told them."""
+    model = tmp_path / "rooms.safetensors"
+    save_weights(model, balls.balls(), replace(balls.CONFIG, up="gravity"))
+    write_ply(tmp_path / "scene.ply", SCENE, {})
+    for up, said in (([], True), (["--up", "-y"], False)):
+        arguments = [tmp_path / "scene.ply", "-o", tmp_path / "out", "--model", model, *up]
+        assert cli.main(["segment", *map(str, arguments)]) == 0
+        assert (TAKEN_UP in capsys.readouterr().out.splitlines()) == said
