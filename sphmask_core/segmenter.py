@@ -95,7 +95,7 @@ class Segmenter:
         xyz: np.ndarray,
         rgb: np.ndarray | None = None,
         superpoints: np.ndarray | None = None,
-        vertical: Vector = Z,
+        vertical: Vector | None = None,
         min_score: float | None = None,
         timer: Timer | None = None,
         region: Region = EVERYTHING,
@@ -112,7 +112,9 @@ class Segmenter:
                 float64, too.
             rgb: (N, 3) colors, uint8 or float in [0, 1]. None is mid-gray.
             superpoints: (N,) integers, the points' own superpoints. None: they are found from the points.
-            vertical: The unit vector up in the cloud's frame, for models with `up: z`. Others find it.
+            vertical: The unit vector up in the cloud's frame. None: z. Models with `up: gravity` find it near
+                this one; without any, near z, or near -y where a cloud looks like a camera's optical frame.
+                Models with `up: plane` find it by themselves.
             min_score: The least score of what is returned. None: the model's own.
             timer: Takes the time of each stage.
             region: Says which points are looked at. All others belong to no instance.
@@ -163,7 +165,7 @@ class Segmenter:
         xyz: np.ndarray,
         rgb: np.ndarray | None,
         superpoints: Tensor | None,
-        vertical: Vector,
+        vertical: Vector | None,
         least: Tensor,
         progress: _Progress,
     ) -> Instances:
@@ -215,12 +217,13 @@ class Request:
     region: Region = EVERYTHING
     """Which points are looked at."""
     up: Vector | None = None
-    """The unit vector up in every cloud; None: what is usual for its kind."""
+    """The unit vector up in every cloud; None: nobody said."""
     follow: Follow = iter
     """Is given the blocks of a large cloud and gives them back one by one, as a bar of progress does."""
 
-    def find(self, segmenter: Segmenter, cloud: Cloud, usual_up: Vector) -> Instances:
-        """Segment a cloud, of whose kind `usual_up` is up; raises what a call of the segmenter raises."""
+    def find(self, segmenter: Segmenter, cloud: Cloud, usual_up: Vector | None) -> Instances:
+        """Segment a cloud, of whose kind `usual_up` is up, None: who knows; raises what a call of the
+        segmenter raises."""
         return segmenter(
             cloud.xyz,
             cloud.rgb,
@@ -249,14 +252,14 @@ def _class_score(item: str) -> tuple[str, float]:
 
 
 def _validate(
-    xyz: np.ndarray, rgb: np.ndarray | None, vertical: Vector
+    xyz: np.ndarray, rgb: np.ndarray | None, vertical: Vector | None
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Returns xyz as float32 less an offset, rgb as uint8 or as float32 in [-1, 1] with mid-gray for NaN, and
     the offset (3,), which is 0 but for clouds far from the origin."""
     xyz = np.asarray(xyz)
     if xyz.ndim != 2 or xyz.shape[1] != 3:
         raise ValueError(f"xyz has shape {xyz.shape}; expected (N, 3), meters")
-    offset = far_offset(xyz, vertical)
+    offset = far_offset(xyz, vertical or Z)
     with np.errstate(over="ignore"):
         xyz = np.ascontiguousarray(xyz - offset if offset.any() else xyz, dtype=np.float32)
     if rgb is None:

@@ -87,7 +87,7 @@ class Parameters:
     )
     up: str = _parameter(
         "auto",
-        "The clouds' axis that points up, for models that do not find it themselves; auto: -y in a frame "
+        "The clouds' axis that points up; tables are found without it, rooms near it; auto: -y in a frame "
         "whose name ends in _optical_frame (a level camera), else z.",
         choices=("auto", *AXES),
     )

@@ -16,11 +16,11 @@ from std_msgs.msg import Header
 
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import Cloud, CloudError
-from sphmask_core.clouds.coordinates import AXES
+from sphmask_core.clouds.coordinates import AXES, Vector
 from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
 from sphmask_core.commands.choose import unlike
-from sphmask_core.messages.frames import OPTICAL_SUFFIX
+from sphmask_core.messages.frames import vertical_of
 from sphmask_core.messages.pointcloud2 import read_cloud_message
 from sphmask_core.messages.rgbd import RgbdFrame, read_rgbd_frame
 from sphmask_core.runtime.cancellation import Cancellation
@@ -176,22 +176,22 @@ class Perception:
         except PoseError as error:
             raise CloudError(f"no transform to {name} {frame!r} at its time: {error}") from None
 
-    def _vertical(
-        self, frame_id: str, pose: np.ndarray | None, settings: Parameters
-    ) -> tuple[float, float, float]:
-        """Returns the unit vector up in the cloud's frame; which it is, is said once for each frame."""
-        up, why = settings.up, "parameter up"
-        if up == "auto":
-            optical = frame_id.endswith(OPTICAL_SUFFIX)
-            up, why = ("-y", "taken for a level camera") if optical else ("z", "not an optical frame")
-        vertical = np.array(AXES[up]) if pose is None else pose[2, :3]
+    def _vertical(self, frame_id: str, pose: np.ndarray | None, settings: Parameters) -> Vector | None:
+        """Returns the unit vector up in the cloud's frame, None where nobody told it; which it is, is said
+        once for each frame."""
+        vertical: Vector | None
         if pose is not None:
-            up, why = "z", f"of {settings.fixed_frame}"
+            x, y, z = (pose[2, :3] / np.linalg.norm(pose[2, :3])).tolist()
+            vertical, said = (x, y, z), f"z (of {settings.fixed_frame})"
+        elif settings.up != "auto":
+            vertical, said = AXES[settings.up], f"{settings.up} (parameter up)"
+        else:
+            vertical = vertical_of(frame_id)
+            said = "-y (taken for a level camera)" if vertical else "z (not an optical frame)"
         if self.segmenter.config.up == "plane":
-            up, why = "the normal of the largest plane", "as the model was trained"
-        self._say_once(f"clouds of {quoted(frame_id)}: up is {up} ({why})")
-        x, y, z = (vertical / np.linalg.norm(vertical)).tolist()
-        return x, y, z
+            said = "the normal of the largest plane (as the model was trained)"
+        self._say_once(f"clouds of {quoted(frame_id)}: up is {said}")
+        return vertical
 
     def _judge(self, frame_id: str, cloud: Cloud, region: Region, pose: np.ndarray | None) -> None:
         """Say once for each frame whether its clouds are unlike what the model was trained on."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sphmask_core.bags.kinds import is_bag
 from sphmask_core.clouds.cloud import SUFFIXES, Cloud, CloudError, read_cloud
-from sphmask_core.clouds.coordinates import AXES, LEVEL_CAMERA, UNITS, Vector, Z, check_unit
+from sphmask_core.clouds.coordinates import AXES, LEVEL_CAMERA, UNITS, Vector, check_unit
 from sphmask_core.clouds.limits import MAX_POINTS
 from sphmask_core.clouds.region import Region
 from sphmask_core.commands.character import character
@@ -35,9 +35,9 @@ class Inputs:
     """Clouds with more are refused."""
 
     @property
-    def usual_up(self) -> Vector:
-        """Returns the unit vector up in what such files hold."""
-        return LEVEL_CAMERA if self.images else Z
+    def usual_up(self) -> Vector | None:
+        """Returns the unit vector up in what such files hold; of clouds nobody knows."""
+        return LEVEL_CAMERA if self.images else None
 
     def read(self, path: Path) -> Cloud:
         """Returns the cloud of a file, in its own unit. Raises CloudError, which names the file."""

@@ -81,16 +81,17 @@ def dominant_plane(xyz: Tensor) -> Plane:
     return _towards_sensor(normal, offset)
 
 
-def upright(xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: Vector = Z) -> Frame:
+def upright(xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: Vector | None = None) -> Frame:
     """Returns the model frame of a cloud (N, 3); its x axis is as near to the input's x axis as possible.
 
-    With `z`, the z axis is `vertical`, the unit vector up in the input frame, and the origin is the mean of
-    the points. With `gravity`, `vertical` is only a guess, and z is the vertical of the surfaces near it.
+    With `z`, the z axis is `vertical`, the unit vector up in the input frame, None: its z axis; the origin is
+    the mean of the points. With `gravity`, `vertical` is only a guess, and z is the vertical of the surfaces
+    near it; None: z or, of what looks like a camera's frame, -y.
     With `plane`, the z axis is the normal of the dominant plane, z is zero on the plane, and x and y are
     measured from the mean.
     """
     if up != "plane":
-        z = np.array(vertical) if up == "z" else find_vertical(xyz.cpu().numpy(), vertical)
+        z = np.array(vertical or Z) if up == "z" else find_vertical(xyz.cpu().numpy(), vertical)
         return _frame(z, _mean(xyz))
     plane = dominant_plane(xyz)
     return frame_on(xyz, plane.normal.double().numpy(), plane.offset)

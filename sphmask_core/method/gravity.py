@@ -28,16 +28,14 @@ WITHIN_CONE = 0.99
 """Share of the points that lie in the camera's cone, at least; single stray points do not count."""
 
 
-def find_vertical(xyz: np.ndarray, guess: Vector = Z) -> np.ndarray:
+def find_vertical(xyz: np.ndarray, guess: Vector | None = None) -> np.ndarray:
     """Returns the unit vector up (3,) float64 of a cloud of a room, (N, 3) finite points in meters.
 
-    guess: the vertical to start from; where it is z and the cloud lies within a cone about z, it is in a
-    camera's optical frame, and -y is the guess. Up to 45 degrees from the guess are found; a cloud without
-    surfaces has its guess. The same cloud has the same vertical.
+    guess: the vertical to start from; None: z, but -y where the cloud lies within a cone about z, as in a
+    camera's optical frame. Up to 45 degrees from the guess are found; a cloud without surfaces has its guess.
+    The same cloud has the same vertical.
     """
-    start = np.asarray(guess, float)
-    if start[2] == 1 and is_optical(xyz):
-        start = np.asarray(LEVEL_CAMERA)
+    start = np.asarray(guess or (LEVEL_CAMERA if is_optical(xyz) else Z))
     normals = surface_normals(xyz)
     if not len(normals):
         return start

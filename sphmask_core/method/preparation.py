@@ -51,14 +51,14 @@ def prepare(
     rgb: Tensor | None,
     config: Config,
     superpoints: Tensor | None = None,
-    vertical: Vector = Z,
+    vertical: Vector | None = None,
     stage: Callable[[str], None] = no_stage,
 ) -> PreparedCloud:
     """Makes a cloud ready for the network: upright, in model units, as voxels with superpoints.
 
     xyz (N, 3) float32 meters, points that are not finite are left out; rgb (N, 3) uint8, or float in [-1, 1],
-    None: mid-gray; superpoints (N,) int64, None: from the points; vertical: the unit vector up, for
-    configurations with `up: z`. `stage` is told the name of each stage as it begins.
+    None: mid-gray; superpoints (N,) int64, None: from the points; vertical: the unit vector up, or None, as
+    for `upright`. `stage` is told the name of each stage as it begins.
     """
     frame, rows, points = to_model_frame(xyz, rgb, config, vertical, stage)
     if superpoints is not None and config.model.use_superpoints:
@@ -88,7 +88,7 @@ def to_model_frame(
     xyz: Tensor,
     rgb: Tensor | None,
     config: Config,
-    vertical: Vector = Z,
+    vertical: Vector | None = None,
     stage: Callable[[str], None] = no_stage,
 ) -> tuple[Frame, Tensor, Points]:
     """Turns a cloud (N, 3) upright and scales it. The arguments are those of `prepare`.
@@ -98,7 +98,7 @@ def to_model_frame(
     supports = left_out = None
     if config.supports:
         stage("supports")
-        supports = find_supports(xyz.cpu().numpy(), vertical if config.up == "z" else None)
+        supports = find_supports(xyz.cpu().numpy(), (vertical or Z) if config.up == "z" else None)
         left_out = torch.from_numpy(supports.left_out).to(xyz.device)
     stage("frame")
     rows, points = _kept(xyz, left_out)

@@ -42,6 +42,13 @@ def test_a_cloud_before_a_camera_is_taken_for_one_and_its_vertical_found():
     assert is_optical(xyz) and find_vertical(xyz) @ axes[:, 2] > np.cos(np.radians(1))
 
 
+def test_who_says_that_z_is_up_is_believed():
+    """Of a room high above the origin, which looks as if a camera saw it."""
+    xyz = (corner(np.random.default_rng(5)) - [1, 1, -4]).astype(np.float32)
+    assert is_optical(xyz)
+    assert find_vertical(xyz, Z) @ Z > np.cos(np.radians(1)) and find_vertical(xyz) @ Z < 0.1
+
+
 def test_what_has_no_surfaces_keeps_its_guess():
     rng = np.random.default_rng(2)
     assert tuple(find_vertical(np.zeros((0, 3), np.float32))) == Z
