@@ -24,21 +24,37 @@ SMALLEST_RADIUS, SMALLEST_ANGLE = 1e-6, 1e-9
 NEAREST = 1e-3
 """Radii of the cloud from the eye, at least."""
 WIDEST_IMAGE = 3  # width over height up to which it does
+ROOM = (2.2, 16.0)
+"""Meters across, least and most, of clouds whose near walls and ceiling are looked through."""
+WALL, CEILING = 0.2, 0.25
+"""Meters within which points belong to such a wall, and to the ceiling."""
+LOWEST_CEILING = 1.9
+"""Meters that a cloud is high at least where it is looked into from above."""
+WALL_SIDES = np.radians(np.arange(-60, 61, 10))
+"""Directions in which such walls lie, about that of the eye."""
+OUTERMOST = 99.0
+"""Percentile of places in a direction at which its wall is."""
+FLOOR = 1.0
+"""Percentile of heights at which the floor is."""
 
 
 def pixel_points(cloud: Cloud, up: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Returns the index of the point that each pixel shows, -1 for none: (height, width) int64.
 
     The image of the sensor for the frame of a camera; else a perspective view of `size` (height, width) from
-    40 degrees above, `up` (3,) being the vertical.
+    40 degrees above, `up` (3,) being the vertical, into rooms through their near walls and ceiling.
     """
     rows, columns = cloud.shape
     if rows >= SMALLEST_IMAGE and columns <= WIDEST_IMAGE * rows:
         return _sensor_view(cloud, size)
-    pixels, depth, index = _oblique(cloud.xyz, up, size)
+    pixels, depth, index, outer = _oblique(cloud.xyz, up, size)
     width = int(np.clip(round(OVERLAP * np.sqrt(size[0] * size[1] / len(index))), 1, WIDEST_POINT))
-    sharp, closed = (_splat(pixels, depth, index, size, w) for w in (width, width + CLOSING))
-    return np.where(sharp >= 0, sharp, closed)
+    picture: np.ndarray = np.full(size, -1, np.int64)
+    for drawn in (~outer, outer):
+        for wide in (width, width + CLOSING):
+            more = _splat(pixels[drawn], depth[drawn], index[drawn], size, wide)
+            picture = np.where(picture >= 0, picture, more)
+    return picture
 
 
 def _sensor_view(cloud: Cloud, size: tuple[int, int]) -> np.ndarray:
@@ -53,8 +69,9 @@ def _sensor_view(cloud: Cloud, size: tuple[int, int]) -> np.ndarray:
 
 def _oblique(
     xyz: np.ndarray, up: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns pixel (M, 2: row, column), depth (M,) and point index (M,) of the valid points."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns pixel (M, 2: row, column), depth (M,) and point index (M,) of the valid points, and which (M,)
+    hide the inside of a room."""
     index = np.flatnonzero(np.isfinite(xyz[:, 2]))
     if len(index) > MOST_POINTS:
         index = np.random.default_rng(0).choice(index, MOST_POINTS, replace=False)
@@ -68,7 +85,26 @@ def _oblique(
     low, high = np.percentile(plane, ALMOST_ALL, axis=0)
     scale = FILL * min(np.array(size[::-1]) / np.maximum(high - low, SMALLEST_ANGLE))
     pixels = (plane - (low + high) / 2) * scale + [size[1] / 2, size[0] / 2]
-    return pixels[:, ::-1], depth, index
+    return pixels[:, ::-1], depth, index, _hides(points, up, axes[2], 2 * radius)
+
+
+def _hides(points: np.ndarray, up: np.ndarray, forward: np.ndarray, across: float) -> np.ndarray:
+    """Returns (M,) bool: the points on the walls before the eye, and on the ceiling, of a room."""
+    hidden = np.zeros(len(points), bool)
+    if not ROOM[0] < across < ROOM[1]:
+        return hidden
+    up = up / np.linalg.norm(up)
+    near = up * (forward @ up) - forward
+    near /= np.linalg.norm(near)
+    aside = np.cross(up, near)
+    for turn in WALL_SIDES:
+        place = points @ (np.cos(turn) * near + np.sin(turn) * aside)
+        hidden |= place > np.percentile(place, OUTERMOST) - WALL
+    height = points @ up
+    floor, top = np.percentile(height, (FLOOR, OUTERMOST))
+    if top - floor > LOWEST_CEILING:
+        hidden |= height > top - CEILING
+    return hidden
 
 
 def eye_axes(up: np.ndarray, center: np.ndarray, radius: float) -> np.ndarray:

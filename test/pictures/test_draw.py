@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.palette import instance_colors
@@ -60,6 +61,19 @@ def test_oblique_view_shows_the_top_and_the_near():
     center = pixels[45:60, 70:90]
     assert (center >= len(lower)).mean() > 0.95
     assert (pixels >= 0).mean() > 0.3 and len(np.unique(pixels)) > 3000
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.4, 2.0])
+def test_rooms_are_looked_into_through_their_walls_and_ceiling(turn):
+    """They are seen where nothing else is. Points lie so far apart that one sees through them."""
+    rng = np.random.default_rng(0)
+    walls = rng.uniform(-1, 1, (40_000, 3))
+    side = rng.integers(0, 3, 40_000)
+    walls[np.arange(40_000), side] = rng.choice((-1, 1), 40_000)
+    xyz = walls * [2, 1.5, 1.2] @ Rotation.from_euler("z", turn).as_matrix().T
+    pixels = pixel_points(Cloud(xyz.astype(np.float32), None, None, (1, len(xyz))), UP, (240, 320))
+    level = pixels[(pixels >= 0) & (side[pixels] == 2)]
+    assert (walls[level, 2] < 0).mean() > 0.8
 
 
 @pytest.mark.parametrize("organized", [True, False])
