@@ -132,28 +132,26 @@ def has_instance(queries: QueryPredictions, scene: int) -> bool:
 def select(candidates: Candidates, voxel_counts: Tensor, config: InferenceConfig) -> Candidates:
     """Returns the best candidates after the size threshold and NMS; voxel_counts (S,) of superpoints.
 
-    A candidate of fewer than `full_voxels` has its score multiplied by its share of them to the power 0.3.
-    That is done last: NMS goes by the scores that the network gave.
+    NMS is among candidates of one class; among all where scores say how sure any object is. A candidate of
+    fewer than `full_voxels` has its score multiplied by its share of them to the power 0.3. That is done
+    last: NMS goes by the scores that the network gave.
     """
     top = min(config.max_instances, len(candidates))
     candidates = candidates[candidates.scores.topk(top).indices]
     size = candidates.masks.float() @ voxel_counts.float()
     rows = (size >= config.min_points).nonzero().squeeze(1)
     candidates, size = candidates[rows], size[rows]
+    iou = mask_iou(candidates.masks, candidates.masks, voxel_counts)
+    if config.classes != "any":
+        iou = iou * (candidates.class_ids[:, None] == candidates.class_ids)
     if config.nms == "matrix":
-        candidates.scores = matrix_nms(candidates, voxel_counts, config.nms_sigma)
+        candidates.scores = matrix_nms(candidates.scores, iou, config.nms_sigma)
     else:
-        kept = standard_nms(candidates, voxel_counts, config.nms_threshold)
+        kept = standard_nms(iou, config.nms_threshold)
         candidates, size = candidates[kept], size[kept]
     if config.full_voxels:
         candidates.scores = candidates.scores * (size / config.full_voxels).clamp(max=1) ** SIZE_POWER
     return candidates
-
-
-def same_class_iou(candidates: Candidates, voxel_counts: Tensor) -> Tensor:
-    """Returns (I, I): the IoU in voxels of candidates of the same class, and 0 between classes."""
-    same = candidates.class_ids[:, None] == candidates.class_ids
-    return mask_iou(candidates.masks, candidates.masks, voxel_counts) * same
 
 
 def mask_iou(masks: Tensor, others: Tensor, voxel_counts: Tensor) -> Tensor:
@@ -163,22 +161,23 @@ def mask_iou(masks: Tensor, others: Tensor, voxel_counts: Tensor) -> Tensor:
     return shared / (weighed.sum(1, keepdim=True) + others @ voxel_counts.float() - shared).clamp(min=1)
 
 
-def matrix_nms(candidates: Candidates, voxel_counts: Tensor, sigma: float) -> Tensor:
-    """Returns scores (I,) after matrix NMS with Gaussian decay `sigma`; candidates are sorted, best first."""
-    iou = same_class_iou(candidates, voxel_counts).triu(1)
+def matrix_nms(scores: Tensor, iou: Tensor, sigma: float) -> Tensor:
+    """Returns scores (I,) after matrix NMS with Gaussian decay `sigma`; they are sorted, best first, and iou
+    (I, I) is 0 between masks that do not compete."""
     if not len(iou):
-        return candidates.scores
+        return scores
+    iou = iou.triu(1)
     covered = iou.max(0).values
     decay = torch.exp(-sigma * (iou**2 - covered[:, None] ** 2)).min(0).values
-    return candidates.scores * decay
+    return scores * decay
 
 
-def standard_nms(candidates: Candidates, voxel_counts: Tensor, threshold: float) -> Tensor:
-    """Returns the rows (K,) to keep: a mask is dropped when a better one of its class has a larger IoU with
-    it than `threshold`."""
-    overlaps = (same_class_iou(candidates, voxel_counts) > threshold).cpu()
+def standard_nms(iou: Tensor, threshold: float) -> Tensor:
+    """Returns the rows (K,) to keep: a mask is dropped when a better one, so one before it, has a larger IoU
+    (I, I) with it than `threshold`."""
+    overlaps = (iou > threshold).cpu()
     keep: list[int] = []
     for row in range(len(overlaps)):
         if not overlaps[row, keep].any():
             keep.append(row)
-    return torch.tensor(keep, dtype=torch.int64, device=candidates.scores.device)
+    return torch.tensor(keep, dtype=torch.int64, device=iou.device)

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Selection of instances: thresholds, both kinds of NMS."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 
 from sphmask_core.config import InferenceConfig
 from sphmask_core.method.candidates import (
     Candidates,
     agreement,
+    mask_iou,
     matrix_nms,
-    same_class_iou,
     score_queries,
     select,
     standard_nms,
@@ -30,11 +33,10 @@ TWINS = candidates(
 COUNTS = torch.tensor([10, 10, 10, 10])
 
 
-def test_iou_counts_voxels_of_one_class():
-    half = candidates([[1, 1, 0, 0], [0, 1, 1, 0]], [0.9, 0.8], [0, 0])
-    iou = same_class_iou(half, torch.tensor([10, 30, 20, 5]))
+def test_iou_counts_voxels():
+    half = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0]]).bool()
+    iou = mask_iou(half, half, torch.tensor([10, 30, 20, 5]))
     torch.testing.assert_close(iou, torch.tensor([[1, 0.5], [0.5, 1]]))
-    assert same_class_iou(TWINS, COUNTS)[0, 3] == 0
 
 
 def test_agreement_is_that_of_the_queries_inside():
@@ -73,13 +75,25 @@ def test_a_query_stands_for_every_class_or_for_its_best():
     torch.testing.assert_close(anything.scores**2, torch.tensor([0.8, 0.2]))
 
 
+COPIES = torch.tensor([[1.0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+"""IoU of the twins within their classes."""
+
+
 def test_matrix_nms_lowers_the_copy_alone():
-    scores = matrix_nms(TWINS, COUNTS, sigma=2.0)
+    scores = matrix_nms(TWINS.scores, COPIES, sigma=2.0)
     torch.testing.assert_close(scores, torch.tensor([0.9, 0.8 * 0.1353353, 0.7, 0.6]))
 
 
 def test_standard_nms_drops_the_copy_alone():
-    assert standard_nms(TWINS, COUNTS, 0.5).tolist() == [0, 2, 3]
+    assert standard_nms(COPIES, 0.5).tolist() == [0, 2, 3]
+
+
+@pytest.mark.parametrize(("classes", "kept"), [("every", [0, 2, 3]), ("best", [0, 2, 3]), ("any", [0, 2])])
+def test_a_copy_of_another_class_is_one_where_scores_are_of_any(classes, kept):
+    config = InferenceConfig(min_points=1, nms="standard", classes=classes)
+    torch.testing.assert_close(select(TWINS, COUNTS, config).scores, TWINS.scores[kept])
+    lowered = select(TWINS, COUNTS, replace(config, nms="matrix")).scores < TWINS.scores
+    assert (~lowered).nonzero().squeeze(1).tolist() == kept
 
 
 def test_small_masks_and_the_rest_beyond_the_top_are_dropped():
