@@ -259,7 +259,7 @@ def _validate(
     xyz = np.asarray(xyz)
     if xyz.ndim != 2 or xyz.shape[1] != 3:
         raise ValueError(f"xyz has shape {xyz.shape}; expected (N, 3), meters")
-    offset = far_offset(xyz, vertical or Z)
+    offset = far_offset(xyz, Z if vertical is None else vertical)
     with np.errstate(over="ignore"):
         xyz = np.ascontiguousarray(xyz - offset if offset.any() else xyz, dtype=np.float32)
     if rgb is None:

@@ -99,6 +99,19 @@ def test_a_cloud_too_large_to_number_is_refused(segmenter):
         segmenter(xyz)
 
 
+@pytest.mark.parametrize("up", ["z", "gravity", "plane"])
+def test_the_vertical_may_be_an_array(segmenter, up):
+    model = SphericalMask(replace(segmenter.config, up=up))
+    model.load_state_dict(segmenter.model.state_dict())
+    turned = Segmenter(model)
+    cloud = simulate_cloud(3, 96, 64)
+    given, same = (
+        turned(cloud.xyz, cloud.rgb, vertical=vertical) for vertical in (-np.eye(3)[1], (0, -1, 0))
+    )
+    np.testing.assert_array_equal(given.rotation, same.rotation)
+    np.testing.assert_array_equal(given.labels, same.labels)
+
+
 def test_repeats_hidden_under_better_instances_are_dropped(segmenter, cloud):
     instances = segmenter(cloud.xyz, cloud.rgb)
     shown = np.bincount(instances.labels, minlength=len(instances) + 1)[1:]

@@ -90,9 +90,10 @@ def upright(xyz: Tensor, up: Literal["z", "plane", "gravity"], vertical: Vector 
     With `plane`, the z axis is the normal of the dominant plane, z is zero on the plane, and x and y are
     measured from the mean.
     """
-    if up != "plane":
-        z = np.array(vertical or Z) if up == "z" else find_vertical(xyz.cpu().numpy(), vertical)
-        return _frame(z, _mean(xyz))
+    if up == "z":
+        return _frame(np.array(Z if vertical is None else vertical), _mean(xyz))
+    if up == "gravity":
+        return _frame(find_vertical(xyz.cpu().numpy(), vertical), _mean(xyz))
     plane = dominant_plane(xyz)
     return frame_on(xyz, plane.normal.double().numpy(), plane.offset)
 

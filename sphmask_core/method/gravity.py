@@ -35,7 +35,9 @@ def find_vertical(xyz: np.ndarray, guess: Vector | None = None) -> np.ndarray:
     camera's optical frame. Up to 45 degrees from the guess are found; a cloud without surfaces has its guess.
     The same cloud has the same vertical.
     """
-    start = np.asarray(guess or (LEVEL_CAMERA if is_optical(xyz) else Z))
+    if guess is None:
+        guess = LEVEL_CAMERA if is_optical(xyz) else Z
+    start = np.asarray(guess, float)
     normals = surface_normals(xyz)
     if not len(normals):
         return start

@@ -98,7 +98,8 @@ def to_model_frame(
     supports = left_out = None
     if config.supports:
         stage("supports")
-        supports = find_supports(xyz.cpu().numpy(), (vertical or Z) if config.up == "z" else None)
+        told = Z if vertical is None else vertical
+        supports = find_supports(xyz.cpu().numpy(), told if config.up == "z" else None)
         left_out = torch.from_numpy(supports.left_out).to(xyz.device)
     stage("frame")
     rows, points = _kept(xyz, left_out)
