@@ -14,12 +14,13 @@ A room is N_room.npy, points (8192 n, 3) of n parts one after the other, and N_s
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.room_frames import make_parser, parse, write_frame
 
 PART = 8192
 """Points of a part; of smaller ones, points are repeated."""
@@ -64,21 +65,13 @@ def labeled(xyz: np.ndarray, classes: np.ndarray, clutter: bool) -> tuple[np.nda
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("root", type=Path, help="folder with the rooms, at any depth")
-    parser.add_argument("output", type=Path, help="new folder of labeled frames")
+    parser = make_parser(__doc__, "folder with the rooms, at any depth")
     parser.add_argument("--clutter", action="store_true", help="clutter is objects, not unknown")
-    options = parser.parse_args()
-    if options.output.exists():
-        parser.error(f"{options.output} exists; give a new folder")
-    options.output.mkdir(parents=True)
+    options = parse(parser)
     count = objects = 0
     for name, xyz, classes in rooms(options.root):
         points, label = labeled(xyz, classes, options.clutter)
-        np.savez_compressed(options.output / f"{name}.npz", xyz=points, label=label)
-        count, objects = count + 1, objects + len(np.unique(label[label > 0]))
+        count, objects = count + 1, objects + write_frame(options.output, name, points, label)
     print(f"{count} rooms, {objects} objects -> {options.output}")
 
 

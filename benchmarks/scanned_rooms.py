@@ -12,14 +12,13 @@ SGPN's file needs h5py, which is no part of this package.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.room_frames import make_parser, parse, write_frame
 from sphmask_core.clouds.cloud import Cloud, read_cloud
 
 BACKGROUND, UNKNOWN = 0, -1
@@ -80,15 +79,7 @@ ROOMS: dict[str, tuple[str, Callable[[Path], Cloud]]] = {
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("root", type=Path, help="folder with the repositories")
-    parser.add_argument("output", type=Path, help="new folder of labeled frames")
-    options = parser.parse_args()
-    if options.output.exists():
-        parser.error(f"{options.output} exists; give a new folder")
-    options.output.mkdir(parents=True)
+    options = parse(make_parser(__doc__, "folder with the repositories"))
     for name, (path, read) in ROOMS.items():
         try:
             cloud = read(options.root / path)
@@ -96,11 +87,7 @@ def main() -> None:
             print(f"{name}: left out ({error})", file=sys.stderr)
             continue
         assert cloud.labels is not None, path
-        arrays: dict[str, Any] = {"xyz": cloud.xyz, "label": cloud.labels}
-        if cloud.rgb is not None:
-            arrays["rgb"] = cloud.rgb
-        np.savez_compressed(options.output / f"{name}.npz", **arrays)
-        objects = len(np.unique(cloud.labels[cloud.labels > 0]))
+        objects = write_frame(options.output, name, cloud.xyz, cloud.labels, cloud.rgb)
         print(f"{name}: {len(cloud.xyz)} points, {objects} objects -> {options.output}")
 
 
