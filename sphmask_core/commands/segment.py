@@ -61,7 +61,7 @@ def _segment_clouds(clouds: Sequence[Path], images: DepthImages | None, options:
         options.model = chosen(clouds[0].name, inputs.read(clouds[0]))
     segmenter, min_score = load_segmenter(options)
     request = request_of(options, segmenter, min_score)
-    if segmenter.config.up == "gravity" and not (request.up or images):
+    if segmenter.config.up == "gravity" and not (request.up or inputs.usual_up):
         print(TAKEN_UP, flush=True)
     settings = settings_of(segmenter, **_dependences(inputs, request))
     task = SegmentTask(options.model, options.device, output, options.png, settings, inputs, request)

@@ -85,18 +85,17 @@ def _oblique(
     low, high = np.percentile(plane, ALMOST_ALL, axis=0)
     scale = FILL * min(np.array(size[::-1]) / np.maximum(high - low, SMALLEST_ANGLE))
     pixels = (plane - (low + high) / 2) * scale + [size[1] / 2, size[0] / 2]
-    return pixels[:, ::-1], depth, index, _hides(points, up, axes[2], 2 * radius)
+    return pixels[:, ::-1], depth, index, _hides(points, axes, up, 2 * radius)
 
 
-def _hides(points: np.ndarray, up: np.ndarray, forward: np.ndarray, across: float) -> np.ndarray:
-    """Returns (M,) bool: the points on the walls before the eye, and on the ceiling, of a room."""
+def _hides(points: np.ndarray, axes: np.ndarray, up: np.ndarray, across: float) -> np.ndarray:
+    """Returns (M,) bool: the points on the walls before the eye, and on the ceiling, of a room; axes (3, 3)
+    of the eye."""
     hidden = np.zeros(len(points), bool)
     if not ROOM[0] < across < ROOM[1]:
         return hidden
-    up = up / np.linalg.norm(up)
-    near = up * (forward @ up) - forward
-    near /= np.linalg.norm(near)
-    aside = np.cross(up, near)
+    aside, up = axes[0], up / np.linalg.norm(up)
+    near = np.cross(aside, up)
     for turn in WALL_SIDES:
         place = points @ (np.cos(turn) * near + np.sin(turn) * aside)
         hidden |= place > np.percentile(place, OUTERMOST) - WALL
