@@ -32,7 +32,7 @@ from sphmask_core.method.encoding import Encoding, SuperpointTable
 from sphmask_core.method.instances import distinct
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.query_sampling import InferenceSampling
-from sphmask_core.method.rounds import candidates
+from sphmask_core.method.rounds import pooled, round_of
 from sphmask_core.method.voxels import VoxelBatch
 from sphmask_core.pictures.missed import GOOD_IOU, MissedObjects
 from sphmask_core.segmenter import Segmenter
@@ -155,7 +155,7 @@ def queries(
     predictions = next(model.predict(voxels, sampling))
     if predictions.queries is None:
         return Candidates.none(len(case.sizes), model.config.model.rays, voxels.xyz.device)
-    return candidates(predictions, voxels, model.config)
+    return pooled([round_of(predictions, model.config)], case.sizes, model.config)
 
 
 def one_seed_each(seeds: PointSet, truth: InstanceTargets) -> Tensor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from sphmask_core.checkpoints.weights import load_model
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.coordinates import Vector, Z, far_offset
 from sphmask_core.clouds.region import Region, thin
-from sphmask_core.config import Config
+from sphmask_core.config import MOST_TURNS, Config
 from sphmask_core.method.blocks import Follow, find_in_cloud
 from sphmask_core.method.candidates import Candidates
+from sphmask_core.method.gravity import is_optical
 from sphmask_core.method.instances import Instances, moved, spread, to_instances
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.parts import vote
@@ -103,6 +105,7 @@ class Segmenter:
         class_scores: Mapping[str, float] | None = None,
         cancellation: Cancellation | None = None,
         follow: Follow = iter,
+        turns: int | None = None,
     ) -> Instances:
         """Finds the objects in one cloud.
 
@@ -125,15 +128,20 @@ class Segmenter:
                 that take long.
             follow: Is given the list of a large cloud's blocks and gives them back one by one, as a bar of
                 progress does.
+            turns: How often the network sees the cloud, 1 to 4, each time turned on by a quarter about the
+                vertical. None: as often as the model says (`inference.turns`), but once where the cloud looks
+                like a camera's frame, which the next one follows soon.
 
         Returns:
             The instances, the best score first, in the cloud's own frame and in meters.
 
         Raises:
-            ValueError: An array has another shape or type, the model has no such class, or the cloud is too
-                large for its voxels to be numbered.
+            ValueError: An array has another shape or type, the model has no such class, `turns` is another
+                number, or the cloud is too large for its voxels to be numbered.
             CancelledError: The computation was called off.
         """
+        if turns is not None and not 1 <= turns <= MOST_TURNS:
+            raise ValueError(f"turns is {turns}; expected 1 to {MOST_TURNS}")
         progress = _Progress(timer or Timer(self.device), cancellation or Cancellation(), follow)
         progress.begin("input")
         original = np.asarray(xyz)
@@ -142,12 +150,13 @@ class Segmenter:
         least = self.least_scores(min_score, class_scores or {})
         if region != EVERYTHING:
             xyz = np.where(region.inside(original, region_pose)[:, None], xyz, np.float32(np.nan))
+        segment = partial(self._segment, vertical=vertical, least=least, turns=turns, progress=progress)
         if not region.voxel_filter:
-            return moved(self._segment(xyz, rgb, own_superpoints, vertical, least, progress), offset)
+            return moved(segment(xyz, rgb, own_superpoints), offset)
         if own_superpoints is not None:
             raise ValueError("superpoints are of points, and a voxel filter leaves none of these: give one")
         thinned = thin(xyz, rgb, region.voxel_filter)
-        instances = self._segment(thinned.xyz, thinned.rgb, None, vertical, least, progress)
+        instances = segment(thinned.xyz, thinned.rgb, None)
         return moved(spread(instances, thinned.rows, thinned.voxels, xyz), offset)
 
     def least_scores(self, min_score: float | None, class_scores: Mapping[str, float]) -> Tensor:
@@ -167,6 +176,7 @@ class Segmenter:
         superpoints: Tensor | None,
         vertical: Vector | None,
         least: Tensor,
+        turns: int | None,
         progress: _Progress,
     ) -> Instances:
         """Returns the instances of a cloud that `_validate` has seen; least (C,): the least score of each
@@ -177,7 +187,8 @@ class Segmenter:
         timer = progress.timer
         with progress.cancellation.timed() as flag, native.watching(flag):
             cloud = prepare(points, colors, self.config, own_superpoints, vertical, progress.begin)
-            candidates, numbers = self._find(cloud, progress)
+            turns = self._turns_of(points, cloud) if turns is None else turns
+            candidates, numbers = self._find(cloud, turns, progress)
             progress.begin("output")
             instances = to_instances(
                 candidates, numbers, cloud.rows, points, cloud.frame, self.config, least, timer.milliseconds
@@ -185,12 +196,19 @@ class Segmenter:
         timer.stop()
         return instances
 
-    def _find(self, cloud: PreparedCloud, progress: _Progress) -> tuple[Candidates, Tensor]:
+    def _turns_of(self, points: Tensor, cloud: PreparedCloud) -> int:
+        """Returns how often the network sees a cloud, of points (N, 3), where nobody says it."""
+        turns = self.config.inference.turns
+        if turns == 1:
+            return 1
+        return 1 if is_optical(points.index_select(0, cloud.rows).cpu().numpy()) else turns
+
+    def _find(self, cloud: PreparedCloud, turns: int, progress: _Progress) -> tuple[Candidates, Tensor]:
         """Returns the instances as masks over segments, and the segment (M,) of each point of the cloud."""
         if cloud.voxels is None:
             return Candidates.none(0, self.config.model.rays, self.device), cloud.rows
         candidates, segments = find_in_cloud(
-            lambda block: find_instances(self.model, block, progress.begin, self.strategy),
+            lambda block: find_instances(self.model, block, progress.begin, self.strategy, turns),
             cloud.voxels,
             self.config,
             progress.begin,
@@ -232,6 +250,7 @@ class Request:
             region=self.region,
             class_scores=self.class_scores,
             follow=self.follow,
+            turns=1 if cloud.organized else None,
         )
 
 

@@ -11,13 +11,14 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from sphmask_core.clouds.coordinates import AXES
 from sphmask_core.clouds.depth import SIMULTANEOUS
 from sphmask_core.clouds.region import Region
+from sphmask_core.config import MOST_TURNS
 from sphmask_core.segmenter import read_class_scores
 from sphmask_core.tracking import MEMORY, OVERLAP
 
@@ -131,6 +132,12 @@ class Parameters:
         "per point. 0: every point.",
         range=(0.0, 10.0),
     )
+    turns: int = _parameter(
+        0,
+        "How often the network sees a cloud, each time turned on by a quarter about the vertical: more finds "
+        "more and takes longer. 0: as the model says, and once what one camera saw.",
+        range=(0, MOST_TURNS),
+    )
     outputs: tuple[str, ...] = _parameter(
         OUTPUTS, "Topics that are published, where somebody subscribes to them.", choices=OUTPUTS
     )
@@ -232,7 +239,10 @@ def descriptor(field: dataclasses.Field) -> ParameterDescriptor:
     )
     if "range" in limits:
         low, high = limits["range"]
-        made.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        if isinstance(field.default, int):
+            made.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
+        else:
+            made.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return made
 
 
@@ -248,7 +258,7 @@ def _as_declared(field: dataclasses.Field, value: Any) -> Any:
         numbers = "numbers" in field.metadata["limits"]
         return tuple(float(item) if numbers and type(item) is int else item for item in value)
     if type(value) is not kind:
-        name = {float: "number", tuple: "list", str: "text", bool: "true or false"}[kind]
+        name = {float: "number", int: "whole number", tuple: "list", str: "text", bool: "true or false"}[kind]
         raise ValueError(f"{field.name} must be a {name}, not {value!r}")
     return value
 

@@ -129,6 +129,7 @@ class Perception:
             region=settings.region,
             region_pose=boxes,
             cancellation=cancellation,
+            turns=settings.turns or (1 if cloud.organized else None),
         )
         timer.start("track")
         cancellation.check()

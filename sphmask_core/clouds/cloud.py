@@ -68,6 +68,11 @@ class Cloud:
     shape: tuple[int, int]
     """(height, width) of an image of points, row by row; (1, N) of points in no order."""
 
+    @property
+    def organized(self) -> bool:
+        """Returns whether the points are an image, as one camera sees it."""
+        return self.shape[0] > 1
+
 
 class CloudError(ValueError):
     """Says in one line which file is no usable cloud, what is wrong, and what would do."""
@@ -108,8 +113,10 @@ def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) 
     for name, column in columns.items():
         vertices[name] = column
     rows, cols = cloud.shape
-    organized = [f"num_cols {cols}", f"num_rows {rows}"] if rows > 1 else []  # the convention of range scans
-    ply = PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<", obj_info=organized)
+    info = (
+        [f"num_cols {cols}", f"num_rows {rows}"] if cloud.organized else []
+    )  # the convention of range scans
+    ply = PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<", obj_info=info)
     with replacing(path) as temporary:
         ply.write(str(temporary))
 

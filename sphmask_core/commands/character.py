@@ -53,7 +53,7 @@ def character(cloud: Cloud) -> Character:
     """Returns the character of a cloud (N, 3); it depends on nothing but the cloud."""
     xyz = cloud.xyz[np.isfinite(cloud.xyz).all(1)]
     if not len(xyz):
-        return Character(0, 0.0, 0.0, 0.0, cloud.shape[0] > 1, False, cloud.rgb is not None)
+        return Character(0, 0.0, 0.0, 0.0, cloud.organized, False, cloud.rgb is not None)
     rng = np.random.default_rng(0)
     sample = xyz[rng.choice(len(xyz), min(SAMPLED, len(xyz)), replace=False)]
     low, high = np.percentile(sample, [TAIL, 100 - TAIL], axis=0)
@@ -62,7 +62,7 @@ def character(cloud: Cloud) -> Character:
         extent=float((high - low).max()),
         distance=float(np.median(np.linalg.norm(sample, axis=1))),
         spacing=_spacing(xyz, sample),
-        organized=cloud.shape[0] > 1,
+        organized=cloud.organized,
         optical=is_optical(xyz),
         colored=cloud.rgb is not None,
     )

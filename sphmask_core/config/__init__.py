@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Typed configuration: the single source of every default; config/*.yaml are the presets."""
 
-from sphmask_core.config.method import InferenceConfig, ModelConfig, SuperpointConfig
+from sphmask_core.config.method import MOST_TURNS, InferenceConfig, ModelConfig, SuperpointConfig
 from sphmask_core.config.overrides import override
 from sphmask_core.config.preset import Config
 from sphmask_core.config.ranges import ConfigError
@@ -20,6 +20,7 @@ from sphmask_core.config.training import (
 )
 
 __all__ = [
+    "MOST_TURNS",
     "PRESET_DIR",
     "AugmentConfig",
     "BackboneConfig",

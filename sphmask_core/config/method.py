@@ -8,6 +8,9 @@ from typing import Literal
 
 from sphmask_core.config.ranges import check_ranges, count, number
 
+MOST_TURNS = 4
+"""Quarter turns after which a cloud looks as before."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -77,6 +80,9 @@ class InferenceConfig:
     little to find, and two seeds to a query; 0: always `queries` queries and `model.seeds` seeds."""
     iterative_sampling: bool = True
     """Three rounds of queries, each on what the earlier ones left uncovered."""
+    turns: int = count(1, high=MOST_TURNS)
+    """Times that the network sees a cloud that is no camera's frame, each time turned on by a quarter about
+    the vertical; the candidates of all these views compete (test-time augmentation)."""
     whole_classes: tuple[int, ...] = count((), low=0)
     """Semantic classes whose mask is itself one instance (S3DIS: ceiling, floor)."""
     parts: int = count(1, high=1024)

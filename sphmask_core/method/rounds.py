@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,7 +23,26 @@ from sphmask_core.method.encoding import Predictions
 from sphmask_core.method.model import SphericalMask, no_stage
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_sampling import InferenceSampling, Strategy
+from sphmask_core.method.turns import turned, turned_back
 from sphmask_core.method.voxels import VoxelBatch, segment_mean, segment_sizes
+
+
+@dataclass
+class Round:
+    """Holds what one round of Q queries says of a cloud."""
+
+    candidates: Candidates
+    """Masks over S superpoints; the candidates of each query are together, as many of one as of another."""
+    starts: Tensor
+    """(Q,) int64: the superpoint in which each query starts."""
+    chosen: Tensor | None
+    """(S,) int64: which superpoints of the cloud these are, ascending; None: all of them."""
+
+    def over(self, chosen: Tensor) -> Round:
+        """Returns the round over other superpoints, chosen (S',) int64 ascending, its own among them."""
+        assert self.chosen is not None
+        columns = torch.searchsorted(chosen, self.chosen)
+        return Round(self.candidates.spread(columns, len(chosen)), columns[self.starts], chosen)
 
 
 @torch.inference_mode()
@@ -31,43 +51,67 @@ def find_instances(
     voxels: VoxelBatch,
     stage: Callable[[str], None] = no_stage,
     strategy: Strategy | None = None,
+    turns: int = 1,
 ) -> Candidates:
     """Returns the instances of a batch of one cloud, whole or in parts, as masks over its superpoints.
 
-    `stage` is told the name of each stage as it begins.
+    `stage` is told the name of each stage as it begins. The network sees the cloud `turns` times, each time
+    turned on by a quarter, and the candidates of all these views compete.
     """
     config, strategy, rounds = model.config, strategy or Strategy(), []
-    for predictions in model.predict(voxels, InferenceSampling(config, strategy), stage):
-        encoding, queries = predictions.encoding, predictions.queries
-        if queries is None or not has_instance(queries, 0):
-            break
-        queries.centers = strategy.query_centers(queries.centers)
-        rounds.append(candidates(predictions, voxels, config))
-    whole = whole_classes(config, voxels, encoding.pointwise)
+    for quarters in range(turns):
+        sampling = InferenceSampling(config, strategy)
+        for predictions in model.predict(turned(voxels, quarters), sampling, stage):
+            queries = predictions.queries
+            if queries is None or not has_instance(queries, 0):
+                break
+            queries.centers = strategy.query_centers(queries.centers)
+            found = round_of(predictions, config)
+            found.candidates = turned_back(found.candidates, quarters, config.model.rays)
+            rounds.append(found)
+    whole = whole_classes(config, voxels, predictions.encoding.pointwise)
     if not rounds:
         return whole
     stage("nms")
-    superpoints, count = encoding.superpoints, voxels.superpoint_offsets[-1]
-    sizes = superpoints.sizes(voxels.superpoints, count)
-    selected = select(Candidates.concatenate(rounds), sizes, config.inference)
-    if superpoints.chosen is not None:
-        selected = selected.spread(superpoints.chosen, count)
-    return Candidates.concatenate([selected, whole])
+    return Candidates.concatenate([best_of(rounds, voxels, config), whole])
 
 
-def candidates(predictions: Predictions, voxels: VoxelBatch, config: Config) -> Candidates:
-    """Returns the masks and scores of one round of queries, over the superpoints of its encoding."""
+def round_of(predictions: Predictions, config: Config) -> Round:
+    """Returns the masks of one round of queries, with the scores that the network gives them."""
     queries, seeds, rows = predictions.queries, predictions.seeds, predictions.rows
     assert queries is not None and seeds is not None and rows is not None
     superpoints = predictions.encoding.superpoints
     masks = assemble_masks(queries, superpoints, 0, config.model.rays, config.model.migrations)
-    scored = score_queries(queries, masks, 0, config.inference.classes)
+    candidates = score_queries(queries, masks, 0, config.inference.classes)
+    return Round(candidates, seeds.superpoints[rows[0]], superpoints.chosen)
+
+
+def best_of(rounds: Sequence[Round], voxels: VoxelBatch, config: Config) -> Candidates:
+    """Returns the best candidates of all rounds, over all superpoints of the cloud."""
+    count, chosen = voxels.superpoint_offsets[-1], rounds[0].chosen
+    if chosen is not None and len(rounds) > 1:
+        chosen = torch.cat([found.chosen for found in rounds if found.chosen is not None]).unique()
+        rounds = [found.over(chosen) for found in rounds]
+    sizes = segment_sizes(voxels.superpoints, count)
+    sizes = sizes if chosen is None else sizes[chosen]
+    selected = select(pooled(rounds, sizes, config), sizes, config.inference)
+    return selected if chosen is None else selected.spread(chosen, count)
+
+
+def pooled(rounds: Sequence[Round], sizes: Tensor, config: Config) -> Candidates:
+    """Returns the candidates of all rounds; their scores count how far all queries agree, where
+    `inference.agreement` says so.
+
+    sizes (S,) are the voxels of the superpoints, the same in all rounds.
+    """
+    candidates = Candidates.concatenate([found.candidates for found in rounds])
     if config.inference.agreement:
-        best = scored.scores.view(len(masks), -1).amax(1)
-        sizes = superpoints.sizes(voxels.superpoints, voxels.superpoint_offsets[-1])
-        share = agreement(masks, best, seeds.superpoints[rows[0]], sizes) ** config.inference.agreement
-        scored.scores = scored.scores * share.repeat_interleave(len(scored) // len(masks))
-    return scored
+        starts = torch.cat([found.starts for found in rounds])
+        each = len(candidates) // len(starts)
+        best = candidates.scores.view(-1, each).amax(1)
+        share = agreement(candidates.masks[::each], best, starts, sizes) ** config.inference.agreement
+        candidates.scores = candidates.scores * share.repeat_interleave(each)
+    return candidates
 
 
 def whole_classes(config: Config, voxels: VoxelBatch, pointwise: PointwisePredictions) -> Candidates:
