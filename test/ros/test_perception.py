@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which way is up, and where the sensor is."""
+"""Which way is up, where the sensor is, and how often a cloud is looked at."""
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.pointcloud2 import cloud_points
+from sphmask_core.method.rounds import find_instances
 from sphmask_ros.conversions import write_points
 from sphmask_ros.parameters import Parameters
 from sphmask_ros.perception import MOST_SAID, Perception
@@ -151,3 +152,25 @@ def test_who_invents_frames_fills_neither_log_nor_memory(sees):
     assert MOST_SAID <= len(said) <= 2 * MOST_SAID
     assert len(perception.remarks) == MOST_SAID
     assert max(map(len, [*said, *perception.remarks])) < 1000
+
+
+@pytest.mark.parametrize(
+    ("shape", "turns", "expected"), [((40, 50), 0, 1), ((1, 2000), 0, 2), ((40, 50), 3, 3)]
+)
+def test_what_one_camera_sees_is_seen_once(sees, monkeypatch, shape, turns, expected):
+    perception, _ = sees()
+    config = perception.segmenter.config
+    inference = dataclasses.replace(config.inference, turns=2)
+    perception.segmenter.model.config = dataclasses.replace(config, inference=inference)
+    seen = []
+
+    def noted(model, voxels, stage, strategy, turns):
+        seen.append(turns)
+        return find_instances(model, voxels, stage, strategy, turns)
+
+    monkeypatch.setattr("sphmask_core.segmenter.find_instances", noted)
+    xyz = np.random.default_rng(0).random((2000, 3), np.float32)
+    msg = write_points(header(1), cloud_points(Cloud(xyz, None, None, shape)))
+    assert (msg.height, msg.width) == shape
+    perception(msg, Parameters(turns=turns))
+    assert seen == [expected]
