@@ -199,9 +199,9 @@ class Segmenter:
     def _turns_of(self, points: Tensor, cloud: PreparedCloud) -> int:
         """Returns how often the network sees a cloud, of points (N, 3), where nobody says it."""
         turns = self.config.inference.turns
-        if turns == 1:
+        if turns > 1 and is_optical(points.index_select(0, cloud.rows).cpu().numpy()):
             return 1
-        return 1 if is_optical(points.index_select(0, cloud.rows).cpu().numpy()) else turns
+        return turns
 
     def _find(self, cloud: PreparedCloud, turns: int, progress: _Progress) -> tuple[Candidates, Tensor]:
         """Returns the instances as masks over segments, and the segment (M,) of each point of the cloud."""

@@ -70,7 +70,7 @@ class Cloud:
 
     @property
     def organized(self) -> bool:
-        """Returns whether the points are an image, as one camera sees it."""
+        """Returns whether the points are an image, as one sensor sees it at once."""
         return self.shape[0] > 1
 
 
@@ -113,9 +113,8 @@ def write_ply(path: str | Path, cloud: Cloud, fields: Mapping[str, np.ndarray]) 
     for name, column in columns.items():
         vertices[name] = column
     rows, cols = cloud.shape
-    info = (
-        [f"num_cols {cols}", f"num_rows {rows}"] if cloud.organized else []
-    )  # the convention of range scans
+    # The convention of range scans.
+    info = [f"num_cols {cols}", f"num_rows {rows}"] if cloud.organized else []
     ply = PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<", obj_info=info)
     with replacing(path) as temporary:
         ply.write(str(temporary))
