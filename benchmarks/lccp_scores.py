@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.scene import Scene
 from sphmask_core.clouds.scenes import open_split
 from sphmask_core.evaluation.metrics import ClassScores, ScanResult
 from sphmask_core.evaluation.protocol import Protocol
 from sphmask_core.segmenter import Segmenter
+
+from .card import scores_of
+from .readers import write_pcd
 
 SETTINGS = (
     (0.02, 0.08, 10.0),
@@ -37,20 +39,9 @@ OTHERS = ("--plane", "0.03", "--leaf", "0.02")
 """Of the plane that is removed first, meters."""
 FOLDER = "ct{:g}_st0.1_ec0_sc0_ms0_mp100"
 """Where under `--out` the program writes labels for a concavity: its other settings are its defaults."""
+GRAY = 128
+"""Of points without color."""
 PROTOCOL = Protocol()
-
-
-def write_pcd(path: Path, cloud: Cloud) -> None:
-    """Writes the points and colors, mid-gray where there are none, as the program reads them."""
-    rgb = np.full(cloud.xyz.shape, 128, np.uint8) if cloud.rgb is None else cloud.rgb
-    packed = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    table = np.column_stack([cloud.xyz.astype(np.float32), packed.view(np.float32)])
-    count = len(table)
-    header = (
-        "VERSION 0.7\nFIELDS x y z rgb\nSIZE 4 4 4 4\nTYPE F F F F\nCOUNT 1 1 1 1\n"
-        f"WIDTH {count}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {count}\nDATA binary\n"
-    )
-    path.write_bytes(header.encode() + table.tobytes())
 
 
 def lccp_scores(
@@ -76,15 +67,6 @@ def lccp_scores(
     return PROTOCOL.precision(tables).mean
 
 
-def our_scores(segmenter: Segmenter, scenes: Sequence[Scene]) -> ClassScores:
-    """Returns the model's scores on the scenes."""
-    tables = []
-    for scene in scenes:
-        instances = PROTOCOL.segment(segmenter, scene, min_score=0.0)
-        tables.append(PROTOCOL.table(PROTOCOL.scan(scene, instances)))
-    return PROTOCOL.precision(tables).mean
-
-
 def main() -> None:
     """Run the command line: print a row for the model and for each setting of the program."""
     parser = argparse.ArgumentParser(
@@ -96,11 +78,14 @@ def main() -> None:
     options = parser.parse_args()
     scenes = list(open_split("frames", options.frames, "all"))
     print(f"{'':40s}   AP50   AP25  recall at 0.5, at 0.25")
-    show(f"sphmask {options.model}", our_scores(Segmenter.load(options.model, "cpu"), scenes))
+    ours, _ = scores_of(Segmenter.load(options.model, "cpu"), scenes, PROTOCOL)
+    show(f"sphmask {options.model}", ours.agnostic)
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
         for number, scene in enumerate(scenes):
-            write_pcd(folder / f"{number}.pcd", scene.cloud)
+            xyz, rgb = scene.cloud.xyz.astype(np.float32), scene.cloud.rgb
+            colors = np.full(xyz.shape, GRAY, np.uint8) if rgb is None else rgb
+            write_pcd(folder / f"{number}.pcd", xyz, colors, "binary", kind="F")
         for setting in tqdm(SETTINGS, disable=None, unit="setting"):
             name = "LCCP, voxels {:g} m, seeds {:g} m, {:g} deg".format(*setting)
             show(name, lccp_scores(options.program, scenes, folder, setting))

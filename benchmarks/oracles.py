@@ -33,7 +33,7 @@ from sphmask_core.method.instances import distinct
 from sphmask_core.method.model import SphericalMask
 from sphmask_core.method.query_sampling import InferenceSampling
 from sphmask_core.method.rounds import pooled, round_of
-from sphmask_core.method.voxels import VoxelBatch
+from sphmask_core.method.voxels import VoxelBatch, superpoint_sizes
 from sphmask_core.pictures.missed import GOOD_IOU, MissedObjects
 from sphmask_core.segmenter import Segmenter
 from training.datasets import rooms, street
@@ -71,7 +71,7 @@ class Case:
         batch = collate([prepared(scene, config)], config.model)
         voxels = batch.voxels
         targets = build_targets(voxels, batch.semantic, batch.instance, config.class_shift, config.model.rays)
-        sizes = torch.bincount(voxels.superpoints, minlength=voxels.superpoint_offsets[-1])
+        sizes = superpoint_sizes(voxels, None)
         return cls(batch, targets.scenes[0], sizes)
 
     def iou(self, predicted: Candidates) -> Tensor:

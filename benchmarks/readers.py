@@ -45,7 +45,7 @@ PCD_HEADER = """# .PCD v0.7 - Point Cloud Data file format
 VERSION 0.7
 FIELDS x y z rgb
 SIZE 4 4 4 4
-TYPE F F F U
+TYPE F F F {kind}
 COUNT 1 1 1 1
 WIDTH {points}
 HEIGHT 1
@@ -77,10 +77,15 @@ def make_ply(path: Path, size: int) -> None:
 
 def make_pcd(path: Path, size: int, data: str) -> None:
     """Write 16 bytes a point, or about 36 as text; compressed, as LZF does where nothing repeats."""
-    xyz, rgb = points(size // (36 if data == "ascii" else 16))
+    write_pcd(path, *points(size // (36 if data == "ascii" else 16)), data)
+
+
+def write_pcd(path: Path, xyz: np.ndarray, rgb: np.ndarray, data: str, kind: str = "U") -> None:
+    """Write points (N, 3) float32 and colors (N, 3) uint8; kind: whether a color's bytes are said to be an
+    integer (U) or, as in PCL, a float (F)."""
     color = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     with path.open("wb") as file:
-        file.write(PCD_HEADER.format(points=len(xyz), data=data).encode())
+        file.write(PCD_HEADER.format(points=len(xyz), kind=kind, data=data).encode())
         if data == "ascii":
             np.savetxt(file, np.column_stack([xyz, color]), "%.6f %.6f %.6f %d")
         elif data == "binary":

@@ -35,7 +35,7 @@ SMOOTHED = 64
 
 def spaced(scene: Scene, spacing: float) -> Scene:
     """Returns the scene with one point in each cell of `spacing` meters."""
-    return taken(scene, one_in_each(scene.cloud.xyz, spacing))
+    return scene.take(one_in_each(scene.cloud.xyz, spacing))
 
 
 def as_a_mesh(scene: Scene, fine: float, coarse: float) -> Scene:
@@ -50,7 +50,7 @@ def as_a_mesh(scene: Scene, fine: float, coarse: float) -> Scene:
         rows[one_in_each(xyz[rows], spacing)]
         for rows, spacing in ((np.flatnonzero(~flat), fine), (np.flatnonzero(flat), coarse))
     ]
-    return taken(scene, np.sort(np.concatenate(kept)))
+    return scene.take(np.sort(np.concatenate(kept)))
 
 
 def smoothed(scene: Scene, radius: float) -> Scene:
@@ -99,14 +99,6 @@ def one_in_each(xyz: np.ndarray, spacing: float) -> np.ndarray:
     order = np.random.default_rng(0).permutation(len(xyz))
     cells = np.floor(xyz[order] / spacing).astype(np.int64)
     return np.sort(order[np.unique(cells, axis=0, return_index=True)[1]])
-
-
-def taken(scene: Scene, rows: np.ndarray) -> Scene:
-    """Returns the scene with the points of these rows alone."""
-    cloud = scene.cloud
-    assert cloud.rgb is not None
-    thinned = replace(cloud, xyz=cloud.xyz[rows], rgb=cloud.rgb[rows], shape=(1, len(rows)))
-    return replace(scene, cloud=thinned, instance=scene.instance[rows], semantic=scene.semantic[rows])
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from sphmask_core.method.encoding import Predictions, SuperpointTable
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_heads import QueryPredictions
 from sphmask_core.method.spherical import sectors
-from sphmask_core.method.voxels import VoxelBatch
+from sphmask_core.method.voxels import VoxelBatch, superpoint_sizes
 
 from .boxes import EPSILON, box_iou
 from .distributed import total, world_size
@@ -100,7 +100,7 @@ class Criterion:
         """Returns the error of the confidence of all queries, matched or not, averaged over the scenes of the
         batch."""
         superpoints = predictions.encoding.superpoints
-        sizes = superpoints.sizes(voxels.superpoints, voxels.superpoint_offsets[-1]).to(voxels.xyz)
+        sizes = superpoint_sizes(voxels, superpoints.chosen).to(voxels.xyz)
         term = queries.confidence.sum() * 0
         for b, scene in enumerate(targets.scenes):
             if len(scene) and queries.active[b]:

@@ -30,3 +30,10 @@ class Scene:
     """(N,) int64: object number from 0, negative for everything else"""
     superpoints: np.ndarray | None = None
     """(N,) int64 from 0, where the data set has them"""
+
+    def take(self, rows: np.ndarray | slice) -> Scene:
+        """Returns the scene with some of its points, in no order of an image."""
+        xyz, rgb = self.cloud.xyz[rows], None if self.cloud.rgb is None else self.cloud.rgb[rows]
+        superpoints = None if self.superpoints is None else self.superpoints[rows]
+        cloud = Cloud(xyz, rgb, None, (1, len(xyz)))
+        return Scene(self.name, cloud, self.semantic[rows], self.instance[rows], superpoints)

@@ -125,11 +125,7 @@ def read_prepared(path: Path, name: str) -> Scene:
 
 def every(scene: Scene, step: int) -> Scene:
     """Returns the scene with one point of each `step`."""
-    cloud = scene.cloud
-    xyz, rgb = cloud.xyz[::step], None if cloud.rgb is None else cloud.rgb[::step]
-    superpoints = None if scene.superpoints is None else scene.superpoints[::step]
-    thinned = Cloud(xyz, rgb, None, (1, len(xyz)))
-    return Scene(scene.name, thinned, scene.semantic[::step], scene.instance[::step], superpoints)
+    return scene.take(slice(None, None, step))
 
 
 def scene_files(root: str | Path, split: str = "all") -> list[Path]:

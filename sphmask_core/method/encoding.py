@@ -10,7 +10,6 @@ from torch import Tensor
 from sphmask_core.method.aggregator import PointSet
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_heads import QueryPredictions
-from sphmask_core.method.voxels import segment_sizes
 
 
 @dataclass
@@ -44,11 +43,6 @@ class SuperpointTable:
             offsets=[0, len(rows)],
             chosen=rows,
         )
-
-    def sizes(self, segments: Tensor, count: int) -> Tensor:
-        """Returns the number of voxels (S,) of each superpoint; segments (V,): the batch's `count` ones."""
-        sizes = segment_sizes(segments, count)
-        return sizes if self.chosen is None else sizes[self.chosen]
 
 
 @dataclass

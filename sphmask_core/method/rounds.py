@@ -24,7 +24,7 @@ from sphmask_core.method.model import SphericalMask, no_stage
 from sphmask_core.method.pointwise_heads import PointwisePredictions
 from sphmask_core.method.query_sampling import InferenceSampling, Strategy
 from sphmask_core.method.turns import turned, turned_back
-from sphmask_core.method.voxels import VoxelBatch, segment_mean, segment_sizes
+from sphmask_core.method.voxels import VoxelBatch, segment_mean, segment_sizes, superpoint_sizes
 
 
 @dataclass
@@ -88,14 +88,13 @@ def round_of(predictions: Predictions, config: Config) -> Round:
 
 def best_of(rounds: Sequence[Round], voxels: VoxelBatch, config: Config) -> Candidates:
     """Returns the best candidates of all rounds, over all superpoints of the cloud."""
-    count, chosen = voxels.superpoint_offsets[-1], rounds[0].chosen
+    chosen = rounds[0].chosen
     if chosen is not None and len(rounds) > 1:
         chosen = torch.cat([found.chosen for found in rounds if found.chosen is not None]).unique()
         rounds = [found.over(chosen) for found in rounds]
-    sizes = segment_sizes(voxels.superpoints, count)
-    sizes = sizes if chosen is None else sizes[chosen]
+    sizes = superpoint_sizes(voxels, chosen)
     selected = select(pooled(rounds, sizes, config), sizes, config.inference)
-    return selected if chosen is None else selected.spread(chosen, count)
+    return selected if chosen is None else selected.spread(chosen, voxels.superpoint_offsets[-1])
 
 
 def pooled(rounds: Sequence[Round], sizes: Tensor, config: Config) -> Candidates:

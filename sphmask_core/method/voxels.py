@@ -92,6 +92,13 @@ def segment_sizes(segments: Tensor, count: int) -> Tensor:
     return segments.new_zeros(count).index_add_(0, segments, torch.ones_like(segments))
 
 
+def superpoint_sizes(voxels: VoxelBatch, chosen: Tensor | None) -> Tensor:
+    """Returns the number of voxels of the superpoints chosen (S,) int64, of all of them where that is
+    None."""
+    sizes = segment_sizes(voxels.superpoints, voxels.superpoint_offsets[-1])
+    return sizes if chosen is None else sizes[chosen]
+
+
 def scene_offsets(scenes: Tensor, batch_size: int) -> list[int]:
     """Returns the first row of each of B scenes, and the end, as B + 1 numbers; scenes (N,) is sorted."""
     if batch_size == 1:

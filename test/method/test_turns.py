@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sphmask_core import Segmenter, segmenter
+from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.coordinates import Z
 from sphmask_core.method.blocks import measure_rays
@@ -21,6 +21,7 @@ from sphmask_core.method.spherical import ray_directions
 from sphmask_core.method.turns import turned, turned_back, turned_points
 from sphmask_core.method.voxels import Points, voxelize
 from sphmask_core.segmenter import Request
+from test.helpers.looks import note_looks
 from test.helpers.small import SMALL
 
 QUARTERS = st.integers(1, 4)
@@ -105,15 +106,7 @@ def test_four_views_see_the_same_however_the_cloud_is_turned(foreground_masks, a
 
 @pytest.fixture
 def looks(monkeypatch):
-    """How often the network saw each cloud."""
-    seen = []
-
-    def noted(model, voxels, stage, strategy, turns):
-        seen.append(turns)
-        return find_instances(model, voxels, stage, strategy, turns)
-
-    monkeypatch.setattr(segmenter, "find_instances", noted)
-    return seen
+    return note_looks(monkeypatch)
 
 
 @pytest.fixture(scope="module")

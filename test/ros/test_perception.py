@@ -17,12 +17,12 @@ from std_msgs.msg import Header
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import Cloud, CloudError
 from sphmask_core.messages.pointcloud2 import cloud_points
-from sphmask_core.method.rounds import find_instances
 from sphmask_ros.conversions import write_points
 from sphmask_ros.parameters import Parameters
 from sphmask_ros.perception import MOST_SAID, Perception
 from sphmask_ros.player import Player
 from sphmask_ros.poses import PoseError, Poses, listen
+from test.helpers.looks import note_looks
 from test.helpers.ros import SCENE, TIMEOUT, ask_patiently, header, ns, pose, scene_message
 
 
@@ -162,13 +162,7 @@ def test_what_one_camera_sees_is_seen_once(sees, monkeypatch, shape, turns, expe
     config = perception.segmenter.config
     inference = dataclasses.replace(config.inference, turns=2)
     perception.segmenter.model.config = dataclasses.replace(config, inference=inference)
-    seen = []
-
-    def noted(model, voxels, stage, strategy, turns):
-        seen.append(turns)
-        return find_instances(model, voxels, stage, strategy, turns)
-
-    monkeypatch.setattr("sphmask_core.segmenter.find_instances", noted)
+    seen = note_looks(monkeypatch)
     xyz = np.random.default_rng(0).random((2000, 3), np.float32)
     msg = write_points(header(1), cloud_points(Cloud(xyz, None, None, shape)))
     assert (msg.height, msg.width) == shape
