@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sphmask_core import Segmenter
 from sphmask_core.clouds.cloud import Cloud
 from sphmask_core.clouds.coordinates import Z
+from sphmask_core.commands.bench import measure
 from sphmask_core.method.blocks import measure_rays
 from sphmask_core.method.candidates import Candidates
 from sphmask_core.method.model import SphericalMask
@@ -128,6 +129,14 @@ def test_a_camera_frame_is_seen_once(twice, looks):
     Request().find(twice, Cloud(xyz, None, None, (40, 50)), Z)
     Request().find(twice, Cloud(xyz, None, None, (1, 2000)), Z)
     assert looks[2:] == [4, 1, 1, 2]
+
+
+def test_bench_sees_an_organized_cloud_once(twice, looks):
+    xyz = np.random.default_rng(0).random((2000, 3), np.float32)
+    measure(twice, "frame", Cloud(xyz, None, None, (40, 50)), 1)
+    assert set(looks) == {1}
+    measure(twice, "scan", Cloud(xyz, None, None, (1, 2000)), 1)
+    assert set(looks) == {1, 2}
 
 
 @pytest.mark.parametrize("turns", [0, 5, -1])
