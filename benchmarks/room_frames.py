@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+BACKGROUND, UNKNOWN = 0, -1
+"""Labels of what is no thing, and of what is left out."""
+
 
 def make_parser(description: str, root: str) -> argparse.ArgumentParser:
     """Returns a command line with the folders `root`, of which `root` says what it holds, and `output`."""
@@ -38,3 +41,11 @@ def write_frame(
     else:
         np.savez_compressed(path, xyz=xyz, label=label, rgb=rgb)
     return len(np.unique(label[label > 0]))
+
+
+def numbered(instance: np.ndarray, background: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """Returns the labels (N,) of labeled frames, of numbers of things and two masks (N,)."""
+    label = np.unique(instance, return_inverse=True)[1].reshape(-1) + 1
+    label[background] = BACKGROUND
+    label[unknown] = UNKNOWN
+    return label

@@ -18,37 +18,21 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.room_frames import make_parser, parse, write_frame
+from benchmarks.room_frames import make_parser, numbered, parse, write_frame
+from benchmarks.s3dis_blocks import read_blocks
 from sphmask_core.clouds.cloud import Cloud, read_cloud
 
-BACKGROUND, UNKNOWN = 0, -1
-S3DIS_WALLS = (0, 1, 2, 3)
-"""Ceiling, floor, wall, beam."""
-S3DIS_UNKNOWN = (4, 12)
-"""Column and clutter: of this room a pipe and the lamps in the ceiling."""
+S3DIS_UNKNOWN = ("column", "clutter")
+"""Of the office a pipe and the lamps in the ceiling."""
 NYU_WALLS = (1, 2, 20, 22, 38)
 """Wall, floor, floor mat, ceiling, other structure, of NYU's 40 classes."""
 NYU_UNLABELED = 0
 
 
-def read_blocks(path: Path) -> Cloud:
-    """Returns a room of S3DIS that was cut into blocks of 4,096 points each for SGPN, in meters.
-
-    `data` (B, 4096, 9) are positions in the block, colors in [0, 1] and positions as shares of the room's
-    size, `pid` the number of the instance, `seglabel` the class.
-    """
-    import h5py
-
-    with h5py.File(path) as file:
-        data, instance, kind = (file[name][:] for name in ("data", "pid", "seglabel"))
-    size = [np.polyfit(data[0, :, 6 + axis], data[0, :, axis], 1)[0] for axis in range(3)]
-    rows = data.reshape(-1, 9)
-    xyz = rows[:, 6:] * size
-    _, first = np.unique(np.round(xyz * 1000).astype(np.int64), axis=0, return_index=True)
-    rgb = np.round(255 * rows[first, 3:6]).astype(np.uint8)
-    kind = kind.reshape(-1)[first]
-    label = _numbered(instance.reshape(-1)[first], np.isin(kind, S3DIS_WALLS), np.isin(kind, S3DIS_UNKNOWN))
-    return Cloud(xyz[first].astype(np.float32), rgb, label, (1, len(label)))
+def read_office(path: Path) -> Cloud:
+    """Returns a room of S3DIS."""
+    room = read_blocks(path)
+    return Cloud(room.xyz, room.rgb, room.labels(S3DIS_UNKNOWN), (1, len(room.xyz)))
 
 
 def read_mesh_points(path: Path) -> Cloud:
@@ -56,20 +40,12 @@ def read_mesh_points(path: Path) -> Cloud:
     rows = np.load(path)
     xyz = np.stack([rows[axis].reshape(-1) for axis in "xyz"], 1).astype(np.float32)
     kind = rows["NYU40"].reshape(-1)
-    label = _numbered(rows["objectId"].reshape(-1), np.isin(kind, NYU_WALLS), kind == NYU_UNLABELED)
+    label = numbered(rows["objectId"].reshape(-1), np.isin(kind, NYU_WALLS), kind == NYU_UNLABELED)
     return Cloud(xyz, None, label, (1, len(label)))
 
 
-def _numbered(instance: np.ndarray, background: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-    """Returns the labels (N,) of labeled frames."""
-    label = np.unique(instance, return_inverse=True)[1].reshape(-1) + 1
-    label[background] = BACKGROUND
-    label[unknown] = UNKNOWN
-    return label
-
-
 ROOMS: dict[str, tuple[str, Callable[[Path], Cloud]]] = {
-    "office20": ("SGPN/data/Area_5_office_20.h5", read_blocks),
+    "office20": ("SGPN/data/Area_5_office_20.h5", read_office),
     "phone1": ("sgaligner/example_data/scene_1/data.npy", read_mesh_points),
     "phone2": ("sgaligner/example_data/scene_2/data.npy", read_mesh_points),
     "meeting": ("segmentation/data/0_Groundtruth_PointXYZL/room2_gt_coarse.pcd", read_cloud),
