@@ -10,6 +10,7 @@ all classes as one.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from sphmask_core.clouds.scene import Scene
 from sphmask_core.segmenter import Segmenter
-from training.datasets.rooms import KINDS, simulate
+from training.datasets.rooms import KINDS, simulate, simulate_room
 
 from .card import HEADER, row, scores_of
 from .oracles import SIMULATED, protocol_of
@@ -111,7 +112,8 @@ def main() -> None:
     options = parser.parse_args()
     segmenter = Segmenter.load(options.model, "cpu")
     protocol = protocol_of(segmenter.config)
-    seeds = [SIMULATED + i for i in range(2 * options.scans) if (SIMULATED + i) % KINDS][: options.scans]
+    of_scans = (s for s in itertools.count(SIMULATED) if KINDS[s % len(KINDS)] is simulate_room)
+    seeds = list(itertools.islice(of_scans, options.scans))
     scans = [simulate(seed) for seed in tqdm(seeds, disable=None, unit="scan")]
     print(HEADER)
     for name, change in CHANGES.items():

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated rooms, `data.simulated` of them: two of three are fused scans, one is a depth frame."""
+"""Simulated rooms, `data.simulated` of them: of six, three are fused scans, one is a scan of a part of a
+room, two are depth frames."""
 
 from __future__ import annotations
 
 from sphmask_core.clouds import scenes
 from sphmask_core.config import Config
+from sphmask_core.simulation.indoors.library import libraries
 from sphmask_core.simulation.indoors.meshes import load_stock
-from sphmask_core.simulation.indoors.scan import simulate_room, simulate_room_frame
+from sphmask_core.simulation.indoors.scan import simulate_part, simulate_room, simulate_room_frame
 
 from ..made import MadeClouds, MadeScenes, Maker, SplitSeeds, made_clouds, made_scenes
 
 SEEDS = SplitSeeds(train=0, val=900_000, val_scenes=12)
-KINDS = 3
-"""Every third seed is a frame."""
-VERSION = 1
+KINDS = (
+    simulate_room_frame, simulate_part, simulate_room, simulate_room_frame, simulate_room, simulate_room
+)  # fmt: skip
+"""What the seeds give in turn."""
+VERSION = 2
 """Raise it when a seed gives another room."""
 RARE = ("bed", "sofa", "refrigerator", "toilet", "bathtub")
 """Large furniture that most rooms have none of: training visits the rooms that have some twice an epoch."""
@@ -35,8 +39,7 @@ def load_scenes(config: Config, split: str) -> MadeScenes:
 
 def simulate(seed: int) -> scenes.Scene:
     """Returns one labeled room; ImportError without the extra `simulation`."""
-    make = simulate_room if seed % KINDS else simulate_room_frame
-    return make(seed, load_stock())
+    return KINDS[seed % len(KINDS)](seed, load_stock())
 
 
-MAKER = Maker("rooms", simulate, {"version": VERSION})
+MAKER = Maker("rooms", simulate, {"version": VERSION, "libraries": [path.name for path in libraries()]})

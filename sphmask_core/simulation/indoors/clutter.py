@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sphmask_core.simulation.indoors.library import LYING, STANDING
+from sphmask_core.simulation.indoors.meshes import Stock
 from sphmask_core.simulation.indoors.seating import pillow
 from sphmask_core.simulation.indoors.things import OTHER, SMALL, Builder, Random, Thing
-from sphmask_core.simulation.tabletop.assets import Assets
 from sphmask_core.simulation.tabletop.coats import plain, printed, single
 from sphmask_core.simulation.tabletop.household import MAKERS, make, tray
 from sphmask_core.simulation.tabletop.model import Model, turned
@@ -45,16 +46,20 @@ ON_SURFACES = (0.2, 0.3, 0.14, 0.1, 0.12, 0.14)
 """Scanned things, made things, screens, lamps, boxes and plants among what stands on surfaces."""
 ON_FLOORS = (0.22, 0.2, 0.17, 0.1, 0.1, 0.07, 0.07, 0.07)
 """Boxes, bins, bags, lamps, plants, pillows, stacks of boxes, suitcases or people among things on floors."""
+OF_LIBRARY = 0.35
+"""Share of what lies about that is a model of the library, where there is one."""
 TELEVISIONS, LAPTOPS, PEOPLE = 0.2, 0.25, 0.3
 """Screens that are televisions, small screens that are laptops, and people among suitcases."""
 BUSHY, OPEN_CARTONS, ROUND_BINS = 0.4, 0.3, 0.6
 
 
-def small_thing(rng: Random, assets: Assets) -> Thing:
+def small_thing(rng: Random, stock: Stock) -> Thing:
     """Returns anything that stands on a surface."""
-    kind = rng.choice(len(ON_SURFACES), p=ON_SURFACES)
-    if kind == 0 and assets.things:
-        model = assets.things[rng.integers(len(assets.things))].scaled(rng.uniform(*SCANNED_SCALE))
+    if rng.random() < OF_LIBRARY and (found := stock.other(rng, LYING)):
+        return graded(found.models[0])
+    kind, things = rng.choice(len(ON_SURFACES), p=ON_SURFACES), stock.assets.things
+    if kind == 0 and things:
+        model = things[rng.integers(len(things))].scaled(rng.uniform(*SCANNED_SCALE))
         return graded(upright(model))
     if kind == 2:
         return monitor(rng)
@@ -67,9 +72,11 @@ def small_thing(rng: Random, assets: Assets) -> Thing:
     return graded(upright(make(rng, list(MAKERS)[rng.integers(len(MAKERS))])))
 
 
-def floor_thing(rng: Random) -> Thing:
+def floor_thing(rng: Random, stock: Stock) -> Thing:
     """Returns anything that stands on the floor: boxes, bins, bags, baskets, lamps, plants, shoes,
     suitcases."""
+    if rng.random() < OF_LIBRARY and (found := stock.other(rng, STANDING)):
+        return found
     kind = rng.choice(len(ON_FLOORS), p=ON_FLOORS)
     if kind == 0:
         return parcel(rng, rng.uniform(*BOX_ON_FLOOR))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sphmask_core.simulation.indoors.library import Piece, load_library
 from sphmask_core.simulation.indoors.things import OTHER, Random, Surface, Thing
 from sphmask_core.simulation.tabletop.assets import Assets, furniture_mesh, load_assets
 from sphmask_core.simulation.tabletop.coats import surface
@@ -42,6 +43,10 @@ SOURCES = (
 )
 REPAINTED = 0.5
 """Share of meshes that get a color of ours."""
+STRETCHED = (0.93, 1.08)
+"""Factor of the sizes of pieces of the library, and of each side; least and most."""
+CALLED = {"machine": OTHER, "bench": OTHER}
+"""Classes of furniture that have another name in rooms."""
 TOPS = ("cabinet", "table", "desk")
 
 
@@ -52,13 +57,19 @@ class Stock:
     assets: Assets = field(default_factory=Assets)
     """Things that lie about"""
     furniture: tuple[tuple[Source, Model], ...] = ()
+    library: tuple[Piece, ...] = ()
+    """Models of libraries of furniture, where there are any"""
 
     def pick(self, rng: Random, name: str) -> Thing | None:
-        """Returns a piece of a class, at a random height; None where there is none."""
-        choice = [(source, model) for source, model in self.furniture if source.name == name]
+        """Returns a piece of a class, at a random size; None where there is none."""
+        choice: list[tuple[Source, Model] | Piece] = [pair for pair in self.furniture if pair[0].name == name]
+        choice += self._of(name)
         if not choice:
             return None
-        source, model = choice[rng.integers(len(choice))]
+        chosen = choice[rng.integers(len(choice))]
+        if isinstance(chosen, Piece):
+            return _stretched(rng, chosen, CALLED.get(name, name))
+        source, model = chosen
         scale = rng.uniform(*source.heights) / float(model.size[2])
         model = model.scaled(scale)
         if rng.random() < REPAINTED:
@@ -69,13 +80,32 @@ class Stock:
             surfaces = (Surface((0, 0, float(model.size[2])), half),)
         return Thing(name, (model,), surfaces)
 
+    def other(self, rng: Random, kind: str) -> Thing | None:
+        """Returns a model of the library of no class of furniture, `LYING` or `STANDING`, of each category
+        as often; None where there is no library."""
+        groups: dict[str, list[Piece]] = {}
+        for piece in self._of(kind):
+            groups.setdefault(piece.group, []).append(piece)
+        if not groups:
+            return None
+        group = groups[list(groups)[rng.integers(len(groups))]]
+        return _stretched(rng, group[rng.integers(len(group))], OTHER)
+
+    def _of(self, kind: str) -> list[Piece]:
+        return [piece for piece in self.library if piece.kind == kind]
+
 
 @lru_cache(maxsize=1)
 def load_stock() -> Stock:
     """Read the meshes once; takes some ten seconds. One line names the extra where it is not installed."""
     meshes = [(source, model) for source in SOURCES for model in furniture_mesh(source.path)]
     standing = [(source, upright(_middle(model))) for source, model in meshes if model.size.min() > 0]
-    return Stock(load_assets(), tuple(standing))
+    return Stock(load_assets(), tuple(standing), load_library())
+
+
+def _stretched(rng: Random, piece: Piece, name: str) -> Thing:
+    factors = rng.uniform(*STRETCHED) * rng.uniform(*STRETCHED, 3)
+    return piece.thing(name, factors, surface(rng) if rng.random() < REPAINTED else None)
 
 
 def _middle(model: Model) -> Model:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sphmask_core.simulation.indoors import fixtures, seating, storage
+from sphmask_core.simulation.indoors import fixtures, kitchens, seating, storage
 from sphmask_core.simulation.indoors.clutter import floor_thing, small_thing
 from sphmask_core.simulation.indoors.meshes import Stock
 from sphmask_core.simulation.indoors.shell import Opening, Side, shell
@@ -42,6 +42,10 @@ ROOM = ((2.8, 2.6, 2.3), (5.4, 4.8, 2.9))
 """Meters: width, depth and height, least and most."""
 SMALLER, LARGER, LARGE_SHARE = (0.75, 0.75, 1), (1.4, 1.2, 1.1), 0.3
 """Factors of a bathroom's size, and of the size of some other rooms, and how many these are."""
+FITTED, SECOND = {"kitchen": 0.9, "living": 0.2, "any": 0.3, "meeting": 0.15}, 0.5
+"""Share of rooms of a kind with a fitted kitchen, and of kitchens that go on at a second wall."""
+IN_CORNER = 0.5
+"""Share of fitted kitchens that begin in a corner."""
 SHOWER = 0.6
 """Share of bathrooms with a shower curtain."""
 WALL_GAPS = (0.01, 0.03, 0.1)
@@ -60,7 +64,13 @@ MOST_PILLOWS = 4
 """A sofa has fewer pillows."""
 FREE_STANDING = 0.6
 """Share of tables, desks and sofas that stand anywhere, not at a wall."""
-MESH = 0.3
+ROW, LONGEST_ROW, ROW_GAP = 0.3, 3, 0.02
+"""Share of furniture with more beside it, how many pieces more at most, and meters between two at most."""
+IN_ROWS = ("bookshelf", "cabinet", "chair", "desk", "machine", "table")
+"""What stands side by side with its like."""
+BACK_TO_BACK = 0.25
+"""Share of desks and tables that are set against the backs of others, not beside them."""
+MESH = 0.5
 """Share of furniture that is a real mesh, where there is one."""
 PLACES = 14
 """Places tried for a thing."""
@@ -117,6 +127,36 @@ class Room:
                 return True
         return False
 
+    def fitted_kitchen(self) -> bool:
+        """Stand a fitted kitchen along a wall, not before a door; returns whether there was a place."""
+        rng = self.rng
+        for _ in range(PLACES):
+            side, openings = self.walls[rng.integers(len(self.walls))]
+            length = min(rng.uniform(*kitchens.LENGTH), side.length)
+            depth, height = rng.uniform(*kitchens.DEPTH), rng.uniform(*kitchens.HEIGHT)
+            most = (side.length - length) / 2
+            start = (
+                rng.choice((-most, most)) if rng.random() < IN_CORNER else rng.uniform(-most, most)
+            ) - length / 2
+            closed = [hole for hole in openings if hole.kind == "door" or hole.low < height]
+            if any(start < hole.end and start + length > hole.start for hole in closed):
+                continue
+            x, y, _ = side.place(start + length / 2, -depth / 2)
+            whole = Footprint.of(kitchens.outline(rng, (length, depth, height)), float(x), float(y), side.yaw)
+            if any(whole.overlaps(other) for other in self.footprints):
+                continue
+            self.footprints.append(whole)
+
+            def bare(
+                low: float, high: float, start: float = start, openings: list[Opening] = openings
+            ) -> bool:
+                return not any(start + low < hole.end and start + high > hole.start for hole in openings)
+
+            for part in kitchens.kitchen(rng, (length, depth, height), float(self.size[2]), bare):
+                self.placed.append(Placed(part.thing, side.place(start + part.x, part.y), side.yaw))
+            return True
+        return False
+
     def anywhere(self, thing: Thing) -> bool:
         """Stand a thing somewhere on the floor, mostly parallel to the walls; returns whether there was a
         place."""
@@ -131,10 +171,10 @@ class Room:
         """Push chairs to a table or a desk, more or less."""
         owner = self.footprints[-1]
         low, high = host.thing.low, host.thing.high
-        alike = seating.chair(self.rng)
+        alike = self.make("chair")
         for _ in range(most):
             side = 0 if front_only else int(self.rng.integers(4))
-            model = alike if self.rng.random() < ALIKE else seating.chair(self.rng)
+            model = alike if self.rng.random() < ALIKE else self.make("chair")
             turn = turned((0, 0, 1), side * np.pi / 2)
             reach = -low[1] if side == 0 else high[0] if side == 1 else high[1] if side == 2 else -low[0]
             span = (high[0] - low[0]) if side % 2 == 0 else (high[1] - low[1])
@@ -157,12 +197,21 @@ def random_room(rng: Random, stock: Stock) -> list[Placed]:
     room.placed, room.walls = shell(rng, size)
     if kind == "bath" and rng.random() < SHOWER:
         room.at_wall(fixtures.curtain(rng, "shower curtain"))
+    if (
+        rng.random() < FITTED.get(kind, 0)
+        and room.fitted_kitchen()
+        and kind == "kitchen"
+        and rng.random() < SECOND
+    ):
+        room.fitted_kitchen()
     area = float(size[0] * size[1])
     names = KINDS[kind][: max(4, int(len(KINDS[kind]) * rng.uniform(0.7, 1.3)))]
     for name in (*names, *rng.choice(KINDS[kind], int(area / MORE))):
         _furnish(room, str(name))
     for _ in range(rng.integers(4, 5 + int(area * LOOSE))):
-        room.anywhere(floor_thing(rng)) if rng.random() < 0.5 else room.at_wall(floor_thing(rng))
+        room.anywhere(floor_thing(rng, stock)) if rng.random() < 0.5 else room.at_wall(
+            floor_thing(rng, stock)
+        )
     for host in list(room.placed):
         for surface in host.thing.surfaces:
             _litter(room, host, surface)
@@ -176,10 +225,9 @@ def _furnish(room: Room, name: str) -> None:
     if not (room.anywhere(thing) if free else room.at_wall(thing)):
         return
     host = room.placed[-1]
-    if name in ("table", "desk"):
-        most = rng.integers(0, MOST_AT_DESK) if name == "desk" else rng.integers(0, MOST_AT_TABLE)
-        if thing.size[2] > TABLE_FOR_CHAIRS:
-            room.chairs_around(host, int(most), name == "desk")
+    _seat(room, name)
+    if name in IN_ROWS and rng.random() < ROW:
+        _row(room, host, name)
     if name == "sofa":
         _pillows(room, host)
         table = storage.table(rng)
@@ -198,8 +246,39 @@ def _furnish(room: Room, name: str) -> None:
                 room.stand(stand, float(x), float(y), host.yaw)
 
 
+def _seat(room: Room, name: str) -> None:
+    """Push chairs to what was placed last, where it is a table or a desk."""
+    host = room.placed[-1]
+    if name in ("table", "desk"):
+        most = room.rng.integers(0, MOST_AT_DESK) if name == "desk" else room.rng.integers(0, MOST_AT_TABLE)
+        if host.thing.size[2] > TABLE_FOR_CHAIRS:
+            room.chairs_around(host, int(most), name == "desk")
+
+
+def _row(room: Room, host: Placed, name: str) -> None:
+    """Stand more of the same beside a piece of furniture, or other things that stand in rows, as close as in
+    offices."""
+    rng, side = room.rng, int(room.rng.choice((-1, 1)))
+    for _ in range(rng.integers(1, LONGEST_ROW + 1)):
+        kind = name if rng.random() < ALIKE else str(rng.choice(IN_ROWS))
+        thing = host.thing if kind == name else room.make(kind)
+        gap, turn = rng.uniform(0, ROW_GAP), 0.0
+        if kind in ("desk", "table") and rng.random() < BACK_TO_BACK:
+            at, turn = (0.0, float(host.thing.high[1] + thing.high[1]) + gap, 0.0), np.pi
+        else:
+            away = host.thing.high[0] - thing.low[0] if side > 0 else host.thing.low[0] - thing.high[0]
+            at = (float(away) + side * gap, float(host.thing.high[1] - thing.high[1]), 0.0)
+        x, y, _ = host.at(at)
+        if not room.stand(thing, float(x), float(y), host.yaw + turn):
+            return
+        host = room.placed[-1]
+        _seat(room, kind)
+
+
 def _pillows(room: Room, host: Placed) -> None:
     """Put pillows on a sofa, at its back: objects of their own."""
+    if not host.thing.surfaces:
+        return
     rng, surface = room.rng, host.thing.surfaces[0]
     for _ in range(rng.integers(0, MOST_PILLOWS)):
         x = rng.uniform(-1, 1) * surface.half[0]
@@ -213,7 +292,7 @@ def _litter(room: Room, host: Placed, surface: Surface) -> None:
     area = 4 * surface.half[0] * surface.half[1]
     taken: list[Footprint] = []
     for _ in range(min(MOST_ON, rng.poisson(rng.choice(FILLINGS) * surface.filling * DENSE * area))):
-        thing = small_thing(rng, room.stock.assets)
+        thing = small_thing(rng, room.stock)
         if thing.size[2] > surface.room or thing.size[:2].max() > 2.5 * min(surface.half) + 0.1:
             continue
         x, y = rng.uniform(-1, 1, 2) * surface.half

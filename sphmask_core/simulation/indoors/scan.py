@@ -34,13 +34,17 @@ PREVIEW = (32, 24)
 """Pixels of the images by which the busiest place is found."""
 VIEWS = (35, 75)
 """Views of a walk, fewest and most."""
+GLANCES, GLANCE = (2, 30), (280, 210)
+"""Views of a part of a room, fewest and most, and pixels of each at most."""
+GLANCED_AT, SHIFT = 8, 0.2
+"""Things among which such views are aimed, and meters: deviation of the steps between them."""
 GRIDS = (0.016, 0.026)
 """Meters between the points of a scan, least and most."""
 TRIED = 4
-"""Places of which a single frame is taken from the busiest."""
+"""Places of which a single frame is taken from the busiest, and that are tried for a part of a room."""
 FEWEST = 60
 """Points that an object must show."""
-RANGE = {"scan": (0.4, 4.0), "frame": (0.5, 6.5)}
+RANGE = {"scan": (0.4, 4.0), "part": (0.4, 5.5), "frame": (0.5, 6.5)}
 """Meters that are measured."""
 GRAZING = 0.12
 """Cosine below which nothing is measured."""
@@ -64,6 +68,10 @@ BUMPS, BUMP = 4, 0.0025
 """Waves by which a whole scan is bent, and the deviation of their heights in meters."""
 AMBIENT, EXPOSURE, TINT = (0.45, 0.8), (0.7, 1.3), 0.12
 """Share of light from everywhere, factor of brightness, and how far each color's factor is from 1."""
+LAMPS, LAMP_REACH, UNLIT = 3, (0.8, 3.0), 0.7
+"""Lamps at most, meters at which the light of one has halved, and how dark it is far from all at most."""
+AUTO_EXPOSURE = 0.2
+"""Deviation, in logarithms, of the views' exposures at most."""
 HAZE, VEIL, GAMMA, COLOR_NOISE = 0.1, 0.08, (0.75, 1.15), 0.02
 """A color camera: contrast and brightness that haze takes and gives, exponent, deviation of the noise."""
 SEEN_ONCE = 0.4
@@ -95,6 +103,20 @@ def simulate_room(seed: int, stock: Stock) -> Scene:
     measured = _views(rng, world, cameras, "scan")
     measured = _fused(rng, measured)
     return _scene(f"room{seed}", placed, owner, measured, None)
+
+
+def simulate_part(seed: int, stock: Stock) -> Scene:
+    """Returns a fused scan of a part of a furnished room, of a few views from about one place: walls end
+    anywhere, and most things are seen from one side."""
+    rng = np.random.default_rng(seed)
+    placed = random_room(rng, stock)
+    items, owner = _items(placed)
+    world = World(items)
+    for _ in range(TRIED):
+        measured = _views(rng, world, _glances(rng, placed), "part")
+        if len(measured.xyz):  # within a wardrobe all is too near
+            break
+    return _scene(f"roompart{seed}", placed, owner, _fused(rng, measured), None)
 
 
 def simulate_room_frame(seed: int, stock: Stock) -> Scene:
@@ -130,10 +152,33 @@ def _walk(rng: Random, placed: Sequence[Placed]) -> list[Pinhole]:
     cameras = []
     for _ in range(rng.integers(*VIEWS)):
         position = np.clip(position + rng.normal(scale=STEP, size=2), -0.92 * size, 0.92 * size)
-        eye = np.array([*position, rng.uniform(*EYES)])
-        aim = targets[rng.integers(len(targets))] + rng.normal(scale=0.5, size=3) + [0, 0, 0.3]
-        cameras.append(_camera(rng, VIEW, eye, _looking(rng, aim - eye)))
+        cameras.append(_view(rng, VIEW, position, targets))
     return cameras
+
+
+def _glances(rng: Random, placed: Sequence[Placed]) -> list[Pinhole]:
+    """Returns a few views from about one place, of things that stand near each other; the fewer, the more
+    pixels has each."""
+    size = placed[0].thing.high[:2] - FROM_WALLS
+    targets = np.array([put.position for put in placed])
+    first = targets[rng.integers(len(targets))]
+    targets = targets[np.argsort(np.linalg.norm(targets - first, axis=1), kind="stable")[:GLANCED_AT]]
+    count = int(np.exp(rng.uniform(*np.log(GLANCES))))
+    factor = min(np.sqrt(np.mean(VIEWS) / count), GLANCE[0] / VIEW[0])
+    pixels = round(VIEW[0] * factor), round(VIEW[1] * factor)
+    place = rng.uniform(-0.9, 0.9, 2) * size
+    return [
+        _view(rng, pixels, np.clip(place + rng.normal(scale=SHIFT, size=2), -size, size), targets)
+        for _ in range(count)
+    ]
+
+
+def _view(rng: Random, pixels: tuple[int, int], position: np.ndarray, targets: np.ndarray) -> Pinhole:
+    """Returns a camera at a position (2,), at a walker's height, that is aimed near one of the targets
+    (T, 3)."""
+    eye = np.array([*position, rng.uniform(*EYES)])
+    aim = targets[rng.integers(len(targets))] + rng.normal(scale=0.5, size=3) + [0, 0, 0.3]
+    return _camera(rng, pixels, eye, _looking(rng, aim - eye))
 
 
 def _busiest_first(world: World, cameras: Sequence[Pinhole], owner: np.ndarray) -> list[Pinhole]:
@@ -171,9 +216,10 @@ def _views(rng: Random, world: World, cameras: Sequence[Pinhole], kind: str) -> 
     depth = hits.distance[kept]
     depth = depth + _depth_noise(rng, depth, directions[kept])
     xyz = positions[view[kept]] + directions[kept] * depth[:, None]
-    if kind == "scan":
+    if kind != "frame":
         xyz = _drifted(rng, xyz, view[kept], len(cameras))
-    return Measured(xyz.astype(np.float32), _colors(rng, hits)[kept], hits.item[kept])
+    colors = _colors(rng, hits, view)
+    return Measured(xyz.astype(np.float32), colors[kept], hits.item[kept])
 
 
 def _is_measured(rng: Random, hits: Hits, reach: tuple[float, float]) -> np.ndarray:
@@ -227,16 +273,31 @@ def _drifted(rng: Random, xyz: np.ndarray, view: np.ndarray, count: int) -> np.n
     return np.asarray(xyz + shift[view] + turned_by + bumps)
 
 
-def _colors(rng: Random, hits: Hits) -> np.ndarray:
-    """Returns colors (R, 3) in [0, 1] under a lamp, with the camera's exposure and tint."""
+def _colors(rng: Random, hits: Hits, view: np.ndarray) -> np.ndarray:
+    """Returns colors (R, 3) in [0, 1] of what the views (R,) saw: under lamps, with the
+    camera's exposure and tint."""
     lamp = np.add(rng.normal(size=3), [0, 0, 1.5])
     lamp /= np.linalg.norm(lamp)
     ambient = rng.uniform(*AMBIENT)
     light = ambient + (1 - ambient) * np.abs(hits.normals @ lamp)
+    light *= _lit(rng, hits.points, hits.item >= 0)
+    light *= np.exp(rng.normal(scale=rng.uniform(0, AUTO_EXPOSURE), size=view[-1] + 1))[view]
     photo = hits.colors * light[:, None] * rng.uniform(*EXPOSURE) * (1 + rng.uniform(-TINT, TINT, 3))
     photo = photo * (1 - HAZE * rng.random()) + rng.uniform(0, VEIL)
     photo = np.clip(photo, 0, None) ** rng.uniform(*GAMMA)
     return np.clip(photo + rng.normal(scale=COLOR_NOISE, size=photo.shape), 0, 1).astype(np.float32)
+
+
+def _lit(rng: Random, places: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Returns how much light reaches the places (R, 3), 1 on average over those that were seen (R,), from
+    lamps near some of these."""
+    if not seen.any():
+        return np.ones(len(places))
+    lamps = places[rng.choice(np.flatnonzero(seen), rng.integers(1, LAMPS + 1))] + rng.normal(size=3)
+    reach = rng.uniform(*LAMP_REACH)
+    near = sum(1 / (1 + ((places - lamp) ** 2).sum(1) / reach**2) for lamp in lamps)
+    lit = 1 - rng.uniform(0, UNLIT) * (1 - near / near[seen].max())
+    return np.asarray(lit / lit[seen].mean())
 
 
 def _fused(rng: Random, measured: Measured) -> Measured:

@@ -16,21 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from sphmask_core.simulation.tabletop.extra import folder, needed
 from sphmask_core.simulation.tabletop.model import Model, Part
+from sphmask_core.simulation.tabletop.textures import decimated, merged, textured
 
 SHAPE_SCALE = 0.015
 """Scale of pybullet's random shapes, as their own descriptions say."""
-MOST_FACES = 1600
-"""Faces of a thing after decimation: a triangle is then about as large as a pixel at arm's length."""
-FEWEST_FACES = 700
-"""Faces of a thing with a texture; where there are fewer, they are split."""
-BLUR = 0.006 * np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])
-"""Places around one, as shares of a texture, whose colors are averaged."""
-SHRUNK = 0.03
-"""Share of its size by which a thing may differ after decimation; more is a failure of it."""
 VISIBLE_GROUP, SOLID_GROUP = 1, 0
 """MuJoCo's groups of geometry: what is seen, and what collides."""
 HULL_POINTS = 24
@@ -159,8 +151,8 @@ def _read(path: Path) -> list[Model]:
     meshes = [_seen(mujoco, compiled, state, i) for i in _meshes(mujoco, compiled)]
     if not meshes:
         return []
-    vertices, faces, colors = _merged(meshes)
-    vertices, faces, colors = _decimated(vertices, faces, colors)
+    vertices, faces, colors = merged(meshes)
+    vertices, faces, colors = decimated(vertices, faces, colors)
     parts = tuple(_solid_parts(mujoco, compiled, state)) or (Part.hull(_thinned(vertices)),)
     return [Model(path.stem, vertices, faces, parts, colors)]
 
@@ -188,7 +180,7 @@ def _seen(mujoco: Any, compiled: Any, state: Any, geom: int) -> tuple[np.ndarray
     corners = compiled.mesh_facetexcoord[rows] + compiled.mesh_texcoordadr[mesh]
     coordinates = compiled.mesh_texcoord[corners.reshape(-1)]
     corner_vertices, corner_faces = vertices[faces.reshape(-1)], np.arange(faces.size).reshape(-1, 3)
-    return _textured(corner_vertices, corner_faces, coordinates, texture)
+    return textured(corner_vertices, corner_faces, coordinates, texture)
 
 
 def _texture(mujoco: Any, compiled: Any, material: int) -> np.ndarray | None:
@@ -203,59 +195,6 @@ def _texture(mujoco: Any, compiled: Any, material: int) -> np.ndarray | None:
     first = int(compiled.tex_adr[texture])
     pixels = compiled.tex_data[first : first + height * width * channels].reshape(height, width, channels)
     return np.asarray(pixels[..., :3] if channels >= 3 else np.repeat(pixels[..., :1], 3, 2))
-
-
-def _textured(
-    vertices: np.ndarray, faces: np.ndarray, coordinates: np.ndarray, texture: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split coarse faces, so that there are vertices enough for the texture, and take its colors there."""
-    both = np.column_stack([vertices, coordinates])
-    while len(faces) < FEWEST_FACES:
-        both, faces = needed("trimesh.remesh").subdivide(both, faces)[:2]
-    return both[:, :3], faces, _sampled(texture, both[:, 3:])
-
-
-def _sampled(texture: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
-    """Returns colors (V, 3) in [0, 1]: the mean of a few pixels around each place (V, 2)."""
-    size = np.array(texture.shape[1::-1])
-    flipped = np.column_stack([coordinates[:, 0] % 1, 1 - coordinates[:, 1] % 1])
-    total = np.zeros((len(coordinates), 3), np.float32)
-    for offset in BLUR:
-        column, row = ((flipped + offset) * size).astype(int).clip(0, size - 1).T
-        total += texture[row, column]
-    return total / np.float32(255 * len(BLUR))
-
-
-def _merged(
-    meshes: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns one mesh; vertices at one place become one, with the mean of their colors."""
-    starts = np.cumsum([0, *(len(vertices) for vertices, _, _ in meshes[:-1])])
-    vertices = np.concatenate([vertices for vertices, _, _ in meshes])
-    faces = np.concatenate([faces + start for (_, faces, _), start in zip(meshes, starts, strict=True)])
-    colors = np.concatenate([colors for _, _, colors in meshes])
-    keys = np.round(vertices / 1e-5).astype(np.int64)
-    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    total = np.stack([np.bincount(inverse, colors[:, i]) for i in range(3)], 1)
-    faces = inverse[faces]
-    whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])
-    return vertices[first], faces[whole], total / np.bincount(inverse)[:, None]
-
-
-def _decimated(
-    vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns at most `MOST_FACES` faces (quadric decimation); colors are those of the nearest vertex
-    before."""
-    vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
-    if len(faces) > MOST_FACES:
-        simplify = needed("fast_simplification").simplify
-        fewer, fewer_faces = simplify(vertices, faces, target_count=MOST_FACES)
-        if np.abs(np.ptp(fewer, axis=0) - np.ptp(vertices, axis=0)).max() < SHRUNK * np.ptp(vertices):
-            colors = colors[cKDTree(vertices).query(fewer)[1]]
-            vertices, faces = fewer, fewer_faces
-    return vertices.astype(np.float32), faces.astype(np.int32), colors.astype(np.float32)
 
 
 def _solid_parts(mujoco: Any, compiled: Any, state: Any) -> Iterator[Part]:
