@@ -66,7 +66,7 @@ class InferenceConfig:
     """What a query is a candidate for: `every` class with that class's score (as published), its `best` class
     alone, or its best class with the score of being `any` object, for classes that are often mistaken."""
     max_instances: int = count(90)
-    """Candidates kept before NMS."""
+    """Candidates kept before NMS, of each view (`turns`)."""
     nms: Literal["matrix", "standard"] = "matrix"
     """Matrix NMS lowers the scores of overlapping masks; standard NMS drops them."""
     nms_threshold: float = number(0.2, 0, 1)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ def find_instances(
     if not rounds:
         return whole
     stage("nms")
-    return Candidates.concatenate([best_of(rounds, voxels, config), whole])
+    return Candidates.concatenate([best_of(rounds, voxels, config, turns), whole])
 
 
 def round_of(predictions: Predictions, config: Config) -> Round:
@@ -86,14 +86,15 @@ def round_of(predictions: Predictions, config: Config) -> Round:
     return Round(candidates, seeds.superpoints[rows[0]], superpoints.chosen)
 
 
-def best_of(rounds: Sequence[Round], voxels: VoxelBatch, config: Config) -> Candidates:
-    """Returns the best candidates of all rounds, over all superpoints of the cloud."""
+def best_of(rounds: Sequence[Round], voxels: VoxelBatch, config: Config, turns: int = 1) -> Candidates:
+    """Returns the best candidates of all rounds of `turns` views, over all superpoints of the cloud."""
     chosen = rounds[0].chosen
     if chosen is not None and len(rounds) > 1:
         chosen = torch.cat([found.chosen for found in rounds if found.chosen is not None]).unique()
         rounds = [found.over(chosen) for found in rounds]
     sizes = superpoint_sizes(voxels, chosen)
-    selected = select(pooled(rounds, sizes, config), sizes, config.inference)
+    inference = replace(config.inference, max_instances=turns * config.inference.max_instances)
+    selected = select(pooled(rounds, sizes, config), sizes, inference)
     return selected if chosen is None else selected.spread(chosen, voxels.superpoint_offsets[-1])
 
 
