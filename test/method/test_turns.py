@@ -107,7 +107,7 @@ def test_four_views_see_the_same_however_the_cloud_is_turned(foreground_masks, a
 
 def test_every_view_has_its_candidates():
     torch.manual_seed(0)
-    inference = replace(SMALL.inference, min_points=1, foreground_threshold=0.45, max_instances=3)
+    inference = replace(SMALL.inference, min_points=0, iterative_sampling=False, max_instances=3)
     model = SphericalMask(replace(SMALL, inference=inference)).eval()
     assert [len(find_instances(model, voxels_of(1500), turns=turns)) for turns in (1, 4)] == [3, 12]
 
