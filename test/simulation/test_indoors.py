@@ -100,7 +100,7 @@ def test_a_camera_that_measures_nothing_is_moved():
 def test_a_kitchen_is_within_its_place(seed, length, ceiling):
     rng = np.random.default_rng(seed)
     size = length, 0.6, 0.9
-    parts = kitchens.kitchen(rng, size, ceiling, lambda low, high: low > 0.5)
+    parts = kitchens.kitchen(rng, size, ceiling, [(0.0, 0.5)])
     assert parts
     standing = []
     for part in parts:

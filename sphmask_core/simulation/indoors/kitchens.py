@@ -6,7 +6,7 @@ As ScanNet labels them: cupboards, board, sink, stove and refrigerator are objec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,11 +72,11 @@ class Style:
 
 
 def kitchen(
-    rng: Random, size: tuple[float, float, float], ceiling: float, bare: Callable[[float, float], bool]
+    rng: Random, size: tuple[float, float, float], ceiling: float, holes: Sequence[tuple[float, float]]
 ) -> list[Part]:
     """Returns the parts of a kitchen of that length, depth and height, in a room of the height `ceiling`.
 
-    bare: whether the wall has no window from one place to another, meters from the left end.
+    holes: where the wall has windows or doors, from and to, meters from the left end.
     """
     length, depth, height = size
     whole = bool(rng.random() < WHOLE)
@@ -95,7 +95,8 @@ def kitchen(
     longest = max(runs, key=lambda run: run[1] - run[0])
     parts += _sink(rng, longest, style) if rng.random() < WITH_SINK else []
     if rng.random() < WITH_CUPBOARDS:
-        parts += _above(rng, [run for run in runs if bare(*run)], stove, style, ceiling)
+        bare = [run for run in runs if not any(run[0] < end and run[1] > start for start, end in holes)]
+        parts += _above(rng, bare, stove, style, ceiling)
     return parts
 
 

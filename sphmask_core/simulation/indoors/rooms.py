@@ -135,24 +135,18 @@ class Room:
             length = min(rng.uniform(*kitchens.LENGTH), side.length)
             depth, height = rng.uniform(*kitchens.DEPTH), rng.uniform(*kitchens.HEIGHT)
             most = (side.length - length) / 2
-            start = (
-                rng.choice((-most, most)) if rng.random() < IN_CORNER else rng.uniform(-most, most)
-            ) - length / 2
+            middle = rng.choice((-most, most)) if rng.random() < IN_CORNER else rng.uniform(-most, most)
+            start = middle - length / 2
             closed = [hole for hole in openings if hole.kind == "door" or hole.low < height]
             if any(start < hole.end and start + length > hole.start for hole in closed):
                 continue
-            x, y, _ = side.place(start + length / 2, -depth / 2)
+            x, y, _ = side.place(middle, -depth / 2)
             whole = Footprint.of(kitchens.outline(rng, (length, depth, height)), float(x), float(y), side.yaw)
             if any(whole.overlaps(other) for other in self.footprints):
                 continue
             self.footprints.append(whole)
-
-            def bare(
-                low: float, high: float, start: float = start, openings: list[Opening] = openings
-            ) -> bool:
-                return not any(start + low < hole.end and start + high > hole.start for hole in openings)
-
-            for part in kitchens.kitchen(rng, (length, depth, height), float(self.size[2]), bare):
+            holes = [(hole.start - start, hole.end - start) for hole in openings]
+            for part in kitchens.kitchen(rng, (length, depth, height), float(self.size[2]), holes):
                 self.placed.append(Placed(part.thing, side.place(start + part.x, part.y), side.yaw))
             return True
         return False
@@ -209,9 +203,8 @@ def random_room(rng: Random, stock: Stock) -> list[Placed]:
     for name in (*names, *rng.choice(KINDS[kind], int(area / MORE))):
         _furnish(room, str(name))
     for _ in range(rng.integers(4, 5 + int(area * LOOSE))):
-        room.anywhere(floor_thing(rng, stock)) if rng.random() < 0.5 else room.at_wall(
-            floor_thing(rng, stock)
-        )
+        place = room.anywhere if rng.random() < 0.5 else room.at_wall
+        place(floor_thing(rng, stock))
     for host in list(room.placed):
         for surface in host.thing.surfaces:
             _litter(room, host, surface)
