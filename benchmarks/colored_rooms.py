@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes labeled frames of real offices with colors, of S3DIS: 48 rooms, 374 things without clutter.
+"""Makes labeled frames of 48 real rooms with colors, of S3DIS, mostly offices: 374 things without clutter.
 
 git clone https://github.com/LaureenK/JSNet_LK rooms/JSNet_LK
 git -C rooms/JSNet_LK checkout 9ef23b986a0a6b496d8075b8516527ba6cd6237f

@@ -86,7 +86,7 @@ def round_of(predictions: Predictions, config: Config) -> Round:
     return Round(candidates, seeds.superpoints[rows[0]], superpoints.chosen)
 
 
-def best_of(rounds: Sequence[Round], voxels: VoxelBatch, config: Config, turns: int = 1) -> Candidates:
+def best_of(rounds: Sequence[Round], voxels: VoxelBatch, config: Config, turns: int) -> Candidates:
     """Returns the best candidates of all rounds of `turns` views, over all superpoints of the cloud."""
     chosen = rounds[0].chosen
     if chosen is not None and len(rounds) > 1:

@@ -7,6 +7,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
+from sphmask_core.config import ConfigError
 from sphmask_core.simulation.indoors import library
 from sphmask_core.simulation.indoors.library import (
     CATALOG,
@@ -171,5 +172,13 @@ def test_what_is_no_library_is_named(monkeypatch, tmp_path, content):
     else:
         path.write_bytes(content)
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    with pytest.raises(ValueError, match=r"broken\.sh3f: not a furniture library"):
+    with pytest.raises(ConfigError, match=r"broken\.sh3f: not a furniture library"):
+        load_library()
+
+
+def test_a_library_with_a_wrong_number_is_named(monkeypatch, tmp_path):
+    entry = ("Desk", "Office", "wide", 70, 75, "", box(0, (0, 0, 0), (1, 1, 1), "red"))
+    write_library(tmp_path / "wrong.sh3f", [entry])
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with pytest.raises(ConfigError, match=r"wrong\.sh3f: not a furniture library .*wide"):
         load_library()

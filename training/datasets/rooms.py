@@ -25,13 +25,13 @@ RARE = ("bed", "sofa", "refrigerator", "toilet", "bathtub")
 
 def load_raw(config: Config, split: str) -> MadeClouds:
     """Returns the clouds and labels as the sensor gives them."""
-    return made_clouds(MAKER, SEEDS.of(split, config.data.simulated, config.data.skip), config)
+    return made_clouds(_maker(), SEEDS.of(split, config.data.simulated, config.data.skip), config)
 
 
 def load_scenes(config: Config, split: str) -> MadeScenes:
     """Returns the scenes of a split as the model sees them, thinned; for training, those with rare furniture
     twice."""
-    rooms = made_scenes(MAKER, SEEDS.of(split, config.data.simulated, config.data.skip), config)
+    rooms = made_scenes(_maker(), SEEDS.of(split, config.data.simulated, config.data.skip), config)
     if split != "train":
         return rooms
     return rooms + rooms.with_classes(config.semantic_classes.index(name) for name in RARE)
@@ -42,4 +42,7 @@ def simulate(seed: int) -> scenes.Scene:
     return KINDS[seed % len(KINDS)](seed, load_stock())
 
 
-MAKER = Maker("rooms", simulate, {"version": VERSION, "libraries": [path.name for path in libraries()]})
+def _maker() -> Maker:
+    """Returns what makes rooms; other libraries furnish them otherwise."""
+    files = [(path.name, path.stat().st_size) for path in libraries()]
+    return Maker("rooms", simulate, {"version": VERSION, "libraries": files})

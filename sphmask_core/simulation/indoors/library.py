@@ -20,6 +20,7 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from sphmask_core.config import ConfigError
 from sphmask_core.simulation.indoors.things import OTHER, Surface, Thing, Vector
 from sphmask_core.simulation.paint import Paint
 from sphmask_core.simulation.tabletop.extra import needed
@@ -132,12 +133,12 @@ def libraries() -> list[Path]:
     """Returns the files of all libraries, none where there are none.
 
     Raises:
-        ValueError: SPHMASK_FURNITURE names a folder without any.
+        ConfigError: SPHMASK_FURNITURE names a folder without any.
     """
     folder = os.environ.get(VARIABLE)
     found = sorted(Path(folder or FOLDER).glob("*.sh3f"))
     if folder and not found:
-        raise ValueError(f"{VARIABLE}={folder}: no furniture libraries (.sh3f) are there")
+        raise ConfigError(f"{VARIABLE}={folder}: no furniture libraries (.sh3f) are there")
     return found
 
 
@@ -145,7 +146,7 @@ def load_library() -> tuple[Piece, ...]:
     """Returns what is furniture or lies about in all libraries; nothing where there are none.
 
     Raises:
-        ValueError: a file is not a library, or SPHMASK_FURNITURE is wrong; one line says which.
+        ConfigError: a file is not a library, or SPHMASK_FURNITURE is wrong; one line says which.
         MissingExtraError: the extra `simulation` is not installed.
     """
     return tuple(piece for path in libraries() for piece in _pieces(path))
@@ -162,8 +163,8 @@ def _pieces(path: Path) -> Iterator[Piece]:
                 top = _top(model)
                 if kind != "table" or (top is not None and top.center[2] > TABLE_TOP * model.high[2]):
                     yield Piece(kind, entry.category, model, top)
-    except (BadZipFile, KeyError) as error:
-        raise ValueError(f"{path}: not a furniture library of Sweet Home 3D: {error}") from error
+    except (BadZipFile, KeyError, ValueError) as error:
+        raise ConfigError(f"{path}: not a furniture library of Sweet Home 3D: {error}") from error
 
 
 def _entries(catalog: str) -> list[Entry]:

@@ -97,7 +97,8 @@ class Stock:
 
 @lru_cache(maxsize=1)
 def load_stock() -> Stock:
-    """Read the meshes once; takes some ten seconds. One line names the extra where it is not installed."""
+    """Read the meshes once; takes some ten seconds, and half a minute more where there are libraries. One
+    line names the extra where it is not installed."""
     meshes = [(source, model) for source in SOURCES for model in furniture_mesh(source.path)]
     standing = [(source, upright(_middle(model))) for source, model in meshes if model.size.min() > 0]
     return Stock(load_assets(), tuple(standing), load_library())
