@@ -10,6 +10,7 @@ from sphmask_core.simulation.indoors.library import libraries
 from sphmask_core.simulation.indoors.meshes import load_stock
 from sphmask_core.simulation.indoors.scan import simulate_part, simulate_room, simulate_room_frame
 
+from ..cache import identity
 from ..made import MadeClouds, MadeScenes, Maker, SplitSeeds, made_clouds, made_scenes
 
 SEEDS = SplitSeeds(train=0, val=900_000, val_scenes=12)
@@ -44,5 +45,4 @@ def simulate(seed: int) -> scenes.Scene:
 
 def _maker() -> Maker:
     """Returns what makes rooms; other libraries furnish them otherwise."""
-    files = [(path.name, path.stat().st_size) for path in libraries()]
-    return Maker("rooms", simulate, {"version": VERSION, "libraries": files})
+    return Maker("rooms", simulate, {"version": VERSION, "libraries": identity(libraries())})
